@@ -1,0 +1,161 @@
+"""Optimizers: records of how a gradient becomes a step. The compiled step does the arithmetic.
+
+Names, defaults and formulas are PyTorch's (`torch.optim`).
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastconv.checks import real_number
+from fastconv.schedules import Schedule
+
+
+class Optimizer:
+    """What every optimizer has: `lr`, a number or a schedule."""
+
+    lr: "float | Schedule"
+
+    def learning_rates(
+        self, first_step: int, count: int, steps_per_epoch: int, total_steps: int
+    ) -> NDArray[np.float64]:
+        """The learning rates of `count` steps from `first_step` on; see `Schedule.learning_rates`."""
+        if isinstance(self.lr, Schedule):
+            return self.lr.learning_rates(first_step, count, steps_per_epoch, total_steps)
+        return np.full(count, self.lr, dtype=np.float64)
+
+    def _check_number(self, name: str, high: float = np.inf) -> None:
+        object.__setattr__(self, name, real_number(getattr(self, name), name, high=high))
+
+    def _check_lr(self) -> None:
+        if isinstance(self.lr, type):
+            raise TypeError(f"`lr` must be a schedule, not its class: {self.lr.__name__}(...)")
+        if isinstance(self.lr, Optimizer):
+            raise TypeError(f"`lr` must be a number or a schedule, got {self.lr!r}")
+        if not isinstance(self.lr, Schedule):
+            self._check_number("lr")
+
+
+@dataclass(frozen=True)
+class SGD(Optimizer):
+    """Stochastic gradient descent, with momentum if wanted.
+
+    With gradient g (to which `weight_decay * w` is added) and velocity v (the first v is g):
+    v <- momentum v + g, and w <- w - lr v, or w <- w - lr (g + momentum v) with `nesterov`.
+
+    Parameters
+    ----------
+    lr : float or schedule
+        Learning rate.
+    momentum : float
+        Part of the velocity that is kept, 0 <= momentum < 1.
+    nesterov : bool
+        Look ahead along the velocity (Sutskever et al., 2013); needs `momentum` > 0.
+    weight_decay : float
+        L2 penalty.
+
+    Examples
+    --------
+    >>> SGD(lr=0.1, momentum=0.9)
+    SGD(lr=0.1, momentum=0.9, nesterov=False, weight_decay=0.0)
+    """
+
+    lr: "float | Schedule" = 0.01
+    momentum: float = 0.0
+    nesterov: bool = False
+    weight_decay: float = 0.0
+
+    def __post_init__(self) -> None:
+        self._check_lr()
+        self._check_number("momentum", high=1.0)
+        self._check_number("weight_decay")
+        if not isinstance(self.nesterov, (bool, np.bool_)):
+            raise TypeError(f"`nesterov` must be True or False, got {self.nesterov!r}")
+        if self.nesterov and self.momentum == 0:
+            raise ValueError("`nesterov` needs `momentum` > 0, got 0.0")
+
+
+@dataclass(frozen=True)
+class Adam(Optimizer):
+    """Adam (Kingma and Ba, 2015): steps scaled by running moments of the gradient.
+
+    At step t with gradient g (to which `weight_decay * w` is added):
+    m <- b1 m + (1 - b1) g, v <- b2 v + (1 - b2) g^2, and
+    w <- w - lr (m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + eps).
+
+    Parameters
+    ----------
+    lr : float or schedule
+        Learning rate.
+    betas : pair of floats
+        b1 and b2, each 0 <= b < 1.
+    eps : float
+        Keeps the denominator from zero.
+    weight_decay : float
+        L2 penalty.
+
+    Examples
+    --------
+    >>> Adam(lr=0.002).betas
+    (0.9, 0.999)
+    """
+
+    lr: "float | Schedule" = 0.001
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = 1e-8
+    weight_decay: float = 0.0
+
+    def __post_init__(self) -> None:
+        self._check_lr()
+        self._check_number("eps")
+        self._check_number("weight_decay")
+        if not isinstance(self.betas, (tuple, list)):
+            raise TypeError(f"`betas` must be a pair of numbers, got {self.betas!r}")
+        if len(self.betas) != 2:
+            raise ValueError(f"`betas` must be a pair of numbers, got {self.betas!r}")
+        betas = tuple(real_number(beta, f"betas[{i}]", high=1.0) for i, beta in enumerate(self.betas))
+        object.__setattr__(self, "betas", betas)
+
+
+@dataclass(frozen=True)
+class AdamW(Adam):
+    """Adam with decoupled weight decay (Loshchilov and Hutter, 2019): w <- w - lr weight_decay w comes first.
+
+    Parameters are those of `Adam`, but `weight_decay` shrinks the weights directly.
+
+    Examples
+    --------
+    >>> AdamW().weight_decay
+    0.01
+    """
+
+    weight_decay: float = 0.01
+
+
+BY_NAME: dict[str, type[Optimizer]] = {"sgd": SGD, "adam": Adam, "adamw": AdamW}
+
+
+def resolve(optimizer: Any) -> Optimizer:
+    """An optimizer from itself or from its name in any case ("sgd", "adam", "adamw").
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is neither.
+
+    Examples
+    --------
+    >>> resolve("adam").lr
+    0.001
+    """
+    if isinstance(optimizer, Optimizer):
+        return optimizer
+    if isinstance(optimizer, str):
+        if optimizer.lower() in BY_NAME:
+            return BY_NAME[optimizer.lower()]()
+        raise ValueError(f"`optimizer` must be one of {', '.join(BY_NAME)}, got {optimizer!r}")
+    if isinstance(optimizer, type) and issubclass(optimizer, Optimizer):
+        raise TypeError(f"`optimizer` must be an optimizer, not its class: {optimizer.__name__}()")
+    raise TypeError(f"`optimizer` must be SGD, Adam or AdamW, got {optimizer!r}")

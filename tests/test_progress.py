@@ -1,0 +1,121 @@
+import io
+import sys
+
+import pytest
+
+from fastconv import progress
+
+LOGS = {
+    "epoch": 2,
+    "epochs": 12,
+    "loss": 0.05123,
+    "accuracy": 0.98432,
+    "val_loss": 12.3456,
+    "val_accuracy": 0.9778,
+    "learning_rate": 0.001,
+    "seconds": 1.234,
+}
+LINE = "epoch  3/12  loss 0.0512  accuracy 0.9843  val_loss 12.346  val_accuracy 0.9778   1.23 s"
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def run(shown):
+    shown.start(epochs=12, samples_per_epoch=100)
+    shown.compiling("compiling the step")
+    shown.batch(2, 50, 0.06)
+    shown.batch(2, 100, 0.05)
+    shown.epoch_end(LOGS)
+    shown.close()
+
+
+def test_an_epoch_is_one_line_with_all_its_figures():
+    assert progress.epoch_line(LOGS) == LINE
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.0, "0.0000"),
+        (1.0, "1.0000"),
+        (9.99996, "10.000"),
+        (99.9999, "100.00"),
+        (12345.6, "12346."),
+        (1e5, "1.0e+5"),
+        (0.00123, "0.0012"),
+        (1.23e-5, "1.2e-5"),
+        (float("inf"), "   inf"),
+        (float("nan"), "   nan"),
+    ],
+)
+def test_figures_of_any_size_take_six_characters(value, text):
+    assert progress.format_figure(value) == text
+
+
+def test_figures_stay_aligned_over_many_sizes():
+    assert {len(progress.format_figure(1.37 * 10.0**power)) for power in range(-9, 10)} == {6}
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.0004, "0.000 s"), (0.9996, "1.000 s"), (9.996, "10.00 s"), (99.96, "100.0 s"), (3725, "62 m 05 s")],
+)
+def test_times_of_any_size_take_about_seven_characters(seconds, text):
+    assert progress.format_seconds(seconds) == text
+
+
+def test_nothing_is_shown_unless_someone_watches(capsys):
+    run(progress.resolve(None))
+    run(progress.resolve(False))
+    assert capsys.readouterr() == ("", "")
+
+
+def test_true_prints_the_lines_even_where_there_is_no_terminal(capsys):
+    run(progress.resolve(True))
+    assert capsys.readouterr() == (LINE + "\n", "compiling the step\n")
+
+
+def test_without_tqdm_a_terminal_gets_plain_lines(capsys, monkeypatch):
+    monkeypatch.setattr(progress.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(progress, "_interactive", lambda stream: True)
+    run(progress.resolve(None))
+    assert capsys.readouterr().out == LINE + "\n"
+
+
+def test_a_terminal_gets_a_bar_with_the_line_above(capsys, monkeypatch):
+    pytest.importorskip("tqdm")
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    shown = progress.resolve(True)
+    assert isinstance(shown, progress.Bar)
+    run(shown)
+    assert capsys.readouterr().out.strip() == LINE
+    drawn = terminal.getvalue()
+    assert "compiling the step" in drawn and "300/1.20k" in drawn and "loss 0.0500" in drawn
+
+
+def test_the_bar_counts_only_its_own_run_as_speed(monkeypatch):
+    pytest.importorskip("tqdm")
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    bar = progress.Bar()
+    bar.start(epochs=10, samples_per_epoch=100)
+    bar.batch(5, 10, 0.5)
+    assert (bar._bar.initial, bar._bar.n) == (500, 510)
+    bar.close()
+    bar.close()
+    bar.batch(5, 20, 0.5)
+    bar.compiling("late")
+
+
+def test_an_object_of_the_users_own_is_used_as_it_is():
+    own = progress.Lines()
+    assert progress.resolve(own) is own
+
+
+@pytest.mark.parametrize("wrong", ["yes", 3, object()])
+def test_an_object_without_the_methods_is_refused(wrong):
+    with pytest.raises(TypeError, match=r"`progress` must be None, True, False or have start\(\), got"):
+        progress.resolve(wrong)
