@@ -1,0 +1,63 @@
+"""Fast convolutional networks on a CPU: Numba kernels, and a thin trainer around one compiled step."""
+
+from . import datasets, kernels, models
+from .callbacks import CSVLogger, EarlyStopping, ModelCheckpoint
+from .gradients import check_gradients
+from .layers import (
+    AvgPool2d,
+    BatchNorm2d,
+    Conv2d,
+    Dense,
+    Dropout,
+    Flatten,
+    GlobalAvgPool2d,
+    LeakyReLU,
+    MaxPool2d,
+    ReLU,
+    Sigmoid,
+    Softmax,
+    Tanh,
+)
+from .optimizers import SGD, Adam, AdamW
+from .runtime import get_num_threads, set_num_threads
+from .schedules import CosineDecay, OneCycle, StepDecay
+from .sequential import Sequential, load
+from .train import DivergedError, History, Trainer
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "SGD",
+    "Adam",
+    "AdamW",
+    "AvgPool2d",
+    "BatchNorm2d",
+    "CSVLogger",
+    "Conv2d",
+    "CosineDecay",
+    "Dense",
+    "DivergedError",
+    "Dropout",
+    "EarlyStopping",
+    "Flatten",
+    "GlobalAvgPool2d",
+    "History",
+    "LeakyReLU",
+    "MaxPool2d",
+    "ModelCheckpoint",
+    "OneCycle",
+    "ReLU",
+    "Sequential",
+    "Sigmoid",
+    "Softmax",
+    "StepDecay",
+    "Tanh",
+    "Trainer",
+    "check_gradients",
+    "datasets",
+    "get_num_threads",
+    "kernels",
+    "load",
+    "models",
+    "set_num_threads",
+]

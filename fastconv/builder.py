@@ -1,0 +1,269 @@
+"""From a network to a plan: which memory each layer works in, and the order of all operations."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .lanes import losses, optim, pack
+from .lowering import LOWERINGS, table_geometry
+from .plan import CopyDistance, Plan, Planes, Rows
+
+STEPS_PER_CALL = 16384  # at most, so that the tables below have a size
+NO_HALO = (0, 0, 0, 0)
+
+# Loss -> its operation, and its operation on the input of a final layer that it absorbs.
+LOSSES = {
+    "bce": (losses.bce, {"Sigmoid": losses.bce_with_logits}),
+    "bce_with_logits": (losses.bce_with_logits, {}),
+    "cross_entropy": (losses.cross_entropy, {"Softmax": losses.cross_entropy}),
+    "mse": (losses.mse, {}),
+}
+LOG_CLIP = 100.0  # bce takes no logarithm below -100, as PyTorch
+
+
+@dataclass
+class Ports:
+    """What the engine fills in before a run, and reads after it."""
+
+    source: np.ndarray | None = None  # geometry of the gather of X, and of y
+    target: np.ndarray | None = None
+    sink: np.ndarray | None = None  # geometry of the scatter of the outputs
+    log: np.ndarray | None = None  # (steps, 2): loss, right answers
+    rates: np.ndarray | None = None  # learning rate of each step
+    gradient: np.ndarray | None = None  # flat, as the parameters
+
+
+class Builder:
+    """Builds the plan of one network for one purpose.
+
+    purpose: "predict" (outputs), "evaluate" (loss), "gradients" (loss and gradients) or "train"
+    (and the optimizer's step).
+    """
+
+    def __init__(
+        self, network, purpose, batch_size, threads, loss=None, optimizer=None, optimizer_state=None
+    ):
+        self.network = network
+        self.training = purpose in ("gradients", "train")
+        self.updates_statistics = purpose == "train"
+        self.plan = Plan(network.dtype, batch_size, threads)
+        self.ports = Ports()
+        self._after_backward = []
+        self._offsets = _offsets(network.parameters(), network.flat_parameters)
+        loss_operation, absorbed = LOSSES[loss] if loss else (None, {})
+        self.layers = [
+            LOWERINGS[type(layer).__name__](number, layer, network, self)
+            for number, layer in enumerate(network.layers)
+        ]
+        last = type(network.layers[-1]).__name__
+        if last in absorbed:
+            self.layers.pop()
+            loss_operation = absorbed[last]
+        if self.training:
+            self.ports.gradient = np.zeros(max(1, network.num_parameters), network.dtype)
+        self.slots = self._slots()
+        self._read_input()
+        self._forward()
+        if loss:
+            self._loss(loss, loss_operation)
+        else:
+            self._write_output()
+        if self.training:
+            self._backward()
+            self.plan.emit_together(self._after_backward)
+        if purpose == "train":
+            self._update(optimizer, optimizer_state)
+        self.program = self.plan.finish()
+
+    # What lowerings ask for
+
+    def needs_gradient(self, number):
+        """Whether any layer before layer `number` has parameters, so that its input gradient is wanted."""
+        return self.training and any(int(name.split(".")[0]) < number for name in self.network.parameters())
+
+    def parameter(self, name):
+        """The parameter in memory, or None where there is none of that name."""
+        return self._flat(self.network.flat_parameters, name)
+
+    def gradient(self, name):
+        """The parameter's place in the flat gradient, or None."""
+        return self._flat(self.ports.gradient, name)
+
+    def _flat(self, flat, name):
+        if name not in self._offsets:
+            return None
+        start, count = self._offsets[name]
+        return self.plan.array(flat, start, count)
+
+    def statistic(self, name):
+        """A statistic in memory; those of a layer lie one after the other."""
+        start, count = _offsets(self.network.statistics(), self.network.flat_statistics)[name]
+        return self.plan.array(self.network.flat_statistics, start, count)
+
+    def numbers(self, values):
+        """Constants of the network's dtype in memory."""
+        return self.plan.array(np.array(values, self.network.dtype))
+
+    def part(self, rows, start):
+        """The scalars of `rows` from `start`."""
+        return Rows(rows.storage, rows.length, start * self.plan.dtype.itemsize)
+
+    def to_rows(self, planes):
+        """Emit the transpose of planes to a row a sample, for the whole batch."""
+        rows = self.plan.sample_rows(planes.features)
+        self.plan.emit(pack.lanes_to_rows, [planes, rows], table_geometry(planes, rows.length))
+        return rows
+
+    def after_backward(self, operation, operands, geometry):
+        """Leave an operation on the whole batch for the end of the backward pass."""
+        self._after_backward.append((operation, operands, geometry))
+
+    # Memory of the activations
+
+    def _halo(self, number):
+        """The halo around the output of layer `number` - 1: what its reader and its own backward need."""
+        halos = [NO_HALO]
+        for layer in self.layers[number:]:  # the reader
+            halos.append(layer.input_halo())
+            if not layer.in_place:
+                break
+        for layer in reversed(self.layers[:number]):  # the writer
+            halos.append(layer.gradient_halo())
+            if not layer.in_place:
+                break
+        return tuple(max(sides) for sides in zip(*halos, strict=True))
+
+    def _slots(self):
+        """The planes of the input and of every layer's output, shared where a layer works in place.
+
+        An output that is not a stack of images has no halo, and flattening planes without one is free.
+        """
+        shapes = self.network.shapes
+        slots = [self.plan.planes(shapes[0], self._halo(0) if len(shapes[0]) == 3 else NO_HALO)]
+        for number, layer in enumerate(self.layers):
+            below, shape = slots[-1], shapes[number + 1]
+            keeps = number > 0 and self.layers[number - 1].needs_output and self.training
+            flat = len(shape) == 1 and below.halo == NO_HALO
+            if layer.in_place and not keeps and (len(shape) == 3 or flat):
+                slots.append(below if len(shape) == 3 else Planes(below.storage, *shape, 1, 1))
+            else:
+                slots.append(self.plan.planes(shape, self._halo(number + 1) if len(shape) == 3 else NO_HALO))
+        return slots
+
+    # The passes
+
+    def _gather(self, planes):
+        """Emit the gather of samples into planes; returns the geometry to fill in."""
+        g = np.zeros(pack.SOURCE_HEADER, np.int64)
+        rows = self.plan.sample_rows(planes.features, "thread")
+        g[1:4], g[10] = planes.sizes, rows.length
+        self.plan.emit(pack.gather, [None, rows], g)
+        self.plan.emit(pack.rows_to_lanes, [rows, planes], table_geometry(planes, rows.length))
+        return g
+
+    def _read_input(self):
+        self.ports.source = self._gather(self.slots[0])
+
+    def _relu_follows(self, number):
+        """Whether layer `number` is followed by a ReLU in the same memory."""
+        following = self.layers[number + 1] if number + 1 < len(self.layers) else None
+        if type(following).__name__ != "ReLU":
+            return False
+        return self.slots[number + 2].storage is self.slots[number + 1].storage
+
+    def _forward(self):
+        done = False
+        for number, layer in enumerate(self.layers):
+            if not done:
+                fused = layer.fuses_relu and self._relu_follows(number)
+                layer.forward(self.slots[number], self.slots[number + 1], fused)
+                done = fused
+            else:
+                done = False
+
+    def _result(self):
+        """The last output as features without a halo."""
+        last = self.slots[-1]
+        if last.halo == NO_HALO:
+            return Planes(last.storage, last.features, 1, 1)
+        flat = self.plan.planes((last.features,))
+        target = Planes(flat.storage, *last.sizes)
+        self.plan.emit(pack.copy_planes, [last, target], [*last.sizes, *last.steps, *target.steps])
+        return flat
+
+    def _write_output(self):
+        result = self._result()
+        rows = self.to_rows(result)
+        self.ports.sink = np.array([result.features, rows.length, 0], np.int64)
+        self.plan.emit(pack.scatter, [rows], self.ports.sink)
+
+    def _loss(self, name, operation):
+        result = self._result()
+        labels = self.plan.planes((1,) if name == "cross_entropy" else (result.features,))
+        self.ports.target = self._gather(labels)
+        self.slope = self.plan.planes((result.features,))
+        sums = self.plan.planes((1,))
+        clipped = int(name == "bce")
+        self.plan.emit(operation, [result, labels, self.slope, sums], [result.features, 0, clipped])
+        self.ports.log = np.zeros((STEPS_PER_CALL, losses.SUMS), self.network.dtype)
+        self._after_backward.append(
+            (losses.record, [sums, self.plan.array(self.ports.log)], [CopyDistance(sums.storage)])
+        )
+        if not self.training:
+            self.plan.emit_together(self._after_backward)
+
+    def _gradient_planes(self, number):
+        """Planes for the gradient of the output of layer `number`, shaped as its slot."""
+        slot = self.slots[number + 1]
+        return self.plan.planes(self.network.shapes[number + 1], slot.halo)
+
+    def _backward(self):
+        last = self.slots[-1]
+        dy = Planes(self.slope.storage, *last.sizes)
+        if last.halo != NO_HALO:
+            inner = self.plan.planes(last.sizes, last.halo)
+            self.plan.emit(pack.copy_planes, [dy, inner], [*last.sizes, *dy.steps, *inner.steps])
+            dy = inner
+        gated = False
+        for number in reversed(range(len(self.layers))):
+            layer, x, y = self.layers[number], self.slots[number], self.slots[number + 1]
+            dx, gate = None, False
+            if self.needs_gradient(number):
+                if y.storage is x.storage:
+                    dx = Planes(dy.storage, *x.sizes, x.halo)
+                else:
+                    dx = self._gradient_planes(number - 1)
+                gate = layer.gates and self._relu_follows(number - 2)
+            if not gated:
+                layer.backward(x, y, dy, dx, gate)
+            if dx is None:
+                break
+            gated, dy = gate, dx
+
+    def _update(self, optimizer, state):
+        self.ports.rates = np.zeros(STEPS_PER_CALL, self.network.dtype)
+        operation, options, flag = optimizer_operation(optimizer)
+        operands = [self.plan.array(a) for a in (self.network.flat_parameters, self.ports.gradient, *state)]
+        operands += [self.numbers(options), self.plan.array(self.ports.rates)]
+        self.plan.emit(operation, operands, [self.network.num_parameters, flag], scope="batch")
+
+
+def _offsets(views, flat):
+    """Name -> (first element, number of elements) of views into a flat vector."""
+    return {n: ((a.ctypes.data - flat.ctypes.data) // flat.itemsize, a.size) for n, a in views.items()}
+
+
+def optimizer_operation(optimizer):
+    """(operation, its options, its flag) of an optimizer record."""
+    name = type(optimizer).__name__
+    if name == "SGD":
+        return optim.sgd, [optimizer.momentum, optimizer.weight_decay], int(optimizer.nesterov)
+    options = [*optimizer.betas, optimizer.eps, optimizer.weight_decay]
+    return optim.adam, options, int(name == "AdamW")
+
+
+def optimizer_state(optimizer, network):
+    """The optimizer's own vectors, zeros at the start."""
+    return [
+        np.zeros_like(network.flat_parameters) for _ in range(1 if type(optimizer).__name__ == "SGD" else 2)
+    ]

@@ -1,0 +1,170 @@
+"""Runs a network: one compiled call takes a whole run of steps, forward, loss, backward and update.
+
+    Engine     a plan with its memory, for one purpose and batch size; `run` takes steps
+    run_steps  the compiled loop: step, stage, block, operation
+
+Python sees only the ends of calls. Data are read where they lie (any strides, uint8 or float), sample by
+sample, as blocks are packed; nothing is copied whole.
+"""
+
+import time
+
+import numpy as np
+from numba import njit
+
+from . import runtime
+from .builder import STEPS_PER_CALL, Builder
+from .lanes import operation as op
+from .lanes.pack import DTYPE_CODES, UINT8
+from .plan import BATCH, FIRST_OPERAND, MAX_SHARDS, SCOPE, SHARD
+
+SECONDS_PER_CALL = 0.1  # so that an interrupt and a progress bar are served in time
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _call(row, state, state_address, block, thread, shard):
+    """Call one operation on the copies of its memory that belong to this block, thread and shard."""
+    base = FIRST_OPERAND
+    a0 = row[base] + block * row[base + 1] + thread * row[base + 2] + shard * row[base + 3]
+    a1 = row[base + 4] + block * row[base + 5] + thread * row[base + 6] + shard * row[base + 7]
+    a2 = row[base + 8] + block * row[base + 9] + thread * row[base + 10] + shard * row[base + 11]
+    a3 = row[base + 12] + block * row[base + 13] + thread * row[base + 14] + shard * row[base + 15]
+    a4 = row[base + 16] + block * row[base + 17] + thread * row[base + 18] + shard * row[base + 19]
+    a5 = row[base + 20] + block * row[base + 21] + thread * row[base + 22] + shard * row[base + 23]
+    runtime.call_operation(row[0], (a0, a1, a2, a3, a4, a5), row[2], state_address)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def run_steps(
+    operations, stages, states, barrier, lanes, batch_size, samples, first_step, steps, thread, threads
+):
+    """Take `steps` steps from `first_step` on; every thread calls this with its own number."""
+    control = runtime.flush_denormals()
+    state = states[thread]
+    state_address = state.ctypes.data
+    state[op.THREAD], state[op.THREADS] = thread, threads
+    for step in range(steps):
+        position = (first_step + step) * batch_size
+        count = min(batch_size, samples - position)
+        blocks = (count + lanes - 1) // lanes
+        shards = min(blocks, MAX_SHARDS)
+        state[op.SAMPLES], state[op.POSITION], state[op.STEP] = count, position, step
+        state[op.BLOCKS], state[op.SHARDS] = blocks, shards
+        state[op.UPDATE] += 1
+        for stage in range(stages.shape[0]):
+            first, last = stages[stage, 1], stages[stage, 2]
+            if stages[stage, 0] == BATCH:
+                for k in range(first, last):
+                    _call(operations[k], state, state_address, 0, 0, 0)
+            else:
+                for shard in range(thread, shards, threads):
+                    begin = shard * blocks // shards
+                    for block in range(begin, (shard + 1) * blocks // shards):
+                        state[op.FIRST_SAMPLE] = block * lanes
+                        state[op.VALID] = min(lanes, count - block * lanes)
+                        for k in range(first, last):
+                            if block == begin or operations[k, SCOPE] != SHARD:
+                                _call(operations[k], state, state_address, block, thread, shard)
+            runtime.wait_for_all(barrier, threads)
+    runtime.restore_denormals(control)
+
+
+class Engine:
+    """A network ready to run for one purpose: "predict", "evaluate", "gradients" or "train".
+
+    Parameters
+    ----------
+    network : Network
+        Its parameters and statistics are read and changed in place.
+    purpose : str
+        What a run does.
+    batch_size : int
+        Samples of a step; the last one may have fewer.
+    loss : str or None
+        Name of the loss, where one is computed.
+    optimizer, optimizer_state
+        The record, and its vectors, for "train".
+    seed : int
+        Of the random numbers of dropout.
+    """
+
+    def __init__(self, network, purpose, batch_size, loss=None, optimizer=None, optimizer_state=None, seed=0):
+        threads = runtime.get_num_threads()
+        started = time.perf_counter()
+        built = Builder(network, purpose, batch_size, threads, loss, optimizer, optimizer_state)
+        self.build_seconds = time.perf_counter() - started
+        self.network, self.batch_size, self.ports = network, batch_size, built.ports
+        self.program, self.lanes = built.program, built.plan.lanes
+        self.threads = min(threads, built.plan.blocks)
+        self.program.state[:, op.SEED] = seed
+        self._barrier = np.zeros(2, np.int64)
+        self._samples = 0
+        self._data = ()
+
+    def load(self, X, y=None, order=None):
+        """Set the samples of the coming runs: arrays that stay the caller's, and the order to take them in."""
+        addresses = order.ctypes.data if order is not None else 0
+        _describe_source(self.ports.source, X, addresses, X.dtype == np.uint8)
+        if self.ports.target is not None:
+            _describe_source(self.ports.target, y, addresses, False)
+        self._samples = len(X) if order is None else len(order)
+        self._data = X, y, order
+
+    def write_to(self, output):
+        """Set where predictions go: a C-ordered array of the network's dtype."""
+        self.ports.sink[2] = output.ctypes.data
+        self._output = output
+
+    @property
+    def steps(self):
+        """Steps through all samples."""
+        return -(-self._samples // self.batch_size)
+
+    def set_updates(self, count):
+        """Tell how many optimizer steps came before."""
+        self.program.state[:, op.UPDATE] = count
+
+    def run(self, first_step, steps):
+        """Take `steps` steps; returns their (loss, right answers), one row each, where there is a loss."""
+        program = self.program
+
+        def work(thread):
+            run_steps(
+                program.operations, program.stages, program.state, self._barrier, self.lanes, self.batch_size,
+                self._samples, first_step, steps, thread, self.threads,
+            )  # fmt: skip
+
+        runtime.run_threads(self.threads, work)
+        return None if self.ports.log is None else self.ports.log[:steps]
+
+    def run_all(self, each=None):
+        """Take all steps, in calls of about SECONDS_PER_CALL; yields (first step, log) after each call.
+
+        `each` is called as each(first_step, steps) before a call, to set its learning rates.
+        """
+        step, chunk = 0, 1
+        while step < self.steps:
+            chunk = min(chunk, self.steps - step, STEPS_PER_CALL)
+            if each is not None:
+                each(step, chunk)
+            started = time.perf_counter()
+            log = self.run(step, chunk)
+            seconds = time.perf_counter() - started
+            yield step, log
+            step += chunk
+            chunk = int(min(max(SECONDS_PER_CALL / max(seconds, 1e-9) * chunk, 1), 8 * chunk + 8))
+
+
+def _describe_source(g, array, order, scaled):
+    """Fill in the geometry of a gather: see lanes/pack.py."""
+    channels, height, width = g[1:4]
+    item = array.itemsize
+    steps = [*array.strides[1:]]
+    if array.ndim == 4:
+        c, h, w = steps
+    else:  # features in the last axis, or none
+        c, h, w = (steps[0] if steps else item), item, item
+    g[0] = DTYPE_CODES[array.dtype]
+    g[4:10] = c, h, w, array.strides[0], array.ctypes.data, order
+    g[11] = int(scaled and g[0] == UINT8)
+    assert array.size == len(array) * channels * height * width

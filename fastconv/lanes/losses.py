@@ -1,0 +1,142 @@
+"""Losses of a block, and the gradient that the backward pass starts from.
+
+x, target and dx hold features [K][lanes]; the lanes past the batch get no loss and no gradient. A
+gradient is that of the batch's mean: divided by the samples of this batch (and, for the elementwise
+losses, by the features: g[1] = 1). `sums` takes the block's loss and its number of right answers.
+"""
+
+from numba.extending import register_jitable
+
+from ..simd import (
+    add,
+    divide,
+    equal,
+    exp,
+    fill,
+    fill_like,
+    fma,
+    greater,
+    lane_mask,
+    load,
+    log,
+    multiply,
+    select,
+    store,
+    subtract,
+    total,
+)
+from .operation import operation
+
+LOSS, CORRECT, SUMS = 0, 1, 2
+
+
+@register_jitable
+def _same_side(a, threshold, b, half):
+    """Lanes where a and b are both above their thresholds, or neither."""
+    one, zero = fill_like(a, 1.0), fill_like(a, 0.0)
+    first = select(greater(a, threshold), one, zero)
+    return equal(first, select(greater(b, half), one, zero))
+
+
+@operation
+def cross_entropy(x, target, dx, sums, _d, _e, g, s):
+    """log(sum of exp(x)) - x[label]; dx = softmax(x) - 1 at the label. Source: Bishop (2006), eq. 4.108-4.109."""
+    zero, one = fill(x, 0.0), fill(x, 1.0)
+    valid, share = lane_mask(x, s[2]), fill(x, 1.0 / s[0])
+    label = load(target, 0)
+    top, answer = load(x, 0), zero
+    for k in range(1, g[0]):
+        v = load(x, k)
+        higher = greater(v, top)
+        top, answer = select(higher, v, top), select(higher, fill(x, k), answer)
+    mass, right = zero, zero
+    for k in range(g[0]):
+        v = subtract(load(x, k), top)
+        right = select(equal(label, fill(x, k)), v, right)
+        v = exp(v)
+        store(dx, k, v)
+        mass = add(mass, v)
+    inverse = divide(one, mass)
+    for k in range(g[0]):
+        v = multiply(load(dx, k), inverse)
+        v = select(equal(label, fill(x, k)), subtract(v, one), v)
+        store(dx, k, select(valid, multiply(v, share), zero))
+    sums[LOSS] = total(select(valid, subtract(log(mass), right), zero))
+    sums[CORRECT] = total(select(valid, select(equal(label, answer), one, zero), zero))
+
+
+@operation
+def bce_with_logits(x, target, dx, sums, _d, _e, g, s):
+    """max(x, 0) - x * y + log(1 + exp(-|x|)); dx = sigmoid(x) - y.
+
+    After a final sigmoid layer the engine calls this on the layer's input: the fused form of `bce`.
+    """
+    zero, one, half = fill(x, 0.0), fill(x, 1.0), fill(x, 0.5)
+    valid, share = lane_mask(x, s[2]), fill(x, 1.0 / (s[0] * g[0]))
+    loss, right = zero, zero
+    cap = fill(x, 100.0) if g[2] else fill(x, 3.0e38)
+    for k in range(g[0]):
+        v, y = load(x, k), load(target, k)
+        small = exp(select(greater(v, zero), subtract(zero, v), v))
+        p = divide(select(greater(v, zero), one, small), add(one, small))
+        p = select(equal(v, v), p, v)
+        store(dx, k, select(valid, multiply(subtract(p, y), share), zero))
+        # softplus(-x) = -log(sigmoid(x)) and softplus(x) = -log(1 - sigmoid(x)), each clipped for bce.
+        rest = log(add(one, small))
+        on_true = add(rest, select(greater(v, zero), zero, subtract(zero, v)))
+        on_false = add(rest, select(greater(v, zero), v, zero))
+        on_true = select(greater(on_true, cap), cap, on_true)
+        on_false = select(greater(on_false, cap), cap, on_false)
+        loss = add(loss, fma(y, on_true, multiply(subtract(one, y), on_false)))
+        right = add(right, select(_same_side(v, zero, y, half), one, zero))
+    sums[LOSS] = total(select(valid, loss, zero)) / g[0]
+    sums[CORRECT] = total(select(valid, right, zero)) / g[0]
+
+
+@operation
+def bce(x, target, dx, sums, _d, _e, g, s):
+    """-(y log p + (1 - y) log(1 - p)), logarithms clipped at -100; dx = (p - y) / max(p (1 - p), 1e-12)."""
+    zero, one, half = fill(x, 0.0), fill(x, 1.0), fill(x, 0.5)
+    floor, tiny = fill(x, -100.0), fill(x, 1e-12)
+    valid, share = lane_mask(x, s[2]), fill(x, 1.0 / (s[0] * g[0]))
+    loss, right = zero, zero
+    for k in range(g[0]):
+        p, y = load(x, k), load(target, k)
+        q = subtract(one, p)
+        on_true, on_false = log(p), log(q)
+        on_true = select(greater(floor, on_true), floor, on_true)
+        on_false = select(greater(floor, on_false), floor, on_false)
+        loss = subtract(loss, fma(y, on_true, multiply(subtract(one, y), on_false)))
+        spread = multiply(p, q)
+        spread = select(greater(tiny, spread), tiny, spread)
+        slope = divide(subtract(p, y), spread)
+        store(dx, k, select(valid, multiply(slope, share), zero))
+        right = add(right, select(_same_side(p, half, y, half), one, zero))
+    sums[LOSS] = total(select(valid, loss, zero)) / g[0]
+    sums[CORRECT] = total(select(valid, right, zero)) / g[0]
+
+
+@operation
+def mse(x, target, dx, sums, _d, _e, g, s):
+    """(x - y)**2; dx = 2 (x - y)."""
+    zero = fill(x, 0.0)
+    valid, share = lane_mask(x, s[2]), fill(x, 2.0 / (s[0] * g[0]))
+    loss = zero
+    for k in range(g[0]):
+        error = subtract(load(x, k), load(target, k))
+        loss = fma(error, error, loss)
+        store(dx, k, select(valid, multiply(error, share), zero))
+    sums[LOSS] = total(select(valid, loss, zero)) / g[0]
+    sums[CORRECT] = 0.0
+
+
+@operation
+def record(sums, log_, _b, _c, _d, _e, g, s):
+    """log[step] = (mean loss, right answers) of the batch, blocks added in order."""
+    if s[4] == 0:
+        loss, right = 0.0, 0.0
+        for block in range(s[3]):
+            loss += sums[block * g[0] + LOSS]
+            right += sums[block * g[0] + CORRECT]
+        log_[s[6] * SUMS + LOSS] = loss / s[0]
+        log_[s[6] * SUMS + CORRECT] = right

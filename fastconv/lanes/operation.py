@@ -1,0 +1,55 @@
+"""What a lane kernel is to the engine: a C function of six memory pointers and two integer tables.
+
+    def kernel(a, b, c, d, e, f, g, s): ...
+
+`a` to `f` point to buffers of the network's dtype, `g` to the operation's geometry (sizes, steps and
+offset tables, fixed when the network is planned) and `s` to the step state below, which the engine
+updates as it goes. One signature for all of them lets one compiled loop run any network: no kernel is
+compiled twice for two networks.
+"""
+
+from functools import cache
+
+from numba import cfunc, njit, types
+
+# The step state `s`.
+SAMPLES = 0  # in this batch
+FIRST_SAMPLE = 1  # of this block, counted in the batch
+VALID = 2  # samples in this block; the lanes past them are padding
+BLOCKS = 3  # in this batch
+THREAD = 4
+THREADS = 5
+STEP = 6  # of this call, from 0
+UPDATE = 7  # steps that the optimizer has taken, this one included
+POSITION = 8  # of the batch's first sample in the order of samples
+SEED = 9
+SHARDS = 10  # in this batch: see engine.py
+STATE_SIZE = 16
+
+_INTEGERS = types.CPointer(types.int64)
+
+
+class Operation:
+    """A lane kernel: callable from @njit code as `.function`, and by address from the engine."""
+
+    def __init__(self, kernel):
+        self.name = kernel.__name__
+        self.__doc__ = kernel.__doc__
+        self._kernel = kernel
+        self.function = njit(cache=True, nogil=True, error_model="numpy")(kernel)
+
+    @cache  # noqa: B019 - operations live as long as the module
+    def compiled(self, dtype):
+        """The kernel compiled (or read from Numba's cache) for a dtype, 'float32' or 'float64'."""
+        memory = types.CPointer(getattr(types, str(dtype)))
+        signature = types.void(*[memory] * 6, _INTEGERS, _INTEGERS)
+        return cfunc(signature, cache=True, error_model="numpy")(self._kernel)
+
+    def address(self, dtype):
+        """Where the compiled kernel starts."""
+        return self.compiled(dtype).address
+
+
+def operation(kernel):
+    """Make a function of `(a, b, c, d, e, f, g, s)` an operation of the engine."""
+    return Operation(kernel)

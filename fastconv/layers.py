@@ -1,0 +1,474 @@
+"""Layers: records of hyper-parameters that answer what a network has to know to be built.
+
+Every layer answers the same three questions, given the shape of one input sample:
+
+    output_shape(input_shape)            the shape of one output sample
+    initial_parameters(input_shape, rng) name -> array, in the order in which they are stored
+    initial_statistics(input_shape)      name -> array, numbers that training updates without a gradient
+
+How a layer is computed stands in `lowering.py`.
+"""
+
+import math
+from dataclasses import dataclass, fields
+from typing import ClassVar
+
+import numpy as np
+
+from .arguments import conv_output_size, nonnegative_pair, pool_output_size, positive_pair
+from .checks import real_number, whole_number
+
+
+class Layer:
+    """What layers have in common; a layer without parameters or a change of shape needs no more."""
+
+    takes: ClassVar[str] = ""  # "image" or "features" where only that input shape makes sense
+
+    def output_shape(self, input_shape):
+        """The shape of one output sample for one input sample of `input_shape`."""
+        return input_shape
+
+    def initial_parameters(self, input_shape, rng):
+        """Name -> array of the parameters before training."""
+        return {}
+
+    def initial_statistics(self, input_shape):
+        """Name -> array of the numbers that training keeps beside the parameters."""
+        return {}
+
+    def check_input(self, input_shape):
+        """Raise ValueError where the layer can't take a sample of this shape."""
+        if self.takes == "image" and len(input_shape) != 3:
+            raise ValueError(f"{self} takes images (C, H, W), got samples of shape {input_shape}")
+        if self.takes == "features" and len(input_shape) != 1:
+            raise ValueError(
+                f"{self} takes samples of shape (features,), got {input_shape}: put a Flatten() before it"
+            )
+
+    def settings(self):
+        """Hyper-parameter name -> value, as JSON can hold them."""
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
+
+
+def _set(layer, **values):
+    """Fill in checked values while a frozen record is being made."""
+    for name, value in values.items():
+        object.__setattr__(layer, name, value)
+
+
+def _uniform(rng, shape, fan_in):
+    """Uniform numbers within 1 / sqrt(fan_in), PyTorch's default for convolution and linear layers."""
+    bound = 1.0 / math.sqrt(fan_in)
+    return rng.uniform(-bound, bound, shape)
+
+
+@dataclass(frozen=True)
+class Conv2d(Layer):
+    """A convolution (cross-correlation) over images.
+
+    Parameters
+    ----------
+    out_channels : int
+        Images of one output sample.
+    kernel_size, stride, dilation : int or pair of ints
+        (height, width) of the kernel, and the steps of its windows and taps.
+    padding : int, pair of ints, "same" or "valid"
+        Zeros around the image. "same" keeps its size (stride 1 only); an odd total goes to the bottom and right.
+    groups : int
+        Divides the channels into groups which are convolved on their own.
+    bias : bool
+        Whether one number is added to each output channel.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is out of range or of the wrong type.
+
+    Examples
+    --------
+    >>> import fastconv as fc
+    >>> fc.Conv2d(6, 5).output_shape((1, 28, 28))
+    (6, 24, 24)
+    """
+
+    out_channels: int
+    kernel_size: int | tuple[int, int]
+    stride: int | tuple[int, int] = 1
+    padding: int | tuple[int, int] | str = 0
+    dilation: int | tuple[int, int] = 1
+    groups: int = 1
+    bias: bool = True
+    takes: ClassVar[str] = "image"
+
+    def __post_init__(self):
+        padding = self.padding
+        if isinstance(padding, str):
+            if padding not in ("same", "valid"):
+                raise ValueError(
+                    f'`padding` must be an int, a pair of them, "same" or "valid", got {padding!r}'
+                )
+        else:
+            padding = nonnegative_pair(padding, "padding")
+        _set(
+            self,
+            out_channels=whole_number(self.out_channels, "out_channels"),
+            kernel_size=positive_pair(self.kernel_size, "kernel_size"),
+            stride=positive_pair(self.stride, "stride"),
+            padding=padding,
+            dilation=positive_pair(self.dilation, "dilation"),
+            groups=whole_number(self.groups, "groups"),
+            bias=bool(self.bias),
+        )
+        if padding == "same" and self.stride != (1, 1):
+            raise ValueError(f'`padding` "same" needs stride 1, got {self.stride}')
+        if self.out_channels % self.groups:
+            raise ValueError(
+                f"`out_channels` must be a multiple of groups = {self.groups}, got {self.out_channels}"
+            )
+
+    def pads(self):
+        """((top, bottom), (left, right)) in zeros."""
+        if self.padding == "valid":
+            return (0, 0), (0, 0)
+        if self.padding == "same":
+            totals = [d * (k - 1) for d, k in zip(self.dilation, self.kernel_size, strict=True)]
+            return tuple((t // 2, t - t // 2) for t in totals)
+        return tuple((p, p) for p in self.padding)
+
+    def output_shape(self, input_shape):
+        self.check_input(input_shape)
+        if input_shape[0] % self.groups:
+            raise ValueError(
+                f"{self} needs input channels that are a multiple of groups, got {input_shape[0]}"
+            )
+        if self.padding == "same":
+            return self.out_channels, *input_shape[1:]
+        pads = [p for p, _ in self.pads()]
+        sizes = [
+            conv_output_size(*s)
+            for s in zip(input_shape[1:], self.kernel_size, self.stride, pads, self.dilation, strict=True)
+        ]
+        if min(sizes) < 1:
+            raise ValueError(f"{self}: the kernel is larger than the padded image {input_shape[1:]}")
+        return self.out_channels, *sizes
+
+    def initial_parameters(self, input_shape, rng):
+        shape = (self.out_channels, input_shape[0] // self.groups, *self.kernel_size)
+        fan_in = math.prod(shape[1:])
+        parameters = {"weight": _uniform(rng, shape, fan_in)}
+        if self.bias:
+            parameters["bias"] = _uniform(rng, self.out_channels, fan_in)
+        return parameters
+
+
+@dataclass(frozen=True)
+class Dense(Layer):
+    """A fully connected layer: y = W x + b.
+
+    Parameters
+    ----------
+    out_features : int
+        Numbers of one output sample.
+    bias : bool
+        Whether b is there.
+
+    Examples
+    --------
+    >>> import fastconv as fc
+    >>> fc.Dense(10).output_shape((84,))
+    (10,)
+    """
+
+    out_features: int
+    bias: bool = True
+    takes: ClassVar[str] = "features"
+
+    def __post_init__(self):
+        _set(self, out_features=whole_number(self.out_features, "out_features"), bias=bool(self.bias))
+
+    def output_shape(self, input_shape):
+        self.check_input(input_shape)
+        return (self.out_features,)
+
+    def initial_parameters(self, input_shape, rng):
+        parameters = {"weight": _uniform(rng, (self.out_features, input_shape[0]), input_shape[0])}
+        if self.bias:
+            parameters["bias"] = _uniform(rng, self.out_features, input_shape[0])
+        return parameters
+
+
+class _Pool(Layer):
+    """What both poolings share: windows of `kernel_size` at every `stride`."""
+
+    takes: ClassVar[str] = "image"
+
+    def _check_windows(self):
+        kernel = positive_pair(self.kernel_size, "kernel_size")
+        stride = kernel if self.stride is None else positive_pair(self.stride, "stride")
+        padding = nonnegative_pair(self.padding, "padding")
+        if any(2 * p > k for p, k in zip(padding, kernel, strict=True)):
+            raise ValueError(f"`padding` must be at most half of kernel_size = {kernel}, got {padding}")
+        _set(self, kernel_size=kernel, stride=stride, padding=padding, ceil_mode=bool(self.ceil_mode))
+
+    def output_shape(self, input_shape):
+        self.check_input(input_shape)
+        dilation = getattr(self, "dilation", (1, 1))
+        sizes = [
+            pool_output_size(*s, self.ceil_mode)
+            for s in zip(input_shape[1:], self.kernel_size, self.stride, self.padding, dilation, strict=True)
+        ]
+        if min(sizes) < 1:
+            raise ValueError(f"{self}: the window is larger than the padded image {input_shape[1:]}")
+        return input_shape[0], *sizes
+
+
+@dataclass(frozen=True)
+class MaxPool2d(_Pool):
+    """The largest element of each window.
+
+    Parameters
+    ----------
+    kernel_size, dilation : int or pair of ints
+        Size of a window, and the step between its elements.
+    stride : int, pair of ints or None
+        Step of the windows; None stands for `kernel_size`.
+    padding : int or pair of ints
+        Elements of -infinity around the image, at most half of `kernel_size`.
+    ceil_mode : bool
+        Whether a last window that hangs over the edge counts.
+
+    Examples
+    --------
+    >>> import fastconv as fc
+    >>> fc.MaxPool2d(2).output_shape((6, 24, 24))
+    (6, 12, 12)
+    """
+
+    kernel_size: int | tuple[int, int]
+    stride: int | tuple[int, int] | None = None
+    padding: int | tuple[int, int] = 0
+    dilation: int | tuple[int, int] = 1
+    ceil_mode: bool = False
+
+    def __post_init__(self):
+        self._check_windows()
+        _set(self, dilation=positive_pair(self.dilation, "dilation"))
+
+
+@dataclass(frozen=True)
+class AvgPool2d(_Pool):
+    """The mean of each window.
+
+    Parameters
+    ----------
+    kernel_size, stride, padding, ceil_mode
+        As in `MaxPool2d`; the padding is zeros.
+    count_include_pad : bool
+        Whether the zeros of the padding count in the mean.
+
+    Examples
+    --------
+    >>> import fastconv as fc
+    >>> fc.AvgPool2d(3, stride=2, padding=1).output_shape((8, 7, 7))
+    (8, 4, 4)
+    """
+
+    kernel_size: int | tuple[int, int]
+    stride: int | tuple[int, int] | None = None
+    padding: int | tuple[int, int] = 0
+    ceil_mode: bool = False
+    count_include_pad: bool = True
+
+    def __post_init__(self):
+        self._check_windows()
+        _set(self, count_include_pad=bool(self.count_include_pad))
+
+
+@dataclass(frozen=True)
+class GlobalAvgPool2d(Layer):
+    """The mean of each whole channel: (C, H, W) to (C, 1, 1).
+
+    Examples
+    --------
+    >>> import fastconv as fc
+    >>> fc.GlobalAvgPool2d().output_shape((64, 7, 7))
+    (64, 1, 1)
+    """
+
+    takes: ClassVar[str] = "image"
+
+    def output_shape(self, input_shape):
+        self.check_input(input_shape)
+        return input_shape[0], 1, 1
+
+
+@dataclass(frozen=True)
+class BatchNorm2d(Layer):
+    """Batch normalisation of each channel, with a learned scale and shift.
+
+    Parameters
+    ----------
+    momentum : float
+        Share of a batch in the running mean and variance, 0 to 1.
+    eps : float
+        Added to the variance.
+
+    Notes
+    -----
+    Training uses the batch's own mean and variance, prediction the running ones, as in PyTorch.
+    Source: Ioffe and Szegedy (2015).
+
+    Examples
+    --------
+    >>> import fastconv as fc
+    >>> fc.BatchNorm2d().output_shape((6, 24, 24))
+    (6, 24, 24)
+    """
+
+    momentum: float = 0.1
+    eps: float = 1e-5
+    takes: ClassVar[str] = "image"
+
+    def __post_init__(self):
+        _set(
+            self,
+            momentum=real_number(self.momentum, "momentum"),
+            eps=real_number(self.eps, "eps", above=True),
+        )
+        if self.momentum > 1:
+            raise ValueError(f"`momentum` must be a number from 0 to 1, got {self.momentum!r}")
+
+    def output_shape(self, input_shape):
+        self.check_input(input_shape)
+        return input_shape
+
+    def initial_parameters(self, input_shape, rng):
+        return {"weight": np.ones(input_shape[0]), "bias": np.zeros(input_shape[0])}
+
+    def initial_statistics(self, input_shape):
+        return {"running_mean": np.zeros(input_shape[0]), "running_var": np.ones(input_shape[0])}
+
+
+@dataclass(frozen=True)
+class Dropout(Layer):
+    """In training, zero for a random share `p` of the elements; the others are divided by 1 - p.
+
+    Parameters
+    ----------
+    p : float
+        From 0 up to, not including, 1.
+
+    Examples
+    --------
+    >>> import fastconv as fc
+    >>> fc.Dropout(0.25)
+    Dropout(p=0.25)
+    """
+
+    p: float = 0.5
+
+    def __post_init__(self):
+        _set(self, p=real_number(self.p, "p", 0.0, 1.0))
+
+
+@dataclass(frozen=True)
+class Flatten(Layer):
+    """(C, H, W) to (C * H * W,), in row-major order.
+
+    Examples
+    --------
+    >>> import fastconv as fc
+    >>> fc.Flatten().output_shape((16, 4, 4))
+    (256,)
+    """
+
+    def output_shape(self, input_shape):
+        return (math.prod(input_shape),)
+
+
+@dataclass(frozen=True)
+class ReLU(Layer):
+    """max(x, 0), elementwise.
+
+    Examples
+    --------
+    >>> import fastconv as fc
+    >>> fc.ReLU().output_shape((84,))
+    (84,)
+    """
+
+
+@dataclass(frozen=True)
+class LeakyReLU(Layer):
+    """x where it is positive, else negative_slope * x.
+
+    Parameters
+    ----------
+    negative_slope : float
+        Not negative.
+
+    Examples
+    --------
+    >>> import fastconv as fc
+    >>> fc.LeakyReLU(0.1)
+    LeakyReLU(negative_slope=0.1)
+    """
+
+    negative_slope: float = 0.01
+
+    def __post_init__(self):
+        _set(self, negative_slope=real_number(self.negative_slope, "negative_slope"))
+
+
+@dataclass(frozen=True)
+class Sigmoid(Layer):
+    """1 / (1 + exp(-x)), elementwise.
+
+    Examples
+    --------
+    >>> import fastconv as fc
+    >>> fc.Sigmoid()
+    Sigmoid()
+    """
+
+
+@dataclass(frozen=True)
+class Tanh(Layer):
+    """The hyperbolic tangent, elementwise.
+
+    Examples
+    --------
+    >>> import fastconv as fc
+    >>> fc.Tanh()
+    Tanh()
+    """
+
+
+@dataclass(frozen=True)
+class Softmax(Layer):
+    """exp(x) / sum(exp(x)) over the features of each sample.
+
+    With loss="cross_entropy", a final Softmax and the loss are computed together from the layer's input.
+
+    Examples
+    --------
+    >>> import fastconv as fc
+    >>> fc.Softmax().output_shape((10,))
+    (10,)
+    """
+
+    takes: ClassVar[str] = "features"
+
+    def output_shape(self, input_shape):
+        self.check_input(input_shape)
+        return input_shape
+
+
+LAYERS = {
+    layer.__name__: layer
+    for layer in (
+        Conv2d, MaxPool2d, AvgPool2d, GlobalAvgPool2d, BatchNorm2d, Dropout, Flatten, Dense,
+        ReLU, LeakyReLU, Sigmoid, Tanh, Softmax,
+    )
+}  # fmt: skip

@@ -1,0 +1,334 @@
+"""How each layer is computed: the lane operations of its forward and its backward pass.
+
+One class a layer, found by its name; to add a layer, add its record to `layers.py` and its class here.
+"""
+
+from typing import ClassVar
+
+import numpy as np
+
+from .lanes import activations, contract, norm, pack, pool, tables
+from .plan import CopyDistance, Planes
+
+LOWERINGS: dict = {}
+
+
+class Lowering:
+    """A layer in a plan. Defaults describe an elementwise layer that may work in place.
+
+    x, y, dy and dx are planes; dx is None where nobody needs the input gradient.
+    """
+
+    in_place: ClassVar[bool] = True  # y may be the same memory as x
+    needs_output: ClassVar[bool] = False  # backward reads y, so that no later layer may overwrite it
+    fuses_relu: ClassVar[bool] = False  # forward can end in max(y, 0)
+    gates: ClassVar[bool] = False  # backward can zero dx where x is not positive
+
+    def __init_subclass__(cls):
+        LOWERINGS[cls.__name__] = cls
+
+    def __init__(self, number, layer, network, builder):
+        self.number, self.layer, self.builder = number, layer, builder
+        self.plan = builder.plan
+        self.input_shape, self.output_shape = network.shapes[number], network.shapes[number + 1]
+
+    def input_halo(self):
+        """Zeros that forward reads around x: (top, bottom, left, right)."""
+        return (0, 0, 0, 0)
+
+    def gradient_halo(self):
+        """Zeros that backward reads around dy."""
+        return (0, 0, 0, 0)
+
+    def forward(self, x, y, relu):
+        """Emit y from x; `relu` asks for max(y, 0), where `fuses_relu`."""
+        raise NotImplementedError
+
+    def backward(self, x, y, dy, dx, gate):
+        """Emit the gradients; `gate` asks for dx = 0 where x is not positive, where `gates`."""
+        raise NotImplementedError
+
+    def elementwise(self, operation, operands, planes):
+        """Emit an operation over planes of one size with the steps of each of `planes`."""
+        steps = [step for p in planes for step in p.steps]
+        self.plan.emit(operation, operands, [*planes[0].sizes, *steps, *[0] * (6 - len(steps)), self.number])
+
+
+class _Activation(Lowering):
+    function: ClassVar = None
+    gradient: ClassVar = None
+    needs_output = True
+
+    def forward(self, x, y, relu):
+        self.elementwise(self.function, [x, y, *self.options()], [x, y])
+
+    def backward(self, x, y, dy, dx, gate):
+        if dx is not None:
+            self.elementwise(self.gradient, [dy, dx, y, *self.options()], [dy, dx, y])
+
+    def options(self):
+        """Further operands: the layer's own numbers."""
+        return []
+
+
+class ReLU(_Activation):
+    function, gradient = activations.relu, activations.relu_grad
+
+
+class LeakyReLU(_Activation):
+    function, gradient = activations.leaky_relu, activations.leaky_relu_grad
+
+    def options(self):
+        return [self.builder.numbers([self.layer.negative_slope])]
+
+
+class Sigmoid(_Activation):
+    function, gradient = activations.sigmoid, activations.sigmoid_grad
+
+
+class Tanh(_Activation):
+    function, gradient = activations.hyperbolic_tangent, activations.hyperbolic_tangent_grad
+
+
+class Softmax(_Activation):
+    function, gradient = activations.softmax, activations.softmax_grad
+
+
+class Dropout(Lowering):
+    def forward(self, x, y, relu):
+        self._mask(x, y)
+
+    def backward(self, x, y, dy, dx, gate):
+        if dx is not None:
+            self._mask(dy, dx)
+
+    def _mask(self, source, target):
+        rate = self.layer.p if self.builder.training else 0.0
+        if rate or source.storage is not target.storage:
+            self.elementwise(
+                activations.dropout, [source, target, self.builder.numbers([rate])], [source, target]
+            )
+
+
+class Flatten(Lowering):
+    """Features in row-major order are what planes without a halo hold already; others are copied."""
+
+    def forward(self, x, y, relu):
+        self._copy(x, Planes(y.storage, *x.sizes))
+
+    def backward(self, x, y, dy, dx, gate):
+        if dx is not None:
+            self._copy(Planes(dy.storage, *dx.sizes), dx)
+
+    def _copy(self, source, target):
+        if source.storage is not target.storage:
+            self.plan.emit(pack.copy_planes, [source, target], [*source.sizes, *source.steps, *target.steps])
+
+
+class _Weighted(Lowering):
+    """A layer with a weight and perhaps a bias."""
+
+    in_place = False
+    fuses_relu = True
+    gates = True
+
+    def parameter(self, name):
+        """The layer's parameter in memory, or None."""
+        return self.builder.parameter(f"{self.number}.{name}")
+
+    def gradient(self, name):
+        """Where the sum of the parameter's gradient goes, or None."""
+        return self.builder.gradient(f"{self.number}.{name}")
+
+
+class Conv2d(_Weighted):
+    def __init__(self, *args):
+        super().__init__(*args)
+        (self.top, self.bottom), (self.left, self.right) = self.layer.pads()
+        self.channels, *self.in_size = self.input_shape
+        self.out_size = self.output_shape[1:]
+
+    def input_halo(self):
+        ends = [
+            (out - 1) * stride + (kernel - 1) * dilation + 1 - size - first
+            for out, stride, kernel, dilation, size, first in zip(
+                self.out_size, self.layer.stride, self.layer.kernel_size, self.layer.dilation, self.in_size,
+                (self.top, self.left), strict=True,
+            )
+        ]  # fmt: skip
+        return self.top, max(0, ends[0]), self.left, max(0, ends[1])
+
+    def gradient_halo(self):
+        if not self.builder.needs_gradient(self.number):
+            return (0, 0, 0, 0)
+        layer = self.layer
+        return tables.grad_input_halo(
+            layer.kernel_size,
+            self.in_size,
+            self.out_size,
+            layer.stride,
+            (self.top, self.left),
+            layer.dilation,
+        )
+
+    def _shape(self):
+        layer = self.layer
+        return self.channels, layer.out_channels, layer.kernel_size
+
+    def _windows(self):
+        layer = self.layer
+        return layer.stride, (self.top, self.left), layer.dilation, layer.groups
+
+    def forward(self, x, y, relu):
+        ending = contract.RELU if relu else contract.PLAIN
+        g = tables.conv_forward(
+            *self._shape(), self.out_size, *self._windows(), x.steps, y.steps, int(self.layer.bias), ending
+        )
+        self.plan.emit(contract.contract, [x, self.parameter("weight"), self.parameter("bias"), None, y], g)
+
+    def backward(self, x, y, dy, dx, gate):
+        plan, weight = self.plan, self.parameter("weight")
+        count = weight.count
+        size = count + (self.layer.out_channels if self.layer.bias else 0)
+        shard = plan.rows(size, "shard")
+        plan.emit(contract.clear, [shard], [size], scope="shard")
+        g = tables.conv_grad_weight(*self._shape(), self.out_size, *self._windows(), x.steps, dy.steps)
+        plan.emit(contract.contract_grad_weight, [x, dy, shard], g)
+        if self.layer.bias:
+            plan.emit(
+                contract.planes_grad_bias, [dy, self.builder.part(shard, count)], [*dy.sizes, *dy.steps]
+            )
+        self.builder.after_backward(
+            contract.add_shards, [shard, self.gradient("weight")], [size, CopyDistance(shard.storage)]
+        )
+        if dx is not None:
+            self._input_gradient(dy, dx, weight, x if gate else None)
+
+    def _input_gradient(self, dy, dx, weight, gate):
+        ending = contract.PLAIN if gate is None else contract.GATE
+        for row in range(self.layer.stride[0]):
+            for column in range(self.layer.stride[1]):
+                g = tables.conv_grad_input(
+                    *self._shape(), self.in_size, *self._windows(), dx.steps, dy.steps, (row, column), ending
+                )
+                self.plan.emit(contract.contract, [dy, weight, None, gate, dx], g)
+
+
+class Dense(_Weighted):
+    def forward(self, x, y, relu):
+        ending = contract.RELU if relu else contract.PLAIN
+        g = tables.dense_forward(x.features, y.features, int(self.layer.bias), ending)
+        self.plan.emit(contract.contract, [x, self.parameter("weight"), self.parameter("bias"), None, y], g)
+
+    def backward(self, x, y, dy, dx, gate):
+        plan = self.plan
+        x_rows, dy_rows = self.builder.to_rows(x), self.builder.to_rows(dy)
+        g = tables.dense_grad_weight(
+            x.features, dy.features, x_rows.length, dy_rows.length, int(self.layer.bias), plan.lanes
+        )
+        operands = [x_rows, dy_rows, self.gradient("weight"), self.gradient("bias")]
+        self.builder.after_backward(contract.rows_grad_weight, operands, g)
+        if dx is not None:
+            ending = contract.GATE if gate else contract.PLAIN
+            g = tables.dense_grad_input(x.features, dy.features, ending)
+            plan.emit(contract.contract, [dy, self.parameter("weight"), None, x if gate else None, dx], g)
+
+
+class MaxPool2d(Lowering):
+    in_place = False
+    gates = True
+
+    def _geometry(self, x, y):
+        layer = self.layer
+        return [
+            *y.sizes, x.height, x.width, *layer.kernel_size, *layer.stride, *layer.padding, *layer.dilation,
+            *x.steps, *y.steps,
+        ]  # fmt: skip
+
+    def forward(self, x, y, relu):
+        self.argmax = self.plan.planes(self.output_shape)
+        self.plan.emit(pool.max_pool, [x, y, self.argmax], self._geometry(x, y))
+
+    def backward(self, x, y, dy, dx, gate):
+        if dx is None:
+            return
+        layer = self.layer
+        reach = [(k - 1) * d + 1 for k, d in zip(layer.kernel_size, layer.dilation, strict=True)]
+        overlaps = any(r > s for r, s in zip(reach, layer.stride, strict=True))
+        g = [*self._geometry(dx, dy), int(overlaps), int(gate), *x.steps]
+        self.plan.emit(pool.max_pool_grad, [dy, self.argmax, dx, x], g)
+
+
+class AvgPool2d(Lowering):
+    in_place = False
+
+    def _geometry(self, x, y):
+        kernel, stride, padding, counted = self._windows(x)
+        return [
+            *y.sizes,
+            x.height,
+            x.width,
+            *kernel,
+            *stride,
+            *padding,
+            1,
+            1,
+            *x.steps,
+            *y.steps,
+            int(counted),
+        ]
+
+    def _windows(self, x):
+        layer = self.layer
+        return layer.kernel_size, layer.stride, layer.padding, layer.count_include_pad
+
+    def forward(self, x, y, relu):
+        self.plan.emit(pool.avg_pool, [x, y], self._geometry(x, y))
+
+    def backward(self, x, y, dy, dx, gate):
+        if dx is not None:
+            self.plan.emit(pool.avg_pool_grad, [dy, dx], self._geometry(dx, dy))
+
+
+class GlobalAvgPool2d(AvgPool2d):
+    def _windows(self, x):
+        size = x.height, x.width
+        return size, size, (0, 0), True
+
+
+class BatchNorm2d(_Weighted):
+    fuses_relu = False
+    gates = False
+
+    def _geometry(self, x, y, dx):
+        steps = [step for p in (x, y, dx) for step in p.steps]
+        return [
+            *x.sizes,
+            *steps,
+            CopyDistance(x.storage),
+            CopyDistance(y.storage),
+            int(self.builder.training),
+        ]
+
+    def forward(self, x, y, relu):
+        self.saved = self.plan.rows(2 * x.channels)
+        momentum = self.layer.momentum if self.builder.updates_statistics else 0.0
+        options = self.builder.numbers([momentum, self.layer.eps])
+        running = self.builder.statistic(f"{self.number}.running_mean")
+        g = self._geometry(x, y, y)
+        self.plan.emit(norm.batch_norm_statistics, [x, self.saved, running, options], g, scope="batch")
+        gamma, beta = self.parameter("weight"), self.parameter("bias")
+        self.plan.emit(norm.batch_norm, [x, y, self.saved, gamma, beta], g)
+
+    def backward(self, x, y, dy, dx, gate):
+        dgamma, dbeta = self.gradient("weight"), self.gradient("bias")
+        g = self._geometry(x, dy, dy if dx is None else dx)
+        self.plan.emit(norm.batch_norm_grad_sums, [x, dy, self.saved, dgamma, dbeta], g, scope="batch")
+        if dx is not None:
+            operands = [x, dy, dx, self.saved, self.parameter("weight"), dgamma]
+            self.plan.emit(norm.batch_norm_grad_input, operands, g)
+
+
+def table_geometry(planes, row_length):
+    """Geometry of the transposes between rows and lanes."""
+    return np.array([planes.features, row_length, *planes.table()], np.int64)

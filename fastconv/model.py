@@ -1,0 +1,183 @@
+"""What a network is: its layers, the shapes between them, and one flat vector that holds its parameters."""
+
+import math
+
+import numpy as np
+
+from .layers import Layer
+
+
+class Network:
+    """Layers in a row with their shapes, parameters and statistics; `Sequential` adds what it can do.
+
+    All parameters lie in one vector, `flat_parameters`, in the order of the layers; the arrays handed out
+    are views of it. The statistics (of batch normalisation) lie in `flat_statistics` likewise.
+    """
+
+    def __init__(self, layers, input_shape, dtype="float32", seed=0):
+        self.layers = _checked_layers(layers)
+        self.input_shape = _checked_shape(input_shape)
+        self.dtype = _checked_dtype(dtype)
+        self.seed = seed
+        self.shapes = [self.input_shape]
+        for number, layer in enumerate(self.layers):
+            try:
+                self.shapes.append(tuple(int(n) for n in layer.output_shape(self.shapes[-1])))
+            except ValueError as error:
+                raise ValueError(f"layer {number}: {error}") from None
+        self.output_shape = self.shapes[-1]
+        rng = np.random.default_rng(seed)
+        self.flat_parameters, self._parameters = self._lay_out(
+            lambda layer, shape: layer.initial_parameters(shape, rng)
+        )
+        self.flat_statistics, self._statistics = self._lay_out(
+            lambda layer, shape: layer.initial_statistics(shape)
+        )
+
+    def _lay_out(self, initial):
+        """One flat vector for what `initial` gives each layer, and name -> view into it."""
+        arrays = {
+            f"{number}.{name}": np.asarray(array)
+            for number, layer in enumerate(self.layers)
+            for name, array in initial(layer, self.shapes[number]).items()
+        }
+        flat = np.zeros(sum(a.size for a in arrays.values()), self.dtype)
+        views, start = {}, 0
+        for name, array in arrays.items():
+            views[name] = flat[start : start + array.size].reshape(array.shape)
+            views[name][...] = array
+            start += array.size
+        return flat, views
+
+    @property
+    def num_parameters(self):
+        """How many numbers training adjusts.
+
+        Examples
+        --------
+        >>> import fastconv as fc
+        >>> fc.models.reference_cnn().num_parameters
+        15
+        """
+        return self.flat_parameters.size
+
+    def parameters(self):
+        """Name -> array of every parameter, by PyTorch's names ("0.weight"); live: writing changes the network.
+
+        Examples
+        --------
+        >>> import fastconv as fc
+        >>> {name: a.shape for name, a in fc.models.reference_cnn().parameters().items()}
+        {'0.weight': (1, 1, 3, 3), '0.bias': (1,), '4.weight': (1, 4), '4.bias': (1,)}
+        """
+        return dict(self._parameters)
+
+    def statistics(self):
+        """Name -> array of what training keeps beside the parameters (running means and variances); live."""
+        return dict(self._statistics)
+
+    def state(self):
+        """Name -> copy of every parameter and statistic: all that training changes.
+
+        Examples
+        --------
+        >>> import fastconv as fc
+        >>> model = fc.models.reference_cnn()
+        >>> before = model.state()
+        >>> model.parameters()["4.bias"][:] = 7
+        >>> model.load_state(before)
+        """
+        return {name: array.copy() for name, array in {**self._parameters, **self._statistics}.items()}
+
+    def load_state(self, state):
+        """Copy arrays into the network.
+
+        Parameters
+        ----------
+        state : dict
+            As `state()` gives it: every name, each with its shape.
+
+        Raises
+        ------
+        ValueError
+            If a name is missing or unknown, or an array has another shape. The network is then unchanged.
+        """
+        own = {**self._parameters, **self._statistics}
+        missing, unknown = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
+        if missing or unknown:
+            raise ValueError(
+                f"`state` must have the names {sorted(own)}; missing: {missing}, unknown: {unknown}"
+            )
+        for name, array in own.items():
+            if np.shape(state[name]) != array.shape:
+                raise ValueError(
+                    f"`state[{name!r}]` must have shape {array.shape}, got {np.shape(state[name])}"
+                )
+        for name, array in own.items():
+            array[...] = state[name]
+
+    def describe(self):
+        """(layer, output shape, parameters) of every layer, as `summary` prints them."""
+        names = list(self._parameters)
+        return [
+            (
+                f"{number}  {layer}",
+                self.shapes[number + 1],
+                sum(self._parameters[n].size for n in names if n.split(".")[0] == str(number)),
+            )
+            for number, layer in enumerate(self.layers)
+        ]
+
+    def summary(self):
+        """Print each layer with its output shape and its number of parameters.
+
+        Examples
+        --------
+        >>> import fastconv as fc
+        >>> fc.models.reference_cnn().summary()  # doctest: +ELLIPSIS
+        layer ...
+        parameters: 15 (float32, 60 bytes)
+        """
+        rows = [(name, str(shape), f"{count:,}") for name, shape, count in self.describe()]
+        rows = [("layer", "output shape", "parameters"), ("input", str(self.input_shape), "0"), *rows]
+        widths = [max(len(row[k]) for row in rows) for k in range(3)]
+        for number, (name, shape, count) in enumerate(rows):
+            print(f"{name:<{widths[0]}}  {shape:<{widths[1]}}  {count:>{widths[2]}}")
+            if number == 0:
+                print("-" * (sum(widths) + 4))
+        size = self.flat_parameters.nbytes
+        print(f"parameters: {self.num_parameters:,} ({self.dtype}, {size:,} bytes)")
+
+
+def _checked_layers(layers):
+    layers = list(layers)
+    for number, layer in enumerate(layers):
+        if isinstance(layer, type) and issubclass(layer, Layer):
+            raise TypeError(f"`layers[{number}]` must be a layer, got the class: write {layer.__name__}(...)")
+        if not isinstance(layer, Layer):
+            raise TypeError(f"`layers[{number}]` must be a layer, got {layer!r}")
+    if not layers:
+        raise ValueError("`layers` must hold at least one layer, got none")
+    return layers
+
+
+def _checked_shape(input_shape):
+    try:
+        shape = tuple(int(n.__index__()) for n in input_shape)
+    except (TypeError, AttributeError):
+        raise TypeError(f"`input_shape` must be ints (C, H, W) or (features,), got {input_shape!r}") from None
+    if len(shape) not in (1, 3) or min(shape) < 1 or math.prod(shape) > 2**31 - 1:
+        raise ValueError(
+            f"`input_shape` must be (C, H, W) or (features,), positive ints, got {input_shape!r}"
+        )
+    return shape
+
+
+def _checked_dtype(dtype):
+    try:
+        name = np.dtype(dtype).name
+    except TypeError:
+        name = ""
+    if name not in ("float32", "float64"):
+        raise ValueError(f'`dtype` must be "float32" or "float64", got {dtype!r}')
+    return name

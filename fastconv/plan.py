@@ -1,0 +1,244 @@
+"""A plan: the operations of a network in order, and the memory they work in, laid out before the run.
+
+Operations come in stages. In a stage of blocks, each thread takes its blocks of samples through all the
+operations, one block after the other; in a stage of the batch, each operation runs once over the whole
+batch, divided among the threads by what it produces. Threads wait for each other after every stage.
+
+    scope of an operation   runs                          scope of its memory
+    "block"                 for each block                one copy for each thread, or, where a later
+    "shard"                 at a shard's first block      stage needs it, for each block; or for each shard
+    "batch"                 once, on all threads          one for all
+
+A shard is a run of blocks whose weight gradients are summed in one place. How many there are depends on
+the batch alone, and they are added up in order: results have the same bits on any number of threads.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from .lanes.operation import STATE_SIZE, Operation
+
+MAX_SHARDS = 64  # more threads than that would wait for blocks; memory is MAX_SHARDS x conv parameters
+VECTOR_BYTES = 64
+
+BLOCK, BATCH, SHARD = 0, 1, 2
+_SCOPES = {"block": BLOCK, "batch": BATCH, "shard": SHARD}
+OPERANDS = 6
+ADDRESS, SCOPE, GEOMETRY, FIRST_OPERAND = 0, 1, 2, 3
+OPERAND_FIELDS = 4  # base address, and the bytes to add for each block, thread and shard
+ROW = FIRST_OPERAND + OPERANDS * OPERAND_FIELDS
+
+
+@dataclass(eq=False)
+class Storage:
+    """Memory of `size` scalars; `kept` says for what there is a copy: thread, block, shard or all."""
+
+    size: int
+    kept: str = "thread"
+    stages: set = field(default_factory=set)
+    address: int = 0
+    copy_bytes: int = 0
+
+
+@dataclass(eq=False)
+class Planes:
+    """Images [channels][height][width] of vectors in a storage, with a halo of zeros around each."""
+
+    storage: Storage
+    channels: int
+    height: int
+    width: int
+    halo: tuple[int, int, int, int] = (0, 0, 0, 0)  # top, bottom, left, right
+
+    @property
+    def row(self):
+        """Vectors from one row to the next."""
+        return self.width + self.halo[2] + self.halo[3]
+
+    @property
+    def plane(self):
+        """Vectors from one channel to the next."""
+        return self.row * (self.height + self.halo[0] + self.halo[1])
+
+    @property
+    def steps(self):
+        """(plane, row)."""
+        return self.plane, self.row
+
+    @property
+    def sizes(self):
+        """(channels, height, width)."""
+        return self.channels, self.height, self.width
+
+    @property
+    def features(self):
+        """Elements of one sample."""
+        return self.channels * self.height * self.width
+
+    @property
+    def first_byte(self):
+        """Where the first element lies, past the halo."""
+        return (self.halo[0] * self.row + self.halo[2]) * VECTOR_BYTES
+
+    def table(self):
+        """The vector at which each feature lies, in row-major order, counted from the first."""
+        c, h, w = (np.arange(n) for n in self.sizes)
+        return (c[:, None, None] * self.plane + h[:, None] * self.row + w).ravel()
+
+
+@dataclass(eq=False)
+class Rows:
+    """Scalars in a storage, such as samples x features."""
+
+    storage: Storage
+    length: int = 0
+    first_byte: int = 0
+    count: int = 0
+
+
+@dataclass(frozen=True)
+class CopyDistance:
+    """In a geometry: how many scalars lie between one block of a storage and the next."""
+
+    storage: Storage
+
+
+class Plan:
+    """Collects operations and memory; `finish` turns them into the table that the engine runs."""
+
+    def __init__(self, dtype, batch_size, threads):
+        self.dtype = np.dtype(dtype)
+        self.lanes = VECTOR_BYTES // self.dtype.itemsize
+        self.blocks = -(-batch_size // self.lanes)
+        self.batch_size = batch_size
+        self.threads = threads
+        self.stages = []  # (scope, [(operation, operands, geometry, scope)])
+        self._storages = []
+        self._kept_alive = []
+
+    # Memory
+
+    def planes(self, shape, halo=(0, 0, 0, 0)):
+        """New planes for one block of samples of `shape`."""
+        sizes = shape if len(shape) == 3 else (shape[0], 1, 1)
+        planes = Planes(Storage(0), *sizes, halo)
+        planes.storage.size = (planes.channels * planes.plane) * self.lanes
+        self._storages.append(planes.storage)
+        return planes
+
+    def rows(self, size, kept="all"):
+        """New scalars, kept once ("all"), for each thread or for each shard."""
+        storage = Storage(-(-size // self.lanes) * self.lanes, kept)
+        self._storages.append(storage)
+        return Rows(storage)
+
+    def sample_rows(self, features, kept="all"):
+        """A row of `features`, padded to whole vectors, for each sample of the batch (or of a thread's block)."""
+        length = -(-features // self.lanes) * self.lanes
+        samples = self.blocks * self.lanes if kept == "all" else self.lanes
+        rows = self.rows(samples * length, kept)
+        rows.length = length
+        return rows
+
+    def array(self, array, start=0, count=0):
+        """Memory of a NumPy array of the plan's dtype: `count` elements from element `start`."""
+        self._kept_alive.append(array)
+        storage = Storage(array.size, "all", address=array.ctypes.data)
+        return Rows(storage, first_byte=start * array.itemsize, count=count)
+
+    # Operations
+
+    def emit(self, operation: Operation, operands, geometry=(), scope="block"):
+        """Append an operation; consecutive block operations share a stage, a batch operation opens its own."""
+        blocks = scope != "batch"
+        if not (blocks and self.stages and self.stages[-1][0] == "blocks"):
+            self.stages.append(("blocks" if blocks else "batch", []))
+        self._append(operation, operands, geometry, scope)
+
+    def emit_together(self, operations):
+        """Append batch operations that do not depend on each other, as one stage."""
+        if operations:
+            self.stages.append(("batch", []))
+        for operation, operands, geometry in operations:
+            self._append(operation, operands, geometry, "batch")
+
+    def _append(self, operation, operands, geometry, scope):
+        for operand in operands:
+            if operand is not None:
+                operand.storage.stages.add(len(self.stages) - 1)
+                if scope == "batch" and operand.storage.kept == "thread":
+                    operand.storage.kept = "block"
+        self.stages[-1][1].append((operation, operands, geometry, scope))
+
+    # The finished plan
+
+    def finish(self):
+        """Lay the memory out and build the tables. Returns a `Program`."""
+        copies = {
+            "thread": self.threads,
+            "block": self.blocks,
+            "shard": min(self.blocks, MAX_SHARDS),
+            "all": 1,
+        }
+        offset, placed = 0, []
+        for storage in self._storages:
+            if storage.kept == "thread" and len(storage.stages) > 1:
+                storage.kept = "block"
+            # A vector more, so that equal planes of two storages do not share cache sets throughout.
+            storage.copy_bytes = storage.size * self.dtype.itemsize + VECTOR_BYTES
+            placed.append((storage, offset))
+            offset += storage.copy_bytes * copies[storage.kept]
+        memory = np.zeros(offset // 8 + 8, np.int64)
+        base = -(-memory.ctypes.data // VECTOR_BYTES) * VECTOR_BYTES
+        for storage, start in placed:
+            storage.address = base + start
+        rows, stage_rows, geometries = [], [], []
+        for kind, operations in self.stages:
+            stage_rows.append((BATCH if kind == "batch" else BLOCK, len(rows), len(rows) + len(operations)))
+            for operation, operands, geometry, scope in operations:
+                geometries.append(_resolved(geometry, self.dtype.itemsize))
+                row = [operation.address(self.dtype.name), _SCOPES[scope], geometries[-1].ctypes.data]
+                for operand in (*operands, *[None] * (OPERANDS - len(operands))):
+                    row += _operand_fields(operand)
+                rows.append(row)
+        return Program(
+            operations=np.array(rows, np.int64).reshape(-1, ROW),
+            stages=np.array(stage_rows, np.int64).reshape(-1, 3),
+            memory=memory,
+            geometries=geometries,
+            kept_alive=self._kept_alive,
+            state=np.zeros((self.threads, STATE_SIZE), np.int64),
+            listing=[
+                (kind, [(op.name, operands) for op, operands, _, _ in ops]) for kind, ops in self.stages
+            ],
+        )
+
+
+def _resolved(geometry, itemsize):
+    """The geometry as int64, with distances filled in now that memory is laid out."""
+    if isinstance(geometry, np.ndarray):
+        return geometry
+    values = [v.storage.copy_bytes // itemsize if isinstance(v, CopyDistance) else v for v in geometry]
+    return np.array(values or [0], np.int64)
+
+
+def _operand_fields(operand):
+    if operand is None:
+        return [0, 0, 0, 0]
+    storage = operand.storage
+    steps = [storage.copy_bytes if storage.kept == kept else 0 for kept in ("block", "thread", "shard")]
+    return [storage.address + operand.first_byte, *steps]
+
+
+@dataclass(eq=False)
+class Program:
+    """The tables of a finished plan, and what must live as long as they do."""
+
+    operations: np.ndarray
+    stages: np.ndarray
+    memory: np.ndarray
+    geometries: list
+    kept_alive: list
+    state: np.ndarray
+    listing: list

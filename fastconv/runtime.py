@@ -1,0 +1,208 @@
+"""What compiled code needs of the machine: threads that wait for each other, and denormals flushed to zero.
+
+fastconv's threads are Python threads that run compiled code without the GIL, started for one call and
+joined at its end. Nothing outlives the call, so forking, joblib and several trainers at once are safe,
+unlike with a pool inside a threading layer.
+"""
+
+import os
+import platform
+import threading
+
+from llvmlite import ir
+from numba import njit, types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+_threads = None
+
+
+def _default_threads():
+    text = os.environ.get("FASTCONV_NUM_THREADS", "").strip()
+    if not text:
+        affinity = getattr(os, "sched_getaffinity", None)
+        return len(affinity(0)) if affinity else os.cpu_count() or 1
+    if not text.isdigit() or int(text) < 1:
+        raise ValueError(f"`FASTCONV_NUM_THREADS` must be a positive int, got {text!r}")
+    return int(text)
+
+
+def set_num_threads(n):
+    """Use `n` threads in every later call.
+
+    Parameters
+    ----------
+    n : int
+        At least 1. Results do not depend on it, to the last bit.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If `n` is not a positive int.
+
+    Examples
+    --------
+    >>> import fastconv as fc
+    >>> fc.set_num_threads(2)
+    >>> fc.get_num_threads()
+    2
+    """
+    global _threads
+    if isinstance(n, bool) or not hasattr(n, "__index__"):
+        raise TypeError(f"`n` must be a positive int, got {n!r}")
+    if n < 1:
+        raise ValueError(f"`n` must be a positive int, got {n!r}")
+    _threads = n.__index__()
+
+
+def get_num_threads():
+    """The number of threads in use: FASTCONV_NUM_THREADS, or the processors this process may run on.
+
+    Examples
+    --------
+    >>> import fastconv as fc
+    >>> fc.get_num_threads() >= 1
+    True
+    """
+    global _threads
+    if _threads is None:
+        _threads = _default_threads()
+    return _threads
+
+
+def run_threads(count, function):
+    """Call function(0), ..., function(count - 1), each in its own thread, and wait for all of them.
+
+    The first runs in the calling thread. What one of them raises is raised here.
+    """
+    failures = []
+
+    def guarded(index):
+        try:
+            function(index)
+        except BaseException as failure:  # noqa: BLE001 - carried over to the calling thread
+            failures.append(failure)
+
+    workers = [threading.Thread(target=guarded, args=(k,), daemon=True) for k in range(1, count)]
+    for worker in workers:
+        worker.start()
+    guarded(0)
+    for worker in workers:
+        worker.join()
+    if failures:
+        raise failures[0]
+
+
+# Atomics on int64 arrays
+
+
+def _element(context, b, sig, args):
+    array = context.make_array(sig.args[0])(context, b, args[0])
+    return b.gep(array.data, [args[1]])
+
+
+@intrinsic
+def _atomic_add(typingctx, array, index, value):
+    def codegen(context, b, sig, args):
+        return b.atomic_rmw("add", _element(context, b, sig, args), args[2], "seq_cst")
+
+    return types.int64(array, types.intp, types.int64), codegen
+
+
+@intrinsic
+def _atomic_load(typingctx, array, index):
+    def codegen(context, b, sig, args):
+        return b.load_atomic(_element(context, b, sig, args), "acquire", 8)
+
+    return types.int64(array, types.intp), codegen
+
+
+_yield_processor = types.ExternalFunction(
+    "SwitchToThread" if platform.system() == "Windows" else "sched_yield", types.int32()
+)
+
+
+@njit(cache=True, nogil=True)
+def wait_for_all(barrier, threads):
+    """Return when all `threads` have called; `barrier` is int64[2], zeros at first: arrived, round."""
+    if threads == 1:
+        return
+    turn = _atomic_load(barrier, 1)
+    if _atomic_add(barrier, 0, 1) == threads - 1:
+        _atomic_add(barrier, 0, -threads)
+        _atomic_add(barrier, 1, 1)
+        return
+    spins = 0
+    while _atomic_load(barrier, 1) == turn:
+        spins += 1
+        if spins > 2000:  # about a microsecond; then somebody else may need this processor
+            _yield_processor()
+
+
+# Denormals
+
+_FLUSH_X86 = 0x8040  # flush to zero, denormals are zero
+_FLUSH_ARM = 1 << 24
+
+
+@intrinsic
+def flush_denormals(typingctx):
+    """Treat denormal numbers as zero in this thread; returns the state to give to `restore_denormals`."""
+
+    def codegen(context, b, sig, args):
+        word = ir.IntType(64)
+        if platform.machine().lower() in ("aarch64", "arm64"):
+            old = b.asm(ir.FunctionType(word, []), "mrs $0, fpcr", "=r", [], True)
+            _set_control(b, b.or_(old, ir.Constant(word, _FLUSH_ARM)))
+            return old
+        slot = cgutils.alloca_once(b, ir.IntType(32))
+        _control_call(b, "llvm.x86.sse.stmxcsr", slot)
+        old = b.zext(b.load(slot), word)
+        _set_control(b, b.or_(old, ir.Constant(word, _FLUSH_X86)))
+        return old
+
+    return types.int64(), codegen
+
+
+@intrinsic
+def restore_denormals(typingctx, state):
+    """Undo `flush_denormals`."""
+
+    def codegen(context, b, sig, args):
+        _set_control(b, args[0])
+        return context.get_dummy_value()
+
+    return types.void(types.int64), codegen
+
+
+def _control_call(b, name, slot):
+    byte_pointer = ir.IntType(8).as_pointer()
+    fnty = ir.FunctionType(ir.VoidType(), [byte_pointer])
+    b.call(cgutils.get_or_insert_function(b.module, fnty, name), [b.bitcast(slot, byte_pointer)])
+
+
+def _set_control(b, value):
+    if platform.machine().lower() in ("aarch64", "arm64"):
+        b.asm(ir.FunctionType(ir.VoidType(), [value.type]), "msr fpcr, $0", "r", [value], True)
+        return
+    slot = cgutils.alloca_once(b, ir.IntType(32))
+    b.store(b.trunc(value, ir.IntType(32)), slot)
+    _control_call(b, "llvm.x86.sse.ldmxcsr", slot)
+
+
+# Calls by address
+
+
+@intrinsic
+def call_operation(typingctx, address, buffers, geometry, state):
+    """Call a lane kernel (see lanes/operation.py): six buffer addresses, two integer tables."""
+
+    def codegen(context, b, sig, args):
+        byte_pointer = ir.IntType(8).as_pointer()
+        values = [b.extract_value(args[1], k) for k in range(6)] + [args[2], args[3]]
+        fnty = ir.FunctionType(ir.VoidType(), [byte_pointer] * 8)
+        function = b.inttoptr(args[0], fnty.as_pointer())
+        b.call(function, [b.inttoptr(v, byte_pointer) for v in values])
+        return context.get_dummy_value()
+
+    return types.void(types.intp, types.UniTuple(types.intp, 6), types.intp, types.intp), codegen

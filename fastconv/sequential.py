@@ -1,0 +1,202 @@
+"""`Sequential`: a network that predicts, differentiates, saves and loads."""
+
+import numpy as np
+
+from .builder import LOSSES
+from .checks import whole_number
+from .data import check_samples, check_targets
+from .engine import Engine
+from .model_files import read_model, write_model
+from .layers import LAYERS
+from .model import Network
+
+
+class Sequential(Network):
+    """Layers in a row.
+
+    Parameters
+    ----------
+    layers : iterable of layers
+        Each takes what the one before it gives.
+    input_shape : tuple
+        (C, H, W) of an image, or (features,).
+    dtype : {"float32", "float64"}
+        Of parameters, activations and predictions.
+    seed : int
+        Of the initial parameters, drawn as PyTorch draws them: uniform within 1 / sqrt(fan_in).
+
+    Raises
+    ------
+    ValueError, TypeError
+        If a layer can't take its input; the message names the layer.
+
+    Examples
+    --------
+    >>> import fastconv as fc
+    >>> model = fc.Sequential([fc.Conv2d(6, 5), fc.ReLU(), fc.MaxPool2d(2), fc.Flatten(), fc.Dense(10)],
+    ...                       input_shape=(1, 28, 28))
+    >>> model.output_shape
+    (10,)
+    >>> model.num_parameters
+    8806
+    """
+
+    def __init__(self, layers, input_shape, dtype="float32", seed=0):
+        super().__init__(layers, input_shape, dtype, seed)
+        self.metadata = {}
+
+    def predict(self, X, batch_size=256):
+        """The outputs of the network.
+
+        Parameters
+        ----------
+        X : ndarray, shape (N, *input_shape)
+            float32, float64 or uint8 (divided by 255), of any strides.
+        batch_size : int
+            Samples in work at a time; results do not depend on it.
+
+        Returns
+        -------
+        ndarray, shape (N, *output_shape)
+            In the network's dtype.
+
+        Examples
+        --------
+        >>> import fastconv as fc, numpy as np
+        >>> fc.models.reference_cnn().predict(np.zeros((3, 1, 6, 6))).shape
+        (3, 1)
+        """
+        X = check_samples(X, self.input_shape)
+        batch_size = whole_number(batch_size, "batch_size")
+        output = np.empty((len(X), *self.output_shape), self.dtype)
+        if len(X):
+            engine = Engine(self, "predict", min(batch_size, len(X)))
+            engine.load(X)
+            engine.write_to(output)
+            for _ in engine.run_all():
+                pass
+        return output
+
+    def loss_and_gradients(self, X, y, loss="cross_entropy"):
+        """The mean loss of a batch and its gradient with respect to every parameter.
+
+        Parameters
+        ----------
+        X : ndarray, shape (N, *input_shape)
+            At least one sample.
+        y : ndarray
+            Labels (N,) for "cross_entropy", otherwise numbers of the output's shape.
+        loss : {"bce", "bce_with_logits", "cross_entropy", "mse"}
+
+        Returns
+        -------
+        loss : float
+        gradients : dict
+            Name -> ndarray, shaped as in `parameters()`.
+
+        Notes
+        -----
+        The network is in training mode, as in `Trainer.fit`: batch normalisation uses the batch's own
+        statistics (and leaves the running ones alone).
+
+        Examples
+        --------
+        >>> import fastconv as fc, numpy as np
+        >>> model = fc.models.reference_cnn()
+        >>> loss, gradients = model.loss_and_gradients(np.ones((2, 1, 6, 6)), [0, 1], loss="bce")
+        >>> gradients["4.weight"].shape
+        (1, 4)
+        """
+        check_loss(loss, self.output_shape)
+        X = check_samples(X, self.input_shape)
+        y = check_targets(y, len(X), self.output_shape, loss)
+        if not len(X):
+            raise ValueError("`X` must hold at least one sample, got none")
+        engine = Engine(self, "gradients", len(X), loss, seed=self.seed)
+        engine.load(X, y)
+        value = float(engine.run(0, 1)[0, 0])
+        gradients, start = {}, 0
+        for name, array in self.parameters().items():
+            flat = engine.ports.gradient[start : start + array.size]
+            gradients[name] = flat.reshape(array.shape).copy()
+            start += array.size
+        return value, gradients
+
+    def save(self, path, metadata=None):
+        """Write the network to a `.npz` file: layers, parameters, statistics. Nothing is pickled.
+
+        Parameters
+        ----------
+        path : str or Path
+            The file; it is replaced only once the new one is complete.
+        metadata : dict, optional
+            JSON values to keep with it; default is the network's own `metadata`.
+
+        Examples
+        --------
+        >>> import fastconv as fc, tempfile, os
+        >>> path = os.path.join(tempfile.mkdtemp(), "model.npz")
+        >>> fc.models.reference_cnn().save(path)
+        >>> fc.load(path).num_parameters
+        15
+        """
+        description = {
+            "input_shape": list(self.input_shape),
+            "dtype": self.dtype,
+            "seed": self.seed,
+            "layers": [{"name": type(layer).__name__, **layer.settings()} for layer in self.layers],
+            "metadata": self.metadata if metadata is None else metadata,
+        }
+        write_model(path, description, self.state())
+
+
+def load(path):
+    """Read a network that `save` wrote.
+
+    Parameters
+    ----------
+    path : str or Path
+
+    Returns
+    -------
+    Sequential
+
+    Raises
+    ------
+    ValueError
+        If the file is cut off, changed or not one of ours.
+    OSError
+        If it can't be read.
+
+    Examples
+    --------
+    >>> import fastconv as fc, tempfile, os
+    >>> path = os.path.join(tempfile.mkdtemp(), "model.npz")
+    >>> fc.models.lenet5().save(path, metadata={"classes": 10})
+    >>> fc.load(path).metadata
+    {'classes': 10}
+    """
+    description, state = read_model(path)
+    try:
+        layers = [_layer(entry) for entry in description["layers"]]
+        model = Sequential(
+            layers, tuple(description["input_shape"]), description["dtype"], seed=description["seed"]
+        )
+        model.load_state(state)
+        model.metadata = description["metadata"]
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ValueError(f"{path} does not describe a network: {error}") from None
+    return model
+
+
+def _layer(entry):
+    settings = {k: tuple(v) if isinstance(v, list) else v for k, v in entry.items() if k != "name"}
+    return LAYERS[entry["name"]](**settings)
+
+
+def check_loss(loss, output_shape):
+    """Raise ValueError unless `loss` is known and fits the output."""
+    if loss not in LOSSES:
+        raise ValueError(f"`loss` must be one of {', '.join(map(repr, LOSSES))}, got {loss!r}")
+    if loss == "cross_entropy" and (len(output_shape) != 1 or output_shape[0] < 2):
+        raise ValueError(f'`loss` "cross_entropy" needs an output of at least 2 features, got {output_shape}')

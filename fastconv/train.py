@@ -1,0 +1,314 @@
+"""The trainer: epochs, validation, callbacks and checkpoints around the engine's compiled steps."""
+
+import json
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from . import progress as progress_displays
+from .builder import optimizer_state
+from .checks import real_number, whole_number
+from .data import check_samples, check_targets
+from .engine import Engine
+from .model_files import read_model, write_model
+from .optimizers import SGD, Optimizer
+from .sequential import Sequential, check_loss
+
+METRICS = ("accuracy",)
+
+
+class DivergedError(ArithmeticError):
+    """The loss became infinite or not a number; the message names the epoch and the step."""
+
+
+class History(dict):
+    """Name of a figure -> its values, one for each epoch: `history["val_loss"]`."""
+
+    def append(self, logs):
+        """Add one epoch's figures."""
+        for name, value in logs.items():
+            if name not in ("epoch", "epochs"):
+                self.setdefault(name, []).append(value)
+
+
+class Trainer:
+    """Trains a network.
+
+    Parameters
+    ----------
+    model : Sequential
+        Its parameters are changed in place.
+    loss : {"bce", "bce_with_logits", "cross_entropy", "mse"}
+        "bce" after a final Sigmoid, and "cross_entropy" after a final Softmax, are computed from the
+        layer's input, which is exact where the factors alone would overflow.
+    optimizer : SGD, Adam or AdamW
+        Default is SGD(lr=0.01).
+    metrics : tuple of str
+        Figures beside the loss: "accuracy", or nothing.
+    seed : int
+        Of the order of samples and of dropout.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is unknown or does not fit the model.
+
+    Examples
+    --------
+    >>> import fastconv as fc, numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> X, y = rng.random((64, 1, 6, 6)), rng.integers(0, 2, 64)
+    >>> trainer = fc.Trainer(fc.models.reference_cnn(), loss="bce", optimizer=fc.SGD(lr=0.1))
+    >>> history = trainer.fit(X, y, epochs=2)
+    >>> len(history["loss"])
+    2
+    """
+
+    def __init__(self, model, loss="cross_entropy", optimizer=None, metrics=("accuracy",), seed=0):
+        if not isinstance(model, Sequential):
+            raise TypeError(f"`model` must be a Sequential, got {model!r}")
+        check_loss(loss, model.output_shape)
+        optimizer = SGD() if optimizer is None else optimizer
+        if not isinstance(optimizer, Optimizer):
+            raise TypeError(f"`optimizer` must be an optimizer such as SGD(lr=0.1), got {optimizer!r}")
+        self.metrics = (metrics,) if isinstance(metrics, str) else tuple(metrics)
+        for name in self.metrics:
+            if name not in METRICS:
+                raise ValueError(f"`metrics` must be among {METRICS}, got {name!r}")
+        self.model, self.loss, self.optimizer = model, loss, optimizer
+        self.seed = whole_number(seed, "seed", low=0)
+        self.stop_training = False
+        self.steps_taken = 0
+        self._state = optimizer_state(optimizer, model)
+
+    def fit(
+        self, X, y, epochs=5, batch_size=32, validation_data=None, validation_split=0.0, shuffle=True,
+        callbacks=(), progress=None, checkpoint=None, resume=False,
+    ):  # fmt: skip
+        """Train for some epochs.
+
+        Parameters
+        ----------
+        X : ndarray, shape (N, *input_shape)
+            float32, float64 or uint8 (divided by 255), of any strides; read sample by sample.
+        y : ndarray
+            int labels (N,) for "cross_entropy", otherwise numbers of the output's shape.
+        epochs, batch_size : int
+            Passes over the data, and samples of a step. A last, smaller batch divides by its own size.
+        validation_data : pair of arrays, optional
+            (X, y) to evaluate after every epoch.
+        validation_split : float
+            Instead, the last part of X and y to hold out, 0 to 1.
+        shuffle : bool
+            Whether each epoch takes the samples in a new order.
+        callbacks : iterable
+            Objects with `on_epoch_end(trainer, logs)`.
+        progress : None, bool or object
+            None shows progress on a terminal only, True always, False never.
+        checkpoint : path, optional
+            A file that holds, after every epoch, all that is needed to go on.
+        resume : bool
+            Go on from `checkpoint`, if that file is there.
+
+        Returns
+        -------
+        History
+            Name of a figure -> its values, one for each epoch.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If an argument does not fit.
+        DivergedError
+            If the loss is no longer finite.
+        """
+        X, y = self._checked(X, y)
+        epochs, batch_size = whole_number(epochs, "epochs"), whole_number(batch_size, "batch_size")
+        split = real_number(validation_split, "validation_split", 0.0, 1.0)
+        if validation_data is not None:
+            held_out = self._checked(*_pair(validation_data), name="validation_data")
+        elif split:
+            kept = len(X) - round(len(X) * split)
+            if not 0 < kept < len(X):
+                raise ValueError(f"`validation_split` = {split} leaves no samples on one side of {len(X)}")
+            X, held_out, y = X[:kept], (X[kept:], y[kept:]), y[:kept]
+        else:
+            held_out = None
+        if resume and checkpoint is None:
+            raise ValueError("`resume` needs `checkpoint`, the file to go on from")
+        callbacks = _checked_callbacks(callbacks)
+        history, first_epoch = History(), 0
+        if resume and Path(checkpoint).exists():
+            history, first_epoch = self._restore(checkpoint)
+        display = progress_displays.resolve(progress)
+        display.start(epochs, len(X))
+        try:
+            display.compiling(f"{len(self.model.layers)} layers for {self.model.dtype}")
+            engine = self._engine("train", min(batch_size, len(X)))
+            evaluator = held_out and self._engine("evaluate", min(256, len(held_out[0])))
+            self.stop_training = False
+            for epoch in range(first_epoch, epochs):
+                logs = {"epoch": epoch, "epochs": epochs}
+                logs.update(self._epoch(engine, X, y, epoch, epochs, shuffle, display))
+                if evaluator:
+                    started = time.perf_counter()
+                    figures = self._evaluate(evaluator, *held_out)
+                    logs.update({f"val_{name}": value for name, value in figures.items()})
+                    logs["seconds"] += time.perf_counter() - started
+                history.append(logs)
+                for callback in callbacks:
+                    callback.on_epoch_end(self, logs)
+                if checkpoint is not None:
+                    self._save(checkpoint, history, epoch + 1)
+                display.epoch_end(logs)
+                if self.stop_training:
+                    break
+        finally:
+            display.close()
+        return history
+
+    def evaluate(self, X, y, batch_size=256):
+        """The mean loss and the metrics over some samples.
+
+        Parameters
+        ----------
+        X, y : ndarray
+            As in `fit`.
+        batch_size : int
+            Samples in work at a time.
+
+        Returns
+        -------
+        dict
+            "loss", and "accuracy" if it is among the metrics.
+
+        Examples
+        --------
+        >>> import fastconv as fc, numpy as np
+        >>> trainer = fc.Trainer(fc.models.reference_cnn(), loss="bce")
+        >>> sorted(trainer.evaluate(np.zeros((4, 1, 6, 6)), [0, 1, 0, 1]))
+        ['accuracy', 'loss']
+        """
+        X, y = self._checked(X, y)
+        batch_size = min(whole_number(batch_size, "batch_size"), len(X))
+        return self._evaluate(self._engine("evaluate", batch_size), X, y)
+
+    # Inside
+
+    def _checked(self, X, y, name=None):
+        X = check_samples(X, self.model.input_shape, f"{name}[0]" if name else "X")
+        y = check_targets(y, len(X), self.model.output_shape, self.loss, f"{name}[1]" if name else "y")
+        if not len(X):
+            raise ValueError(f"`{name or 'X'}` must hold at least one sample, got none")
+        return X, y
+
+    def _engine(self, purpose, batch_size):
+        return Engine(self.model, purpose, batch_size, self.loss, self.optimizer, self._state, self.seed)
+
+    def _epoch(self, engine, X, y, epoch, epochs, shuffle, display):
+        """One pass over the data; returns its figures."""
+        started = time.perf_counter()
+        order = None
+        if shuffle:
+            order = np.random.default_rng((self.seed, epoch)).permutation(len(X))
+        engine.load(X, y, order)
+        steps = engine.steps
+        engine.set_updates(self.steps_taken)
+        rate = 0.0
+
+        def set_rates(first_step, count):
+            nonlocal rate
+            first = epoch * steps + first_step
+            rates = self.optimizer.learning_rates(first, count, steps, epochs * steps)
+            engine.ports.rates[:count] = rates
+            rate = float(rates[-1])
+
+        totals = np.zeros(2)
+        for first_step, log in engine.run_all(set_rates):
+            counts = np.full(len(log), engine.batch_size)
+            done = min(len(X), (first_step + len(log)) * engine.batch_size)
+            counts[-1] = done - (first_step + len(log) - 1) * engine.batch_size
+            losses = log[:, 0].astype(np.float64)
+            if not np.isfinite(losses).all():
+                step = first_step + int(np.argmax(~np.isfinite(losses)))
+                raise DivergedError(
+                    f"the loss became {losses[step - first_step]} in epoch {epoch + 1}, step {step + 1}: "
+                    "try a smaller learning rate"
+                )
+            totals += losses @ counts, log[:, 1].astype(np.float64).sum()
+            display.batch(epoch, done, float(losses @ counts / counts.sum()))
+            self.steps_taken += len(log)
+        figures = self._figures(totals, len(X))
+        return {**figures, "learning_rate": rate, "seconds": time.perf_counter() - started}
+
+    def _evaluate(self, engine, X, y):
+        engine.load(X, y)
+        totals = np.zeros(2)
+        for first_step, log in engine.run_all():
+            counts = np.minimum(
+                engine.batch_size, len(X) - engine.batch_size * (first_step + np.arange(len(log)))
+            )
+            totals += log[:, 0].astype(np.float64) @ counts, log[:, 1].astype(np.float64).sum()
+        return self._figures(totals, len(X))
+
+    def _figures(self, totals, count):
+        figures = {"loss": float(totals[0] / count)}
+        if "accuracy" in self.metrics:
+            figures["accuracy"] = float(totals[1] / count)
+        return figures
+
+    # Checkpoints
+
+    def _save(self, path, history, epochs_done):
+        description = {
+            "kind": "checkpoint",
+            "epochs_done": epochs_done,
+            "steps_taken": self.steps_taken,
+            "history": dict(history),
+            "run": self._run_description(),
+        }
+        arrays = {f"model.{name}": array for name, array in self.model.state().items()}
+        arrays |= {f"optimizer.{k}": array for k, array in enumerate(self._state)}
+        write_model(path, description, arrays)
+
+    def _restore(self, path):
+        description, arrays = read_model(path)
+        try:
+            if description["kind"] != "checkpoint" or description["run"] != self._run_description():
+                raise ValueError("it was written by another network, loss, optimizer or seed")
+            state = {n.removeprefix("model."): a for n, a in arrays.items() if n.startswith("model.")}
+            vectors = [arrays[f"optimizer.{k}"] for k in range(len(self._state))]
+            if any(vector.shape != own.shape for vector, own in zip(vectors, self._state, strict=True)):
+                raise ValueError("its optimizer has vectors of another size")
+            history = History(description["history"])
+            epochs_done, steps_taken = int(description["epochs_done"]), int(description["steps_taken"])
+            self.model.load_state(state)
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"{path} is not a checkpoint to go on from: {error}") from None
+        for own, vector in zip(self._state, vectors, strict=True):
+            own[...] = vector
+        self.steps_taken = steps_taken
+        return history, epochs_done
+
+    def _run_description(self):
+        """What must be the same for a checkpoint to be gone on from, as JSON gives it back."""
+        optimizer = {"name": type(self.optimizer).__name__, **asdict(self.optimizer)}
+        layers = [{"name": type(layer).__name__, **layer.settings()} for layer in self.model.layers]
+        run = {"layers": layers, "dtype": self.model.dtype, "loss": self.loss, "seed": self.seed}
+        return json.loads(json.dumps({**run, "optimizer": optimizer}, default=repr))
+
+
+def _pair(validation_data):
+    if not isinstance(validation_data, (tuple, list)) or len(validation_data) != 2:
+        raise TypeError("`validation_data` must be a pair (X, y)")
+    return validation_data
+
+
+def _checked_callbacks(callbacks):
+    callbacks = list(callbacks)
+    for callback in callbacks:
+        if not callable(getattr(callback, "on_epoch_end", None)) or isinstance(callback, type):
+            raise TypeError(f"`callbacks` must have a method on_epoch_end(trainer, logs), got {callback!r}")
+    return callbacks
