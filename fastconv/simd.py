@@ -547,19 +547,37 @@ def store_rows(typingctx, grid, p, index, step, first, length):
         return None
 
     def codegen(context, b, sig, args):
-        acc, base, start, by, vector_number, count = args
-        lane_count = grid.vector.lanes
-        for r, where in enumerate(_steps(b, start, by, grid.rows)):
-            for c in range(grid.columns):
-                begin = b.mul(
-                    b.add(vector_number, ir.Constant(count.type, c)), ir.Constant(count.type, lane_count)
-                )
-                mask = _below(b, lane_count, b.sub(count, begin))
-                value = b.extract_value(acc, r * grid.columns + c)
-                _masked_store(b, grid.vector, b.gep(base, [b.add(where, begin)]), value, mask)
+        for address, value, mask in _row_parts(b, grid, args):
+            _masked(b, "store", grid.vector, address, mask, value)
         return context.get_dummy_value()
 
     return types.void(grid, p, types.intp, types.intp, types.intp, types.intp), codegen
+
+
+@intrinsic
+def add_to_rows(typingctx, grid, p, index, step, first, length):
+    """As `store_rows`, but adding to what is there."""
+    if not isinstance(grid, Tile):
+        return None
+
+    def codegen(context, b, sig, args):
+        for address, value, mask in _row_parts(b, grid, args):
+            old = _masked(b, "load", grid.vector, address, mask, _constant(value.type, 0.0))
+            _masked(b, "store", grid.vector, address, mask, b.fadd(old, value))
+        return context.get_dummy_value()
+
+    return types.void(grid, p, types.intp, types.intp, types.intp, types.intp), codegen
+
+
+def _row_parts(b, grid, args):
+    """(address, vector, mask of the lanes that lie inside the row) of every vector of a tile."""
+    acc, base, start, by, vector_number, count = args
+    for r, where in enumerate(_steps(b, start, by, grid.rows)):
+        for c in range(grid.columns):
+            number = b.add(vector_number, ir.Constant(count.type, c))
+            begin = b.mul(number, ir.Constant(count.type, grid.vector.lanes))
+            mask = _below(b, grid.vector.lanes, b.sub(count, begin))
+            yield b.gep(base, [b.add(where, begin)]), b.extract_value(acc, r * grid.columns + c), mask
 
 
 def _below(b, lane_count, limit):
@@ -568,14 +586,17 @@ def _below(b, lane_count, limit):
     return b.icmp_signed("<", ir.Constant(wide, list(range(lane_count))), _splat(b, wide, limit))
 
 
-def _masked_store(b, vector, address, value, mask):
+def _masked(b, what, vector, address, mask, value):
+    """Load the lanes of `mask` (the others are `value`'s), or store them."""
     vec_type = _ir(vector)
     p = b.bitcast(address, vec_type.as_pointer())
     align = ir.Constant(ir.IntType(32), _align(vector))
-    width = vector.dtype.bitwidth
-    fnty = ir.FunctionType(ir.VoidType(), [vec_type, p.type, ir.IntType(32), mask.type])
-    name = f"llvm.masked.store.v{vector.lanes}f{width}.p0"
-    b.call(cgutils.get_or_insert_function(b.module, fnty, name), [value, p, align, mask])
+    name = f"llvm.masked.{what}.v{vector.lanes}f{vector.dtype.bitwidth}.p0"
+    if what == "load":
+        fnty = ir.FunctionType(vec_type, [p.type, align.type, mask.type, vec_type])
+        return b.call(cgutils.get_or_insert_function(b.module, fnty, name), [p, align, mask, value])
+    fnty = ir.FunctionType(ir.VoidType(), [vec_type, p.type, align.type, mask.type])
+    return b.call(cgutils.get_or_insert_function(b.module, fnty, name), [value, p, align, mask])
 
 
 @intrinsic
@@ -622,6 +643,21 @@ def transpose(typingctx, grid):
         return acc
 
     return grid(grid), codegen
+
+
+@intrinsic
+def store_column(typingctx, grid, y, index, count):
+    """Row r of a tile of one column goes to vector index + r of the memory at `y`, for r < count."""
+
+    def codegen(context, b, sig, args):
+        acc, y_, start, limit = args
+        for r in range(grid.rows):
+            number = ir.Constant(limit.type, r)
+            with b.if_then(b.icmp_signed("<", number, limit)):
+                _store(b, grid.vector, y_, b.add(start, number), b.extract_value(acc, r))
+        return context.get_dummy_value()
+
+    return types.void(grid, y, types.intp, types.intp), codegen
 
 
 @intrinsic

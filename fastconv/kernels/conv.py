@@ -1,0 +1,368 @@
+"""Convolution of NCHW arrays and its gradients.
+
+    x [N][C][H][W]  --pack-->  blocks [C][H + halo][W + halo][lanes]  --lane kernel-->  unpack  -->  y
+
+A block of samples is laid out with one sample in each lane, the padding as a halo of zeros, and run
+through the kernels of `lanes/contract.py`, which keep a tile of accumulators in registers.
+"""
+
+import numpy as np
+from numba import njit
+
+from .. import simd
+from ..arguments import (
+    check_conv,
+    check_length,
+    check_shape4,
+    float_array,
+    nonnegative_pair,
+    positive_pair,
+    public,
+    same_dtype,
+)
+from ..lanes import tables
+from ..lanes.contract import PLAIN, contract, contract_grad_weight
+from ..simd import advance, pointer
+
+_contract = contract.function
+_contract_grad_weight = contract_grad_weight.function
+
+
+@public
+def conv2d(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
+    """Convolution (cross-correlation) of images.
+
+    y[n, o, i, j] = bias[o] + sum over c, kh, kw of
+    x[n, c, i * stride - padding + kh * dilation, j * stride - padding + kw * dilation] * weight[o, c, kh, kw]
+
+    Parameters
+    ----------
+    x : ndarray, shape (N, C, H, W)
+        float32 or float64, any strides.
+    weight : ndarray, shape (O, C // groups, KH, KW)
+        Of the dtype of `x`.
+    bias : ndarray, shape (O,), optional
+    stride, padding, dilation : int or pair of ints
+        (height, width); the padding is zeros.
+    groups : int
+        Input and output channels are divided into so many groups, each convolved on its own.
+
+    Returns
+    -------
+    ndarray, shape (N, O, OH, OW)
+        With OH = (H + 2 * padding - dilation * (KH - 1) - 1) // stride + 1, and OW likewise.
+
+    Raises
+    ------
+    TypeError
+        If an array is not of float32 or float64, or their dtypes differ.
+    ValueError
+        If shapes do not fit each other.
+
+    Notes
+    -----
+    Source: Dumoulin and Visin (2016), A guide to convolution arithmetic for deep learning.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv.kernels import conv2d
+    >>> x = np.arange(16.0).reshape(1, 1, 4, 4)
+    >>> conv2d(x, np.ones((1, 1, 3, 3)))
+    array([[[[45., 54.],
+             [81., 90.]]]])
+    """
+    x = float_array(x, "x", 4)
+    weight = float_array(weight, "weight", 4)
+    same_dtype(weight, "weight", x, "x")
+    stride = positive_pair(stride, "stride")
+    padding = nonnegative_pair(padding, "padding")
+    dilation = positive_pair(dilation, "dilation")
+    height, width = check_conv(x.shape, weight.shape, stride, padding, dilation, groups)
+    y = np.empty((x.shape[0], weight.shape[0], height, width), x.dtype)
+    if bias is None:
+        _conv2d(x, weight, weight.reshape(-1)[:0], stride, padding, dilation, groups, y)
+    else:
+        bias = float_array(bias, "bias", 1)
+        same_dtype(bias, "bias", x, "x")
+        check_length(bias.size, weight.shape[0], "bias", "entries, one for each output channel")
+        _conv2d(x, weight, bias, stride, padding, dilation, groups, y)
+    return y
+
+
+@public
+def conv2d_grad_input(dy, weight, input_size, stride=1, padding=0, dilation=1, groups=1):
+    """Gradient of `conv2d` with respect to its input: the full correlation of dy with the turned weight.
+
+    Parameters
+    ----------
+    dy : ndarray, shape (N, O, OH, OW)
+        Gradient of the loss with respect to the output.
+    weight : ndarray, shape (O, C // groups, KH, KW)
+    input_size : pair of ints
+        (H, W) of the input; several sizes give the same output size.
+    stride, padding, dilation, groups
+        As in `conv2d`.
+
+    Returns
+    -------
+    ndarray, shape (N, C, H, W)
+
+    Raises
+    ------
+    TypeError, ValueError
+        As in `conv2d`, and if `dy` has not the shape of the output.
+
+    Notes
+    -----
+    Source: Dumoulin and Visin (2016), chapter 4 (transposed convolution).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv.kernels import conv2d_grad_input
+    >>> conv2d_grad_input(np.ones((1, 1, 1, 1)), np.arange(4.0).reshape(1, 1, 2, 2), (2, 2))
+    array([[[[0., 1.],
+             [2., 3.]]]])
+    """
+    dy = float_array(dy, "dy", 4)
+    weight = float_array(weight, "weight", 4)
+    same_dtype(weight, "weight", dy, "dy")
+    size = positive_pair(input_size, "input_size")
+    stride = positive_pair(stride, "stride")
+    padding = nonnegative_pair(padding, "padding")
+    dilation = positive_pair(dilation, "dilation")
+    x_shape = (dy.shape[0], weight.shape[1] * groups, size[0], size[1])
+    height, width = check_conv(x_shape, weight.shape, stride, padding, dilation, groups)
+    check_shape4(dy.shape, dy.shape[0], weight.shape[0], height, width, "dy")
+    dx = np.empty(x_shape, dy.dtype)
+    _conv2d_grad_input(dy, weight, stride, padding, dilation, groups, dx)
+    return dx
+
+
+@public
+def conv2d_grad_weight(x, dy, kernel_size, stride=1, padding=0, dilation=1, groups=1):
+    """Gradient of `conv2d` with respect to its weight: the correlation of x with dy, summed over samples.
+
+    Parameters
+    ----------
+    x : ndarray, shape (N, C, H, W)
+    dy : ndarray, shape (N, O, OH, OW)
+        Gradient of the loss with respect to the output.
+    kernel_size : int or pair of ints
+        (KH, KW).
+    stride, padding, dilation, groups
+        As in `conv2d`.
+
+    Returns
+    -------
+    ndarray, shape (O, C // groups, KH, KW)
+
+    Raises
+    ------
+    TypeError, ValueError
+        As in `conv2d`, and if `dy` has not the shape of the output.
+
+    Notes
+    -----
+    Source: Goodfellow, Bengio and Courville (2016), eq. 9.11.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv.kernels import conv2d_grad_weight
+    >>> x = np.arange(9.0).reshape(1, 1, 3, 3)
+    >>> conv2d_grad_weight(x, np.ones((1, 1, 2, 2)), 2)
+    array([[[[ 8., 12.],
+             [20., 24.]]]])
+    """
+    x = float_array(x, "x", 4)
+    dy = float_array(dy, "dy", 4)
+    same_dtype(dy, "dy", x, "x")
+    kernel = positive_pair(kernel_size, "kernel_size")
+    stride = positive_pair(stride, "stride")
+    padding = nonnegative_pair(padding, "padding")
+    dilation = positive_pair(dilation, "dilation")
+    weight_shape = (dy.shape[1], x.shape[1] // max(groups, 1), kernel[0], kernel[1])
+    height, width = check_conv(x.shape, weight_shape, stride, padding, dilation, groups)
+    check_shape4(dy.shape, x.shape[0], dy.shape[1], height, width, "dy")
+    dweight = np.zeros(weight_shape, x.dtype)
+    _conv2d_grad_weight(x, dy, stride, padding, dilation, groups, dweight)
+    return dweight
+
+
+@public
+def conv2d_grad_bias(dy):
+    """Gradient of `conv2d` with respect to its bias: the sum of dy over samples and positions.
+
+    Parameters
+    ----------
+    dy : ndarray, shape (N, O, OH, OW)
+        float32 or float64, any strides.
+
+    Returns
+    -------
+    ndarray, shape (O,)
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `dy` is not a 4-D array of float32 or float64.
+
+    Notes
+    -----
+    The sum is carried in float64, so that large images lose nothing. Source: the chain rule.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv.kernels import conv2d_grad_bias
+    >>> conv2d_grad_bias(np.ones((2, 3, 4, 4)))
+    array([32., 32., 32.])
+    """
+    dy = float_array(dy, "dy", 4)
+    dbias = np.zeros(dy.shape[1], dy.dtype)
+    _conv2d_grad_bias(dy, dbias)
+    return dbias
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _pack(x, first, halo, block):
+    """Samples first, first + 1, ... of x into the lanes of `block`, inside the halo; zeros past the last."""
+    lanes = simd.lanes(pointer(x))
+    count, height, width = min(lanes, x.shape[0] - first), x.shape[2], x.shape[3]
+    row = width + halo[2] + halo[3]
+    plane = (height + halo[0] + halo[1]) * row
+    source, step = pointer(x), x.shape[1] * height * width
+    scratch = np.zeros((lanes, lanes), x.dtype)
+    target = advance(pointer(block), (halo[0] * row + halo[2]) * lanes)
+    for c in range(x.shape[1]):
+        for h in range(height):
+            at = (first * x.shape[1] + c) * height * width + h * width
+            for w in range(0, width, lanes):
+                some = min(lanes, width - w)
+                if count == lanes and some == lanes:
+                    square = simd.transpose(simd.square(source, at + w, step))
+                else:
+                    for n in range(count):
+                        for k in range(some):
+                            scratch[n, k] = source[at + w + n * step + k]
+                    square = simd.transpose(simd.square(pointer(scratch), 0, lanes))
+                simd.store_column(square, target, c * plane + h * row + w, some)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _unpack(block, x, first):
+    """The lanes of `block` (without a halo) to samples first, first + 1, ... of x."""
+    lanes = simd.lanes(pointer(x))
+    count, features = min(lanes, x.shape[0] - first), x.shape[1] * x.shape[2] * x.shape[3]
+    target, source = advance(pointer(x), first * features), pointer(block)
+    scratch = np.zeros((lanes, lanes), x.dtype)
+    for k in range(0, features, lanes):
+        some = min(lanes, features - k)
+        if count == lanes and some == lanes:
+            square = simd.transpose(simd.square(source, k * lanes, lanes))
+            simd.store_rows(square, target, k, features, 0, lanes)
+        else:
+            for f in range(some):
+                for n in range(count):
+                    scratch[n, f] = source[(k + f) * lanes + n]
+            for n in range(count):
+                for f in range(some):
+                    target[n * features + k + f] = scratch[n, f]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _input_halo(size, kernel, out_size, stride, padding, dilation):
+    """(top, bottom, left, right): how far the windows reach outside the image."""
+    bottom = max(0, (out_size[0] - 1) * stride[0] + (kernel[0] - 1) * dilation[0] + 1 - size[0] - padding[0])
+    right = max(0, (out_size[1] - 1) * stride[1] + (kernel[1] - 1) * dilation[1] + 1 - size[1] - padding[1])
+    return padding[0], bottom, padding[1], right
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _steps(size, halo):
+    """(plane, row) of planes with a halo, in vectors."""
+    row = size[1] + halo[2] + halo[3]
+    return (size[0] + halo[0] + halo[1]) * row, row
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _inner(block, size, halo):
+    """The first element inside the halo of a block."""
+    return advance(pointer(block), (halo[0] * _steps(size, halo)[1] + halo[2]) * simd.lanes(pointer(block)))
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _conv2d(x, weight, bias, stride, padding, dilation, groups, y):
+    size, out_size, kernel = x.shape[2:], y.shape[2:], weight.shape[2:]
+    halo = _input_halo(size, kernel, out_size, stride, padding, dilation)
+    x_steps, y_steps = _steps(size, halo), (out_size[0] * out_size[1], out_size[1])
+    lanes = simd.lanes(pointer(x))
+    x_block = np.zeros(x.shape[1] * x_steps[0] * lanes, x.dtype)
+    y_block = np.empty(y.shape[1] * y_steps[0] * lanes, x.dtype)
+    g = tables.conv_forward(
+        x.shape[1], y.shape[1], kernel, out_size, stride, padding, dilation, groups, x_steps, y_steps,
+        1 if bias.size else 0, PLAIN,
+    )  # fmt: skip
+    table, weights, nothing = pointer(g), pointer(weight), pointer(y)
+    for first in range(0, x.shape[0], lanes):
+        _pack(x, first, halo, x_block)
+        source = _inner(x_block, size, halo)
+        _contract(source, weights, pointer(bias), nothing, pointer(y_block), nothing, table, table)
+        _unpack(y_block, y, first)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _conv2d_grad_input(dy, weight, stride, padding, dilation, groups, dx):
+    size, out_size, kernel = dx.shape[2:], dy.shape[2:], weight.shape[2:]
+    halo = tables.grad_input_halo(kernel, size, out_size, stride, padding, dilation)
+    dy_steps, dx_steps = _steps(out_size, halo), (size[0] * size[1], size[1])
+    lanes = simd.lanes(pointer(dy))
+    dy_block = np.zeros(dy.shape[1] * dy_steps[0] * lanes, dy.dtype)
+    dx_block = np.empty(dx.shape[1] * dx_steps[0] * lanes, dy.dtype)
+    nothing, weights = pointer(dx), pointer(weight)
+    geometries = [
+        tables.conv_grad_input(
+            dx.shape[1], dy.shape[1], kernel, size, stride, padding, dilation, groups, dx_steps, dy_steps,
+            (row, column), PLAIN,
+        )
+        for row in range(min(stride[0], size[0]))
+        for column in range(min(stride[1], size[1]))
+    ]  # fmt: skip
+    for first in range(0, dy.shape[0], lanes):
+        _pack(dy, first, halo, dy_block)
+        source = _inner(dy_block, out_size, halo)
+        for g in geometries:
+            _contract(source, weights, nothing, nothing, pointer(dx_block), nothing, pointer(g), pointer(g))
+        _unpack(dx_block, dx, first)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _conv2d_grad_weight(x, dy, stride, padding, dilation, groups, dweight):
+    size, out_size, kernel = x.shape[2:], dy.shape[2:], dweight.shape[2:]
+    halo = _input_halo(size, kernel, out_size, stride, padding, dilation)
+    x_steps, dy_steps = _steps(size, halo), (out_size[0] * out_size[1], out_size[1])
+    lanes = simd.lanes(pointer(x))
+    x_block = np.zeros(x.shape[1] * x_steps[0] * lanes, x.dtype)
+    dy_block = np.empty(dy.shape[1] * dy_steps[0] * lanes, x.dtype)
+    g = tables.conv_grad_weight(
+        x.shape[1], dy.shape[1], kernel, out_size, stride, padding, dilation, groups, x_steps, dy_steps
+    )
+    table, gradient = pointer(g), pointer(dweight)
+    for first in range(0, x.shape[0], lanes):
+        _pack(x, first, halo, x_block)
+        _pack(dy, first, (0, 0, 0, 0), dy_block)
+        source, slope = _inner(x_block, size, halo), pointer(dy_block)
+        _contract_grad_weight(source, slope, gradient, gradient, gradient, gradient, table, table)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _conv2d_grad_bias(dy, dbias):
+    for c in range(dy.shape[1]):
+        total = 0.0
+        for n in range(dy.shape[0]):
+            for i in range(dy.shape[2]):
+                for j in range(dy.shape[3]):
+                    total += dy[n, c, i, j]
+        dbias[c] = total
