@@ -178,7 +178,7 @@ def _add_train(commands: Any) -> None:
         type=_number(int, 0),
         default=0,
         metavar="N",
-        help="of weights, shuffling and split (default: 0)",
+        help="of weights and shuffling (default: 0)",
     )
     add("--threads", type=_number(int, 1), metavar="N", help="threads to use (default: all cores)")
     add("--dtype", default="float32", choices=("float32", "float64"), help="(default: float32)")

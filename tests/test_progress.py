@@ -1,5 +1,6 @@
 import io
 import sys
+import time
 
 import pytest
 
@@ -25,7 +26,7 @@ class Terminal(io.StringIO):
 
 def run(shown):
     shown.start(epochs=12, samples_per_epoch=100)
-    shown.compiling("compiling the step")
+    shown.compiling("the step")
     shown.batch(2, 50, 0.06)
     shown.batch(2, 100, 0.05)
     shown.epoch_end(LOGS)
@@ -61,7 +62,7 @@ def test_figures_stay_aligned_over_many_sizes():
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0.0004, "0.000 s"), (0.9996, "1.000 s"), (9.996, "10.00 s"), (99.96, "100.0 s"), (3725, "62 m 05 s")],
+    [(0.0004, "0.40 ms"), (0.9996, "1.000 s"), (9.996, "10.00 s"), (99.96, "100.0 s"), (3725, "62 m 05 s")],
 )
 def test_times_of_any_size_take_about_seven_characters(seconds, text):
     assert progress.format_seconds(seconds) == text
@@ -75,7 +76,16 @@ def test_nothing_is_shown_unless_someone_watches(capsys):
 
 def test_true_prints_the_lines_even_where_there_is_no_terminal(capsys):
     run(progress.resolve(True))
-    assert capsys.readouterr() == (LINE + "\n", "compiling the step\n")
+    assert capsys.readouterr() == (LINE + "\n", "")
+
+
+def test_a_long_wait_for_the_compiler_is_shown_as_such(capsys, monkeypatch):
+    monkeypatch.setattr(progress, "_PATIENCE_SECONDS", 0.01)
+    lines = progress.Lines()
+    lines.compiling("9 layers")
+    time.sleep(0.2)
+    lines.epoch_end(LOGS)
+    assert capsys.readouterr() == (LINE + "\n", "compiling 9 layers (only this once)\n")
 
 
 def test_without_tqdm_a_terminal_gets_plain_lines(capsys, monkeypatch):
@@ -94,7 +104,9 @@ def test_a_terminal_gets_a_bar_with_the_line_above(capsys, monkeypatch):
     run(shown)
     assert capsys.readouterr().out.strip() == LINE
     drawn = terminal.getvalue()
-    assert "compiling the step" in drawn and "300/1.20k" in drawn and "loss 0.0500" in drawn
+    assert "compiling the step" in drawn
+    assert "300/1.20k" in drawn
+    assert "loss 0.0500" in drawn
 
 
 def test_the_bar_counts_only_its_own_run_as_speed(monkeypatch):

@@ -67,7 +67,9 @@ def test_one_cycle_is_pytorchs(total, start_fraction):
 def test_one_cycle_of_a_very_short_run_is_finite_and_at_most_the_peak(total):
     for start_fraction in (0.01, 1 / 3, 0.5, 0.99):
         rates = whole_run(OneCycle(0.1, start_fraction), 1, total)
-        assert np.isfinite(rates).all() and (rates > 0).all() and (rates <= 0.1).all()
+        assert np.isfinite(rates).all()
+        assert (rates > 0).all()
+        assert (rates <= 0.1).all()
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES, ids=repr)
@@ -77,13 +79,17 @@ def test_asking_in_chunks_gives_the_same_bits_as_asking_at_once(schedule):
         schedule.learning_rates(first, count, 10, 60) for first, count in ((0, 7), (7, 1), (8, 0), (8, 52))
     ]
     np.testing.assert_array_equal(np.concatenate(chunks), at_once)
-    assert at_once.dtype == np.float64 and at_once.shape == (60,)
+    assert at_once.dtype == np.float64
+    assert at_once.shape == (60,)
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES, ids=repr)
 def test_steps_beyond_the_run_stay_finite(schedule):
     rates = schedule.learning_rates(55, 20, 10, 60)
-    assert np.isfinite(rates).all() and (rates >= 0).all()
+    assert np.isfinite(rates).all()
+    assert (rates >= 0).all()
+    if not isinstance(schedule, StepDecay):
+        assert (np.diff(rates) <= 0).all()
 
 
 def test_the_schedules_are_schedules():
