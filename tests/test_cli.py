@@ -281,6 +281,16 @@ def test_evaluate_refuses_data_that_lack_a_class(run, stripes):
     assert "stripes.npz has no images of class 3" in err
 
 
+def test_images_of_another_size_are_resized_with_a_note(run, stripes):
+    run("train", "--data", stripes, "--epochs", 8, "--output", MODEL, "--quiet")
+    with np.load(stripes) as arrays:
+        np.savez("large.npz", X=arrays["X"].repeat(3, axis=1).repeat(3, axis=2), y=arrays["y"])
+    code, out, err = run("evaluate", MODEL, "--data", "large.npz")
+    assert code == 0
+    assert accuracy_in(out) == 100
+    assert err == "note: images of 1x24x24 are made 1x8x8, the size that the model takes\n"
+
+
 def test_digits_reach_98_percent_with_no_argument():
     result = subprocess.run(
         [sys.executable, "-m", "fastconv", "train"],
