@@ -9,12 +9,23 @@ from typing import Any
 
 import numpy as np
 from numba import njit, types
+from numba.core import errors
 from numba.core.imputils import impl_ret_borrowed
 from numba.extending import intrinsic, overload, register_jitable
 
 LARGEST = 2**31 - 1  # of a size: products of two fit 64 bits
 
 public = register_jitable
+
+
+def public_with_text(function):
+    """As `public`, for functions whose result type depends on the value of a text argument."""
+
+    @overload(function, prefer_literal=True, strict=False)
+    def typed(*args, **kwargs):
+        return function
+
+    return function
 
 
 def _check(function):
@@ -149,6 +160,135 @@ def _same_dtype(x, name, like, like_name):
     return lambda x, name, like, like_name: None
 
 
+def output_array(x: Any, name: str, ndim: int) -> None:
+    """Raise TypeError or ValueError unless `x` can be written to in place: float32 or float64, native, writable."""
+    if not isinstance(x, np.ndarray) or x.dtype.type not in (np.float32, np.float64):
+        raise TypeError(f"`{name}` must be {_wanted(ndim)} of float32 or float64, got {type(x).__name__}")
+    if x.ndim != ndim:
+        raise ValueError(f"`{name}` must be {_wanted(ndim)} of float32 or float64, got shape {x.shape}")
+    if not (x.flags.writeable and x.dtype.isnative and x.flags.aligned):
+        raise ValueError(f"`{name}` must be an array to write to: native, aligned and not read-only")
+
+
+@overload(output_array, prefer_literal=True)
+def _output_array(x, name, ndim):
+    label = name.literal_value
+    if not isinstance(x, types.Array) or x.dtype not in (types.float32, types.float64):
+        raise TypeError(f"`{label}` must be {_wanted(ndim.literal_value)} of float32 or float64, got {x}")
+    if x.ndim != ndim.literal_value:
+        raise ValueError(f"`{label}` must be {_wanted(ndim.literal_value)} of float32 or float64, got {x}")
+    if not x.mutable:
+        raise ValueError(f"`{label}` must be an array to write to, got {x}")
+    return lambda x, name, ndim: None
+
+
+# Numbers and texts
+
+
+def scalar(value: Any, name: str) -> float:
+    """A real number as a float.
+
+    Raises
+    ------
+    TypeError
+        If it is not one.
+    """
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.integer, np.floating)):
+        raise TypeError(f"`{name}` must be a number, got {value!r}")
+    return float(value)
+
+
+@overload(scalar)
+def _scalar(value, name):
+    kind = types.unliteral(value.value if isinstance(value, types.Omitted) else value)
+    if isinstance(value, types.Omitted) or isinstance(kind, (types.Integer, types.Float)):
+        return lambda value, name: float(value)
+    raise TypeError(f"`{_label(name)}` must be a number, got {value}")
+
+
+def positive_int(value: Any, name: str) -> int:
+    """`value` as an int of at least 1.
+
+    Raises
+    ------
+    TypeError
+        If it is not an int.
+    ValueError
+        If it is less than 1 or too large.
+    """
+    if isinstance(value, (bool, np.bool_)) or not hasattr(value, "__index__"):
+        raise TypeError(f"`{name}` must be a positive int, got {value!r}")
+    if not 1 <= value <= LARGEST:
+        raise ValueError(f"`{name}` must be a positive int, got {value!r}")
+    return int(value)
+
+
+@overload(positive_int)
+def _positive_int(value, name):
+    if isinstance(value, (types.Integer, types.Omitted)) and not isinstance(value, types.Boolean):
+        return lambda value, name: _bounded_int(np.int64(value), name)
+    raise TypeError(f"`{_label(name)}` must be a positive int, got {value}")
+
+
+_REDUCTIONS = {"none": 0, "mean": 1, "sum": 2}
+
+
+def reduction_code(reduction: Any) -> int:
+    """The number of a reduction: none 0, mean 1, sum 2.
+
+    Raises
+    ------
+    ValueError
+        If it is not one of these texts.
+    """
+    if not isinstance(reduction, str) or reduction not in _REDUCTIONS:
+        raise ValueError(f'`reduction` must be "mean", "sum" or "none", got {reduction!r}')
+    return _REDUCTIONS[reduction]
+
+
+def _literal_reduction(reduction):
+    """The text of a reduction known when its caller is compiled."""
+    value = getattr(reduction, "value", getattr(reduction, "literal_value", None))
+    if isinstance(reduction, types.UnicodeType) and value is None:
+        raise errors.RequireLiteralValue("`reduction` must be a constant text in compiled code")
+    reduction_code(value)
+    return value
+
+
+@overload(reduction_code, prefer_literal=True)
+def _reduction_code(reduction):
+    code = _REDUCTIONS[_literal_reduction(reduction)]
+    return lambda reduction: code
+
+
+def reduce_losses(losses: Any, reduction: str) -> Any:
+    """The losses themselves for "none", else their mean or sum, carried in float64."""
+    if reduction == "none":
+        return losses
+    total = losses.sum(dtype=np.float64)
+    return float(total / losses.size if reduction == "mean" else total) if losses.size else _empty(reduction)
+
+
+def _empty(reduction):
+    return float("nan") if reduction == "mean" else 0.0
+
+
+@overload(reduce_losses, prefer_literal=True)
+def _reduce_losses(losses, reduction):
+    kind = _literal_reduction(reduction)
+    if kind == "none":
+        return lambda losses, reduction: losses
+    mean = kind == "mean"
+
+    def implementation(losses, reduction):
+        total = 0.0
+        for value in losses.flat:
+            total += value
+        return total / losses.size if mean else total
+
+    return implementation
+
+
 # Ints and pairs
 
 
@@ -196,7 +336,26 @@ def _bounded_pair(height, width, name, low):
     return height, width
 
 
+@_check
+def _bounded_int(value, name):
+    if not (1 <= value <= LARGEST):
+        raise ValueError(f"`{name}` must be a positive int, got {value}")
+    return value
+
+
+def _label(name):
+    """The name of an argument while its caller is compiled.
+
+    Overloads are tried first with types alone; refusing then makes Numba come back with the literals.
+    """
+    if not hasattr(name, "literal_value"):
+        raise errors.RequireLiteralValue("the name of an argument")
+    return name.literal_value
+
+
 def _overload_pair(function, low):
+    what = "a positive" if low else "a non-negative"
+
     @overload(function)
     def typed(value, name):
         if isinstance(value, types.Integer) and not isinstance(value, types.Boolean):
@@ -204,8 +363,8 @@ def _overload_pair(function, low):
         if isinstance(value, types.BaseTuple) and all(isinstance(t, types.Integer) for t in value.types):
             if len(value) == 2:
                 return lambda value, name: _bounded_pair(np.int64(value[0]), np.int64(value[1]), name, low)
-            raise ValueError(f"an int or a pair of them is wanted, got {value}")
-        raise TypeError(f"an int or a pair of them is wanted, got {value}")
+            raise ValueError(f"`{_label(name)}` must be {what} int or a pair of them, got {value}")
+        raise TypeError(f"`{_label(name)}` must be {what} int or a pair of them, got {value}")
 
 
 _overload_pair(positive_pair, 1)
@@ -219,7 +378,7 @@ def pair_or(value: Any, default: tuple[int, int], name: str) -> tuple[int, int]:
 
 @overload(pair_or)
 def _pair_or(value, default, name):
-    if value is None or isinstance(value, (types.NoneType, types.Omitted)) and getattr(value, "value", None) is None:
+    if isinstance(value, types.NoneType) or (isinstance(value, types.Omitted) and value.value is None):
         return lambda value, default, name: default
     return lambda value, default, name: positive_pair(value, name)
 
@@ -255,8 +414,6 @@ def check_conv(x_shape, weight_shape, stride, padding, dilation, groups):
         If the channels, the groups or the sizes do not.
     """
     channels, out_channels = x_shape[1], weight_shape[0]
-    if groups < 1:
-        raise ValueError(f"`groups` must be a positive int, got {groups}")
     if weight_shape[2] < 1 or weight_shape[3] < 1:
         raise ValueError(f"`kernel_size` must be a positive pair, got ({weight_shape[2]}, {weight_shape[3]})")
     if channels % groups != 0:
@@ -328,3 +485,51 @@ def check_length(got, wanted, name, what):
     """Raise ValueError unless a count is as expected."""
     if got != wanted:
         raise ValueError(f"`{name}` must have {wanted} {what}, got {got}")
+
+
+def check_same_shape(shape: Any, other: Any, name: str, other_name: str) -> None:
+    """Raise ValueError unless two arrays of any dimensions have the same shape."""
+    if shape != other:
+        raise ValueError(f"`{name}` must have the shape of `{other_name}`, {other}, got {shape}")
+
+
+@overload(check_same_shape)
+def _check_same_shape(shape, other, name, other_name):
+    if len(shape) != len(other):
+        raise ValueError(
+            f"`{_label(name)}` must have the shape of `{_label(other_name)}`, a {len(other)}-D array, "
+            f"got a {len(shape)}-D one"
+        )
+
+    def implementation(shape, other, name, other_name):
+        if shape != other:
+            raise ValueError("`" + name + "` must have the shape of `" + other_name + "`")
+
+    return implementation
+
+
+@_check
+def check_some(size, name):
+    """Raise ValueError where an array has no elements."""
+    if size == 0:
+        raise ValueError(f"`{name}` must have at least one element, got none")
+
+
+def check_indices(indices: Any, limit: int, name: str) -> None:
+    """Raise ValueError unless all entries of an int array are from 0 to limit - 1."""
+    if indices.size:
+        low, high = indices.min(), indices.max()
+        if low < 0 or high >= limit:
+            raise ValueError(f"`{name}` must be from 0 to {limit - 1}, got {low if low < 0 else high}")
+
+
+@overload(check_indices)
+def _check_indices(indices, limit, name):
+    return lambda indices, limit, name: _indices_within(indices.reshape(-1), limit, name)
+
+
+@njit(cache=True, nogil=True)
+def _indices_within(indices, limit, name):
+    for index in indices:
+        if index < 0 or index >= limit:
+            raise ValueError(f"`{name}` must be from 0 to {limit - 1}, got {index}")

@@ -6,9 +6,9 @@ from .builder import LOSSES
 from .checks import whole_number
 from .data import check_samples, check_targets
 from .engine import Engine
-from .model_files import read_model, write_model
 from .layers import LAYERS
 from .model import Network
+from .model_files import read_model, write_model
 
 
 class Sequential(Network):

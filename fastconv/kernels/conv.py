@@ -16,6 +16,7 @@ from ..arguments import (
     check_shape4,
     float_array,
     nonnegative_pair,
+    positive_int,
     positive_pair,
     public,
     same_dtype,
@@ -78,6 +79,7 @@ def conv2d(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
     stride = positive_pair(stride, "stride")
     padding = nonnegative_pair(padding, "padding")
     dilation = positive_pair(dilation, "dilation")
+    groups = positive_int(groups, "groups")
     height, width = check_conv(x.shape, weight.shape, stride, padding, dilation, groups)
     y = np.empty((x.shape[0], weight.shape[0], height, width), x.dtype)
     if bias is None:
@@ -132,6 +134,7 @@ def conv2d_grad_input(dy, weight, input_size, stride=1, padding=0, dilation=1, g
     stride = positive_pair(stride, "stride")
     padding = nonnegative_pair(padding, "padding")
     dilation = positive_pair(dilation, "dilation")
+    groups = positive_int(groups, "groups")
     x_shape = (dy.shape[0], weight.shape[1] * groups, size[0], size[1])
     height, width = check_conv(x_shape, weight.shape, stride, padding, dilation, groups)
     check_shape4(dy.shape, dy.shape[0], weight.shape[0], height, width, "dy")
@@ -183,7 +186,8 @@ def conv2d_grad_weight(x, dy, kernel_size, stride=1, padding=0, dilation=1, grou
     stride = positive_pair(stride, "stride")
     padding = nonnegative_pair(padding, "padding")
     dilation = positive_pair(dilation, "dilation")
-    weight_shape = (dy.shape[1], x.shape[1] // max(groups, 1), kernel[0], kernel[1])
+    groups = positive_int(groups, "groups")
+    weight_shape = (dy.shape[1], x.shape[1] // groups, kernel[0], kernel[1])
     height, width = check_conv(x.shape, weight_shape, stride, padding, dilation, groups)
     check_shape4(dy.shape, x.shape[0], dy.shape[1], height, width, "dy")
     dweight = np.zeros(weight_shape, x.dtype)

@@ -228,4 +228,3 @@ def _row_tiles(zero, a, b, panel, c, m, whole):
         for k in range(inner):
             acc = multiply_add(acc, left, k, inner, pointer(panel), k, at)
         simd.add_to_rows(acc, target, whole, width, 0, width - whole)
-

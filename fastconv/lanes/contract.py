@@ -26,7 +26,6 @@ from ..simd import (
     offsets,
     outer_add,
     rows,
-    store,
     tile,
     tile_add_rows,
     tile_gate,

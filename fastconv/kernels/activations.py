@@ -1,0 +1,418 @@
+"""Elementwise functions of arrays of any shape, softmax over the last axis, and their gradients.
+
+Loops run over the flat array, a vector of 64 bytes at a time with the functions of `simd.py`; a last,
+partial vector goes through a small buffer, so that every element is computed by the same instructions.
+"""
+
+import numpy as np
+from numba import njit
+
+from .. import simd
+from ..arguments import check_same_shape, float_array, public, same_dtype, scalar
+from ..simd import (
+    add,
+    divide,
+    exp,
+    fill,
+    fill_like,
+    fma,
+    greater,
+    load,
+    multiply,
+    pointer,
+    select,
+    store,
+    subtract,
+)
+
+RELU, LEAKY_RELU, SIGMOID, TANH = 0, 1, 2, 3
+
+
+@public
+def relu(x):
+    """max(x, 0), elementwise; NaN stays.
+
+    Parameters
+    ----------
+    x : ndarray of float32 or float64
+        Any shape and strides.
+
+    Returns
+    -------
+    ndarray, of the shape and dtype of `x`
+
+    Raises
+    ------
+    TypeError
+        If `x` is not an array of float32 or float64.
+
+    Notes
+    -----
+    Source: Nair and Hinton (2010).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv.kernels import relu
+    >>> relu(np.array([-1.0, 2.0]))
+    array([0., 2.])
+    """
+    x = float_array(x, "x", -1)
+    y = np.empty(x.shape, x.dtype)
+    _forward(RELU, x.reshape(-1), 0.0, y.reshape(-1))
+    return y
+
+
+@public
+def relu_grad(dy, x):
+    """Gradient of `relu`: dy where x > 0, else 0.
+
+    Parameters
+    ----------
+    dy, x : ndarrays of float32 or float64
+        Of one shape: the gradient with respect to the output, and the input (or the output: the sign counts).
+
+    Returns
+    -------
+    ndarray, of the shape and dtype of `dy`
+
+    Raises
+    ------
+    TypeError, ValueError
+        If dtypes or shapes differ.
+
+    Notes
+    -----
+    At x = 0 the gradient is 0, as in PyTorch.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv.kernels import relu_grad
+    >>> relu_grad(np.array([3.0, 3.0]), np.array([-1.0, 2.0]))
+    array([0., 3.])
+    """
+    dy, x = float_array(dy, "dy", -1), float_array(x, "x", -1)
+    same_dtype(dy, "dy", x, "x")
+    check_same_shape(dy.shape, x.shape, "dy", "x")
+    dx = np.empty(x.shape, x.dtype)
+    _gradient(RELU, dy.reshape(-1), x.reshape(-1), 0.0, dx.reshape(-1))
+    return dx
+
+
+@public
+def leaky_relu(x, negative_slope=0.01):
+    """x where x > 0, else negative_slope * x, elementwise.
+
+    Parameters
+    ----------
+    x : ndarray of float32 or float64
+        Any shape and strides.
+    negative_slope : float
+
+    Returns
+    -------
+    ndarray, of the shape and dtype of `x`
+
+    Raises
+    ------
+    TypeError
+        If `x` is not an array of float32 or float64, or the slope not a number.
+
+    Notes
+    -----
+    Source: Maas, Hannun and Ng (2013).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv.kernels import leaky_relu
+    >>> leaky_relu(np.array([-1.0, 2.0]), 0.5)
+    array([-0.5,  2. ])
+    """
+    x = float_array(x, "x", -1)
+    y = np.empty(x.shape, x.dtype)
+    _forward(LEAKY_RELU, x.reshape(-1), scalar(negative_slope, "negative_slope"), y.reshape(-1))
+    return y
+
+
+@public
+def leaky_relu_grad(dy, x, negative_slope=0.01):
+    """Gradient of `leaky_relu`: dy where x > 0, else negative_slope * dy.
+
+    Parameters
+    ----------
+    dy, x : ndarrays of float32 or float64
+        Of one shape: the gradient with respect to the output, and the input.
+    negative_slope : float
+
+    Returns
+    -------
+    ndarray, of the shape and dtype of `dy`
+
+    Raises
+    ------
+    TypeError, ValueError
+        If dtypes or shapes differ.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv.kernels import leaky_relu_grad
+    >>> leaky_relu_grad(np.array([3.0, 3.0]), np.array([-1.0, 2.0]), 0.5)
+    array([1.5, 3. ])
+    """
+    dy, x = float_array(dy, "dy", -1), float_array(x, "x", -1)
+    same_dtype(dy, "dy", x, "x")
+    check_same_shape(dy.shape, x.shape, "dy", "x")
+    dx = np.empty(x.shape, x.dtype)
+    slope = scalar(negative_slope, "negative_slope")
+    _gradient(LEAKY_RELU, dy.reshape(-1), x.reshape(-1), slope, dx.reshape(-1))
+    return dx
+
+
+@public
+def sigmoid(x):
+    """1 / (1 + exp(-x)), elementwise.
+
+    Parameters
+    ----------
+    x : ndarray of float32 or float64
+        Any shape and strides.
+
+    Returns
+    -------
+    ndarray, of the shape and dtype of `x`
+
+    Raises
+    ------
+    TypeError
+        If `x` is not an array of float32 or float64.
+
+    Notes
+    -----
+    Source: Bishop (2006), eq. 4.59.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv.kernels import sigmoid
+    >>> sigmoid(np.array([0.0]))
+    array([0.5])
+    """
+    x = float_array(x, "x", -1)
+    y = np.empty(x.shape, x.dtype)
+    _forward(SIGMOID, x.reshape(-1), 0.0, y.reshape(-1))
+    return y
+
+
+@public
+def sigmoid_grad(dy, y):
+    """Gradient of `sigmoid`: dy * y * (1 - y).
+
+    Parameters
+    ----------
+    dy, y : ndarrays of float32 or float64
+        Of one shape: the gradient with respect to the output, and the output.
+
+    Returns
+    -------
+    ndarray, of the shape and dtype of `dy`
+
+    Raises
+    ------
+    TypeError, ValueError
+        If dtypes or shapes differ.
+
+    Notes
+    -----
+    Source: Bishop (2006), eq. 4.88.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv.kernels import sigmoid_grad
+    >>> sigmoid_grad(np.array([4.0]), np.array([0.5]))
+    array([1.])
+    """
+    dy, y = float_array(dy, "dy", -1), float_array(y, "y", -1)
+    same_dtype(dy, "dy", y, "y")
+    check_same_shape(dy.shape, y.shape, "dy", "y")
+    dx = np.empty(y.shape, y.dtype)
+    _gradient(SIGMOID, dy.reshape(-1), y.reshape(-1), 0.0, dx.reshape(-1))
+    return dx
+
+
+@public
+def tanh(x):
+    """The hyperbolic tangent, elementwise.
+
+    Parameters
+    ----------
+    x : ndarray of float32 or float64
+        Any shape and strides.
+
+    Returns
+    -------
+    ndarray, of the shape and dtype of `x`
+
+    Raises
+    ------
+    TypeError
+        If `x` is not an array of float32 or float64.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv.kernels import tanh
+    >>> tanh(np.array([0.0, 50.0]))
+    array([0., 1.])
+    """
+    x = float_array(x, "x", -1)
+    y = np.empty(x.shape, x.dtype)
+    _forward(TANH, x.reshape(-1), 0.0, y.reshape(-1))
+    return y
+
+
+@public
+def tanh_grad(dy, y):
+    """Gradient of `tanh`: dy * (1 - y**2).
+
+    Parameters
+    ----------
+    dy, y : ndarrays of float32 or float64
+        Of one shape: the gradient with respect to the output, and the output.
+
+    Returns
+    -------
+    ndarray, of the shape and dtype of `dy`
+
+    Raises
+    ------
+    TypeError, ValueError
+        If dtypes or shapes differ.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv.kernels import tanh_grad
+    >>> tanh_grad(np.array([4.0]), np.array([0.5]))
+    array([3.])
+    """
+    dy, y = float_array(dy, "dy", -1), float_array(y, "y", -1)
+    same_dtype(dy, "dy", y, "y")
+    check_same_shape(dy.shape, y.shape, "dy", "y")
+    dx = np.empty(y.shape, y.dtype)
+    _gradient(TANH, dy.reshape(-1), y.reshape(-1), 0.0, dx.reshape(-1))
+    return dx
+
+
+@public
+def softmax(x):
+    """exp(x) / sum(exp(x)) over the last axis, computed from x - max(x).
+
+    Parameters
+    ----------
+    x : ndarray of float32 or float64
+        At least one axis.
+
+    Returns
+    -------
+    ndarray, of the shape and dtype of `x`
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `x` is not an array of float32 or float64, or a single number.
+
+    Notes
+    -----
+    Source: Bishop (2006), eq. 4.62.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv.kernels import softmax
+    >>> softmax(np.array([[1000.0, 1000.0]]))
+    array([[0.5, 0.5]])
+    """
+    x = float_array(x, "x", -1)
+    if x.ndim == 0:
+        raise ValueError("`x` must have at least one axis, got a single number")
+    y = np.empty(x.shape, x.dtype)
+    _softmax(x.reshape(-1), x.shape[x.ndim - 1], y.reshape(-1))
+    return y
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _value(kind, v, slope):
+    """The activation of one vector."""
+    zero, one = fill_like(v, 0.0), fill_like(v, 1.0)
+    if kind == RELU:
+        return select(greater(zero, v), zero, v)
+    if kind == LEAKY_RELU:
+        return select(greater(v, zero), v, multiply(v, slope))
+    if kind == SIGMOID:
+        return divide(one, add(one, exp(subtract(zero, v))))
+    return simd.tanh(v)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _slope(kind, dy, v, slope):
+    """dy times the derivative, from one vector of inputs (ReLU) or outputs (sigmoid, tanh)."""
+    zero, one = fill_like(v, 0.0), fill_like(v, 1.0)
+    if kind == RELU:
+        return select(greater(v, zero), dy, zero)
+    if kind == LEAKY_RELU:
+        return select(greater(v, zero), dy, multiply(dy, slope))
+    if kind == SIGMOID:
+        return multiply(dy, multiply(v, subtract(one, v)))
+    return multiply(dy, fma(subtract(zero, v), v, one))
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _forward(kind, x, slope, y):
+    source, target = pointer(x), pointer(y)
+    lanes = simd.lanes(source)
+    factor = fill(source, slope)
+    for k in range(x.size // lanes):
+        store(target, k, _value(kind, load(source, k), factor))
+    done = x.size // lanes * lanes
+    if done < x.size:
+        rest = np.zeros(lanes, x.dtype)
+        rest[: x.size - done] = x[done:]
+        store(pointer(rest), 0, _value(kind, load(pointer(rest), 0), factor))
+        y[done:] = rest[: x.size - done]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _gradient(kind, dy, x, slope, dx):
+    first, second, target = pointer(dy), pointer(x), pointer(dx)
+    lanes = simd.lanes(first)
+    factor = fill(first, slope)
+    for k in range(x.size // lanes):
+        store(target, k, _slope(kind, load(first, k), load(second, k), factor))
+    done = x.size // lanes * lanes
+    if done < x.size:
+        rest = np.zeros((2, lanes), x.dtype)
+        rest[0, : x.size - done] = dy[done:]
+        rest[1, : x.size - done] = x[done:]
+        pair = pointer(rest)
+        store(pair, 0, _slope(kind, load(pair, 0), load(pair, 1), factor))
+        dx[done:] = rest[0, : x.size - done]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _softmax(x, length, y):
+    for start in range(0, x.size, max(length, 1)):
+        top = x[start]
+        for k in range(1, length):
+            if x[start + k] > top or np.isnan(x[start + k]):
+                top = x[start + k]
+        total = 0.0
+        for k in range(length):
+            value = np.exp(x[start + k] - top)
+            y[start + k] = value
+            total += value
+        for k in range(length):
+            y[start + k] /= total

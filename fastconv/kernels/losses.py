@@ -1,0 +1,400 @@
+"""Losses and their gradients.
+
+With reduction "mean" or "sum" a loss is one number, and its gradient that number's; with "none" a loss is
+an array, and its gradient that of the array's sum. Sums are carried in float64.
+"""
+
+import numpy as np
+from numba import njit
+
+from ..arguments import (
+    check_indices,
+    check_length,
+    check_same_shape,
+    float_array,
+    int_array,
+    public_with_text,
+    reduce_losses,
+    reduction_code,
+    same_dtype,
+)
+
+SMALLEST = 1e-12  # of p (1 - p) in the gradient of bce, as in PyTorch
+
+
+@public_with_text
+def bce(p, target, reduction="mean"):
+    """Binary cross-entropy of probabilities: -(y log p + (1 - y) log(1 - p)), logarithms not below -100.
+
+    Parameters
+    ----------
+    p : ndarray of float32 or float64
+        Probabilities, 0 to 1.
+    target : ndarray
+        Of the shape and dtype of `p`, 0 to 1.
+    reduction : {"mean", "sum", "none"}
+
+    Returns
+    -------
+    float, or ndarray of the shape of `p` for "none"
+
+    Raises
+    ------
+    TypeError, ValueError
+        If dtypes or shapes differ, or the reduction is unknown.
+
+    Notes
+    -----
+    Source: Bishop (2006), eq. 4.90; clipped as in PyTorch.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv.kernels import bce
+    >>> round(float(bce(np.array([0.5, 1.0]), np.array([1.0, 1.0]))), 6)
+    0.346574
+    """
+    p, target = float_array(p, "p", -1), float_array(target, "target", -1)
+    same_dtype(target, "target", p, "p")
+    check_same_shape(target.shape, p.shape, "target", "p")
+    reduction_code(reduction)
+    losses = np.empty(p.shape, p.dtype)
+    _bce(p.reshape(-1), target.reshape(-1), losses.reshape(-1))
+    return reduce_losses(losses, reduction)
+
+
+@public_with_text
+def bce_grad(p, target, reduction="mean"):
+    """Gradient of `bce` with respect to p: (p - y) / max(p (1 - p), 1e-12), over the count for "mean".
+
+    Parameters
+    ----------
+    p, target, reduction
+        As in `bce`.
+
+    Returns
+    -------
+    ndarray, of the shape and dtype of `p`
+
+    Raises
+    ------
+    TypeError, ValueError
+        As in `bce`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv.kernels import bce_grad
+    >>> bce_grad(np.array([0.5]), np.array([1.0]))
+    array([-2.])
+    """
+    p, target = float_array(p, "p", -1), float_array(target, "target", -1)
+    same_dtype(target, "target", p, "p")
+    check_same_shape(target.shape, p.shape, "target", "p")
+    scale = 1.0 / max(p.size, 1) if reduction_code(reduction) == 1 else 1.0
+    slopes = np.empty(p.shape, p.dtype)
+    _bce_grad(p.reshape(-1), target.reshape(-1), scale, slopes.reshape(-1))
+    return slopes
+
+
+@public_with_text
+def bce_with_logits(z, target, reduction="mean"):
+    """`bce` of sigmoid(z), computed as max(z, 0) - z y + log(1 + exp(-|z|)).
+
+    Parameters
+    ----------
+    z : ndarray of float32 or float64
+        Logits.
+    target : ndarray
+        Of the shape and dtype of `z`, 0 to 1.
+    reduction : {"mean", "sum", "none"}
+
+    Returns
+    -------
+    float, or ndarray of the shape of `z` for "none"
+
+    Raises
+    ------
+    TypeError, ValueError
+        If dtypes or shapes differ, or the reduction is unknown.
+
+    Notes
+    -----
+    Source: Bishop (2006), eq. 4.90 with 4.59.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv.kernels import bce_with_logits
+    >>> float(bce_with_logits(np.array([1e4]), np.array([0.0])))
+    10000.0
+    """
+    z, target = float_array(z, "z", -1), float_array(target, "target", -1)
+    same_dtype(target, "target", z, "z")
+    check_same_shape(target.shape, z.shape, "target", "z")
+    reduction_code(reduction)
+    losses = np.empty(z.shape, z.dtype)
+    _bce_with_logits(z.reshape(-1), target.reshape(-1), losses.reshape(-1))
+    return reduce_losses(losses, reduction)
+
+
+@public_with_text
+def bce_with_logits_grad(z, target, reduction="mean"):
+    """Gradient of `bce_with_logits` with respect to z: sigmoid(z) - y, over the count for "mean".
+
+    Parameters
+    ----------
+    z, target, reduction
+        As in `bce_with_logits`.
+
+    Returns
+    -------
+    ndarray, of the shape and dtype of `z`
+
+    Raises
+    ------
+    TypeError, ValueError
+        As in `bce_with_logits`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv.kernels import bce_with_logits_grad
+    >>> bce_with_logits_grad(np.array([0.0]), np.array([1.0]))
+    array([-0.5])
+    """
+    z, target = float_array(z, "z", -1), float_array(target, "target", -1)
+    same_dtype(target, "target", z, "z")
+    check_same_shape(target.shape, z.shape, "target", "z")
+    scale = 1.0 / max(z.size, 1) if reduction_code(reduction) == 1 else 1.0
+    slopes = np.empty(z.shape, z.dtype)
+    _bce_with_logits_grad(z.reshape(-1), target.reshape(-1), scale, slopes.reshape(-1))
+    return slopes
+
+
+@public_with_text
+def mse(y, target, reduction="mean"):
+    """Squared error: (y - target)**2.
+
+    Parameters
+    ----------
+    y : ndarray of float32 or float64
+    target : ndarray
+        Of the shape and dtype of `y`.
+    reduction : {"mean", "sum", "none"}
+
+    Returns
+    -------
+    float, or ndarray of the shape of `y` for "none"
+
+    Raises
+    ------
+    TypeError, ValueError
+        If dtypes or shapes differ, or the reduction is unknown.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv.kernels import mse
+    >>> float(mse(np.array([1.0, 3.0]), np.array([0.0, 0.0])))
+    5.0
+    """
+    y, target = float_array(y, "y", -1), float_array(target, "target", -1)
+    same_dtype(target, "target", y, "y")
+    check_same_shape(target.shape, y.shape, "target", "y")
+    reduction_code(reduction)
+    losses = np.empty(y.shape, y.dtype)
+    _mse(y.reshape(-1), target.reshape(-1), losses.reshape(-1))
+    return reduce_losses(losses, reduction)
+
+
+@public_with_text
+def mse_grad(y, target, reduction="mean"):
+    """Gradient of `mse` with respect to y: 2 (y - target), over the count for "mean".
+
+    Parameters
+    ----------
+    y, target, reduction
+        As in `mse`.
+
+    Returns
+    -------
+    ndarray, of the shape and dtype of `y`
+
+    Raises
+    ------
+    TypeError, ValueError
+        As in `mse`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv.kernels import mse_grad
+    >>> mse_grad(np.array([3.0]), np.array([1.0]))
+    array([4.])
+    """
+    y, target = float_array(y, "y", -1), float_array(target, "target", -1)
+    same_dtype(target, "target", y, "y")
+    check_same_shape(target.shape, y.shape, "target", "y")
+    scale = 1.0 / max(y.size, 1) if reduction_code(reduction) == 1 else 1.0
+    slopes = np.empty(y.shape, y.dtype)
+    _mse_grad(y.reshape(-1), target.reshape(-1), scale, slopes.reshape(-1))
+    return slopes
+
+
+@public_with_text
+def cross_entropy(logits, labels, reduction="mean"):
+    """Cross-entropy of a softmax: log(sum of exp(z)) - z[label], for each sample.
+
+    Parameters
+    ----------
+    logits : ndarray, shape (N, K)
+        float32 or float64, any strides.
+    labels : ndarray of ints, shape (N,)
+        0 to K - 1.
+    reduction : {"mean", "sum", "none"}
+
+    Returns
+    -------
+    float, or ndarray of shape (N,) for "none"
+
+    Raises
+    ------
+    TypeError, ValueError
+        If types or shapes do not fit, a label is out of range, or the reduction is unknown.
+
+    Notes
+    -----
+    Source: Bishop (2006), eq. 4.108 with 4.62.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv.kernels import cross_entropy
+    >>> round(float(cross_entropy(np.zeros((2, 4)), np.array([0, 3]))), 6)
+    1.386294
+    """
+    logits = float_array(logits, "logits", 2)
+    labels = int_array(labels, "labels", 1)
+    reduction_code(reduction)
+    check_length(labels.size, logits.shape[0], "labels", "entries, one for each row of `logits`")
+    check_indices(labels, logits.shape[1], "labels")
+    losses = np.empty(logits.shape[0], logits.dtype)
+    _cross_entropy(logits, labels, losses)
+    return reduce_losses(losses, reduction)
+
+
+@public_with_text
+def cross_entropy_grad(logits, labels, reduction="mean"):
+    """Gradient of `cross_entropy` with respect to the logits: softmax(z), minus 1 at the label; over N for "mean".
+
+    Parameters
+    ----------
+    logits, labels, reduction
+        As in `cross_entropy`.
+
+    Returns
+    -------
+    ndarray, shape (N, K)
+
+    Raises
+    ------
+    TypeError, ValueError
+        As in `cross_entropy`.
+
+    Notes
+    -----
+    Source: Bishop (2006), eq. 4.109.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv.kernels import cross_entropy_grad
+    >>> cross_entropy_grad(np.zeros((1, 2)), np.array([1]))
+    array([[ 0.5, -0.5]])
+    """
+    logits = float_array(logits, "logits", 2)
+    labels = int_array(labels, "labels", 1)
+    code = reduction_code(reduction)
+    check_length(labels.size, logits.shape[0], "labels", "entries, one for each row of `logits`")
+    check_indices(labels, logits.shape[1], "labels")
+    slopes = np.empty(logits.shape, logits.dtype)
+    scale = 1.0 / max(logits.shape[0], 1) if code == 1 else 1.0
+    _cross_entropy_grad(logits, labels, scale, slopes)
+    return slopes
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _log(p):
+    """The logarithm, not below -100."""
+    return max(np.log(p), -100.0) if p > 0 else (-100.0 if p == 0 else np.nan)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _bce(p, target, out):
+    for k in range(p.size):
+        out[k] = -(target[k] * _log(p[k]) + (1 - target[k]) * _log(1 - p[k]))
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _bce_grad(p, target, scale, out):
+    for k in range(p.size):
+        spread = p[k] * (1 - p[k])
+        if spread < SMALLEST:
+            spread = SMALLEST
+        out[k] = (p[k] - target[k]) / spread * scale
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _bce_with_logits(z, target, out):
+    for k in range(z.size):
+        positive = z[k] if z[k] > 0 or np.isnan(z[k]) else 0.0
+        out[k] = positive - z[k] * target[k] + np.log1p(np.exp(-abs(z[k])))
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _bce_with_logits_grad(z, target, scale, out):
+    for k in range(z.size):
+        small = np.exp(-abs(z[k]))
+        p = (1.0 if z[k] >= 0 else small) / (1 + small)
+        out[k] = (p - target[k]) * scale
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _mse(y, target, out):
+    for k in range(y.size):
+        out[k] = (y[k] - target[k]) ** 2
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _mse_grad(y, target, scale, out):
+    for k in range(y.size):
+        out[k] = 2 * (y[k] - target[k]) * scale
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _log_sum_exp(row):
+    """The largest element, and the logarithm of the sum of exp(element - largest)."""
+    top = row[0]
+    for value in row:
+        if value > top or np.isnan(value):
+            top = value
+    total = 0.0
+    for value in row:
+        total += np.exp(value - top)
+    return top, np.log(total)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _cross_entropy(logits, labels, out):
+    for n in range(logits.shape[0]):
+        top, rest = _log_sum_exp(logits[n])
+        out[n] = rest - (logits[n, labels[n]] - top)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _cross_entropy_grad(logits, labels, scale, out):
+    for n in range(logits.shape[0]):
+        top, rest = _log_sum_exp(logits[n])
+        for k in range(logits.shape[1]):
+            out[n, k] = (np.exp(logits[n, k] - top - rest) - (1.0 if k == labels[n] else 0.0)) * scale

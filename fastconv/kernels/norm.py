@@ -1,0 +1,189 @@
+"""Batch normalisation of NCHW arrays, each channel over samples and positions, and its gradient."""
+
+import numpy as np
+from numba import njit
+
+from ..arguments import (
+    check_length,
+    check_same_shape,
+    check_some,
+    float_array,
+    output_array,
+    public,
+    same_dtype,
+    scalar,
+)
+
+
+@public
+def batch_norm2d(x, gamma, beta, running_mean, running_var, training, momentum=0.1, eps=1e-5):
+    """Batch normalisation: y = gamma * (x - mean) / sqrt(variance + eps) + beta, channel by channel.
+
+    Parameters
+    ----------
+    x : ndarray, shape (N, C, H, W)
+        float32 or float64, any strides.
+    gamma, beta : ndarrays, shape (C,)
+        Scale and shift, of the dtype of `x`.
+    running_mean, running_var : ndarrays, shape (C,)
+        Used where not training; in training changed in place, the variance by its unbiased estimate.
+    training : bool
+        Whether mean and variance are the batch's own.
+    momentum : float
+        Share of the batch in the running mean and variance.
+    eps : float
+        Added to the variance.
+
+    Returns
+    -------
+    y : ndarray, shape (N, C, H, W)
+    saved : ndarray, shape (2, C)
+        The mean, and the inverse standard deviation 1 / sqrt(variance + eps), that were used.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If dtypes or shapes do not fit, or a batch to train on has no elements.
+
+    Notes
+    -----
+    Source: Ioffe and Szegedy (2015), algorithm 1; the running figures as in PyTorch.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv.kernels import batch_norm2d
+    >>> x = np.array([1.0, 3.0]).reshape(2, 1, 1, 1)
+    >>> one, zero = np.ones(1), np.zeros(1)
+    >>> y, saved = batch_norm2d(x, one, zero, zero.copy(), one.copy(), True, eps=0.0)
+    >>> y.ravel(), saved.ravel()
+    (array([-1.,  1.]), array([2., 1.]))
+    """
+    x = float_array(x, "x", 4)
+    gamma, beta = float_array(gamma, "gamma", 1), float_array(beta, "beta", 1)
+    same_dtype(gamma, "gamma", x, "x")
+    same_dtype(beta, "beta", x, "x")
+    output_array(running_mean, "running_mean", 1)
+    output_array(running_var, "running_var", 1)
+    same_dtype(running_mean, "running_mean", x, "x")
+    same_dtype(running_var, "running_var", x, "x")
+    for size, name in (
+        (gamma.size, "gamma"),
+        (beta.size, "beta"),
+        (running_mean.size, "running_mean"),
+        (running_var.size, "running_var"),
+    ):
+        check_length(size, x.shape[1], name, "entries, one for each channel of `x`")
+    share, small = scalar(momentum, "momentum"), scalar(eps, "eps")
+    saved = np.empty((2, x.shape[1]), x.dtype)
+    if training:
+        check_some(x.size, "x")
+        _statistics(x, share, small, running_mean, running_var, saved)
+    else:
+        saved[0] = running_mean
+        saved[1] = 1.0 / np.sqrt(running_var + small)
+    y = np.empty(x.shape, x.dtype)
+    _normalise(x, gamma, beta, saved, y)
+    return y, saved
+
+
+@public
+def batch_norm2d_grad(dy, x, gamma, saved):
+    """Gradients of `batch_norm2d` in training.
+
+    Parameters
+    ----------
+    dy, x : ndarrays, shape (N, C, H, W)
+        The gradient with respect to the output, and the input.
+    gamma : ndarray, shape (C,)
+    saved : ndarray, shape (2, C)
+        As `batch_norm2d(..., training=True)` gives it.
+
+    Returns
+    -------
+    dx : ndarray, shape (N, C, H, W)
+        gamma / deviation * (dy - mean(dy) - xhat * mean(dy * xhat)).
+    dgamma, dbeta : ndarrays, shape (C,)
+        The sums of dy * xhat and of dy.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If dtypes or shapes do not fit.
+
+    Notes
+    -----
+    Source: Ioffe and Szegedy (2015), section 3.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv.kernels import batch_norm2d_grad
+    >>> x = np.array([1.0, 3.0]).reshape(2, 1, 1, 1)
+    >>> dx, dgamma, dbeta = batch_norm2d_grad(x, x, np.ones(1), np.array([[2.0], [1.0]]))
+    >>> dx.ravel(), dgamma, dbeta
+    (array([0., 0.]), array([2.]), array([4.]))
+    """
+    dy, x = float_array(dy, "dy", 4), float_array(x, "x", 4)
+    gamma, saved = float_array(gamma, "gamma", 1), float_array(saved, "saved", 2)
+    same_dtype(dy, "dy", x, "x")
+    same_dtype(gamma, "gamma", x, "x")
+    same_dtype(saved, "saved", x, "x")
+    check_same_shape(dy.shape, x.shape, "dy", "x")
+    check_length(gamma.size, x.shape[1], "gamma", "entries, one for each channel of `x`")
+    check_length(saved.shape[0], 2, "saved", "rows")
+    check_length(saved.shape[1], x.shape[1], "saved", "columns, one for each channel of `x`")
+    dx = np.empty(x.shape, x.dtype)
+    dgamma, dbeta = np.zeros(x.shape[1], x.dtype), np.zeros(x.shape[1], x.dtype)
+    _gradient(dy, x, gamma, saved, dx, dgamma, dbeta)
+    return dx, dgamma, dbeta
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _statistics(x, momentum, eps, running_mean, running_var, saved):
+    count = x.shape[0] * x.shape[2] * x.shape[3]
+    for c in range(x.shape[1]):
+        total = 0.0
+        for n in range(x.shape[0]):
+            for value in x[n, c].flat:
+                total += value
+        mean = total / count
+        total = 0.0
+        for n in range(x.shape[0]):
+            for value in x[n, c].flat:
+                total += (value - mean) ** 2
+        variance = total / count
+        saved[0, c] = mean
+        saved[1, c] = 1.0 / np.sqrt(variance + eps)
+        running_mean[c] += momentum * (mean - running_mean[c])
+        running_var[c] += momentum * (total / max(count - 1, 1) - running_var[c])
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _normalise(x, gamma, beta, saved, y):
+    for n in range(x.shape[0]):
+        for c in range(x.shape[1]):
+            scale = gamma[c] * saved[1, c]
+            source, target = x[n, c].reshape(-1), y[n, c].reshape(-1)
+            for k in range(source.size):
+                target[k] = (source[k] - saved[0, c]) * scale + beta[c]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _gradient(dy, x, gamma, saved, dx, dgamma, dbeta):
+    count = x.shape[0] * x.shape[2] * x.shape[3]
+    for c in range(x.shape[1]):
+        mean, inverse = saved[0, c], saved[1, c]
+        sum_dy, sum_dy_x = 0.0, 0.0
+        for n in range(x.shape[0]):
+            slope, source = dy[n, c].reshape(-1), x[n, c].reshape(-1)
+            for k in range(source.size):
+                sum_dy += slope[k]
+                sum_dy_x += slope[k] * (source[k] - mean)
+        dgamma[c] = sum_dy_x * inverse
+        dbeta[c] = sum_dy
+        factor, shift = inverse * inverse * sum_dy_x / count, sum_dy / count
+        for n in range(x.shape[0]):
+            slope, source, target = dy[n, c].reshape(-1), x[n, c].reshape(-1), dx[n, c].reshape(-1)
+            for k in range(source.size):
+                target[k] = gamma[c] * inverse * (slope[k] - shift - (source[k] - mean) * factor)
