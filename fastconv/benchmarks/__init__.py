@@ -1,0 +1,11 @@
+"""What `python -m fastconv bench` and `bench/` measure, and what they compare it with.
+
+nets.py          the three networks as plain data, their operation counts
+im2col.py        the baseline's kernels: NumPy, sliding windows and matrix products
+im2col_nets.py   the baseline's training step
+torch_kernels.py torch_nets.py   the same in PyTorch
+workloads.py     every piece of work with its contenders
+timing.py        several contenders timed in turns, best of many
+machine.py       threads and versions
+table.py         the table of ratios
+"""

@@ -1,0 +1,198 @@
+"""The table of ratios that `python -m fastconv bench` prints."""
+
+import json as json_module
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple, TextIO
+
+from fastconv.benchmarks import machine, workloads
+from fastconv.benchmarks.timing import QUICK, Effort, Timing, race
+
+BEGIN, END = "<!-- benchmark table begin -->", "<!-- benchmark table end -->"
+
+TITLES = {"im2col": "im2col", "im2col_inside": "im2col, samples innermost", "torch": "PyTorch"}
+
+
+class Row(NamedTuple):
+    """One piece of work, measured."""
+
+    work: str
+    flops: int
+    threads: int
+    timings: Mapping[str, Timing]
+    peak: float | None = None
+
+    @property
+    def flops_per_second(self) -> float | None:
+        """Of fastconv; None where operations are not counted."""
+        return self.flops / self.timings["fastconv"].best if self.flops else None
+
+    def ratio(self, who: str) -> float | None:
+        """How many times as fast as `who` fastconv is."""
+        return self.timings[who].best / self.timings["fastconv"].best if who in self.timings else None
+
+
+def run(
+    compare: Iterable[str] = ("im2col", "torch"),
+    quick: bool = False,
+    save: str | None = None,
+    json: str | None = None,
+    threads: int | Sequence[int] = 1,
+    update_readme: str | None = None,
+) -> int:
+    """Measure everything and print the table.
+
+    Parameters
+    ----------
+    compare : iterable of {"im2col", "im2col_inside", "torch"}
+        What to compare fastconv with. PyTorch is left out where it isn't installed.
+    quick : bool
+        Seconds instead of minutes; good for a look, not for figures to quote.
+    save : str, optional
+        Markdown file to write the table to.
+    json : str, optional
+        JSON file to write all timings to.
+    threads : int or sequence of int
+        Threads that everybody uses; several numbers give one table each.
+    update_readme : str, optional
+        File whose text between the markers `BEGIN` and `END` is replaced by the table.
+
+    Returns
+    -------
+    int
+        0.
+
+    Raises
+    ------
+    ValueError
+        If `compare` names something else, or the file of `update_readme` lacks the markers.
+    """
+    others = _known(compare)
+    counts = [threads] if isinstance(threads, int) else list(threads)
+    if update_readme:
+        _replace(Path(update_readme).read_text(encoding="utf-8"), "")
+    facts = machine.facts()
+    rows = [row for count in counts for row in measure(others, count, quick, sys.stderr)]
+    text = markdown(rows, others, facts)
+    print(text)
+    if save:
+        Path(save).write_text(text + "\n", encoding="utf-8")
+    if update_readme:
+        page = Path(update_readme)
+        page.write_text(_replace(page.read_text(encoding="utf-8"), text), encoding="utf-8")
+    if json:
+        Path(json).write_text(json_module.dumps(_plain(rows, facts), indent=1) + "\n", encoding="utf-8")
+    return 0
+
+
+def _known(compare: Iterable[str]) -> list[str]:
+    names = list(dict.fromkeys(compare))
+    for name in names:
+        if name not in TITLES:
+            raise ValueError(f"`compare` must be some of {', '.join(TITLES)}, got {name!r}")
+    if "torch" in names and not machine.installed("torch"):
+        print('PyTorch is not installed, so its column is left out (pip install "torch")', file=sys.stderr)
+        names.remove("torch")
+    return names
+
+
+def measure(others: Sequence[str], threads: int, quick: bool, report: TextIO) -> list[Row]:
+    """Measure all works with `threads` threads; `report` is told about each."""
+    if not machine.numpy_threads_are_set(threads):
+        print('NumPy chooses its own threads: pip install "fastconv[bench]" to set them', file=report)
+    effort = (QUICK if quick else Effort())._replace(settle=0.05 if threads > 1 else 0.0)
+    rows = []
+    with machine.threads(threads):
+        peak = machine.peak(threads)
+        works = workloads.step_works() + workloads.kernel_works()
+        for k, work in enumerate(works):
+            print(f"\r\033[K{k + 1}/{len(works)} {work.name}", end="", file=report, flush=True)
+            timings = race(work.contenders(["fastconv", *others]), effort)
+            rows.append(Row(work.name, work.flops, threads, timings, peak))
+    print("\r\033[K", end="", file=report, flush=True)
+    return rows
+
+
+def markdown(rows: Sequence[Row], others: Sequence[str], facts: Mapping[str, str]) -> str:
+    """The table, one for each number of threads, under a line that says what it was measured on."""
+    blocks = [", ".join(f"{name} {value}" for name, value in facts.items()) + "."]
+    blocks.append("float32; times are the best of many, all contenders taking turns in one run.")
+    for threads in dict.fromkeys(row.threads for row in rows):
+        mine = [row for row in rows if row.threads == threads]
+        peak = mine[0].peak
+        title = f"**{threads} thread{'s' * (threads > 1)}**"
+        if peak:
+            title += f", measured peak of fused multiply-adds {peak / 1e9:.0f} GFLOP/s"
+        blocks.append(title)
+        blocks.append(_table(mine, others))
+    return "\n\n".join(blocks)
+
+
+def _table(rows: Sequence[Row], others: Sequence[str]) -> str:
+    with_peak = rows[0].peak is not None
+    heads = ["work", "fastconv", "GFLOP/s", *["of peak"] * with_peak, *(f"x {TITLES[who]}" for who in others)]
+    lines = [heads, ["---", *["---:"] * (len(heads) - 1)]]
+    for row in rows:
+        speed = row.flops_per_second
+        cells = [row.work, duration(row.timings["fastconv"].best), f"{speed / 1e9:.3g}" if speed else ""]
+        if with_peak:
+            cells.append(f"{speed / row.peak:.0%}" if speed and row.peak else "")
+        cells += [ratio(row.ratio(who)) for who in others]
+        lines.append(cells)
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def duration(seconds: float) -> str:
+    """Seconds with a fitting unit and three digits.
+
+    Examples
+    --------
+    >>> duration(1.5e-8), duration(2.719e-6), duration(0.012345), duration(9.9999e-4), duration(12.0)
+    ('15.0 ns', '2.72 us', '12.3 ms', '1.00 ms', '12.0 s')
+    """
+    for unit, size in (("ns", 1e-9), ("us", 1e-6), ("ms", 1e-3)):
+        if seconds < 0.9995e3 * size:
+            return f"{_three_digits(seconds / size)} {unit}"
+    return f"{_three_digits(seconds)} s"
+
+
+def _three_digits(value: float) -> str:
+    return f"{value:.{2 if value < 9.995 else 1 if value < 99.95 else 0}f}"
+
+
+def ratio(value: float | None) -> str:
+    """A ratio with three digits, none of them behind the point from 100 on; "" for None.
+
+    Examples
+    --------
+    >>> ratio(0.94), ratio(1.256), ratio(12.6), ratio(2813.4), ratio(None)
+    ('0.94', '1.26', '12.6', '2,813', '')
+    """
+    if value is None:
+        return ""
+    return f"{value:.2f}" if value < 9.995 else f"{value:.1f}" if value < 99.95 else f"{value:,.0f}"
+
+
+def _replace(page: str, table: str) -> str:
+    before, begin, rest = page.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"`update_readme` must name a file with the lines {BEGIN} and {END}")
+    return f"{before}{BEGIN}\n{table}\n{END}{after}"
+
+
+def _plain(rows: Sequence[Row], facts: Mapping[str, str]) -> dict[str, object]:
+    return {
+        "machine": dict(facts),
+        "rows": [
+            {
+                "work": row.work,
+                "threads": row.threads,
+                "flops": row.flops,
+                "peak": row.peak,
+                "seconds": {name: timing._asdict() for name, timing in row.timings.items()},
+            }
+            for row in rows
+        ],
+    }

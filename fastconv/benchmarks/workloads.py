@@ -1,0 +1,231 @@
+"""Every piece of work that is measured, with its contenders.
+
+A contender is the same work done by "fastconv", by "im2col" (NumPy, `im2col.py`), by "im2col_inside" (the
+same with the batch's samples innermost, training steps only) or by "torch".
+"""
+
+import importlib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from fastconv.benchmarks.nets import NETS
+from fastconv.benchmarks.timing import Contender
+
+CONTENDERS = ("fastconv", "im2col", "im2col_inside", "torch")
+
+# Small enough that the networks stay in a normal range however often they are stepped.
+LEARNING_RATE = 1e-3
+
+
+@dataclass(frozen=True)
+class Work:
+    """A piece of work.
+
+    Parameters
+    ----------
+    name : str
+        What it is, on which shapes.
+    flops : int
+        Floating-point operations, 0 where counting them says nothing (pooling, activations).
+    make : callable
+        make(who) gives the `Contender`, None if `who` doesn't do this work.
+    """
+
+    name: str
+    flops: int
+    make: Callable[[str], Contender | None] = field(repr=False)
+
+    def contenders(self, who: Iterable[str] = CONTENDERS) -> dict[str, Contender]:
+        """Those of `who` who do this work."""
+        made = {name: self.make(name) for name in who}
+        return {name: contender for name, contender in made.items() if contender is not None}
+
+
+_KERNEL_MODULES = {
+    "fastconv": "fastconv.kernels",
+    "im2col": "fastconv.benchmarks.im2col",
+    "torch": "fastconv.benchmarks.torch_kernels",
+}
+
+
+def _kernel(name: str, label: str, flops: int, *args: Any, **settings: Any) -> Work:
+    def make(who: str) -> Contender | None:
+        if who not in _KERNEL_MODULES:
+            return None
+        function = getattr(importlib.import_module(_KERNEL_MODULES[who]), name)
+        mine = args
+        if who == "torch":
+            import torch
+
+            mine = tuple(torch.from_numpy(a) if isinstance(a, np.ndarray) else a for a in args)
+        return Contender(lambda: function(*mine, **settings))
+
+    return Work(f"{name} {label}", flops, make)
+
+
+def _random(*shape: int) -> Any:
+    return np.random.default_rng(0).standard_normal(shape, dtype=np.float32)
+
+
+# batch, channels, edge of the image, output channels, kernel, padding
+CONV_SHAPES = {
+    "LeNet-5 first": (128, 1, 28, 6, 5, 0),
+    "LeNet-5 second": (128, 6, 12, 16, 5, 0),
+    "VGG first": (64, 3, 32, 32, 3, 1),
+    "VGG second": (64, 32, 32, 32, 3, 1),
+    "VGG fourth": (64, 64, 16, 64, 3, 1),
+}
+
+
+def conv_works(label: str, batch_size: int | None = None) -> list[Work]:
+    """The convolution of this label and its two gradients."""
+    n, c, edge, o, k, padding = CONV_SHAPES[label]
+    n = batch_size or n
+    out = edge + 2 * padding - k + 1
+    x, weight, dy = _random(n, c, edge, edge), _random(o, c, k, k), _random(n, o, out, out)
+    flops = 2 * dy.size * c * k * k
+    label = f"{n}x{c}x{edge}x{edge} -> {o}, {k}x{k}"
+    return [
+        _kernel("conv2d", label, flops, x, weight, _random(o), padding=padding),
+        _kernel("conv2d_grad_weight", label, flops, x, dy, (k, k), padding=padding),
+        _kernel("conv2d_grad_input", label, flops, dy, weight, (edge, edge), padding=padding),
+    ]
+
+
+def other_kernel_works(batch_size: int | None = None) -> list[Work]:
+    """Everything but convolutions, on shapes of LeNet-5 and the VGG net."""
+    n, m = batch_size or 128, batch_size or 64
+    image, volume = _random(n, 6, 24, 24), _random(m, 32, 32, 32)
+    x, weight, dy = _random(n, 256), _random(120, 256), _random(n, 120)
+    flops = 2 * n * 256 * 120
+    logits, labels = _random(n, 10), np.arange(n) % 10
+    image_label, volume_label = f"{n}x6x24x24", f"{m}x32x32x32"
+    ones, zeros = np.ones(32, np.float32), np.zeros(32, np.float32)
+    norm = (volume, ones, zeros, zeros.copy(), ones.copy(), True)
+    return [
+        _kernel("max_pool2d", f"{image_label}, 2x2", 0, image, 2),
+        _kernel("max_pool2d", f"{volume_label}, 2x2", 0, volume, 2),
+        _kernel("avg_pool2d", f"{volume_label}, 2x2", 0, volume, 2),
+        _kernel("batch_norm2d", f"{volume_label}, training", 0, *norm),
+        _kernel("relu", volume_label, 0, volume),
+        _kernel("dense", f"{n}x256 -> 120", flops, x, weight, _random(120)),
+        _kernel("dense_grad_weight", f"{n}x256 -> 120", flops, x, dy),
+        _kernel("dense_grad_input", f"{n}x256 -> 120", flops, dy, weight),
+        _kernel("softmax", f"{n}x10", 0, logits),
+        _kernel("cross_entropy", f"{n}x10", 0, logits, labels),
+    ]
+
+
+def kernel_works(batch_size: int | None = None) -> list[Work]:
+    """All kernels; `batch_size` replaces the usual ones."""
+    convolutions = [work for label in CONV_SHAPES for work in conv_works(label, batch_size)]
+    return convolutions + other_kernel_works(batch_size)
+
+
+@dataclass(frozen=True)
+class StepWork:
+    """A training step.
+
+    Parameters
+    ----------
+    net : str
+        A name of `nets.NETS`.
+    title : str
+        The network's name for readers.
+    batch_size : int
+    batches : int
+        In the data that are stepped through, by all contenders alike.
+    epochs : int
+        That fastconv's `fit` makes of them in one call.
+    """
+
+    net: str
+    title: str
+    batch_size: int
+    batches: int
+    epochs: int
+
+    def work(self, batches: int | None = None) -> Work:
+        """This step as a piece of work; `batches` replaces the usual number, in one epoch."""
+        net = NETS[self.net]
+        count, epochs = (batches, 1) if batches else (self.batches, self.epochs)
+        made: dict[str, Any] = {}
+
+        def make(who: str) -> Contender:
+            if not made:
+                made.update(data=net.batches(self.batch_size, count), parameters=net.initial_parameters())
+            return _STEPS[who](self.net, self.batch_size, epochs, *made["data"], made["parameters"])
+
+        name = f"{self.title}, training step, batch {self.batch_size}"
+        return Work(name, net.step_flops() * self.batch_size, make)
+
+
+STEPS = (
+    StepWork("reference", "15-parameter network", 1, 200, 100),
+    StepWork("reference", "15-parameter network", 32, 100, 50),
+    StepWork("lenet5", "LeNet-5", 128, 8, 4),
+    StepWork("lenet5", "LeNet-5", 32, 16, 8),
+    StepWork("lenet5", "LeNet-5", 1, 64, 16),
+    StepWork("vgg_small", "VGG-style net", 64, 2, 2),
+)
+
+
+def _fastconv_steps(net: str, batch_size: int, epochs: int, X: Any, y: Any, parameters: Any) -> Contender:
+    import fastconv as fc
+
+    builders: dict[str, Callable[[], Any]] = {
+        "reference": fc.models.reference_cnn,
+        "lenet5": fc.models.lenet5,
+        "vgg_small": fc.models.vgg_small,
+    }
+    model = builders[net]()
+    model.load_state(parameters)
+    trainer = fc.Trainer(model, loss=NETS[net].loss, optimizer=fc.SGD(lr=LEARNING_RATE))
+
+    def call() -> None:
+        trainer.fit(X, y, epochs=epochs, batch_size=batch_size, shuffle=False, progress=False)
+
+    return Contender(call, epochs * (len(X) // batch_size))
+
+
+def _steps(step: Callable[[Any, Any], object], X: Any, y: Any, batch_size: int) -> Contender:
+    def call() -> None:
+        for first in range(0, len(X), batch_size):
+            step(X[first : first + batch_size], y[first : first + batch_size])
+
+    return Contender(call, len(X) // batch_size)
+
+
+def _im2col_steps(
+    inside: bool, net: str, batch_size: int, epochs: int, X: Any, y: Any, parameters: Any
+) -> Contender:
+    from fastconv.benchmarks.im2col_nets import Network
+
+    network = Network(net, parameters, samples_inside=inside)
+    return _steps(lambda images, labels: network.step(images, labels, LEARNING_RATE), X, y, batch_size)
+
+
+def _torch_steps(net: str, batch_size: int, epochs: int, X: Any, y: Any, parameters: Any) -> Contender:
+    import torch
+
+    from fastconv.benchmarks.torch_nets import Network
+
+    network = Network(net, parameters, LEARNING_RATE)
+    return _steps(network.step, torch.from_numpy(X), torch.from_numpy(y), batch_size)
+
+
+_STEPS: dict[str, Callable[..., Contender]] = {
+    "fastconv": _fastconv_steps,
+    "im2col": partial(_im2col_steps, False),
+    "im2col_inside": partial(_im2col_steps, True),
+    "torch": _torch_steps,
+}
+
+
+def step_works(batches: int | None = None) -> list[Work]:
+    """All training steps; `batches` replaces the usual number of batches in the data."""
+    return [step.work(batches) for step in STEPS]

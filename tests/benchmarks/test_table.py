@@ -1,0 +1,135 @@
+import io
+import json
+
+import pytest
+
+from fastconv.benchmarks import machine, table
+from fastconv.benchmarks.timing import Contender, Timing
+from fastconv.benchmarks.workloads import Work, kernel_works, step_works
+
+
+def timing(seconds):
+    return Timing(seconds, seconds * 1.1, 9)
+
+
+ROWS = [
+    table.Row(
+        "conv",
+        3_000_000,
+        1,
+        {"fastconv": timing(1e-4), "im2col": timing(2e-4), "torch": timing(5e-5)},
+        6e10,
+    ),
+    table.Row("pool", 0, 1, {"fastconv": timing(2e-6), "im2col": timing(5e-3)}, 6e10),
+]
+
+
+def test_a_row_has_time_speed_share_of_peak_and_ratios():
+    text = table.markdown(ROWS, ["im2col", "torch"], {"CPU": "abacus"})
+    assert text.splitlines() == [
+        "CPU abacus.",
+        "",
+        "float32; times are the best of many, all contenders taking turns in one run.",
+        "",
+        "**1 thread**, measured peak of fused multiply-adds 60 GFLOP/s",
+        "",
+        "| work | fastconv | GFLOP/s | of peak | x im2col | x PyTorch |",
+        "| --- | ---: | ---: | ---: | ---: | ---: |",
+        "| conv | 100 us | 30 | 50% | 2.00 | 0.50 |",
+        "| pool | 2.00 us |  |  | 2,500 |  |",
+    ]
+
+
+def test_columns_of_those_who_are_not_there_are_left_out():
+    rows = [row._replace(peak=None) for row in ROWS]
+    heads = table.markdown(rows, ["im2col"], {}).splitlines()[6]
+    assert heads == "| work | fastconv | GFLOP/s | x im2col |"
+
+
+def test_each_number_of_threads_has_its_own_table():
+    rows = [*ROWS, ROWS[0]._replace(threads=2, peak=12e10)]
+    text = table.markdown(rows, ["im2col"], {})
+    assert "**1 thread**, measured peak of fused multiply-adds 60" in text
+    assert "**2 threads**, measured peak of fused multiply-adds 120" in text
+    assert "| conv | 100 us | 30 | 25% | 2.00 |" in text
+
+
+@pytest.fixture
+def _one_small_work(monkeypatch):
+    def make(who):
+        return None if who == "im2col_inside" else Contender(lambda: None)
+
+    monkeypatch.setattr(table.workloads, "step_works", lambda: [Work("nothing at all", 10, make)])
+    monkeypatch.setattr(table.workloads, "kernel_works", list)
+    monkeypatch.setattr(machine, "peak", lambda threads: 1e12 * threads)
+
+
+@pytest.mark.usefixtures("_one_small_work")
+def test_run_prints_saves_and_updates_the_readme(tmp_path, capsys):
+    readme = tmp_path / "README.md"
+    readme.write_text(f"before\n{table.BEGIN}\nold\n{table.END}\nafter\n")
+    code = table.run(
+        ("im2col", "im2col_inside"),
+        quick=True,
+        save=str(tmp_path / "table.md"),
+        json=str(tmp_path / "table.json"),
+        threads=(1, 2),
+        update_readme=str(readme),
+    )
+    assert code == 0
+    printed = capsys.readouterr().out
+    assert printed.count("| nothing at all |") == 2
+    assert (tmp_path / "table.md").read_text() == printed
+    page = readme.read_text()
+    assert page == f"before\n{table.BEGIN}\n{printed}{table.END}\nafter\n"
+    data = json.loads((tmp_path / "table.json").read_text())
+    assert [row["threads"] for row in data["rows"]] == [1, 2]
+    assert set(data["rows"][0]["seconds"]) == {"fastconv", "im2col"}
+    assert data["rows"][0]["seconds"]["fastconv"]["best"] > 0
+
+
+@pytest.mark.usefixtures("_one_small_work")
+def test_without_pytorch_its_column_is_left_out(monkeypatch, capsys):
+    monkeypatch.setattr(machine, "installed", lambda module: module != "torch")
+    table.run(quick=True)
+    captured = capsys.readouterr()
+    assert "x im2col |" in captured.out
+    assert "PyTorch" not in captured.out
+    assert "PyTorch is not installed" in captured.err
+
+
+def test_a_contender_that_does_not_exist_is_named():
+    with pytest.raises(
+        ValueError, match="`compare` must be some of im2col, im2col_inside, torch, got 'keras'"
+    ):
+        table.run(["keras"])
+
+
+def test_a_readme_without_markers_is_refused_before_anything_is_measured(tmp_path):
+    page = tmp_path / "README.md"
+    page.write_text("no table here")
+    with pytest.raises(ValueError, match="benchmark table begin"):
+        table.run(update_readme=str(page))
+    assert page.read_text() == "no table here"
+
+
+@pytest.mark.usefixtures("_one_small_work")
+def test_progress_goes_to_the_report_only(capsys):
+    report = io.StringIO()
+    table.measure(["im2col"], 1, True, report)
+    assert "1/1 nothing at all" in report.getvalue()
+    assert capsys.readouterr().out == ""
+
+
+def test_every_work_has_a_name_of_its_own():
+    names = [work.name for work in step_works() + kernel_works(1)]
+    assert len(names) == len(set(names))
+
+
+def test_threads_are_as_they_were_afterwards():
+    import fastconv as fc
+
+    before = fc.get_num_threads()
+    with machine.threads(before + 1):
+        assert fc.get_num_threads() == before + 1
+    assert fc.get_num_threads() == before
