@@ -5,20 +5,30 @@ the caller. Its body calls the helpers below, which check what is known only at 
 that runs in both, and what is known by type (dtype, dimensions) at typing time in compiled callers.
 """
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import numpy as np
 from numba import njit, types
 from numba.core import errors
 from numba.core.imputils import impl_ret_borrowed
 from numba.extending import intrinsic, overload, register_jitable
+from numpy.typing import NDArray
 
 LARGEST = 2**31 - 1  # of a size: products of two fit 64 bits
 
-public = register_jitable
+Array = NDArray[Any]
+IntOrPair = int | tuple[int, int]
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-def public_with_text(function):
+def public(function: Function) -> Function:
+    """Let `@njit` code call a plain function; Python runs it as it stands."""
+    register_jitable(function)
+    return function
+
+
+def public_with_text(function: Function) -> Function:
     """As `public`, for functions whose result type depends on the value of a text argument."""
 
     @overload(function, prefer_literal=True, strict=False)
@@ -161,7 +171,7 @@ def _same_dtype(x, name, like, like_name):
 
 
 def output_array(x: Any, name: str, ndim: int) -> None:
-    """Raise TypeError or ValueError unless `x` can be written to in place: float32 or float64, native, writable."""
+    """Raise TypeError or ValueError unless the kernel can write to `x` in place."""
     if not isinstance(x, np.ndarray) or x.dtype.type not in (np.float32, np.float64):
         raise TypeError(f"`{name}` must be {_wanted(ndim)} of float32 or float64, got {type(x).__name__}")
     if x.ndim != ndim:

@@ -152,7 +152,7 @@ def build_model(name: str, input_shape: Sequence[int], num_classes: int, dtype: 
     """The network that `--model` names, for images of a shape."""
     from fastconv import models
 
-    common = {"dtype": dtype, "seed": seed}
+    common: dict[str, Any] = {"dtype": dtype, "seed": seed}
     shape = tuple(input_shape)
     if name == "reference":
         return models.reference_cnn(**common)

@@ -1,11 +1,14 @@
 """Users' arrays on their way into the engine: checked once, converted only where it can't read them."""
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from .lanes.pack import DTYPE_CODES
 
 
-def check_samples(X, input_shape, name="X"):
+def check_samples(X: ArrayLike, input_shape: tuple[int, ...], name: str = "X") -> NDArray[Any]:
     """`X` as an array (N, *input_shape) that the engine reads where it lies.
 
     float32, float64 and uint8 arrays of any strides are taken as they are; other real numbers are
@@ -26,7 +29,9 @@ def check_samples(X, input_shape, name="X"):
     return _readable(X)
 
 
-def check_targets(y, count, output_shape, loss, name="y"):
+def check_targets(
+    y: ArrayLike, count: int, output_shape: tuple[int, ...], loss: str, name: str = "y"
+) -> NDArray[Any]:
     """`y` as the engine reads it for `loss`: int64 labels (N,), or numbers (N, features).
 
     Raises
@@ -59,7 +64,7 @@ def check_targets(y, count, output_shape, loss, name="y"):
     return _readable(y)
 
 
-def _real_array(values, name):
+def _real_array(values: ArrayLike, name: str) -> NDArray[Any]:
     array = np.asarray(values)
     if array.dtype.kind not in "fiub":
         raise TypeError(f"`{name}` must be an array of real numbers, got {array.dtype}")
@@ -68,5 +73,5 @@ def _real_array(values, name):
     return array
 
 
-def _readable(array):
+def _readable(array: NDArray[Any]) -> NDArray[Any]:
     return array if array.dtype in DTYPE_CODES else array.astype(np.float64)

@@ -102,7 +102,7 @@ class Engine:
         self._data = ()
 
     def load(self, X, y=None, order=None):
-        """Set the samples of the coming runs: arrays that stay the caller's, and the order to take them in."""
+        """Set the samples of the coming runs, arrays that stay the caller's, and their order."""
         addresses = order.ctypes.data if order is not None else 0
         _describe_source(self.ports.source, X, addresses, X.dtype == np.uint8)
         if self.ports.target is not None:

@@ -1,11 +1,20 @@
 """`check_gradients`: a network's gradients against finite differences."""
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from .sequential import Sequential
 
 
-def check_gradients(model, X, y, loss="cross_entropy", step=1e-6, samples=20, seed=0):
+def check_gradients(
+    model: Sequential,
+    X: ArrayLike,
+    y: ArrayLike,
+    loss: str = "cross_entropy",
+    step: float = 1e-6,
+    samples: int = 20,
+    seed: int = 0,
+) -> float:
     """The largest relative error of a network's gradients against central differences in float64.
 
     Parameters

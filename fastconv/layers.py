@@ -11,12 +11,17 @@ How a layer is computed stands in `lowering.py`.
 
 import math
 from dataclasses import dataclass, fields
-from typing import ClassVar
+from typing import Any, ClassVar, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .arguments import conv_output_size, nonnegative_pair, pool_output_size, positive_pair
 from .checks import real_number, whole_number
+
+Shape = tuple[int, ...]
+Arrays = dict[str, NDArray[Any]]
+IntOrPair = Any  # an int or a pair goes in, a pair is kept: no static type says that
 
 
 class Layer:
@@ -24,19 +29,19 @@ class Layer:
 
     takes: ClassVar[str] = ""  # "image" or "features" where only that input shape makes sense
 
-    def output_shape(self, input_shape):
+    def output_shape(self, input_shape: Shape) -> Shape:
         """The shape of one output sample for one input sample of `input_shape`."""
         return input_shape
 
-    def initial_parameters(self, input_shape, rng):
+    def initial_parameters(self, input_shape: Shape, rng: np.random.Generator) -> Arrays:
         """Name -> array of the parameters before training."""
         return {}
 
-    def initial_statistics(self, input_shape):
+    def initial_statistics(self, input_shape: Shape) -> Arrays:
         """Name -> array of the numbers that training keeps beside the parameters."""
         return {}
 
-    def check_input(self, input_shape):
+    def check_input(self, input_shape: Shape) -> None:
         """Raise ValueError where the layer can't take a sample of this shape."""
         if self.takes == "image" and len(input_shape) != 3:
             raise ValueError(f"{self} takes images (C, H, W), got samples of shape {input_shape}")
@@ -45,19 +50,19 @@ class Layer:
                 f"{self} takes samples of shape (features,), got {input_shape}: put a Flatten() before it"
             )
 
-    def settings(self):
+    def settings(self) -> dict[str, Any]:
         """Hyper-parameter name -> value, as JSON can hold them."""
-        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        values = {f.name: getattr(self, f.name) for f in fields(cast(Any, self))}
         return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
 
 
-def _set(layer, **values):
+def _set(layer: Layer, **values: Any) -> None:
     """Fill in checked values while a frozen record is being made."""
     for name, value in values.items():
         object.__setattr__(layer, name, value)
 
 
-def _uniform(rng, shape, fan_in):
+def _uniform(rng: np.random.Generator, shape: Any, fan_in: int) -> NDArray[Any]:
     """Uniform numbers within 1 / sqrt(fan_in), PyTorch's default for convolution and linear layers."""
     bound = 1.0 / math.sqrt(fan_in)
     return rng.uniform(-bound, bound, shape)
@@ -74,7 +79,7 @@ class Conv2d(Layer):
     kernel_size, stride, dilation : int or pair of ints
         (height, width) of the kernel, and the steps of its windows and taps.
     padding : int, pair of ints, "same" or "valid"
-        Zeros around the image. "same" keeps its size (stride 1 only); an odd total goes to the bottom and right.
+        Zeros around the image. "same" keeps its size (stride 1 only); an odd one is larger below and right.
     groups : int
         Divides the channels into groups which are convolved on their own.
     bias : bool
@@ -93,15 +98,15 @@ class Conv2d(Layer):
     """
 
     out_channels: int
-    kernel_size: int | tuple[int, int]
-    stride: int | tuple[int, int] = 1
-    padding: int | tuple[int, int] | str = 0
-    dilation: int | tuple[int, int] = 1
+    kernel_size: IntOrPair
+    stride: IntOrPair = 1
+    padding: IntOrPair = 0
+    dilation: IntOrPair = 1
     groups: int = 1
     bias: bool = True
     takes: ClassVar[str] = "image"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         padding = self.padding
         if isinstance(padding, str):
             if padding not in ("same", "valid"):
@@ -127,7 +132,7 @@ class Conv2d(Layer):
                 f"`out_channels` must be a multiple of groups = {self.groups}, got {self.out_channels}"
             )
 
-    def pads(self):
+    def pads(self) -> tuple[tuple[int, int], ...]:
         """((top, bottom), (left, right)) in zeros."""
         if self.padding == "valid":
             return (0, 0), (0, 0)
@@ -136,7 +141,7 @@ class Conv2d(Layer):
             return tuple((t // 2, t - t // 2) for t in totals)
         return tuple((p, p) for p in self.padding)
 
-    def output_shape(self, input_shape):
+    def output_shape(self, input_shape: Shape) -> Shape:
         self.check_input(input_shape)
         if input_shape[0] % self.groups:
             raise ValueError(
@@ -153,7 +158,7 @@ class Conv2d(Layer):
             raise ValueError(f"{self}: the kernel is larger than the padded image {input_shape[1:]}")
         return self.out_channels, *sizes
 
-    def initial_parameters(self, input_shape, rng):
+    def initial_parameters(self, input_shape: Shape, rng: np.random.Generator) -> Arrays:
         shape = (self.out_channels, input_shape[0] // self.groups, *self.kernel_size)
         fan_in = math.prod(shape[1:])
         parameters = {"weight": _uniform(rng, shape, fan_in)}
@@ -184,14 +189,14 @@ class Dense(Layer):
     bias: bool = True
     takes: ClassVar[str] = "features"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _set(self, out_features=whole_number(self.out_features, "out_features"), bias=bool(self.bias))
 
-    def output_shape(self, input_shape):
+    def output_shape(self, input_shape: Shape) -> Shape:
         self.check_input(input_shape)
         return (self.out_features,)
 
-    def initial_parameters(self, input_shape, rng):
+    def initial_parameters(self, input_shape: Shape, rng: np.random.Generator) -> Arrays:
         parameters = {"weight": _uniform(rng, (self.out_features, input_shape[0]), input_shape[0])}
         if self.bias:
             parameters["bias"] = _uniform(rng, self.out_features, input_shape[0])
@@ -202,8 +207,12 @@ class _Pool(Layer):
     """What both poolings share: windows of `kernel_size` at every `stride`."""
 
     takes: ClassVar[str] = "image"
+    kernel_size: IntOrPair
+    stride: IntOrPair
+    padding: IntOrPair
+    ceil_mode: bool
 
-    def _check_windows(self):
+    def _check_windows(self) -> None:
         kernel = positive_pair(self.kernel_size, "kernel_size")
         stride = kernel if self.stride is None else positive_pair(self.stride, "stride")
         padding = nonnegative_pair(self.padding, "padding")
@@ -211,7 +220,7 @@ class _Pool(Layer):
             raise ValueError(f"`padding` must be at most half of kernel_size = {kernel}, got {padding}")
         _set(self, kernel_size=kernel, stride=stride, padding=padding, ceil_mode=bool(self.ceil_mode))
 
-    def output_shape(self, input_shape):
+    def output_shape(self, input_shape: Shape) -> Shape:
         self.check_input(input_shape)
         dilation = getattr(self, "dilation", (1, 1))
         sizes = [
@@ -245,13 +254,13 @@ class MaxPool2d(_Pool):
     (6, 12, 12)
     """
 
-    kernel_size: int | tuple[int, int]
-    stride: int | tuple[int, int] | None = None
-    padding: int | tuple[int, int] = 0
-    dilation: int | tuple[int, int] = 1
+    kernel_size: IntOrPair
+    stride: IntOrPair = None
+    padding: IntOrPair = 0
+    dilation: IntOrPair = 1
     ceil_mode: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         self._check_windows()
         _set(self, dilation=positive_pair(self.dilation, "dilation"))
 
@@ -274,13 +283,13 @@ class AvgPool2d(_Pool):
     (8, 4, 4)
     """
 
-    kernel_size: int | tuple[int, int]
-    stride: int | tuple[int, int] | None = None
-    padding: int | tuple[int, int] = 0
+    kernel_size: IntOrPair
+    stride: IntOrPair = None
+    padding: IntOrPair = 0
     ceil_mode: bool = False
     count_include_pad: bool = True
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         self._check_windows()
         _set(self, count_include_pad=bool(self.count_include_pad))
 
@@ -298,7 +307,7 @@ class GlobalAvgPool2d(Layer):
 
     takes: ClassVar[str] = "image"
 
-    def output_shape(self, input_shape):
+    def output_shape(self, input_shape: Shape) -> Shape:
         self.check_input(input_shape)
         return input_shape[0], 1, 1
 
@@ -330,7 +339,7 @@ class BatchNorm2d(Layer):
     eps: float = 1e-5
     takes: ClassVar[str] = "image"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _set(
             self,
             momentum=real_number(self.momentum, "momentum"),
@@ -339,14 +348,14 @@ class BatchNorm2d(Layer):
         if self.momentum > 1:
             raise ValueError(f"`momentum` must be a number from 0 to 1, got {self.momentum!r}")
 
-    def output_shape(self, input_shape):
+    def output_shape(self, input_shape: Shape) -> Shape:
         self.check_input(input_shape)
         return input_shape
 
-    def initial_parameters(self, input_shape, rng):
+    def initial_parameters(self, input_shape: Shape, rng: np.random.Generator) -> Arrays:
         return {"weight": np.ones(input_shape[0]), "bias": np.zeros(input_shape[0])}
 
-    def initial_statistics(self, input_shape):
+    def initial_statistics(self, input_shape: Shape) -> Arrays:
         return {"running_mean": np.zeros(input_shape[0]), "running_var": np.ones(input_shape[0])}
 
 
@@ -368,7 +377,7 @@ class Dropout(Layer):
 
     p: float = 0.5
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _set(self, p=real_number(self.p, "p", 0.0, 1.0))
 
 
@@ -383,7 +392,7 @@ class Flatten(Layer):
     (256,)
     """
 
-    def output_shape(self, input_shape):
+    def output_shape(self, input_shape: Shape) -> Shape:
         return (math.prod(input_shape),)
 
 
@@ -417,7 +426,7 @@ class LeakyReLU(Layer):
 
     negative_slope: float = 0.01
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _set(self, negative_slope=real_number(self.negative_slope, "negative_slope"))
 
 
@@ -460,7 +469,7 @@ class Softmax(Layer):
 
     takes: ClassVar[str] = "features"
 
-    def output_shape(self, input_shape):
+    def output_shape(self, input_shape: Shape) -> Shape:
         self.check_input(input_shape)
         return input_shape
 

@@ -1,10 +1,13 @@
 """What a network is: its layers, the shapes between them, and one flat vector that holds its parameters."""
 
 import math
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from .layers import Layer
+from .layers import Arrays, Layer, Shape
 
 
 class Network:
@@ -14,7 +17,9 @@ class Network:
     are views of it. The statistics (of batch normalisation) lie in `flat_statistics` likewise.
     """
 
-    def __init__(self, layers, input_shape, dtype="float32", seed=0):
+    def __init__(
+        self, layers: Iterable[Layer], input_shape: Shape, dtype: str = "float32", seed: int = 0
+    ) -> None:
         self.layers = _checked_layers(layers)
         self.input_shape = _checked_shape(input_shape)
         self.dtype = _checked_dtype(dtype)
@@ -34,7 +39,7 @@ class Network:
             lambda layer, shape: layer.initial_statistics(shape)
         )
 
-    def _lay_out(self, initial):
+    def _lay_out(self, initial: Callable[[Layer, Shape], Arrays]) -> tuple[NDArray[Any], Arrays]:
         """One flat vector for what `initial` gives each layer, and name -> view into it."""
         arrays = {
             f"{number}.{name}": np.asarray(array)
@@ -50,7 +55,7 @@ class Network:
         return flat, views
 
     @property
-    def num_parameters(self):
+    def num_parameters(self) -> int:
         """How many numbers training adjusts.
 
         Examples
@@ -61,8 +66,8 @@ class Network:
         """
         return self.flat_parameters.size
 
-    def parameters(self):
-        """Name -> array of every parameter, by PyTorch's names ("0.weight"); live: writing changes the network.
+    def parameters(self) -> Arrays:
+        """Name -> array of every parameter, by PyTorch's names; live: writing to them changes the network.
 
         Examples
         --------
@@ -72,11 +77,11 @@ class Network:
         """
         return dict(self._parameters)
 
-    def statistics(self):
+    def statistics(self) -> Arrays:
         """Name -> array of what training keeps beside the parameters (running means and variances); live."""
         return dict(self._statistics)
 
-    def state(self):
+    def state(self) -> Arrays:
         """Name -> copy of every parameter and statistic: all that training changes.
 
         Examples
@@ -89,7 +94,7 @@ class Network:
         """
         return {name: array.copy() for name, array in {**self._parameters, **self._statistics}.items()}
 
-    def load_state(self, state):
+    def load_state(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Copy arrays into the network.
 
         Parameters
@@ -116,7 +121,7 @@ class Network:
         for name, array in own.items():
             array[...] = state[name]
 
-    def describe(self):
+    def describe(self) -> list[tuple[str, Shape, int]]:
         """(layer, output shape, parameters) of every layer, as `summary` prints them."""
         names = list(self._parameters)
         return [
@@ -128,7 +133,7 @@ class Network:
             for number, layer in enumerate(self.layers)
         ]
 
-    def summary(self):
+    def summary(self) -> None:
         """Print each layer with its output shape and its number of parameters.
 
         Examples
@@ -149,7 +154,7 @@ class Network:
         print(f"parameters: {self.num_parameters:,} ({self.dtype}, {size:,} bytes)")
 
 
-def _checked_layers(layers):
+def _checked_layers(layers: Iterable[Layer]) -> list[Layer]:
     layers = list(layers)
     for number, layer in enumerate(layers):
         if isinstance(layer, type) and issubclass(layer, Layer):
@@ -161,7 +166,7 @@ def _checked_layers(layers):
     return layers
 
 
-def _checked_shape(input_shape):
+def _checked_shape(input_shape: Any) -> Shape:
     try:
         shape = tuple(int(n.__index__()) for n in input_shape)
     except (TypeError, AttributeError):
@@ -173,7 +178,7 @@ def _checked_shape(input_shape):
     return shape
 
 
-def _checked_dtype(dtype):
+def _checked_dtype(dtype: Any) -> str:
     try:
         name = np.dtype(dtype).name
     except TypeError:

@@ -9,9 +9,12 @@ import hashlib
 import json
 import os
 import tempfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .files import read_npz
 
@@ -19,15 +22,18 @@ FORMAT = "fastconv model 1"
 _DESCRIPTION = "description"
 
 
-def write_model(path, description, state):
+def write_model(
+    path: str | os.PathLike[str], description: dict[str, Any], state: Mapping[str, NDArray[Any]]
+) -> None:
     """Write `description` (JSON values) and the arrays of `state` to the .npz file `path`."""
     path = Path(path)
     text = json.dumps({"format": FORMAT, "checksum": _checksum(description, state), **description})
     with replaced(path) as file:
-        np.savez(file, **{_DESCRIPTION: np.array(text)}, **state)
+        arrays: dict[str, Any] = {_DESCRIPTION: np.array(text), **state}
+        np.savez(file, **arrays)
 
 
-def read_model(path):
+def read_model(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     """(description, state) of a file that `write_model` wrote.
 
     Raises
@@ -50,7 +56,7 @@ def read_model(path):
     return description, arrays
 
 
-def _checksum(description, state):
+def _checksum(description: dict[str, Any], state: Mapping[str, NDArray[Any]]) -> str:
     digest = hashlib.sha256(json.dumps(description, sort_keys=True).encode())
     for name in sorted(state):
         array = np.ascontiguousarray(state[name])
@@ -60,7 +66,7 @@ def _checksum(description, state):
 
 
 @contextlib.contextmanager
-def replaced(path):
+def replaced(path: Path) -> Iterator[BinaryIO]:
     """A binary file to write; it takes the place of `path` when the block ends without an error."""
     handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
@@ -76,7 +82,7 @@ def replaced(path):
         raise
 
 
-def _umask():
+def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask

@@ -134,7 +134,7 @@ class Plan:
         return Rows(storage)
 
     def sample_rows(self, features, kept="all"):
-        """A row of `features`, padded to whole vectors, for each sample of the batch (or of a thread's block)."""
+        """A row of `features`, padded to whole vectors, for each sample of the batch or of one block."""
         length = -(-features // self.lanes) * self.lanes
         samples = self.blocks * self.lanes if kept == "all" else self.lanes
         rows = self.rows(samples * length, kept)
@@ -150,7 +150,7 @@ class Plan:
     # Operations
 
     def emit(self, operation: Operation, operands, geometry=(), scope="block"):
-        """Append an operation; consecutive block operations share a stage, a batch operation opens its own."""
+        """Append an operation; block operations in a row share a stage, a batch operation has its own."""
         blocks = scope != "batch"
         if not (blocks and self.stages and self.stages[-1][0] == "blocks"):
             self.stages.append(("blocks" if blocks else "batch", []))

@@ -8,16 +8,17 @@ unlike with a pool inside a threading layer.
 import os
 import platform
 import threading
+from collections.abc import Callable
 
 from llvmlite import ir
 from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-_threads = None
+_threads: int | None = None
 
 
-def _default_threads():
+def _default_threads() -> int:
     text = os.environ.get("FASTCONV_NUM_THREADS", "").strip()
     if not text:
         affinity = getattr(os, "sched_getaffinity", None)
@@ -27,7 +28,7 @@ def _default_threads():
     return int(text)
 
 
-def set_num_threads(n):
+def set_num_threads(n: int) -> None:
     """Use `n` threads in every later call.
 
     Parameters
@@ -55,7 +56,7 @@ def set_num_threads(n):
     _threads = n.__index__()
 
 
-def get_num_threads():
+def get_num_threads() -> int:
     """The number of threads in use: FASTCONV_NUM_THREADS, or the processors this process may run on.
 
     Examples
@@ -70,7 +71,7 @@ def get_num_threads():
     return _threads
 
 
-def run_threads(count, function):
+def run_threads(count: int, function: Callable[[int], None]) -> None:
     """Call function(0), ..., function(count - 1), each in its own thread, and wait for all of them.
 
     The first runs in the calling thread. What one of them raises is raised here.
@@ -80,7 +81,7 @@ def run_threads(count, function):
     def guarded(index):
         try:
             function(index)
-        except BaseException as failure:  # noqa: BLE001 - carried over to the calling thread
+        except BaseException as failure:
             failures.append(failure)
 
     workers = [threading.Thread(target=guarded, args=(k,), daemon=True) for k in range(1, count)]

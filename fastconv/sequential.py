@@ -1,12 +1,17 @@
 """`Sequential`: a network that predicts, differentiates, saves and loads."""
 
+import os
+from collections.abc import Iterable
+from typing import Any
+
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from .builder import LOSSES
 from .checks import whole_number
 from .data import check_samples, check_targets
 from .engine import Engine
-from .layers import LAYERS
+from .layers import LAYERS, Arrays, Layer, Shape
 from .model import Network
 from .model_files import read_model, write_model
 
@@ -41,11 +46,13 @@ class Sequential(Network):
     8806
     """
 
-    def __init__(self, layers, input_shape, dtype="float32", seed=0):
+    def __init__(
+        self, layers: Iterable[Layer], input_shape: Shape, dtype: str = "float32", seed: int = 0
+    ) -> None:
         super().__init__(layers, input_shape, dtype, seed)
-        self.metadata = {}
+        self.metadata: dict[str, Any] = {}
 
-    def predict(self, X, batch_size=256):
+    def predict(self, X: ArrayLike, batch_size: int = 256) -> NDArray[Any]:
         """The outputs of the network.
 
         Parameters
@@ -77,7 +84,9 @@ class Sequential(Network):
                 pass
         return output
 
-    def loss_and_gradients(self, X, y, loss="cross_entropy"):
+    def loss_and_gradients(
+        self, X: ArrayLike, y: ArrayLike, loss: str = "cross_entropy"
+    ) -> tuple[float, Arrays]:
         """The mean loss of a batch and its gradient with respect to every parameter.
 
         Parameters
@@ -122,7 +131,7 @@ class Sequential(Network):
             start += array.size
         return value, gradients
 
-    def save(self, path, metadata=None):
+    def save(self, path: str | os.PathLike[str], metadata: dict[str, Any] | None = None) -> None:
         """Write the network to a `.npz` file: layers, parameters, statistics. Nothing is pickled.
 
         Parameters
@@ -150,7 +159,7 @@ class Sequential(Network):
         write_model(path, description, self.state())
 
 
-def load(path):
+def load(path: str | os.PathLike[str]) -> Sequential:
     """Read a network that `save` wrote.
 
     Parameters
@@ -189,12 +198,16 @@ def load(path):
     return model
 
 
-def _layer(entry):
-    settings = {k: tuple(v) if isinstance(v, list) else v for k, v in entry.items() if k != "name"}
-    return LAYERS[entry["name"]](**settings)
+def _layer(entry: dict[str, Any]) -> Layer:
+    settings: dict[str, Any] = {
+        k: tuple(v) if isinstance(v, list) else v for k, v in entry.items() if k != "name"
+    }
+    kind: Any = LAYERS[entry["name"]]
+    layer: Layer = kind(**settings)
+    return layer
 
 
-def check_loss(loss, output_shape):
+def check_loss(loss: str, output_shape: Shape) -> None:
     """Raise ValueError unless `loss` is known and fits the output."""
     if loss not in LOSSES:
         raise ValueError(f"`loss` must be one of {', '.join(map(repr, LOSSES))}, got {loss!r}")

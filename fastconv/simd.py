@@ -678,7 +678,7 @@ def store_scattered(typingctx, grid, y, table, index, count):
 
 @intrinsic
 def load_gathered(typingctx, x, table, index, count):
-    """The tile of one column whose row r is vector table[index + r] of the memory at `x`; 0 from `count` on."""
+    """The tile of one column whose row r is vector table[index + r] of the memory at `x`; 0 past `count`."""
     if not _is_pointer(x):
         return None
     grid = Tile(x.dtype, Vector(x.dtype).lanes, 1)
@@ -788,7 +788,7 @@ def _expm1_series(b, fmt, r):
 
 
 def _log(b, dtype, x):
-    """n ln 2 + 2 atanh((m - 1) / (m + 1)) with x = 2**n * m, sqrt(1/2) <= m < sqrt(2); -inf below the smallest normal."""
+    """n ln 2 + 2 atanh((m - 1) / (m + 1)) with x = 2**n * m, sqrt(1/2) <= m < sqrt(2); -inf for denormals."""
     fmt, vt = _Float(dtype), x.type
     ints = ir.VectorType(fmt.integer, vt.count)
 
@@ -831,7 +831,7 @@ def log(typingctx, v):
 
 @intrinsic
 def tanh(typingctx, v):
-    """(e - 1) / (e + 1) with e = exp(2 |v|), with the sign of v; e - 1 by its own series where it is small."""
+    """(e - 1) / (e + 1) with e = exp(2 |v|) and the sign of v; a small e - 1 by its own series."""
 
     def codegen(context, b, sig, args):
         x = args[0]

@@ -1,11 +1,15 @@
 """The trainer: epochs, validation, callbacks and checkpoints around the engine's compiled steps."""
 
 import json
+import os
 import time
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from . import progress as progress_displays
 from .builder import optimizer_state
@@ -23,10 +27,10 @@ class DivergedError(ArithmeticError):
     """The loss became infinite or not a number; the message names the epoch and the step."""
 
 
-class History(dict):
+class History(dict[str, list[float]]):
     """Name of a figure -> its values, one for each epoch: `history["val_loss"]`."""
 
-    def append(self, logs):
+    def append(self, logs: Mapping[str, Any]) -> None:
         """Add one epoch's figures."""
         for name, value in logs.items():
             if name not in ("epoch", "epochs"):
@@ -66,7 +70,14 @@ class Trainer:
     2
     """
 
-    def __init__(self, model, loss="cross_entropy", optimizer=None, metrics=("accuracy",), seed=0):
+    def __init__(
+        self,
+        model: Sequential,
+        loss: str = "cross_entropy",
+        optimizer: Optimizer | None = None,
+        metrics: str | Sequence[str] = ("accuracy",),
+        seed: int = 0,
+    ) -> None:
         if not isinstance(model, Sequential):
             raise TypeError(f"`model` must be a Sequential, got {model!r}")
         check_loss(loss, model.output_shape)
@@ -84,9 +95,19 @@ class Trainer:
         self._state = optimizer_state(optimizer, model)
 
     def fit(
-        self, X, y, epochs=5, batch_size=32, validation_data=None, validation_split=0.0, shuffle=True,
-        callbacks=(), progress=None, checkpoint=None, resume=False,
-    ):  # fmt: skip
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        epochs: int = 5,
+        batch_size: int = 32,
+        validation_data: tuple[ArrayLike, ArrayLike] | None = None,
+        validation_split: float = 0.0,
+        shuffle: bool = True,
+        callbacks: Iterable[Any] = (),
+        progress: Any = None,
+        checkpoint: str | os.PathLike[str] | None = None,
+        resume: bool = False,
+    ) -> History:
         """Train for some epochs.
 
         Parameters
@@ -128,29 +149,29 @@ class Trainer:
         epochs, batch_size = whole_number(epochs, "epochs"), whole_number(batch_size, "batch_size")
         split = real_number(validation_split, "validation_split", 0.0, 1.0)
         if validation_data is not None:
-            held_out = self._checked(*_pair(validation_data), name="validation_data")
+            held_out: tuple[Any, ...] = self._checked(*_pair(validation_data), "validation_data")
         elif split:
             kept = len(X) - round(len(X) * split)
             if not 0 < kept < len(X):
                 raise ValueError(f"`validation_split` = {split} leaves no samples on one side of {len(X)}")
             X, held_out, y = X[:kept], (X[kept:], y[kept:]), y[:kept]
         else:
-            held_out = None
+            held_out = ()
         if resume and checkpoint is None:
             raise ValueError("`resume` needs `checkpoint`, the file to go on from")
         callbacks = _checked_callbacks(callbacks)
         history, first_epoch = History(), 0
-        if resume and Path(checkpoint).exists():
+        if resume and checkpoint is not None and Path(checkpoint).exists():
             history, first_epoch = self._restore(checkpoint)
         display = progress_displays.resolve(progress)
         display.start(epochs, len(X))
         try:
             display.compiling(f"{len(self.model.layers)} layers for {self.model.dtype}")
             engine = self._engine("train", min(batch_size, len(X)))
-            evaluator = held_out and self._engine("evaluate", min(256, len(held_out[0])))
+            evaluator = self._engine("evaluate", min(256, len(held_out[0]))) if held_out else None
             self.stop_training = False
             for epoch in range(first_epoch, epochs):
-                logs = {"epoch": epoch, "epochs": epochs}
+                logs: dict[str, Any] = {"epoch": epoch, "epochs": epochs}
                 logs.update(self._epoch(engine, X, y, epoch, epochs, shuffle, display))
                 if evaluator:
                     started = time.perf_counter()
@@ -169,7 +190,7 @@ class Trainer:
             display.close()
         return history
 
-    def evaluate(self, X, y, batch_size=256):
+    def evaluate(self, X: ArrayLike, y: ArrayLike, batch_size: int = 256) -> dict[str, float]:
         """The mean loss and the metrics over some samples.
 
         Parameters
@@ -197,17 +218,28 @@ class Trainer:
 
     # Inside
 
-    def _checked(self, X, y, name=None):
+    def _checked(
+        self, X: ArrayLike, y: ArrayLike, name: str | None = None
+    ) -> tuple[NDArray[Any], NDArray[Any]]:
         X = check_samples(X, self.model.input_shape, f"{name}[0]" if name else "X")
         y = check_targets(y, len(X), self.model.output_shape, self.loss, f"{name}[1]" if name else "y")
         if not len(X):
             raise ValueError(f"`{name or 'X'}` must hold at least one sample, got none")
         return X, y
 
-    def _engine(self, purpose, batch_size):
+    def _engine(self, purpose: str, batch_size: int) -> Engine:
         return Engine(self.model, purpose, batch_size, self.loss, self.optimizer, self._state, self.seed)
 
-    def _epoch(self, engine, X, y, epoch, epochs, shuffle, display):
+    def _epoch(
+        self,
+        engine: Engine,
+        X: NDArray[Any],
+        y: NDArray[Any],
+        epoch: int,
+        epochs: int,
+        shuffle: bool,
+        display: progress_displays.Progress,
+    ) -> dict[str, float]:
         """One pass over the data; returns its figures."""
         started = time.perf_counter()
         order = None
@@ -218,7 +250,7 @@ class Trainer:
         engine.set_updates(self.steps_taken)
         rate = 0.0
 
-        def set_rates(first_step, count):
+        def set_rates(first_step: int, count: int) -> None:
             nonlocal rate
             first = epoch * steps + first_step
             rates = self.optimizer.learning_rates(first, count, steps, epochs * steps)
@@ -243,7 +275,7 @@ class Trainer:
         figures = self._figures(totals, len(X))
         return {**figures, "learning_rate": rate, "seconds": time.perf_counter() - started}
 
-    def _evaluate(self, engine, X, y):
+    def _evaluate(self, engine: Engine, X: NDArray[Any], y: NDArray[Any]) -> dict[str, float]:
         engine.load(X, y)
         totals = np.zeros(2)
         for first_step, log in engine.run_all():
@@ -253,7 +285,7 @@ class Trainer:
             totals += log[:, 0].astype(np.float64) @ counts, log[:, 1].astype(np.float64).sum()
         return self._figures(totals, len(X))
 
-    def _figures(self, totals, count):
+    def _figures(self, totals: NDArray[Any], count: int) -> dict[str, float]:
         figures = {"loss": float(totals[0] / count)}
         if "accuracy" in self.metrics:
             figures["accuracy"] = float(totals[1] / count)
@@ -261,7 +293,7 @@ class Trainer:
 
     # Checkpoints
 
-    def _save(self, path, history, epochs_done):
+    def _save(self, path: str | os.PathLike[str], history: History, epochs_done: int) -> None:
         description = {
             "kind": "checkpoint",
             "epochs_done": epochs_done,
@@ -273,7 +305,7 @@ class Trainer:
         arrays |= {f"optimizer.{k}": array for k, array in enumerate(self._state)}
         write_model(path, description, arrays)
 
-    def _restore(self, path):
+    def _restore(self, path: str | os.PathLike[str]) -> tuple[History, int]:
         description, arrays = read_model(path)
         try:
             if description["kind"] != "checkpoint" or description["run"] != self._run_description():
@@ -292,21 +324,21 @@ class Trainer:
         self.steps_taken = steps_taken
         return history, epochs_done
 
-    def _run_description(self):
+    def _run_description(self) -> Any:
         """What must be the same for a checkpoint to be gone on from, as JSON gives it back."""
-        optimizer = {"name": type(self.optimizer).__name__, **asdict(self.optimizer)}
+        optimizer = {"name": type(self.optimizer).__name__, **asdict(cast(Any, self.optimizer))}
         layers = [{"name": type(layer).__name__, **layer.settings()} for layer in self.model.layers]
         run = {"layers": layers, "dtype": self.model.dtype, "loss": self.loss, "seed": self.seed}
         return json.loads(json.dumps({**run, "optimizer": optimizer}, default=repr))
 
 
-def _pair(validation_data):
+def _pair(validation_data: Any) -> tuple[ArrayLike, ArrayLike]:
     if not isinstance(validation_data, (tuple, list)) or len(validation_data) != 2:
         raise TypeError("`validation_data` must be a pair (X, y)")
-    return validation_data
+    return validation_data[0], validation_data[1]
 
 
-def _checked_callbacks(callbacks):
+def _checked_callbacks(callbacks: Iterable[Any]) -> list[Any]:
     callbacks = list(callbacks)
     for callback in callbacks:
         if not callable(getattr(callback, "on_epoch_end", None)) or isinstance(callback, type):

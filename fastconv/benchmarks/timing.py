@@ -16,10 +16,13 @@ class Contender(NamedTuple):
         Does the work.
     pieces : int
         Pieces of work (training steps, say) that one call does; times are for one piece.
+    result : callable, optional
+        What has been computed, if `call` doesn't return it.
     """
 
     call: Callable[[], object]
     pieces: int = 1
+    result: Callable[[], object] | None = None
 
 
 class Timing(NamedTuple):

@@ -33,16 +33,46 @@ class Work:
         Floating-point operations, 0 where counting them says nothing (pooling, activations).
     make : callable
         make(who) gives the `Contender`, None if `who` doesn't do this work.
+    make_check : callable, optional
+        Like `make`, for comparing results, if the usual contenders don't end with the same.
     """
 
     name: str
     flops: int
     make: Callable[[str], Contender | None] = field(repr=False)
+    make_check: Callable[[str], Contender | None] | None = field(default=None, repr=False)
 
     def contenders(self, who: Iterable[str] = CONTENDERS) -> dict[str, Contender]:
         """Those of `who` who do this work."""
         made = {name: self.make(name) for name in who}
         return {name: contender for name, contender in made.items() if contender is not None}
+
+    def largest_difference(self, who: Iterable[str] = CONTENDERS) -> float:
+        """Between fastconv's results and anybody else's, as a part of the largest number in an array."""
+        make = self.make_check or self.make
+        answers = [_answer(contender) for name in ("fastconv", *who) if (contender := make(name)) is not None]
+        return max(
+            (_difference(a, b) for other in answers[1:] for a, b in zip(answers[0], other, strict=False)),
+            default=0.0,
+        )
+
+
+def _answer(contender: Contender) -> list[Any]:
+    """The arrays of its result."""
+    value: Any = contender.call()
+    if contender.result is not None:
+        value = contender.result()
+    if isinstance(value, dict):
+        return [np.array(value[key]) for key in sorted(value)]
+    return [np.array(part) for part in (value if isinstance(value, tuple) else (value,))]
+
+
+def _difference(a: Any, b: Any) -> float:
+    if a.shape != b.shape:
+        return np.inf
+    a, b = a.astype(np.float64), b.astype(np.float64)
+    difference = float(np.max(np.abs(a - b)) / max(np.max(np.abs(b)), 1e-30))
+    return difference if difference == difference else np.inf
 
 
 _KERNEL_MODULES = {
@@ -153,15 +183,17 @@ class StepWork:
         """This step as a piece of work; `batches` replaces the usual number, in one epoch."""
         net = NETS[self.net]
         count, epochs = (batches, 1) if batches else (self.batches, self.epochs)
-        made: dict[str, Any] = {}
 
         def make(who: str) -> Contender:
-            if not made:
-                made.update(data=net.batches(self.batch_size, count), parameters=net.initial_parameters())
-            return _STEPS[who](self.net, self.batch_size, epochs, *made["data"], made["parameters"])
+            X, y = net.batches(self.batch_size, count)
+            return _STEPS[who](self.net, self.batch_size, epochs, X, y, LEARNING_RATE)
+
+        def make_check(who: str) -> Contender:
+            # One step so long that the gradient dominates the new parameters.
+            return _STEPS[who](self.net, self.batch_size, 1, *net.batches(self.batch_size, 1), 1e3)
 
         name = f"{self.title}, training step, batch {self.batch_size}"
-        return Work(name, net.step_flops() * self.batch_size, make)
+        return Work(name, net.step_flops() * self.batch_size, make, make_check)
 
 
 STEPS = (
@@ -174,7 +206,7 @@ STEPS = (
 )
 
 
-def _fastconv_steps(net: str, batch_size: int, epochs: int, X: Any, y: Any, parameters: Any) -> Contender:
+def _fastconv_steps(net: str, batch_size: int, epochs: int, X: Any, y: Any, lr: float) -> Contender:
     import fastconv as fc
 
     builders: dict[str, Callable[[], Any]] = {
@@ -183,39 +215,42 @@ def _fastconv_steps(net: str, batch_size: int, epochs: int, X: Any, y: Any, para
         "vgg_small": fc.models.vgg_small,
     }
     model = builders[net]()
-    model.load_state(parameters)
-    trainer = fc.Trainer(model, loss=NETS[net].loss, optimizer=fc.SGD(lr=LEARNING_RATE))
+    model.load_state(NETS[net].initial_parameters())
+    trainer = fc.Trainer(model, loss=NETS[net].loss, optimizer=fc.SGD(lr=lr))
 
     def call() -> None:
         trainer.fit(X, y, epochs=epochs, batch_size=batch_size, shuffle=False, progress=False)
 
-    return Contender(call, epochs * (len(X) // batch_size))
-
-
-def _steps(step: Callable[[Any, Any], object], X: Any, y: Any, batch_size: int) -> Contender:
-    def call() -> None:
-        for first in range(0, len(X), batch_size):
-            step(X[first : first + batch_size], y[first : first + batch_size])
-
-    return Contender(call, len(X) // batch_size)
+    return Contender(call, epochs * (len(X) // batch_size), model.parameters)
 
 
 def _im2col_steps(
-    inside: bool, net: str, batch_size: int, epochs: int, X: Any, y: Any, parameters: Any
+    inside: bool, net: str, batch_size: int, epochs: int, X: Any, y: Any, lr: float
 ) -> Contender:
     from fastconv.benchmarks.im2col_nets import Network
 
-    network = Network(net, parameters, samples_inside=inside)
-    return _steps(lambda images, labels: network.step(images, labels, LEARNING_RATE), X, y, batch_size)
+    network = Network(net, NETS[net].initial_parameters(), samples_inside=inside)
+
+    def call() -> None:
+        for first in range(0, len(X), batch_size):
+            network.step(X[first : first + batch_size], y[first : first + batch_size], lr)
+
+    return Contender(call, len(X) // batch_size, network.parameters)
 
 
-def _torch_steps(net: str, batch_size: int, epochs: int, X: Any, y: Any, parameters: Any) -> Contender:
+def _torch_steps(net: str, batch_size: int, epochs: int, X: Any, y: Any, lr: float) -> Contender:
     import torch
 
     from fastconv.benchmarks.torch_nets import Network
 
-    network = Network(net, parameters, LEARNING_RATE)
-    return _steps(network.step, torch.from_numpy(X), torch.from_numpy(y), batch_size)
+    network = Network(net, NETS[net].initial_parameters(), lr)
+    images, labels = torch.from_numpy(X), torch.from_numpy(y)
+
+    def call() -> None:
+        for first in range(0, len(X), batch_size):
+            network.step(images[first : first + batch_size], labels[first : first + batch_size])
+
+    return Contender(call, len(X) // batch_size, network.parameters)
 
 
 _STEPS: dict[str, Callable[..., Contender]] = {

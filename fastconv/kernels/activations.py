@@ -8,7 +8,7 @@ import numpy as np
 from numba import njit
 
 from .. import simd
-from ..arguments import check_same_shape, float_array, public, same_dtype, scalar
+from ..arguments import Array, check_same_shape, float_array, public, same_dtype, scalar
 from ..simd import (
     add,
     divide,
@@ -29,7 +29,7 @@ RELU, LEAKY_RELU, SIGMOID, TANH = 0, 1, 2, 3
 
 
 @public
-def relu(x):
+def relu(x: Array) -> Array:
     """max(x, 0), elementwise; NaN stays.
 
     Parameters
@@ -64,7 +64,7 @@ def relu(x):
 
 
 @public
-def relu_grad(dy, x):
+def relu_grad(dy: Array, x: Array) -> Array:
     """Gradient of `relu`: dy where x > 0, else 0.
 
     Parameters
@@ -101,7 +101,7 @@ def relu_grad(dy, x):
 
 
 @public
-def leaky_relu(x, negative_slope=0.01):
+def leaky_relu(x: Array, negative_slope: float = 0.01) -> Array:
     """x where x > 0, else negative_slope * x, elementwise.
 
     Parameters
@@ -137,7 +137,7 @@ def leaky_relu(x, negative_slope=0.01):
 
 
 @public
-def leaky_relu_grad(dy, x, negative_slope=0.01):
+def leaky_relu_grad(dy: Array, x: Array, negative_slope: float = 0.01) -> Array:
     """Gradient of `leaky_relu`: dy where x > 0, else negative_slope * dy.
 
     Parameters
@@ -172,7 +172,7 @@ def leaky_relu_grad(dy, x, negative_slope=0.01):
 
 
 @public
-def sigmoid(x):
+def sigmoid(x: Array) -> Array:
     """1 / (1 + exp(-x)), elementwise.
 
     Parameters
@@ -207,7 +207,7 @@ def sigmoid(x):
 
 
 @public
-def sigmoid_grad(dy, y):
+def sigmoid_grad(dy: Array, y: Array) -> Array:
     """Gradient of `sigmoid`: dy * y * (1 - y).
 
     Parameters
@@ -244,7 +244,7 @@ def sigmoid_grad(dy, y):
 
 
 @public
-def tanh(x):
+def tanh(x: Array) -> Array:
     """The hyperbolic tangent, elementwise.
 
     Parameters
@@ -275,7 +275,7 @@ def tanh(x):
 
 
 @public
-def tanh_grad(dy, y):
+def tanh_grad(dy: Array, y: Array) -> Array:
     """Gradient of `tanh`: dy * (1 - y**2).
 
     Parameters
@@ -308,7 +308,7 @@ def tanh_grad(dy, y):
 
 
 @public
-def softmax(x):
+def softmax(x: Array) -> Array:
     """exp(x) / sum(exp(x)) over the last axis, computed from x - max(x).
 
     Parameters

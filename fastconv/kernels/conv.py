@@ -11,6 +11,8 @@ from numba import njit
 
 from .. import simd
 from ..arguments import (
+    Array,
+    IntOrPair,
     check_conv,
     check_length,
     check_shape4,
@@ -30,7 +32,15 @@ _contract_grad_weight = contract_grad_weight.function
 
 
 @public
-def conv2d(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
+def conv2d(
+    x: Array,
+    weight: Array,
+    bias: Array | None = None,
+    stride: IntOrPair = 1,
+    padding: IntOrPair = 0,
+    dilation: IntOrPair = 1,
+    groups: int = 1,
+) -> Array:
     """Convolution (cross-correlation) of images.
 
     y[n, o, i, j] = bias[o] + sum over c, kh, kw of
@@ -93,7 +103,15 @@ def conv2d(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
 
 
 @public
-def conv2d_grad_input(dy, weight, input_size, stride=1, padding=0, dilation=1, groups=1):
+def conv2d_grad_input(
+    dy: Array,
+    weight: Array,
+    input_size: IntOrPair,
+    stride: IntOrPair = 1,
+    padding: IntOrPair = 0,
+    dilation: IntOrPair = 1,
+    groups: int = 1,
+) -> Array:
     """Gradient of `conv2d` with respect to its input: the full correlation of dy with the turned weight.
 
     Parameters
@@ -144,7 +162,15 @@ def conv2d_grad_input(dy, weight, input_size, stride=1, padding=0, dilation=1, g
 
 
 @public
-def conv2d_grad_weight(x, dy, kernel_size, stride=1, padding=0, dilation=1, groups=1):
+def conv2d_grad_weight(
+    x: Array,
+    dy: Array,
+    kernel_size: IntOrPair,
+    stride: IntOrPair = 1,
+    padding: IntOrPair = 0,
+    dilation: IntOrPair = 1,
+    groups: int = 1,
+) -> Array:
     """Gradient of `conv2d` with respect to its weight: the correlation of x with dy, summed over samples.
 
     Parameters
@@ -196,7 +222,7 @@ def conv2d_grad_weight(x, dy, kernel_size, stride=1, padding=0, dilation=1, grou
 
 
 @public
-def conv2d_grad_bias(dy):
+def conv2d_grad_bias(dy: Array) -> Array:
     """Gradient of `conv2d` with respect to its bias: the sum of dy over samples and positions.
 
     Parameters

@@ -10,7 +10,7 @@ import numpy as np
 from numba import njit
 
 from .. import simd
-from ..arguments import check_length, float_array, public, same_dtype
+from ..arguments import Array, check_length, float_array, public, same_dtype
 from ..simd import advance, columns, multiply_add, offsets, pointer, tile
 
 COLUMNS_4 = simd.tile_columns(4)
@@ -18,7 +18,7 @@ COLUMNS_1 = simd.tile_columns(1)
 
 
 @public
-def dense(x, weight, bias=None):
+def dense(x: Array, weight: Array, bias: Array | None = None) -> Array:
     """A fully connected layer: y = x weight^T + bias.
 
     Parameters
@@ -66,7 +66,7 @@ def dense(x, weight, bias=None):
 
 
 @public
-def dense_grad_input(dy, weight):
+def dense_grad_input(dy: Array, weight: Array) -> Array:
     """Gradient of `dense` with respect to its input: dy weight.
 
     Parameters
@@ -105,7 +105,7 @@ def dense_grad_input(dy, weight):
 
 
 @public
-def dense_grad_weight(x, dy):
+def dense_grad_weight(x: Array, dy: Array) -> Array:
     """Gradient of `dense` with respect to its weight: dy^T x, summed over samples.
 
     Parameters
@@ -144,7 +144,7 @@ def dense_grad_weight(x, dy):
 
 
 @public
-def dense_grad_bias(dy):
+def dense_grad_bias(dy: Array) -> Array:
     """Gradient of `dense` with respect to its bias: the sum of dy over samples.
 
     Parameters

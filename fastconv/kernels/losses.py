@@ -4,10 +4,13 @@ With reduction "mean" or "sum" a loss is one number, and its gradient that numbe
 an array, and its gradient that of the array's sum. Sums are carried in float64.
 """
 
+from typing import Any
+
 import numpy as np
 from numba import njit
 
 from ..arguments import (
+    Array,
     check_indices,
     check_length,
     check_same_shape,
@@ -23,7 +26,7 @@ SMALLEST = 1e-12  # of p (1 - p) in the gradient of bce, as in PyTorch
 
 
 @public_with_text
-def bce(p, target, reduction="mean"):
+def bce(p: Array, target: Array, reduction: str = "mean") -> Any:
     """Binary cross-entropy of probabilities: -(y log p + (1 - y) log(1 - p)), logarithms not below -100.
 
     Parameters
@@ -64,7 +67,7 @@ def bce(p, target, reduction="mean"):
 
 
 @public_with_text
-def bce_grad(p, target, reduction="mean"):
+def bce_grad(p: Array, target: Array, reduction: str = "mean") -> Array:
     """Gradient of `bce` with respect to p: (p - y) / max(p (1 - p), 1e-12), over the count for "mean".
 
     Parameters
@@ -98,7 +101,7 @@ def bce_grad(p, target, reduction="mean"):
 
 
 @public_with_text
-def bce_with_logits(z, target, reduction="mean"):
+def bce_with_logits(z: Array, target: Array, reduction: str = "mean") -> Any:
     """`bce` of sigmoid(z), computed as max(z, 0) - z y + log(1 + exp(-|z|)).
 
     Parameters
@@ -139,7 +142,7 @@ def bce_with_logits(z, target, reduction="mean"):
 
 
 @public_with_text
-def bce_with_logits_grad(z, target, reduction="mean"):
+def bce_with_logits_grad(z: Array, target: Array, reduction: str = "mean") -> Array:
     """Gradient of `bce_with_logits` with respect to z: sigmoid(z) - y, over the count for "mean".
 
     Parameters
@@ -173,7 +176,7 @@ def bce_with_logits_grad(z, target, reduction="mean"):
 
 
 @public_with_text
-def mse(y, target, reduction="mean"):
+def mse(y: Array, target: Array, reduction: str = "mean") -> Any:
     """Squared error: (y - target)**2.
 
     Parameters
@@ -209,7 +212,7 @@ def mse(y, target, reduction="mean"):
 
 
 @public_with_text
-def mse_grad(y, target, reduction="mean"):
+def mse_grad(y: Array, target: Array, reduction: str = "mean") -> Array:
     """Gradient of `mse` with respect to y: 2 (y - target), over the count for "mean".
 
     Parameters
@@ -243,7 +246,7 @@ def mse_grad(y, target, reduction="mean"):
 
 
 @public_with_text
-def cross_entropy(logits, labels, reduction="mean"):
+def cross_entropy(logits: Array, labels: Array, reduction: str = "mean") -> Any:
     """Cross-entropy of a softmax: log(sum of exp(z)) - z[label], for each sample.
 
     Parameters
@@ -285,8 +288,8 @@ def cross_entropy(logits, labels, reduction="mean"):
 
 
 @public_with_text
-def cross_entropy_grad(logits, labels, reduction="mean"):
-    """Gradient of `cross_entropy` with respect to the logits: softmax(z), minus 1 at the label; over N for "mean".
+def cross_entropy_grad(logits: Array, labels: Array, reduction: str = "mean") -> Array:
+    """Gradient of `cross_entropy`: softmax(z), minus 1 at the label; divided by N for "mean".
 
     Parameters
     ----------

@@ -4,6 +4,7 @@ import numpy as np
 from numba import njit
 
 from ..arguments import (
+    Array,
     check_length,
     check_same_shape,
     check_some,
@@ -16,7 +17,16 @@ from ..arguments import (
 
 
 @public
-def batch_norm2d(x, gamma, beta, running_mean, running_var, training, momentum=0.1, eps=1e-5):
+def batch_norm2d(
+    x: Array,
+    gamma: Array,
+    beta: Array,
+    running_mean: Array,
+    running_var: Array,
+    training: bool,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> tuple[Array, Array]:
     """Batch normalisation: y = gamma * (x - mean) / sqrt(variance + eps) + beta, channel by channel.
 
     Parameters
@@ -88,7 +98,7 @@ def batch_norm2d(x, gamma, beta, running_mean, running_var, training, momentum=0
 
 
 @public
-def batch_norm2d_grad(dy, x, gamma, saved):
+def batch_norm2d_grad(dy: Array, x: Array, gamma: Array, saved: Array) -> tuple[Array, Array, Array]:
     """Gradients of `batch_norm2d` in training.
 
     Parameters

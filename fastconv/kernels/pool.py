@@ -8,6 +8,8 @@ import numpy as np
 from numba import njit
 
 from ..arguments import (
+    Array,
+    IntOrPair,
     check_indices,
     check_pool,
     check_shape4,
@@ -21,7 +23,14 @@ from ..arguments import (
 
 
 @public
-def max_pool2d(x, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False):
+def max_pool2d(
+    x: Array,
+    kernel_size: IntOrPair,
+    stride: IntOrPair | None = None,
+    padding: IntOrPair = 0,
+    dilation: IntOrPair = 1,
+    ceil_mode: bool = False,
+) -> tuple[Array, Array]:
     """The largest element of each window, and where it lies.
 
     Parameters
@@ -78,7 +87,7 @@ def max_pool2d(x, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=Fal
 
 
 @public
-def max_pool2d_grad(dy, argmax, input_size):
+def max_pool2d_grad(dy: Array, argmax: Array, input_size: IntOrPair) -> Array:
     """Gradient of `max_pool2d`: each dy goes to the maximum of its window, summed where windows share it.
 
     Parameters
@@ -122,7 +131,14 @@ def max_pool2d_grad(dy, argmax, input_size):
 
 
 @public
-def avg_pool2d(x, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True):
+def avg_pool2d(
+    x: Array,
+    kernel_size: IntOrPair,
+    stride: IntOrPair | None = None,
+    padding: IntOrPair = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+) -> Array:
     """The mean of each window.
 
     Parameters
@@ -167,8 +183,14 @@ def avg_pool2d(x, kernel_size, stride=None, padding=0, ceil_mode=False, count_in
 
 @public
 def avg_pool2d_grad(
-    dy, input_size, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True
-):
+    dy: Array,
+    input_size: IntOrPair,
+    kernel_size: IntOrPair,
+    stride: IntOrPair | None = None,
+    padding: IntOrPair = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+) -> Array:
     """Gradient of `avg_pool2d`: each dy is shared out evenly over its window.
 
     Parameters

@@ -72,7 +72,7 @@ def contract(x, w, bias, gate, y, _, g, s):
     """y = the sum above for every row, group by group; then ReLU, or 0 where `gate` is not positive."""
     count, positions, groups = g[0], g[1], g[4]
     x_group, w_group, y_group, w_row, y_row = g[5], g[6], g[7], g[8], g[9]
-    for group in range(groups):
+    for _group in range(groups):
         first = 0
         if positions == 1:
             last = count // DENSE_ROWS * DENSE_ROWS

@@ -40,7 +40,10 @@ def _same_side(a, threshold, b, half):
 
 @operation
 def cross_entropy(x, target, dx, sums, _d, _e, g, s):
-    """log(sum of exp(x)) - x[label]; dx = softmax(x) - 1 at the label. Source: Bishop (2006), eq. 4.108-4.109."""
+    """log(sum of exp(x)) - x[label]; dx = softmax(x), minus 1 at the label.
+
+    Source: Bishop (2006), eq. 4.108 and 4.109.
+    """
     zero, one = fill(x, 0.0), fill(x, 1.0)
     valid, share = lane_mask(x, s[2]), fill(x, 1.0 / s[0])
     label = load(target, 0)

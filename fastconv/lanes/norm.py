@@ -88,7 +88,10 @@ def batch_norm_grad_sums(x, dy, saved, dgamma, dbeta, _e, g, s):
 
 @operation
 def batch_norm_grad_input(x, dy, dx, saved, gamma, dgamma_dbeta, g, s):
-    """dx = gamma * inverse deviation * (dy - dbeta / m - xhat * dgamma / m), m elements a channel; 0 past the batch."""
+    """dx = gamma * inverse deviation * (dy - dbeta / m - xhat * dgamma / m); 0 past the batch.
+
+    m: elements of a channel over the batch.
+    """
     channels = g[0]
     m = s[0] * g[1] * g[2]
     valid, zero = lane_mask(x, s[2]), fill(x, 0.0)

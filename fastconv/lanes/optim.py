@@ -13,7 +13,8 @@ from .operation import operation
 def sgd(w, gradient, velocity, options, rates, _e, g, s):
     """v = momentum * v + gradient + weight_decay * w; w -= rate * v (or Nesterov's gradient + momentum * v).
 
-    options: momentum, weight_decay. g[1]: 1 for Nesterov. Source: Sutskever et al. (2013), as PyTorch writes it.
+    options: momentum, weight_decay. g[1]: 1 for Nesterov.
+    Source: Sutskever et al. (2013), in PyTorch's form.
     """
     momentum, decay, rate = options[0], options[1], rates[s[6]]
     for k in range(g[0] * s[4] // s[5], g[0] * (s[4] + 1) // s[5]):

@@ -12,7 +12,10 @@ from .operation import operation
 
 @operation
 def max_pool(x, y, argmax, _c, _d, _e, g, s):
-    """y = the largest element of each window, argmax = which tap it was: NaN first, then the first in row-major order."""
+    """y = the largest element of each window, argmax = which tap it was.
+
+    NaN wins over numbers, and the first in row-major order wins a tie.
+    """
     for c in range(g[0]):
         for i in range(g[1]):
             for j in range(g[2]):

@@ -184,7 +184,7 @@ def dense_grad_input(in_features, out_features, ending):
 
 @register_jitable
 def _dense(taps, count, w_row, w_step, has_bias, ending):
-    g, x_at, y_at, tap, w_tap = _new(1, taps)
+    g, _, _, tap, w_tap = _new(1, taps)
     g[0], g[1], g[2], g[3], g[4] = count, 1, taps, ending, 1
     g[8], g[9], g[12] = w_row, 1, has_bias
     for t in range(taps):
