@@ -107,16 +107,17 @@ def measure(others: Sequence[str], threads: int, quick: bool, report: TextIO) ->
     if not machine.numpy_threads_are_set(threads):
         print('NumPy chooses its own threads: pip install "fastconv[bench]" to set them', file=report)
     effort = (QUICK if quick else Effort())._replace(settle=0.05 if threads > 1 else 0.0)
+    start, end = ("\r\033[K", "") if report.isatty() else ("", "\n")
     rows = []
     with machine.threads(threads):
         peak = machine.peak(threads)
         works = workloads.step_works() + workloads.kernel_works()
         for k, work in enumerate(works):
-            print(f"\r\033[K{k + 1}/{len(works)} {work.name}", end="", file=report, flush=True)
+            print(f"{start}{k + 1}/{len(works)} {work.name}", end=end, file=report, flush=True)
             timings = race(work.contenders(["fastconv", *others]), effort)
             right = work.largest_difference(others) < TOLERANCE
             rows.append(Row(work.name, work.flops, threads, timings, peak, right))
-    print("\r\033[K", end="", file=report, flush=True)
+    print(start, end="", file=report, flush=True)
     return rows
 
 

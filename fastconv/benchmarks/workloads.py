@@ -64,7 +64,8 @@ def _answer(contender: Contender) -> list[Any]:
         value = contender.result()
     if isinstance(value, dict):
         return [np.array(value[key]) for key in sorted(value)]
-    return [np.array(part) for part in (value if isinstance(value, tuple) else (value,))]
+    parts = value if isinstance(value, tuple) else (value,)
+    return [part.numpy() if hasattr(part, "numpy") else np.asarray(part) for part in parts]
 
 
 def _difference(a: Any, b: Any) -> float:

@@ -46,6 +46,11 @@ def test_columns_of_those_who_are_not_there_are_left_out():
     assert heads == "| work | fastconv | GFLOP/s | x im2col |"
 
 
+def test_a_wrong_result_is_said():
+    text = table.markdown([ROWS[0]._replace(right=False)], [], {})
+    assert "| conv (WRONG RESULT) | 100 us |" in text
+
+
 def test_each_number_of_threads_has_its_own_table():
     rows = [*ROWS, ROWS[0]._replace(threads=2, peak=12e10)]
     text = table.markdown(rows, ["im2col"], {})
@@ -57,7 +62,7 @@ def test_each_number_of_threads_has_its_own_table():
 @pytest.fixture
 def _one_small_work(monkeypatch):
     def make(who):
-        return None if who == "im2col_inside" else Contender(lambda: None)
+        return None if who == "im2col_inside" else Contender(lambda: 1.0)
 
     monkeypatch.setattr(table.workloads, "step_works", lambda: [Work("nothing at all", 10, make)])
     monkeypatch.setattr(table.workloads, "kernel_works", list)
@@ -119,6 +124,14 @@ def test_progress_goes_to_the_report_only(capsys):
     table.measure(["im2col"], 1, True, report)
     assert "1/1 nothing at all" in report.getvalue()
     assert capsys.readouterr().out == ""
+
+
+def test_a_wrong_result_makes_the_exit_code_1(monkeypatch, capsys):
+    works = [Work("a sum", 0, lambda who: Contender(lambda: 5.0 if who == "fastconv" else 4.0))]
+    monkeypatch.setattr(table.workloads, "step_works", lambda: works)
+    monkeypatch.setattr(table.workloads, "kernel_works", list)
+    assert table.run(["im2col"], quick=True) == 1
+    assert "a sum (WRONG RESULT)" in capsys.readouterr().out
 
 
 def test_every_work_has_a_name_of_its_own():
