@@ -198,6 +198,15 @@ def pointer(typingctx, array):
 
 
 @intrinsic
+def keep(typingctx, array):
+    """Nothing, but a mention of the array: Numba frees an array after its last one, whatever points to it.
+
+    Who makes an array and takes its `pointer` calls this after the last use of the pointer.
+    """
+    return types.void(array), lambda context, b, sig, args: context.get_dummy_value()
+
+
+@intrinsic
 def advance(typingctx, p, count):
     """The pointer `count` elements after `p`."""
 

@@ -381,7 +381,8 @@ def _forward(kind, x, slope, y):
     if done < x.size:
         rest = np.zeros(lanes, x.dtype)
         rest[: x.size - done] = x[done:]
-        store(pointer(rest), 0, _value(kind, load(pointer(rest), 0), factor))
+        last = pointer(rest)
+        store(last, 0, _value(kind, load(last, 0), factor))
         y[done:] = rest[: x.size - done]
 
 

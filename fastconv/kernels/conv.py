@@ -25,7 +25,7 @@ from ..arguments import (
 )
 from ..lanes import tables
 from ..lanes.contract import PLAIN, contract, contract_grad_weight
-from ..simd import advance, pointer
+from ..simd import advance, keep, pointer
 
 _contract = contract.function
 _contract_grad_weight = contract_grad_weight.function
@@ -279,6 +279,7 @@ def _pack(x, first, halo, block):
                             scratch[n, k] = source[at + w + n * step + k]
                     square = simd.transpose(simd.square(pointer(scratch), 0, lanes))
                 simd.store_column(square, target, c * plane + h * row + w, some)
+    keep(scratch)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -341,6 +342,8 @@ def _conv2d(x, weight, bias, stride, padding, dilation, groups, y):
         source = _inner(x_block, size, halo)
         _contract(source, weights, pointer(bias), nothing, pointer(y_block), nothing, table, table)
         _unpack(y_block, y, first)
+    keep(g)
+    keep(x_block)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -365,7 +368,9 @@ def _conv2d_grad_input(dy, weight, stride, padding, dilation, groups, dx):
         source = _inner(dy_block, out_size, halo)
         for g in geometries:
             _contract(source, weights, nothing, nothing, pointer(dx_block), nothing, pointer(g), pointer(g))
+            keep(g)
         _unpack(dx_block, dx, first)
+    keep(dy_block)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -385,6 +390,9 @@ def _conv2d_grad_weight(x, dy, stride, padding, dilation, groups, dweight):
         _pack(dy, first, (0, 0, 0, 0), dy_block)
         source, slope = _inner(x_block, size, halo), pointer(dy_block)
         _contract_grad_weight(source, slope, gradient, gradient, gradient, gradient, table, table)
+    keep(g)
+    keep(x_block)
+    keep(dy_block)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

@@ -11,7 +11,7 @@ from numba import njit
 
 from .. import simd
 from ..arguments import Array, check_length, float_array, public, same_dtype
-from ..simd import advance, columns, multiply_add, offsets, pointer, tile
+from ..simd import advance, columns, keep, multiply_add, offsets, pointer, tile
 
 COLUMNS_4 = simd.tile_columns(4)
 COLUMNS_1 = simd.tile_columns(1)
@@ -228,3 +228,4 @@ def _row_tiles(zero, a, b, panel, c, m, whole):
         for k in range(inner):
             acc = multiply_add(acc, left, k, inner, pointer(panel), k, at)
         simd.add_to_rows(acc, target, whole, width, 0, width - whole)
+    keep(table)
