@@ -6,7 +6,7 @@ import numpy as np
 
 from .lanes import losses, optim, pack
 from .lowering import LOWERINGS, table_geometry
-from .plan import CopyDistance, Plan, Planes, Rows
+from .plan import CopyDistance, Plan, Planes
 
 STEPS_PER_CALL = 16384  # at most, so that the tables below have a size
 NO_HALO = (0, 0, 0, 0)
@@ -103,10 +103,6 @@ class Builder:
     def numbers(self, values):
         """Constants of the network's dtype in memory."""
         return self.plan.array(np.array(values, self.network.dtype))
-
-    def part(self, rows, start):
-        """The scalars of `rows` from `start`."""
-        return Rows(rows.storage, rows.length, start * self.plan.dtype.itemsize)
 
     def to_rows(self, planes):
         """Emit the transpose of planes to a row a sample, for the whole batch."""
@@ -245,7 +241,7 @@ class Builder:
         operation, options, flag = optimizer_operation(optimizer)
         operands = [self.plan.array(a) for a in (self.network.flat_parameters, self.ports.gradient, *state)]
         operands += [self.numbers(options), self.plan.array(self.ports.rates)]
-        self.plan.emit(operation, operands, [self.network.num_parameters, flag], scope="batch")
+        self.plan.emit(operation, operands, [self.network.num_parameters, flag], stage="batch")
 
 
 def _offsets(views, flat):

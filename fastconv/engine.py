@@ -16,32 +16,50 @@ from . import runtime
 from .builder import STEPS_PER_CALL, Builder
 from .lanes import operation as op
 from .lanes.pack import DTYPE_CODES, UINT8
-from .plan import BATCH, FIRST_OPERAND, MAX_SHARDS, SCOPE, SHARD
+from .plan import BATCH, FIRST_OPERAND, MAX_SHARDS, OPERAND_FIELDS, OPERANDS
 
 SECONDS_PER_CALL = 0.1  # so that an interrupt and a progress bar are served in time
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _call(row, state, state_address, block, thread, shard):
-    """Call one operation on the copies of its memory that belong to this block, thread and shard."""
-    base = FIRST_OPERAND
-    a0 = row[base] + block * row[base + 1] + thread * row[base + 2] + shard * row[base + 3]
-    a1 = row[base + 4] + block * row[base + 5] + thread * row[base + 6] + shard * row[base + 7]
-    a2 = row[base + 8] + block * row[base + 9] + thread * row[base + 10] + shard * row[base + 11]
-    a3 = row[base + 12] + block * row[base + 13] + thread * row[base + 14] + shard * row[base + 15]
-    a4 = row[base + 16] + block * row[base + 17] + thread * row[base + 18] + shard * row[base + 19]
-    a5 = row[base + 20] + block * row[base + 21] + thread * row[base + 22] + shard * row[base + 23]
-    runtime.call_operation(row[0], (a0, a1, a2, a3, a4, a5), row[2], state_address)
+def _point(operations, calls, first, last, block, thread, shard):
+    """Point the calls first..last to the copies of their memory that belong to this block."""
+    for k in range(first, last):
+        row = operations[k]
+        for n in range(FIRST_OPERAND):
+            calls[k, n] = row[n]
+        for n in range(OPERANDS):
+            at = FIRST_OPERAND + n * OPERAND_FIELDS
+            calls[k, FIRST_OPERAND + n] = (
+                row[at] + block * row[at + 1] + thread * row[at + 2] + shard * row[at + 3]
+            )
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _run_calls(calls, first, last, state):
+    for k in range(first, last):
+        runtime.call_operation(calls, k, state)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def run_steps(
-    operations, stages, states, barrier, lanes, batch_size, samples, first_step, steps, thread, threads
+    operations,
+    stages,
+    all_calls,
+    all_held,
+    states,
+    barrier,
+    lanes,
+    batch_size,
+    samples,
+    first_step,
+    steps,
+    thread,
+    threads,
 ):
     """Take `steps` steps from `first_step` on; every thread calls this with its own number."""
     control = runtime.flush_denormals()
-    state = states[thread]
-    state_address = state.ctypes.data
+    calls, held, state = all_calls[thread], all_held[thread], states[thread]
     state[op.THREAD], state[op.THREADS] = thread, threads
     for step in range(steps):
         position = (first_step + step) * batch_size
@@ -54,17 +72,22 @@ def run_steps(
         for stage in range(stages.shape[0]):
             first, last = stages[stage, 1], stages[stage, 2]
             if stages[stage, 0] == BATCH:
-                for k in range(first, last):
-                    _call(operations[k], state, state_address, 0, 0, 0)
+                if held[stage] < 0:
+                    _point(operations, calls, first, last, 0, 0, 0)
+                    held[stage] = 0
+                _run_calls(calls, first, last, state)
             else:
                 for shard in range(thread, shards, threads):
                     begin = shard * blocks // shards
                     for block in range(begin, (shard + 1) * blocks // shards):
+                        place = block * MAX_SHARDS + shard
+                        if held[stage] != place:
+                            _point(operations, calls, first, last, block, thread, shard)
+                            held[stage] = place
                         state[op.FIRST_SAMPLE] = block * lanes
                         state[op.VALID] = min(lanes, count - block * lanes)
-                        for k in range(first, last):
-                            if block == begin or operations[k, SCOPE] != SHARD:
-                                _call(operations[k], state, state_address, block, thread, shard)
+                        state[op.FRESH] = block == begin
+                        _run_calls(calls, first, last, state)
             runtime.wait_for_all(barrier, threads)
     runtime.restore_denormals(control)
 
@@ -130,8 +153,8 @@ class Engine:
 
         def work(thread):
             run_steps(
-                program.operations, program.stages, program.state, self._barrier, self.lanes, self.batch_size,
-                self._samples, first_step, steps, thread, self.threads,
+                program.operations, program.stages, program.calls, program.held, program.state, self._barrier,
+                self.lanes, self.batch_size, self._samples, first_step, steps, thread, self.threads,
             )  # fmt: skip
 
         runtime.run_threads(self.threads, work)

@@ -164,8 +164,7 @@ class Conv2d(_Weighted):
         layer = self.layer
         return tables.grad_input_halo(
             layer.kernel_size,
-            self.in_size,
-            self.out_size,
+            *self._sizes(),
             layer.stride,
             (self.top, self.left),
             layer.dilation,
@@ -175,6 +174,9 @@ class Conv2d(_Weighted):
         layer = self.layer
         return self.channels, layer.out_channels, layer.kernel_size
 
+    def _sizes(self):
+        return tuple(self.in_size), tuple(self.out_size)
+
     def _windows(self):
         layer = self.layer
         return layer.stride, (self.top, self.left), layer.dilation, layer.groups
@@ -182,22 +184,18 @@ class Conv2d(_Weighted):
     def forward(self, x, y, relu):
         ending = contract.RELU if relu else contract.PLAIN
         g = tables.conv_forward(
-            *self._shape(), self.out_size, *self._windows(), x.steps, y.steps, int(self.layer.bias), ending
+            *self._shape(), *self._sizes(), *self._windows(), x.steps, y.steps, int(self.layer.bias), ending
         )
         self.plan.emit(contract.contract, [x, self.parameter("weight"), self.parameter("bias"), None, y], g)
 
     def backward(self, x, y, dy, dx, gate):
         plan, weight = self.plan, self.parameter("weight")
-        count = weight.count
-        size = count + (self.layer.out_channels if self.layer.bias else 0)
+        size = weight.count + (self.layer.out_channels if self.layer.bias else 0)
         shard = plan.rows(size, "shard")
-        plan.emit(contract.clear, [shard], [size], scope="shard")
-        g = tables.conv_grad_weight(*self._shape(), self.out_size, *self._windows(), x.steps, dy.steps)
+        g = tables.conv_grad_weight(
+            *self._shape(), self.out_size, *self._windows(), x.steps, dy.steps, int(self.layer.bias)
+        )
         plan.emit(contract.contract_grad_weight, [x, dy, shard], g)
-        if self.layer.bias:
-            plan.emit(
-                contract.planes_grad_bias, [dy, self.builder.part(shard, count)], [*dy.sizes, *dy.steps]
-            )
         self.builder.after_backward(
             contract.add_shards, [shard, self.gradient("weight")], [size, CopyDistance(shard.storage)]
         )
@@ -209,7 +207,7 @@ class Conv2d(_Weighted):
         for row in range(self.layer.stride[0]):
             for column in range(self.layer.stride[1]):
                 g = tables.conv_grad_input(
-                    *self._shape(), self.in_size, *self._windows(), dx.steps, dy.steps, (row, column), ending
+                    *self._shape(), *self._sizes(), *self._windows(), dx.steps, dy.steps, (row, column), ending
                 )
                 self.plan.emit(contract.contract, [dy, weight, None, gate, dx], g)
 
@@ -316,14 +314,14 @@ class BatchNorm2d(_Weighted):
         options = self.builder.numbers([momentum, self.layer.eps])
         running = self.builder.statistic(f"{self.number}.running_mean")
         g = self._geometry(x, y, y)
-        self.plan.emit(norm.batch_norm_statistics, [x, self.saved, running, options], g, scope="batch")
+        self.plan.emit(norm.batch_norm_statistics, [x, self.saved, running, options], g, stage="batch")
         gamma, beta = self.parameter("weight"), self.parameter("bias")
         self.plan.emit(norm.batch_norm, [x, y, self.saved, gamma, beta], g)
 
     def backward(self, x, y, dy, dx, gate):
         dgamma, dbeta = self.gradient("weight"), self.gradient("bias")
         g = self._geometry(x, dy, dy if dx is None else dx)
-        self.plan.emit(norm.batch_norm_grad_sums, [x, dy, self.saved, dgamma, dbeta], g, scope="batch")
+        self.plan.emit(norm.batch_norm_grad_sums, [x, dy, self.saved, dgamma, dbeta], g, stage="batch")
         if dx is not None:
             operands = [x, dy, dx, self.saved, self.parameter("weight"), dgamma]
             self.plan.emit(norm.batch_norm_grad_input, operands, g)

@@ -4,10 +4,10 @@ Operations come in stages. In a stage of blocks, each thread takes its blocks of
 operations, one block after the other; in a stage of the batch, each operation runs once over the whole
 batch, divided among the threads by what it produces. Threads wait for each other after every stage.
 
-    scope of an operation   runs                          scope of its memory
-    "block"                 for each block                one copy for each thread, or, where a later
-    "shard"                 at a shard's first block      stage needs it, for each block; or for each shard
-    "batch"                 once, on all threads          one for all
+    stage       its operations run      its memory
+    "block"     for each block          one copy for each thread, or, where a later stage needs it, for each
+                                        block; or for each shard
+    "batch"     once, on all threads    one for all
 
 A shard is a run of blocks whose weight gradients are summed in one place. How many there are depends on
 the batch alone, and they are added up in order: results have the same bits on any number of threads.
@@ -22,12 +22,12 @@ from .lanes.operation import STATE_SIZE, Operation
 MAX_SHARDS = 64  # more threads than that would wait for blocks; memory is MAX_SHARDS x conv parameters
 VECTOR_BYTES = 64
 
-BLOCK, BATCH, SHARD = 0, 1, 2
-_SCOPES = {"block": BLOCK, "batch": BATCH, "shard": SHARD}
+BLOCK, BATCH = 0, 1
 OPERANDS = 6
-ADDRESS, SCOPE, GEOMETRY, FIRST_OPERAND = 0, 1, 2, 3
+FUNCTION, GEOMETRY, FIRST_OPERAND = 0, 1, 2
 OPERAND_FIELDS = 4  # base address, and the bytes to add for each block, thread and shard
 ROW = FIRST_OPERAND + OPERANDS * OPERAND_FIELDS
+CALL = FIRST_OPERAND + OPERANDS  # what a call needs: function, geometry, addresses
 
 
 @dataclass(eq=False)
@@ -113,7 +113,7 @@ class Plan:
         self.blocks = -(-batch_size // self.lanes)
         self.batch_size = batch_size
         self.threads = threads
-        self.stages = []  # (scope, [(operation, operands, geometry, scope)])
+        self.stages = []  # ("block" or "batch", [(operation, operands, geometry)])
         self._storages = []
         self._kept_alive = []
 
@@ -149,27 +149,27 @@ class Plan:
 
     # Operations
 
-    def emit(self, operation: Operation, operands, geometry=(), scope="block"):
+    def emit(self, operation: Operation, operands, geometry=(), stage="block"):
         """Append an operation; block operations in a row share a stage, a batch operation has its own."""
-        blocks = scope != "batch"
-        if not (blocks and self.stages and self.stages[-1][0] == "blocks"):
-            self.stages.append(("blocks" if blocks else "batch", []))
-        self._append(operation, operands, geometry, scope)
+        if stage == "batch" or not self.stages or self.stages[-1][0] == "batch":
+            self.stages.append((stage, []))
+        self._append(operation, operands, geometry)
 
     def emit_together(self, operations):
         """Append batch operations that do not depend on each other, as one stage."""
         if operations:
             self.stages.append(("batch", []))
         for operation, operands, geometry in operations:
-            self._append(operation, operands, geometry, "batch")
+            self._append(operation, operands, geometry)
 
-    def _append(self, operation, operands, geometry, scope):
+    def _append(self, operation, operands, geometry):
+        stage, operations = self.stages[-1]
         for operand in operands:
             if operand is not None:
                 operand.storage.stages.add(len(self.stages) - 1)
-                if scope == "batch" and operand.storage.kept == "thread":
+                if stage == "batch" and operand.storage.kept == "thread":
                     operand.storage.kept = "block"
-        self.stages[-1][1].append((operation, operands, geometry, scope))
+        operations.append((operation, operands, geometry))
 
     # The finished plan
 
@@ -196,9 +196,9 @@ class Plan:
         rows, stage_rows, geometries = [], [], []
         for kind, operations in self.stages:
             stage_rows.append((BATCH if kind == "batch" else BLOCK, len(rows), len(rows) + len(operations)))
-            for operation, operands, geometry, scope in operations:
+            for operation, operands, geometry in operations:
                 geometries.append(_resolved(geometry, self.dtype.itemsize))
-                row = [operation.address(self.dtype.name), _SCOPES[scope], geometries[-1].ctypes.data]
+                row = [operation.address(self.dtype.name), geometries[-1].ctypes.data]
                 for operand in (*operands, *[None] * (OPERANDS - len(operands))):
                     row += _operand_fields(operand)
                 rows.append(row)
@@ -208,10 +208,10 @@ class Plan:
             memory=memory,
             geometries=geometries,
             kept_alive=self._kept_alive,
+            calls=np.zeros((self.threads, len(rows), CALL), np.int64),
+            held=np.full((self.threads, len(stage_rows)), -1, np.int64),
             state=np.zeros((self.threads, STATE_SIZE), np.int64),
-            listing=[
-                (kind, [(op.name, operands) for op, operands, _, _ in ops]) for kind, ops in self.stages
-            ],
+            listing=[(kind, [(op.name, operands) for op, operands, _ in ops]) for kind, ops in self.stages],
         )
 
 
@@ -240,5 +240,7 @@ class Program:
     memory: np.ndarray
     geometries: list
     kept_alive: list
+    calls: np.ndarray  # for each thread: the operations with the addresses of one block, ready to call
+    held: np.ndarray  # for each thread and stage: block and shard that these are, or -1
     state: np.ndarray
     listing: list

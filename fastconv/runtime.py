@@ -195,15 +195,21 @@ def _set_control(b, value):
 
 
 @intrinsic
-def call_operation(typingctx, address, buffers, geometry, state):
-    """Call a lane kernel (see lanes/operation.py): six buffer addresses, two integer tables."""
+def call_operation(typingctx, calls, index, state):
+    """Call a lane kernel (see lanes/operation.py) by row `index` of `calls`: function, geometry, buffers."""
 
     def codegen(context, b, sig, args):
+        table = context.make_array(sig.args[0])(context, b, args[0])
+        state_array = context.make_array(sig.args[2])(context, b, args[2])
+        row = b.mul(args[1], b.extract_value(table.shape, 1))
+        fields = [
+            b.load(b.gep(table.data, [b.add(row, ir.Constant(row.type, n))])) for n in range(2 + 6)
+        ]
         byte_pointer = ir.IntType(8).as_pointer()
-        values = [b.extract_value(args[1], k) for k in range(6)] + [args[2], args[3]]
         fnty = ir.FunctionType(ir.VoidType(), [byte_pointer] * 8)
-        function = b.inttoptr(args[0], fnty.as_pointer())
-        b.call(function, [b.inttoptr(v, byte_pointer) for v in values])
+        pointers = [b.inttoptr(v, byte_pointer) for v in (*fields[2:], fields[1])]
+        function = b.inttoptr(fields[0], fnty.as_pointer())
+        b.call(function, [*pointers, b.bitcast(state_array.data, byte_pointer)])
         return context.get_dummy_value()
 
-    return types.void(types.intp, types.UniTuple(types.intp, 6), types.intp, types.intp), codegen
+    return types.void(calls, types.intp, state), codegen

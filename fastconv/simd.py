@@ -149,7 +149,7 @@ def _call(b, name, result, *args):
     return b.call(cgutils.get_or_insert_function(b.module, fnty, f"llvm.{name}.{suffix}"), args)
 
 
-def _fma(b, x, y, z):
+def emit_fma(b, x, y, z):
     # fmuladd: one rounding where the machine has FMA, two where it would be a library call.
     return _call(b, "fmuladd", x.type, x, y, z)
 
@@ -301,7 +301,7 @@ def fma(typingctx, a, b, c):
     """a * b + c."""
     if not isinstance(a, Vector):
         return None
-    return a(a, a, a), lambda context, builder, sig, args: _fma(builder, *args)
+    return a(a, a, a), lambda context, builder, sig, args: emit_fma(builder, *args)
 
 
 @intrinsic
@@ -456,7 +456,7 @@ def multiply_add(typingctx, grid, w, w_index, w_step, x, x_index, x_offsets):
             scalar = _splat(b, _ir(grid.vector), b.load(b.gep(w_, [where])))
             for c in range(grid.columns):
                 k = r * grid.columns + c
-                acc = b.insert_value(acc, _fma(b, scalar, loaded[c], b.extract_value(acc, k)), k)
+                acc = b.insert_value(acc, emit_fma(b, scalar, loaded[c], b.extract_value(acc, k)), k)
         return acc
 
     return grid(grid, w, types.intp, types.intp, x, types.intp, x_offsets), codegen
@@ -476,7 +476,7 @@ def outer_add(typingctx, grid, y, y_index, y_step, x, x_index, x_offsets):
             row = _load(b, grid.vector, y_, where)
             for c in range(grid.columns):
                 k = r * grid.columns + c
-                acc = b.insert_value(acc, _fma(b, row, loaded[c], b.extract_value(acc, k)), k)
+                acc = b.insert_value(acc, emit_fma(b, row, loaded[c], b.extract_value(acc, k)), k)
         return acc
 
     return grid(grid, y, types.intp, types.intp, x, types.intp, x_offsets), codegen
@@ -769,8 +769,8 @@ def _exp(b, dtype, x):
     x = b.select(tiny, _constant(vt, fmt.lowest), b.select(huge, _constant(vt, fmt.highest), x))
     n = _call(b, "rint", vt, b.fmul(x, _constant(vt, 1.4426950408889634)))
     # The largest n would not fit the exponent: halve it and multiply twice.
-    r = _fma(b, n, _constant(vt, -fmt.ln2[0]), x)
-    r = _fma(b, n, _constant(vt, -fmt.ln2[1]), r)
+    r = emit_fma(b, n, _constant(vt, -fmt.ln2[0]), x)
+    r = emit_fma(b, n, _constant(vt, -fmt.ln2[1]), r)
     series = _expm1_series(b, fmt, r)
     value = b.fadd(series, _constant(vt, 1.0))
     whole = b.fptosi(b.select(b.fcmp_unordered("uno", n, n), _constant(vt, 0.0), n), ints)
@@ -792,7 +792,7 @@ def _expm1_series(b, fmt, r):
         coefficient.append(coefficient[-1] / k)
     value = _constant(r.type, coefficient[-1])
     for k in range(fmt.exp_terms - 1, 0, -1):
-        value = _fma(b, value, r, _constant(r.type, coefficient[k]))
+        value = emit_fma(b, value, r, _constant(r.type, coefficient[k]))
     return b.fmul(value, r)
 
 
@@ -817,9 +817,9 @@ def _log(b, dtype, x):
     f2 = b.fmul(f, f)
     series = _constant(vt, 1.0 / (2 * fmt.log_terms + 1))
     for k in range(fmt.log_terms - 1, -1, -1):
-        series = _fma(b, series, f2, _constant(vt, 1.0 / (2 * k + 1)))
+        series = emit_fma(b, series, f2, _constant(vt, 1.0 / (2 * k + 1)))
     series = b.fmul(b.fmul(f, series), _constant(vt, 2.0))
-    value = _fma(b, n, _constant(vt, fmt.ln2[0]), _fma(b, n, _constant(vt, fmt.ln2[1]), series))
+    value = emit_fma(b, n, _constant(vt, fmt.ln2[0]), emit_fma(b, n, _constant(vt, fmt.ln2[1]), series))
     value = b.select(small, _constant(vt, float("-inf")), value)
     unbounded = b.fcmp_unordered("uno", x, x)
     unbounded = b.or_(unbounded, b.fcmp_ordered("==", x, _constant(vt, float("inf"))))

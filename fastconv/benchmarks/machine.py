@@ -71,12 +71,3 @@ def facts(packages: tuple[str, ...] = ("numpy", "numba", "torch")) -> dict[str, 
         **{package: version_of(package) for package in packages if installed(package)},
         "date": datetime.date.today().isoformat(),
     }
-
-
-def peak(count: int = 1) -> float | None:
-    """Measured peak of fused multiply-adds, float32, of `count` threads in FLOP/s; None if not measurable."""
-    try:
-        from fastconv.benchmarks.peak import fma_peak
-    except ImportError:
-        return None
-    return count * float(fma_peak("float32"))

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple, TextIO
 
 from fastconv.benchmarks import machine, workloads
+from fastconv.benchmarks.peak import fma_peak
 from fastconv.benchmarks.timing import QUICK, Effort, Timing, race
 
 BEGIN, END = "<!-- benchmark table begin -->", "<!-- benchmark table end -->"
@@ -110,7 +111,7 @@ def measure(others: Sequence[str], threads: int, quick: bool, report: TextIO) ->
     start, end = ("\r\033[K", "") if report.isatty() else ("", "\n")
     rows = []
     with machine.threads(threads):
-        peak = machine.peak(threads)
+        peak = fma_peak(threads)
         works = workloads.step_works() + workloads.kernel_works()
         for k, work in enumerate(works):
             print(f"{start}{k + 1}/{len(works)} {work.name}", end=end, file=report, flush=True)

@@ -25,6 +25,7 @@ from ..arguments import (
 )
 from ..lanes import tables
 from ..lanes.contract import PLAIN, contract, contract_grad_weight
+from ..lanes.operation import STATE_SIZE
 from ..simd import advance, keep, pointer
 
 _contract = contract.function
@@ -333,7 +334,7 @@ def _conv2d(x, weight, bias, stride, padding, dilation, groups, y):
     x_block = np.zeros(x.shape[1] * x_steps[0] * lanes, x.dtype)
     y_block = np.empty(y.shape[1] * y_steps[0] * lanes, x.dtype)
     g = tables.conv_forward(
-        x.shape[1], y.shape[1], kernel, out_size, stride, padding, dilation, groups, x_steps, y_steps,
+        x.shape[1], y.shape[1], kernel, size, out_size, stride, padding, dilation, groups, x_steps, y_steps,
         1 if bias.size else 0, PLAIN,
     )  # fmt: skip
     table, weights, nothing = pointer(g), pointer(weight), pointer(y)
@@ -357,7 +358,7 @@ def _conv2d_grad_input(dy, weight, stride, padding, dilation, groups, dx):
     nothing, weights = pointer(dx), pointer(weight)
     geometries = [
         tables.conv_grad_input(
-            dx.shape[1], dy.shape[1], kernel, size, stride, padding, dilation, groups, dx_steps, dy_steps,
+            dx.shape[1], dy.shape[1], kernel, size, out_size, stride, padding, dilation, groups, dx_steps, dy_steps,
             (row, column), PLAIN,
         )
         for row in range(min(stride[0], size[0]))
@@ -382,15 +383,17 @@ def _conv2d_grad_weight(x, dy, stride, padding, dilation, groups, dweight):
     x_block = np.zeros(x.shape[1] * x_steps[0] * lanes, x.dtype)
     dy_block = np.empty(dy.shape[1] * dy_steps[0] * lanes, x.dtype)
     g = tables.conv_grad_weight(
-        x.shape[1], dy.shape[1], kernel, out_size, stride, padding, dilation, groups, x_steps, dy_steps
+        x.shape[1], dy.shape[1], kernel, out_size, stride, padding, dilation, groups, x_steps, dy_steps, 0
     )
     table, gradient = pointer(g), pointer(dweight)
+    state = np.zeros(STATE_SIZE, np.int64)
     for first in range(0, x.shape[0], lanes):
         _pack(x, first, halo, x_block)
         _pack(dy, first, (0, 0, 0, 0), dy_block)
         source, slope = _inner(x_block, size, halo), pointer(dy_block)
-        _contract_grad_weight(source, slope, gradient, gradient, gradient, gradient, table, table)
+        _contract_grad_weight(source, slope, gradient, gradient, gradient, gradient, table, pointer(state))
     keep(g)
+    keep(state)
     keep(x_block)
     keep(dy_block)
 

@@ -1,17 +1,16 @@
-"""Convolution, dense layers and their input gradients: one kernel.
+"""Convolution, dense layers and their gradients: sums of products over a grid of taps.
 
-All are the same sum over a list of taps, at a list of positions:
+    y[row, p] = bias[row] + sum over c, a, b of  w[row, c, a, b] * x[p + c * channel + a * line + b * step]
 
-    y[row, p] = bias[row] + sum over t of  w[row * w_row + w_tap[t]] * x[position[p] + tap[t]]
+            x (one block, vectors)        p: where a window starts. A tap is a distance from there: for a
+            +--+--+--+--+--+              convolution a = kh and b = kw, for a dense layer c is the feature.
+            |  |p0|p1|p2|  |              All distances are in the geometry `g`, made by `tables.py`, so
+            +--+--+--+--+--+              stride, padding, dilation and odd sizes cost nothing here.
+            |  | t: p0 + line + step
 
-            x (one block, vectors)                        a tap is an offset from the position: (c, kh, kw)
-            +--+--+--+--+--+                              for a convolution, a feature for a dense layer.
-            |  |p0|p1|p2|  |    p: where a window starts  The tables come ready from `tables.py`, so stride,
-            +--+--+--+--+--+                              padding, dilation and odd sizes cost nothing here.
-            |  | t: p0 + row + 1 ...
-
-The register tile holds rows x positions accumulators: each loaded vector serves every row, each splat
-weight every position. Groups are runs of the same sum at other offsets.
+A register tile holds rows x positions accumulators: each loaded vector serves every row, each splat weight
+every position. Taps that meet nothing but padding at all positions of a tile are left out of its grid.
+Groups are runs of the same sums at other offsets.
 """
 
 from numba import njit
@@ -33,32 +32,58 @@ from ..simd import (
     tile_store,
     total,
 )
-from .operation import operation
+from .operation import FRESH, SAMPLES, SHARDS, THREAD, THREADS, operation
 
-COLUMNS_4, COLUMNS_6, COLUMNS_2, COLUMNS_1 = (simd.tile_columns(r) for r in (4, 6, 2, 1))
+COLUMNS_6, COLUMNS_4, COLUMNS_2, COLUMNS_1 = (simd.tile_columns(r) for r in (6, 4, 2, 1))
 DENSE_ROWS = 16 if simd.HOST.registers_per_vector == 1 else 4  # one position: rows alone fill the tile
-TABLE_SLACK = 12  # tables repeat their last entry this often, so that a last tile may run over
 
 PLAIN, RELU, GATE = 0, 1, 2  # what becomes of a finished sum
-HEADER = 14  # integers before the tables in the geometry
+
+# The geometry of `contract`: distances in vectors for x and y, in scalars for w.
+GROUPS, X_GROUP, W_GROUP, Y_GROUP, COUNT, W_ROW, Y_ROW, ENDING, BIAS, DENSE = range(10)
+CHANNELS, X_CHANNEL, W_CHANNEL, X_LINE, W_LINE, X_STEP, W_STEP = range(10, 17)
+PASSES = 17  # then, for each pass: first row, last row, how many tiles, where they stand in `g`
+PASS_FIELDS = 4
+HEADER = PASSES + 4 * PASS_FIELDS
+# A tile: first weight, lines and steps of its grid of taps, then x of each position, then y of each.
+W_FIRST, LINES, STEPS, TILE_HEADER = range(4)
+
+
+@njit(cache=True)
+def passes(count, positions):
+    """(first row, last row, rows of the tile, positions of the tile) of the four passes over `count` rows."""
+    if positions == 1:
+        many, four = count // DENSE_ROWS * DENSE_ROWS, count // 4 * 4
+        return (0, many, DENSE_ROWS, 1), (many, four, 4, 1), (four, count, 1, 1), (count, count, 1, 1)
+    # 4 rows make the best tile; 6 rows at once beat 4 + 2, as in LeNet's first layer.
+    six = 6 if count % 4 == 2 and count >= 6 else 0
+    four = six + (count - six) // 4 * 4
+    two = four + (count - four) // 2 * 2
+    return (0, six, 6, COLUMNS_6), (six, four, 4, COLUMNS_4), (four, two, 2, COLUMNS_2), (two, count, 1, COLUMNS_1)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _rows_pass(zero, x, w, bias, gate, y, first, last, g, w_row, y_row):
-    """Rows first..last, in tiles of the size of `zero`; positions outside, so that x stays in cache."""
-    positions, taps, ending = g[1], g[2], g[3]
-    x_position = advance(g, HEADER)
-    y_position = advance(x_position, positions + TABLE_SLACK)
-    tap = advance(y_position, positions + TABLE_SLACK)
-    w_tap = advance(tap, taps + TABLE_SLACK)
-    for p in range(0, positions, columns(zero)):
-        x_at = offsets(zero, x_position, p)
-        y_at = offsets(zero, y_position, p)
+def _rows_pass(zero, x, w, bias, gate, y, g, number):
+    """The rows of one pass, in tiles of the size of `zero`; tiles outside, so that x stays in cache."""
+    plan = advance(g, PASSES + number * PASS_FIELDS)
+    first, last, tiles = plan[0], plan[1], plan[2]
+    w_row, y_row, ending = g[W_ROW], g[Y_ROW], g[ENDING]
+    channels, x_channel, w_channel = g[CHANNELS], g[X_CHANNEL], g[W_CHANNEL]
+    x_line, w_line, x_step, w_step = g[X_LINE], g[W_LINE], g[X_STEP], g[W_STEP]
+    for k in range(tiles):
+        this = advance(g, plan[3] + k * (TILE_HEADER + 2 * columns(zero)))
+        lines, steps = this[LINES], this[STEPS]
+        x_at = offsets(zero, this, TILE_HEADER)
+        y_at = offsets(zero, this, TILE_HEADER + columns(zero))
         for row in range(first, last, rows(zero)):
             acc = zero
-            for t in range(taps):
-                acc = multiply_add(acc, w, row * w_row + w_tap[t], w_row, x, tap[t], x_at)
-            if g[12]:
+            for c in range(channels):
+                for a in range(lines):
+                    x_tap = c * x_channel + a * x_line
+                    w_tap = row * w_row + this[W_FIRST] + c * w_channel + a * w_line
+                    for b in range(steps):
+                        acc = multiply_add(acc, w, w_tap + b * w_step, w_row, x, x_tap + b * x_step, x_at)
+            if g[BIAS]:
                 acc = tile_add_rows(acc, bias, row, 1)
             if ending == RELU:
                 acc = tile_relu(acc)
@@ -70,30 +95,21 @@ def _rows_pass(zero, x, w, bias, gate, y, first, last, g, w_row, y_row):
 @operation
 def contract(x, w, bias, gate, y, _, g, s):
     """y = the sum above for every row, group by group; then ReLU, or 0 where `gate` is not positive."""
-    count, positions, groups = g[0], g[1], g[4]
-    x_group, w_group, y_group, w_row, y_row = g[5], g[6], g[7], g[8], g[9]
-    for _group in range(groups):
-        first = 0
-        if positions == 1:
-            last = count // DENSE_ROWS * DENSE_ROWS
-            _rows_pass(tile(x, DENSE_ROWS, 1), x, w, bias, gate, y, first, last, g, w_row, y_row)
-            first, last = last, last + (count - last) // 4 * 4
-            _rows_pass(tile(x, 4, 1), x, w, bias, gate, y, first, last, g, w_row, y_row)
-            _rows_pass(tile(x, 1, 1), x, w, bias, gate, y, last, count, g, w_row, y_row)
+    for _group in range(g[GROUPS]):
+        if g[DENSE]:
+            _rows_pass(tile(x, DENSE_ROWS, 1), x, w, bias, gate, y, g, 0)
+            _rows_pass(tile(x, 4, 1), x, w, bias, gate, y, g, 1)
+            _rows_pass(tile(x, 1, 1), x, w, bias, gate, y, g, 2)
         else:
-            # 4 rows make the best tile; 6 rows at once beat 4 + 2, as in LeNet's first layer.
-            last = 6 if count % 4 == 2 and count >= 6 else 0
-            _rows_pass(tile(x, 6, COLUMNS_6), x, w, bias, gate, y, first, last, g, w_row, y_row)
-            first, last = last, last + (count - last) // 4 * 4
-            _rows_pass(tile(x, 4, COLUMNS_4), x, w, bias, gate, y, first, last, g, w_row, y_row)
-            first, last = last, last + (count - last) // 2 * 2
-            _rows_pass(tile(x, 2, COLUMNS_2), x, w, bias, gate, y, first, last, g, w_row, y_row)
-            _rows_pass(tile(x, 1, COLUMNS_1), x, w, bias, gate, y, last, count, g, w_row, y_row)
-        x = advance_vectors(x, x_group)
-        y = advance_vectors(y, y_group)
-        gate = advance_vectors(gate, y_group)
-        w = advance(w, w_group)
-        bias = advance(bias, count)
+            _rows_pass(tile(x, 6, COLUMNS_6), x, w, bias, gate, y, g, 0)
+            _rows_pass(tile(x, 4, COLUMNS_4), x, w, bias, gate, y, g, 1)
+            _rows_pass(tile(x, 2, COLUMNS_2), x, w, bias, gate, y, g, 2)
+            _rows_pass(tile(x, 1, COLUMNS_1), x, w, bias, gate, y, g, 3)
+        x = advance_vectors(x, g[X_GROUP])
+        y = advance_vectors(y, g[Y_GROUP])
+        gate = advance_vectors(gate, g[Y_GROUP])
+        w = advance(w, g[W_GROUP])
+        bias = advance(bias, g[COUNT])
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -102,50 +118,66 @@ def advance_vectors(p, count):
     return advance(p, count * simd.lanes(p))
 
 
+# The geometry of `contract_grad_weight`, then its taps as distances in x.
+G_COUNT, G_TAPS, G_HEIGHT, G_WIDTH, G_GROUPS, G_X_GROUP, G_Y_GROUP, G_X_LINE, G_X_STEP = range(9)
+G_Y_ROW, G_Y_LINE, G_BIAS, G_HEADER = range(9, 13)
+SLACK = 12  # a table repeats its last entry this often, so that a last tile may run over
+
+
 @njit(cache=True, nogil=True, error_model="numpy")
 def _gradient_pass(zero, x, dy, dweight, first, last, g):
     """Rows first..last of the weight gradient, a tile of rows x taps held over the whole image."""
-    taps, height, width = g[1], g[2], g[3]
-    x_i, x_j, y_row, y_i, w_row = g[7], g[8], g[9], g[10], g[11]
-    tap = advance(g, HEADER)
+    taps, height, width = g[G_TAPS], g[G_HEIGHT], g[G_WIDTH]
+    x_line, x_step, y_row, y_line = g[G_X_LINE], g[G_X_STEP], g[G_Y_ROW], g[G_Y_LINE]
+    tap = advance(g, G_HEADER)
     for row in range(first, last, rows(zero)):
         for t in range(0, taps, columns(zero)):
             x_at = offsets(zero, tap, t)
             acc = zero
             for i in range(height):
                 for j in range(width):
-                    acc = outer_add(acc, dy, row * y_row + i * y_i + j, y_row, x, i * x_i + j * x_j, x_at)
-            add_totals(acc, dweight, row * w_row + t, w_row, taps - t)
+                    at = row * y_row + i * y_line + j
+                    acc = outer_add(acc, dy, at, y_row, x, i * x_line + j * x_step, x_at)
+            add_totals(acc, dweight, row * taps + t, taps, taps - t)
 
 
 @operation
 def contract_grad_weight(x, dy, dweight, _a, _b, _c, g, s):
-    """dweight[row, t] += sum over positions and lanes of dy[row, p] * x[position[p] + tap[t]]."""
-    count, groups = g[0], g[4]
-    x_group, w_group, y_group = g[5], g[6], g[12]
+    """dweight[row, t] += sum over positions and lanes of dy[row, p] * x[p + tap[t]]; behind it, dbias.
+
+    The first block of a shard starts at 0.
+    """
+    count, groups, size = g[G_COUNT], g[G_GROUPS], g[G_COUNT] * g[G_TAPS]
+    dbias = advance(dweight, groups * size)
+    if s[FRESH]:
+        for k in range(groups * size + g[G_BIAS] * groups * count):
+            dweight[k] = 0.0
     for _ in range(groups):
-        last = 6 if count % 4 == 2 and count >= 6 else 0
-        _gradient_pass(tile(x, 6, COLUMNS_6), x, dy, dweight, 0, last, g)
-        first, last = last, last + (count - last) // 4 * 4
-        _gradient_pass(tile(x, 4, COLUMNS_4), x, dy, dweight, first, last, g)
-        first, last = last, last + (count - last) // 2 * 2
-        _gradient_pass(tile(x, 2, COLUMNS_2), x, dy, dweight, first, last, g)
-        _gradient_pass(tile(x, 1, COLUMNS_1), x, dy, dweight, last, count, g)
-        x = advance_vectors(x, x_group)
-        dy = advance_vectors(dy, y_group)
-        dweight = advance(dweight, w_group)
+        four, two = count // 4 * 4, count // 2 * 2
+        _gradient_pass(tile(x, 4, COLUMNS_4), x, dy, dweight, 0, four, g)
+        _gradient_pass(tile(x, 2, COLUMNS_2), x, dy, dweight, four, two, g)
+        _gradient_pass(tile(x, 1, COLUMNS_1), x, dy, dweight, two, count, g)
+        if g[G_BIAS]:
+            _add_plane_sums(dy, dbias, g)
+        x = advance_vectors(x, g[G_X_GROUP])
+        dy = advance_vectors(dy, g[G_Y_GROUP])
+        dweight = advance(dweight, size)
+        dbias = advance(dbias, count)
 
 
-@operation
-def planes_grad_bias(dy, dbias, _a, _b, _c, _d, g, s):
-    """dbias[c] += sum of plane c of dy over positions and lanes."""
-    channels, height, width, plane, row = g[0], g[1], g[2], g[3], g[4]
-    for c in range(channels):
+@njit(cache=True, nogil=True, error_model="numpy")
+def _add_plane_sums(dy, dbias, g):
+    """dbias[row] += sum of plane `row` of dy over positions and lanes."""
+    for row in range(g[G_COUNT]):
         acc = simd.fill(dy, 0.0)
-        for i in range(height):
-            for j in range(width):
-                acc = simd.add(acc, load(dy, c * plane + i * row + j))
-        dbias[c] += total(acc)
+        for i in range(g[G_HEIGHT]):
+            for j in range(g[G_WIDTH]):
+                acc = simd.add(acc, load(dy, row * g[G_Y_ROW] + i * g[G_Y_LINE] + j))
+        dbias[row] += total(acc)
+
+
+# The geometry of `rows_grad_weight`, then the numbers 0, 1, 2, ... of vectors.
+R_OUT, R_IN, R_X_ROW, R_DY_ROW, R_BIAS, R_HEADER = range(6)
 
 
 @operation
@@ -155,14 +187,14 @@ def rows_grad_weight(x, dy, dweight, dbias, _a, _b, g, s):
     dweight[o, i] = sum over n of dy[n, o] * x[n, i], and dbias[o] = sum over n of dy[n, o]. Each thread
     takes some of the rows o and adds the samples in order, so any number of threads gives the same bits.
     """
-    out_features, in_features, x_row, dy_row, has_bias = g[0], g[1], g[2], g[3], g[4]
-    samples, thread, threads = s[0], s[4], s[5]
+    out_features, in_features, x_row, dy_row = g[R_OUT], g[R_IN], g[R_X_ROW], g[R_DY_ROW]
+    samples, thread, threads = s[SAMPLES], s[THREAD], s[THREADS]
     groups = (out_features + 3) // 4
     first, last = groups * thread // threads * 4, min(groups * (thread + 1) // threads * 4, out_features)
     fours = first + (last - first) // 4 * 4
     _dense_pass(tile(x, 4, COLUMNS_4), x, dy, dweight, first, fours, samples, in_features, x_row, dy_row, g)
     _dense_pass(tile(x, 1, COLUMNS_4), x, dy, dweight, fours, last, samples, in_features, x_row, dy_row, g)
-    if has_bias:
+    if g[R_BIAS]:
         for o in range(first, last):
             dbias[o] = 0.0
         for n in range(samples):
@@ -174,7 +206,7 @@ def rows_grad_weight(x, dy, dweight, dbias, _a, _b, g, s):
 def _dense_pass(zero, x, dy, dweight, first, last, samples, in_features, x_row, dy_row, g):
     lane_count = simd.lanes(x)
     row_vectors = x_row // lane_count
-    numbers = advance(g, HEADER)
+    numbers = advance(g, R_HEADER)
     for o in range(first, last, rows(zero)):
         for v in range(0, (in_features + lane_count - 1) // lane_count, columns(zero)):
             x_at = offsets(zero, numbers, v)
@@ -185,17 +217,10 @@ def _dense_pass(zero, x, dy, dweight, first, last, samples, in_features, x_row, 
 
 
 @operation
-def clear(x, _a, _b, _c, _d, _e, g, s):
-    """x[0..count] = 0."""
-    for k in range(g[0]):
-        x[k] = 0.0
-
-
-@operation
 def add_shards(shards, total_gradient, _a, _b, _c, _d, g, s):
     """total[k] = shard 0's [k] + shard 1's [k] + ..., in that order; each thread takes some of the k."""
     count, step = g[0], g[1]
-    thread, threads, shard_count = s[4], s[5], s[10]
+    thread, threads, shard_count = s[THREAD], s[THREADS], s[SHARDS]
     first, last = count * thread // threads, count * (thread + 1) // threads
     for k in range(first, last):
         total_gradient[k] = shards[k]

@@ -23,7 +23,8 @@ STEP = 6  # of this call, from 0
 UPDATE = 7  # steps that the optimizer has taken, this one included
 POSITION = 8  # of the batch's first sample in the order of samples
 SEED = 9
-SHARDS = 10  # in this batch: see engine.py
+SHARDS = 10  # in this batch: see plan.py
+FRESH = 11  # 1 for the first block of a shard: its sums start at 0
 STATE_SIZE = 16
 
 _INTEGERS = types.CPointer(types.int64)

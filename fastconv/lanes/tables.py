@@ -1,37 +1,178 @@
-"""The offset tables and sizes (`g`) that the kernels of contract.py run on, for every shape.
+"""The sizes, steps and tiles (`g`) that the kernels of contract.py run on, for every shape.
 
-These functions run interpreted when a network is planned and compiled inside a user's own @njit code.
 A buffer's planes are `plane` vectors apart and its rows `row`; a halo of zeros around each plane stands
 for the padding, so that offset 0 is the first element inside it and a negative one lies in the halo.
+All functions are compiled: they run when a network is planned, and inside a user's own @njit code.
 """
 
 import numpy as np
-from numba.extending import register_jitable
+from numba import njit
 
-from .contract import HEADER, TABLE_SLACK
+from .contract import (
+    BIAS,
+    CHANNELS,
+    COUNT,
+    DENSE,
+    ENDING,
+    G_BIAS,
+    G_COUNT,
+    G_GROUPS,
+    G_HEADER,
+    G_HEIGHT,
+    G_TAPS,
+    G_WIDTH,
+    G_X_GROUP,
+    G_X_LINE,
+    G_X_STEP,
+    G_Y_GROUP,
+    G_Y_LINE,
+    G_Y_ROW,
+    GROUPS,
+    HEADER,
+    LINES,
+    PASS_FIELDS,
+    PASSES,
+    R_BIAS,
+    R_DY_ROW,
+    R_HEADER,
+    R_IN,
+    R_OUT,
+    R_X_ROW,
+    SLACK,
+    STEPS,
+    TILE_HEADER,
+    W_CHANNEL,
+    W_FIRST,
+    W_GROUP,
+    W_LINE,
+    W_ROW,
+    W_STEP,
+    X_CHANNEL,
+    X_GROUP,
+    X_LINE,
+    X_STEP,
+    Y_GROUP,
+    Y_ROW,
+    passes,
+)
+
+# An axis of a sum, (positions, start, step, size, taps, tap start, tap step): position i and tap k meet the
+# source at start + i * step + tap start + k * tap step, which is padding unless it is from 0 to size - 1.
 
 
-@register_jitable
-def _repeat_last(table, start, count):
-    """Fill the slack after `count` entries from `start`."""
-    for k in range(TABLE_SLACK):
-        table[start + count + k] = table[start + count - 1] if count > 0 else 0
+@njit(cache=True)
+def _useful_taps(axis):
+    """(first, last excluded) of the taps that meet the source, for every position along an axis."""
+    positions, start, step, size, taps, tap_start, tap_step = axis
+    ranges = np.zeros((positions, 2), np.int64)
+    for i in range(positions):
+        at = start + i * step + tap_start
+        first = 0
+        while first < taps and not 0 <= at + first * tap_step < size:
+            first += 1
+        last = first
+        while last < taps and 0 <= at + last * tap_step < size:
+            last += 1
+        ranges[i, 0], ranges[i, 1] = first, last
+    return ranges
 
 
-@register_jitable
-def _new(positions, taps):
-    """A geometry with room for two tables of positions and two of taps, and where each begins."""
-    g = np.zeros(HEADER + 2 * (positions + taps) + 4 * TABLE_SLACK, np.int64)
-    y_position = HEADER + positions + TABLE_SLACK
-    tap = y_position + positions + TABLE_SLACK
-    return g, HEADER, y_position, tap, tap + taps + TABLE_SLACK
+@njit(cache=True)
+def _union(ranges, first, last):
+    """The taps from the first to the last that any of the positions first..last uses."""
+    low, high = 0, 0
+    for i in range(first, last + 1):
+        if ranges[i, 0] < ranges[i, 1]:
+            if low == high:
+                low, high = ranges[i, 0], ranges[i, 1]
+            else:
+                low, high = min(low, ranges[i, 0]), max(high, ranges[i, 1])
+    return low, high
 
 
-@register_jitable
+@njit(cache=True)
+def _tile_taps(lines, steps, first, last):
+    """The grid of taps, (lines from, to, steps from, to), of the positions first..last in row-major order."""
+    width = len(steps)
+    i0, i1 = first // width, last // width
+    a0, a1 = _union(lines, i0, i1)
+    b0, b1 = _union(steps, first % width, last % width) if i0 == i1 else _union(steps, 0, width - 1)
+    return a0, a1, b0, b1
+
+
+@njit(cache=True)
+def _products(lines, steps, size, anew):
+    """How many products tiles of `size` positions make, and how many tiles there are.
+
+    The tiles start anew in each row, or go on across the ends of rows.
+    """
+    height, width = len(lines), len(steps)
+    runs, length = (height, width) if anew else (1, height * width)
+    products, tiles = 0, 0
+    for run in range(runs):
+        for start in range(run * length, (run + 1) * length, size):
+            end = min(start + size, (run + 1) * length)
+            a0, a1, b0, b1 = _tile_taps(lines, steps, start, end - 1)
+            products += (a1 - a0) * (b1 - b0)
+            tiles += 1
+    return products, tiles
+
+
+@njit(cache=True)
+def _contraction(count, line_axis, step_axis, w_first, w_line, w_step, x_row, y_start, y_line, y_step):
+    """A geometry with its passes and tiles; channels, rows and groups are left to be filled in.
+
+    w_first is the weight of the first tap; y_start, y_line and y_step say where positions are stored.
+    """
+    lines, steps = _useful_taps(line_axis), _useful_taps(step_axis)
+    height, width = len(lines), len(steps)
+    positions = height * width
+    plans = passes(count, positions)
+    anew = np.zeros(len(plans), np.bool_)
+    tiles = np.zeros(len(plans), np.int64)
+    length = HEADER
+    for number in range(len(plans)):
+        first, last, _, size = plans[number]
+        if first < last and positions > 0:
+            across, in_rows = _products(lines, steps, size, False), _products(lines, steps, size, True)
+            anew[number] = in_rows[0] < across[0]
+            tiles[number] = in_rows[1] if anew[number] else across[1]
+            length += tiles[number] * (TILE_HEADER + 2 * size)
+    g = np.zeros(length, np.int64)
+    g[GROUPS], g[COUNT], g[DENSE], g[CHANNELS] = 1, count, positions == 1, 1
+    g[X_LINE], g[W_LINE] = line_axis[6] * x_row, w_line
+    g[X_STEP], g[W_STEP] = step_axis[6], w_step
+    at = HEADER
+    for number in range(len(plans)):
+        first, last, _, size = plans[number]
+        header = PASSES + number * PASS_FIELDS
+        g[header], g[header + 1], g[header + 2], g[header + 3] = first, last, tiles[number], at
+        start = 0
+        for _ in range(tiles[number]):
+            run_end = (start // width + 1) * width if anew[number] else positions
+            end = min(start + size, run_end)
+            a0, a1, b0, b1 = _tile_taps(lines, steps, start, end - 1)
+            g[at + W_FIRST] = w_first + a0 * w_line + b0 * w_step
+            g[at + LINES], g[at + STEPS] = a1 - a0, b1 - b0
+            at += TILE_HEADER
+            for k in range(size):
+                p = min(start + k, end - 1)  # a last tile repeats its last position
+                i, j = p // width, p % width
+                line = line_axis[1] + i * line_axis[2] + line_axis[5] + a0 * line_axis[6]
+                step = step_axis[1] + j * step_axis[2] + step_axis[5] + b0 * step_axis[6]
+                g[at + k] = line * x_row + step
+                g[at + size + k] = y_start + i * y_line + j * y_step
+            at += 2 * size
+            start = end
+    return g
+
+
+@njit(cache=True)
 def conv_forward(
     channels,
     out_channels,
     kernel,
+    in_size,
     out_size,
     stride,
     padding,
@@ -43,63 +184,53 @@ def conv_forward(
     ending,
 ):
     """Geometry of `contract` for a convolution; `x_steps` and `y_steps` are (plane, row)."""
-    kh_count, kw_count = kernel
-    height, width = out_size
     c_count, o_count = channels // groups, out_channels // groups
-    positions, taps = height * width, c_count * kh_count * kw_count
-    g, x_at, y_at, tap, w_tap = _new(positions, taps)
-    g[0], g[1], g[2], g[3], g[4] = o_count, positions, taps, ending, groups
-    g[5], g[6], g[7] = c_count * x_steps[0], o_count * taps, o_count * y_steps[0]
-    g[8], g[9], g[12] = taps, y_steps[0], has_bias
-    p = 0
-    for i in range(height):
-        for j in range(width):
-            g[x_at + p] = (i * stride[0] - padding[0]) * x_steps[1] + j * stride[1] - padding[1]
-            g[y_at + p] = i * y_steps[1] + j
-            p += 1
-    t = 0
-    for c in range(c_count):
-        for kh in range(kh_count):
-            for kw in range(kw_count):
-                g[tap + t] = c * x_steps[0] + kh * dilation[0] * x_steps[1] + kw * dilation[1]
-                g[w_tap + t] = t
-                t += 1
-    _repeat_last(g, x_at, positions)
-    _repeat_last(g, y_at, positions)
-    _repeat_last(g, tap, taps)
+    taps = kernel[0] * kernel[1]
+    g = _contraction(
+        o_count,
+        (out_size[0], -padding[0], stride[0], in_size[0], kernel[0], 0, dilation[0]),
+        (out_size[1], -padding[1], stride[1], in_size[1], kernel[1], 0, dilation[1]),
+        0, kernel[1], 1, x_steps[1], 0, y_steps[1], 1,
+    )  # fmt: skip
+    g[CHANNELS], g[X_CHANNEL], g[W_CHANNEL] = c_count, x_steps[0], taps
+    g[W_ROW], g[Y_ROW], g[BIAS], g[ENDING] = c_count * taps, y_steps[0], has_bias, ending
+    g[GROUPS], g[X_GROUP], g[W_GROUP] = groups, c_count * x_steps[0], o_count * c_count * taps
+    g[Y_GROUP] = o_count * y_steps[0]
     return g
 
 
-@register_jitable
-def conv_grad_weight(
-    channels, out_channels, kernel, out_size, stride, padding, dilation, groups, x_steps, y_steps
-):
-    """Geometry of `contract_grad_weight`."""
-    kh_count, kw_count = kernel
-    c_count, o_count = channels // groups, out_channels // groups
-    taps = c_count * kh_count * kw_count
-    g = np.zeros(HEADER + taps + TABLE_SLACK, np.int64)
-    g[0], g[1], g[2], g[3], g[4] = o_count, taps, out_size[0], out_size[1], groups
-    g[5], g[6] = c_count * x_steps[0], o_count * taps
-    g[7], g[8], g[9], g[10], g[11] = stride[0] * x_steps[1], stride[1], y_steps[0], y_steps[1], taps
-    g[12] = o_count * y_steps[0]
-    t = 0
-    for c in range(c_count):
-        for kh in range(kh_count):
-            for kw in range(kw_count):
-                row = kh * dilation[0] - padding[0]
-                g[HEADER + t] = c * x_steps[0] + row * x_steps[1] + kw * dilation[1] - padding[1]
-                t += 1
-    _repeat_last(g, HEADER, taps)
-    return g
+@njit(cache=True)
+def _meeting_taps(kernel, dilation, stride, reach):
+    """(first, step, count) of the taps k with (reach - k * dilation) a multiple of the stride."""
+    first = 0
+    while first < kernel and (reach - first * dilation) % stride != 0:
+        first += 1
+    step = 1
+    while step * dilation % stride != 0:
+        step += 1
+    return first, step, (kernel - first + step - 1) // step if first < kernel else 0
 
 
-@register_jitable
+@njit(cache=True)
+def _input_axis(in_size, out_size, kernel, stride, padding, dilation, phase):
+    """The axis of the input gradient at the positions phase, phase + stride, ..., and its first tap and step.
+
+    Tap k reaches input position h from output position (h + padding - k * dilation) / stride, where that is
+    whole: which taps these are depends on the phase alone, and the output positions go on with h.
+    """
+    first, step, taps = _meeting_taps(kernel, dilation, stride, phase + padding)
+    positions = max(0, (in_size - phase + stride - 1) // stride)
+    tap_start = (phase + padding - first * dilation) // stride
+    return (positions, 0, 1, out_size, taps, tap_start, -(step * dilation // stride)), first, step
+
+
+@njit(cache=True)
 def conv_grad_input(
     channels,
     out_channels,
     kernel,
     in_size,
+    out_size,
     stride,
     padding,
     dilation,
@@ -111,56 +242,28 @@ def conv_grad_input(
 ):
     """Geometry of `contract` for the input gradient, at the input positions (h, w) = phase modulo stride.
 
-    Tap kh reaches input row h from output row (h + padding - kh * dilation) / stride, where that is whole:
-    which taps these are depends on h modulo stride alone, so each of the stride[0] * stride[1] phases is
-    an ordinary convolution of dy. What lies outside dy must be zeros of its halo.
+    Each of the stride[0] * stride[1] phases is an ordinary convolution of dy with some of the taps.
     """
     o_count, c_count = out_channels // groups, channels // groups
-    kh_count, kw_count = kernel
-    heights = max(0, (in_size[0] - phase[0] + stride[0] - 1) // stride[0])
-    widths = max(0, (in_size[1] - phase[1] + stride[1] - 1) // stride[1])
-    taps = 0
-    for kh in range(kh_count):
-        for kw in range(kw_count):
-            if _meets(phase[0], padding[0], kh * dilation[0], stride[0]):
-                taps += _meets(phase[1], padding[1], kw * dilation[1], stride[1])
-    taps *= o_count
-    positions = heights * widths
-    g, x_at, y_at, tap, w_tap = _new(positions, taps)
-    g[0], g[1], g[2], g[3], g[4] = c_count, positions, taps, ending, groups
-    w_row = kh_count * kw_count
-    g[5], g[6], g[7] = o_count * dy_steps[0], o_count * c_count * w_row, c_count * dx_steps[0]
-    g[8], g[9], g[12] = w_row, dx_steps[0], 0
-    p = 0
-    for i in range(heights):
-        for j in range(widths):
-            g[x_at + p] = i * dy_steps[1] + j
-            g[y_at + p] = (phase[0] + i * stride[0]) * dx_steps[1] + phase[1] + j * stride[1]
-            p += 1
-    t = 0
-    for o in range(o_count):
-        for kh in range(kh_count):
-            for kw in range(kw_count):
-                row, column = (
-                    phase[0] + padding[0] - kh * dilation[0],
-                    phase[1] + padding[1] - kw * dilation[1],
-                )
-                if row % stride[0] == 0 and column % stride[1] == 0:
-                    g[tap + t] = o * dy_steps[0] + row // stride[0] * dy_steps[1] + column // stride[1]
-                    g[w_tap + t] = (o * c_count * kh_count + kh) * kw_count + kw
-                    t += 1
-    _repeat_last(g, x_at, positions)
-    _repeat_last(g, y_at, positions)
-    _repeat_last(g, tap, taps)
+    taps = kernel[0] * kernel[1]
+    line_axis, kh, kh_step = _input_axis(
+        in_size[0], out_size[0], kernel[0], stride[0], padding[0], dilation[0], phase[0]
+    )
+    step_axis, kw, kw_step = _input_axis(
+        in_size[1], out_size[1], kernel[1], stride[1], padding[1], dilation[1], phase[1]
+    )
+    g = _contraction(
+        c_count, line_axis, step_axis, kh * kernel[1] + kw, kh_step * kernel[1], kw_step, dy_steps[1],
+        phase[0] * dx_steps[1] + phase[1], stride[0] * dx_steps[1], stride[1],
+    )  # fmt: skip
+    g[CHANNELS], g[X_CHANNEL], g[W_CHANNEL] = o_count, dy_steps[0], c_count * taps
+    g[W_ROW], g[Y_ROW], g[ENDING] = taps, dx_steps[0], ending
+    g[GROUPS], g[X_GROUP], g[W_GROUP] = groups, o_count * dy_steps[0], o_count * c_count * taps
+    g[Y_GROUP] = c_count * dx_steps[0]
     return g
 
 
-@register_jitable
-def _meets(phase, padding, reach, stride):
-    return 1 if (phase + padding - reach) % stride == 0 else 0
-
-
-@register_jitable
+@njit(cache=True)
 def grad_input_halo(kernel, in_size, out_size, stride, padding, dilation):
     """(top, bottom, left, right): how far the taps of `conv_grad_input` reach outside dy."""
     top = max(0, ((kernel[0] - 1) * dilation[0] - padding[0] + stride[0] - 1) // stride[0])
@@ -170,36 +273,64 @@ def grad_input_halo(kernel, in_size, out_size, stride, padding, dilation):
     return top, bottom, left, right
 
 
-@register_jitable
+@njit(cache=True)
 def dense_forward(in_features, out_features, has_bias, ending):
     """Geometry of `contract` for y = W x + b."""
     return _dense(in_features, out_features, in_features, 1, has_bias, ending)
 
 
-@register_jitable
+@njit(cache=True)
 def dense_grad_input(in_features, out_features, ending):
     """Geometry of `contract` for dx = W^T dy."""
     return _dense(out_features, in_features, 1, in_features, 0, ending)
 
 
-@register_jitable
-def _dense(taps, count, w_row, w_step, has_bias, ending):
-    g, _, _, tap, w_tap = _new(1, taps)
-    g[0], g[1], g[2], g[3], g[4] = count, 1, taps, ending, 1
-    g[8], g[9], g[12] = w_row, 1, has_bias
-    for t in range(taps):
-        g[tap + t] = t
-        g[w_tap + t] = t * w_step
+@njit(cache=True)
+def _dense(features, count, w_row, w_step, has_bias, ending):
+    point, every = (1, 0, 1, 1, 1, 0, 1), (1, 0, 1, features, features, 0, 1)
+    g = _contraction(count, point, every, 0, 0, w_step, 1, 0, 0, 0)
+    g[W_ROW], g[Y_ROW], g[BIAS], g[ENDING] = w_row, 1, has_bias, ending
     return g
 
 
-@register_jitable
+@njit(cache=True)
+def conv_grad_weight(
+    channels, out_channels, kernel, out_size, stride, padding, dilation, groups, x_steps, y_steps, has_bias
+):
+    """Geometry of `contract_grad_weight`."""
+    c_count, o_count = channels // groups, out_channels // groups
+    taps = c_count * kernel[0] * kernel[1]
+    g = np.zeros(G_HEADER + taps + SLACK, np.int64)
+    g[G_COUNT], g[G_TAPS], g[G_GROUPS] = o_count, taps, groups
+    g[G_HEIGHT], g[G_WIDTH], g[G_BIAS] = out_size[0], out_size[1], has_bias
+    g[G_X_GROUP], g[G_Y_GROUP] = c_count * x_steps[0], o_count * y_steps[0]
+    g[G_X_LINE], g[G_X_STEP] = stride[0] * x_steps[1], stride[1]
+    g[G_Y_ROW], g[G_Y_LINE] = y_steps
+    at = G_HEADER
+    for c in range(c_count):
+        for kh in range(kernel[0]):
+            line = c * x_steps[0] + (kh * dilation[0] - padding[0]) * x_steps[1]
+            for kw in range(kernel[1]):
+                g[at] = line + kw * dilation[1] - padding[1]
+                at += 1
+    _repeat_last(g, at)
+    return g
+
+
+@njit(cache=True)
+def _repeat_last(g, end):
+    """Fill the slack from `end` with the entry before it."""
+    for k in range(end, end + SLACK):
+        g[k] = g[end - 1]
+
+
+@njit(cache=True)
 def dense_grad_weight(in_features, out_features, x_row, dy_row, has_bias, lanes):
     """Geometry of `rows_grad_weight`; rows of x and dy are `x_row` and `dy_row` scalars apart."""
     vectors = (in_features + lanes - 1) // lanes
-    g = np.zeros(HEADER + vectors + TABLE_SLACK, np.int64)
-    g[0], g[1], g[2], g[3], g[4] = out_features, in_features, x_row, dy_row, has_bias
+    g = np.zeros(R_HEADER + vectors + SLACK, np.int64)
+    g[R_OUT], g[R_IN], g[R_X_ROW], g[R_DY_ROW], g[R_BIAS] = out_features, in_features, x_row, dy_row, has_bias
     for v in range(vectors):
-        g[HEADER + v] = v
-    _repeat_last(g, HEADER, vectors)
+        g[R_HEADER + v] = v
+    _repeat_last(g, R_HEADER + vectors)
     return g

@@ -1,0 +1,61 @@
+"""The measured peak of fused multiply-adds: what all shares of peak refer to."""
+
+import time
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import njit
+from numba.extending import intrinsic
+
+from .. import runtime, simd
+from ..simd import pointer, tile
+
+# Independent chains: more than latency x throughput of any machine (8 to 10), and all in registers.
+CHAINS = min(16, simd.HOST.registers // simd.HOST.registers_per_vector - 2)
+_ROUNDS = 100_000
+
+
+@intrinsic
+def _scaled(typingctx: Any, grid: Any) -> Any:
+    """tile * 0.999 + 0.001."""
+
+    def codegen(context: Any, b: Any, sig: Any, args: Any) -> Any:
+        acc = args[0]
+        for k in range(grid.rows * grid.columns):
+            value = b.extract_value(acc, k)
+            factor, term = (ir.Constant(value.type, [x] * value.type.count) for x in (0.999, 0.001))
+            acc = b.insert_value(acc, simd.emit_fma(b, value, factor, term), k)
+        return acc
+
+    return grid(grid), codegen
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _run_chains(memory: Any, table: Any, rounds: int) -> None:
+    p = pointer(memory)
+    acc = tile(p, 1, CHAINS)
+    at = simd.offsets(acc, pointer(table), 0)
+    for _ in range(rounds):
+        acc = _scaled(acc)
+    simd.tile_store(acc, p, 0, 0, at)
+
+
+def fma_peak(threads: int = 1, dtype: str = "float32", seconds: float = 0.3) -> float:
+    """The best FLOP/s of `threads` threads together, over some `seconds`.
+
+    Examples
+    --------
+    >>> fma_peak(seconds=0.01) > 1e9
+    True
+    """
+    lanes = simd.VECTOR_BYTES // np.dtype(dtype).itemsize
+    memories = [np.ones(CHAINS * lanes, dtype) for _ in range(threads)]
+    table = np.arange(CHAINS)
+    _run_chains(memories[0], table, 1)
+    best, end = np.inf, time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        start = time.perf_counter()
+        runtime.run_threads(threads, lambda k: _run_chains(memories[k], table, _ROUNDS))
+        best = min(best, time.perf_counter() - start)
+    return threads * _ROUNDS * CHAINS * lanes * 2 / best
