@@ -483,6 +483,19 @@ def outer_add(typingctx, grid, y, y_index, y_step, x, x_index, x_offsets):
 
 
 @intrinsic
+def tile_add(typingctx, grid, y, y_index, y_step):
+    """tile[r, 0] += y[y_index + r * y_step], vectors, for a tile of one column."""
+
+    def codegen(context, b, sig, args):
+        acc, y_, start, by = args
+        for r, where in enumerate(_steps(b, start, by, grid.rows)):
+            acc = b.insert_value(acc, b.fadd(b.extract_value(acc, r), _load(b, grid.vector, y_, where)), r)
+        return acc
+
+    return grid(grid, y, types.intp, types.intp), codegen
+
+
+@intrinsic
 def tile_store(typingctx, grid, y, y_index, y_step, y_offsets):
     """y[y_index + r * y_step + y_offsets[c]] = tile[r, c]."""
 
@@ -727,6 +740,12 @@ def is_nan(typingctx, v):
 def either(typingctx, a, b):
     """Lanes where one of two masks holds."""
     return a(a, a), lambda context, builder, sig, args: builder.or_(*args)
+
+
+@intrinsic
+def both(typingctx, a, b):
+    """Lanes where both of two masks hold."""
+    return a(a, a), lambda context, builder, sig, args: builder.and_(*args)
 
 
 @intrinsic

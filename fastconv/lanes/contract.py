@@ -20,22 +20,22 @@ from ..simd import (
     add_totals,
     advance,
     columns,
-    load,
     multiply_add,
     offsets,
     outer_add,
     rows,
     tile,
+    tile_add,
     tile_add_rows,
     tile_gate,
     tile_relu,
     tile_store,
-    total,
 )
 from .operation import FRESH, SAMPLES, SHARDS, THREAD, THREADS, operation
 
 COLUMNS_6, COLUMNS_4, COLUMNS_2, COLUMNS_1 = (simd.tile_columns(r) for r in (6, 4, 2, 1))
-DENSE_ROWS = 16 if simd.HOST.registers_per_vector == 1 else 4  # one position: rows alone fill the tile
+# One position: rows alone fill the tile. 8 chains hide the latency of a multiply-add; 16 row pointers would spill.
+DENSE_ROWS = 8 if simd.HOST.registers_per_vector == 1 else 4
 
 PLAIN, RELU, GATE = 0, 1, 2  # what becomes of a finished sum
 
@@ -158,7 +158,8 @@ def contract_grad_weight(x, dy, dweight, _a, _b, _c, g, s):
         _gradient_pass(tile(x, 2, COLUMNS_2), x, dy, dweight, four, two, g)
         _gradient_pass(tile(x, 1, COLUMNS_1), x, dy, dweight, two, count, g)
         if g[G_BIAS]:
-            _add_plane_sums(dy, dbias, g)
+            _plane_sums_pass(tile(x, 4, 1), dy, dbias, 0, four, g)
+            _plane_sums_pass(tile(x, 1, 1), dy, dbias, four, count, g)
         x = advance_vectors(x, g[G_X_GROUP])
         dy = advance_vectors(dy, g[G_Y_GROUP])
         dweight = advance(dweight, size)
@@ -166,14 +167,14 @@ def contract_grad_weight(x, dy, dweight, _a, _b, _c, g, s):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _add_plane_sums(dy, dbias, g):
-    """dbias[row] += sum of plane `row` of dy over positions and lanes."""
-    for row in range(g[G_COUNT]):
-        acc = simd.fill(dy, 0.0)
+def _plane_sums_pass(zero, dy, dbias, first, last, g):
+    """dbias[row] += sum of plane `row` of dy over positions and lanes, for the rows first..last."""
+    for row in range(first, last, rows(zero)):
+        acc = zero
         for i in range(g[G_HEIGHT]):
             for j in range(g[G_WIDTH]):
-                acc = simd.add(acc, load(dy, row * g[G_Y_ROW] + i * g[G_Y_LINE] + j))
-        dbias[row] += total(acc)
+                acc = tile_add(acc, dy, row * g[G_Y_ROW] + i * g[G_Y_LINE] + j, g[G_Y_ROW])
+        add_totals(acc, dbias, row, 1, 1)
 
 
 # The geometry of `rows_grad_weight`, then the numbers 0, 1, 2, ... of vectors.
