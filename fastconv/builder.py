@@ -150,11 +150,11 @@ class Builder:
 
     def _gather(self, planes):
         """Emit the gather of samples into planes; returns the geometry to fill in."""
-        g = np.zeros(pack.SOURCE_HEADER, np.int64)
-        rows = self.plan.sample_rows(planes.features, "thread")
-        g[1:4], g[10] = planes.sizes, rows.length
-        self.plan.emit(pack.gather, [None, rows], g)
-        self.plan.emit(pack.rows_to_lanes, [rows, planes], table_geometry(planes, rows.length))
+        table = planes.table()
+        g = np.zeros(pack.TABLE + len(table), np.int64)
+        g[pack.CHANNELS], g[pack.HEIGHT], g[pack.WIDTH] = planes.sizes
+        g[pack.TABLE :] = table
+        self.plan.emit(pack.gather, [None, planes], g)
         return g
 
     def _read_input(self):

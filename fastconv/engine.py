@@ -15,7 +15,7 @@ from numba import njit
 from . import runtime
 from .builder import STEPS_PER_CALL, Builder
 from .lanes import operation as op
-from .lanes.pack import DTYPE_CODES, UINT8
+from .lanes import pack
 from .plan import BATCH, FIRST_OPERAND, MAX_SHARDS, OPERAND_FIELDS, OPERANDS
 
 SECONDS_PER_CALL = 0.1  # so that an interrupt and a progress bar are served in time
@@ -180,14 +180,13 @@ class Engine:
 
 def _describe_source(g, array, order, scaled):
     """Fill in the geometry of a gather: see lanes/pack.py."""
-    channels, height, width = g[1:4]
     item = array.itemsize
-    steps = [*array.strides[1:]]
+    steps = array.strides[1:]
     if array.ndim == 4:
         c, h, w = steps
     else:  # features in the last axis, or none
         c, h, w = (steps[0] if steps else item), item, item
-    g[0] = DTYPE_CODES[array.dtype]
-    g[4:10] = c, h, w, array.strides[0], array.ctypes.data, order
-    g[11] = int(scaled and g[0] == UINT8)
-    assert array.size == len(array) * channels * height * width
+    g[pack.KIND] = pack.DTYPE_CODES[array.dtype]
+    g[pack.C_STEP], g[pack.H_STEP], g[pack.W_STEP], g[pack.N_STEP] = c, h, w, array.strides[0]
+    g[pack.SOURCE], g[pack.ORDER], g[pack.SCALED] = array.ctypes.data, order, scaled
+    assert array.size == len(array) * g[pack.CHANNELS] * g[pack.HEIGHT] * g[pack.WIDTH]

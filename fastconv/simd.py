@@ -144,9 +144,8 @@ class _TileModel(models.PrimitiveModel):
 
 def _call(b, name, result, *args):
     """Call the LLVM intrinsic `name` overloaded on its result type."""
-    suffix = f"v{result.count}f{32 if isinstance(result.element, ir.FloatType) else 64}"
     fnty = ir.FunctionType(result, [a.type for a in args])
-    return b.call(cgutils.get_or_insert_function(b.module, fnty, f"llvm.{name}.{suffix}"), args)
+    return b.call(cgutils.get_or_insert_function(b.module, fnty, f"llvm.{name}.{_suffix(result)}"), args)
 
 
 def emit_fma(b, x, y, z):
@@ -511,6 +510,20 @@ def tile_store(typingctx, grid, y, y_index, y_step, y_offsets):
 
 
 @intrinsic
+def tile_divide(typingctx, grid, divisor):
+    """Every lane of the tile divided by a number."""
+
+    def codegen(context, b, sig, args):
+        acc = args[0]
+        by = _splat(b, _ir(grid.vector), context.cast(b, args[1], sig.args[1], grid.dtype))
+        for _, _, k in _grid(grid):
+            acc = b.insert_value(acc, b.fdiv(b.extract_value(acc, k), by), k)
+        return acc
+
+    return grid(grid, divisor), codegen
+
+
+@intrinsic
 def tile_relu(typingctx, grid):
     """max(tile, 0); NaN stays."""
 
@@ -612,13 +625,28 @@ def _masked(b, what, vector, address, mask, value):
     """Load the lanes of `mask` (the others are `value`'s), or store them."""
     vec_type = _ir(vector)
     p = b.bitcast(address, vec_type.as_pointer())
-    align = ir.Constant(ir.IntType(32), _align(vector))
-    name = f"llvm.masked.{what}.v{vector.lanes}f{vector.dtype.bitwidth}.p0"
     if what == "load":
-        fnty = ir.FunctionType(vec_type, [p.type, align.type, mask.type, vec_type])
-        return b.call(cgutils.get_or_insert_function(b.module, fnty, name), [p, align, mask, value])
+        return _masked_load(b, p, mask, value, _align(vector))
+    align = ir.Constant(ir.IntType(32), _align(vector))
     fnty = ir.FunctionType(ir.VoidType(), [vec_type, p.type, align.type, mask.type])
+    name = f"llvm.masked.store.{_suffix(vec_type)}.p0"
     return b.call(cgutils.get_or_insert_function(b.module, fnty, name), [value, p, align, mask])
+
+
+def _masked_load(b, p, mask, value, align=1):
+    """The lanes of `mask` from the vector at `p`; the others are `value`'s."""
+    number = ir.Constant(ir.IntType(32), align)
+    fnty = ir.FunctionType(value.type, [p.type, number.type, mask.type, value.type])
+    name = f"llvm.masked.load.{_suffix(value.type)}.p0"
+    return b.call(cgutils.get_or_insert_function(b.module, fnty, name), [p, number, mask, value])
+
+
+def _suffix(vec_type):
+    """How LLVM names a vector type in the names of its intrinsics."""
+    element = vec_type.element
+    if isinstance(element, ir.IntType):
+        return f"v{vec_type.count}i{element.width}"
+    return f"v{vec_type.count}f{32 if isinstance(element, ir.FloatType) else 64}"
 
 
 @intrinsic
@@ -637,6 +665,64 @@ def square(typingctx, p, index, step):
         return acc
 
     return grid(p, types.intp, types.intp), codegen
+
+
+@intrinsic
+def square_at(typingctx, like, addresses, index, kind, valid, count):
+    """The tile of one column whose row r is a vector of the dtype of `like`, from elements `index`, `index` + 1,
+    ... of dtype `kind` at addresses[r]; zeros in the rows from `valid` on. Only `count` elements are there.
+    """
+    if not (_is_pointer(like) and isinstance(kind, types.NumberClass)):
+        return None
+    grid, source = Tile(like.dtype, Vector(like.dtype).lanes, 1), kind.dtype
+
+    def codegen(context, b, sig, args):
+        _, table, start, _, valid_, limit = args
+        scalar = context.get_value_type(source)
+        raw = ir.VectorType(scalar, grid.rows)
+        nothing = ir.Constant(raw, None)
+        inside = _below(b, grid.rows, limit)
+        empty = ir.Constant(inside.type, None)
+        whole = b.and_(
+            b.icmp_signed(">=", limit, ir.Constant(limit.type, grid.rows)),
+            b.icmp_signed(">=", valid_, ir.Constant(valid_.type, grid.rows)),
+        )
+
+        def rows(load_row):
+            acc = ir.Constant(context.get_value_type(grid), ir.Undefined)
+            for r in range(grid.rows):
+                address = b.load(b.gep(table, [ir.Constant(start.type, r)]))
+                first = b.gep(b.inttoptr(address, scalar.as_pointer()), [start])
+                value = load_row(r, b.bitcast(first, raw.as_pointer()))
+                acc = b.insert_value(acc, _converted(b, value, source, grid.vector), r)
+            return acc
+
+        def masked(r, first):
+            here = b.icmp_signed("<", ir.Constant(valid_.type, r), valid_)
+            mask = b.select(here, inside, empty)
+            return _masked_load(b, first, mask, nothing)
+
+        with b.if_else(whole) as (then, otherwise):
+            with then:
+                plain, plain_end = rows(lambda r, first: b.load(first, align=1)), b.block
+            with otherwise:
+                partial, partial_end = rows(masked), b.block
+        result = b.phi(plain.type)
+        result.add_incoming(plain, plain_end)
+        result.add_incoming(partial, partial_end)
+        return result
+
+    return grid(like, addresses, types.intp, kind, types.intp, types.intp), codegen
+
+
+def _converted(b, value, source, vector):
+    """A vector of elements of dtype `source` as one of the float dtype of `vector`."""
+    target = _ir(vector)
+    if isinstance(source, types.Integer):
+        return (b.sitofp if source.signed else b.uitofp)(value, target)
+    if source == vector.dtype:
+        return value
+    return (b.fptrunc if source == types.float64 else b.fpext)(value, target)
 
 
 @intrinsic
@@ -932,6 +1018,16 @@ def scalar_at(typingctx, address, kind):
         return b.load(at, align=1)
 
     return dtype(types.intp, kind), codegen
+
+
+@intrinsic
+def convert(typingctx, value, like):
+    """A number as a scalar of the dtype of the pointer `like`."""
+    if not _is_pointer(like):
+        return None
+    return like.dtype(value, like), lambda context, b, sig, args: context.cast(
+        b, args[0], sig.args[0], like.dtype
+    )
 
 
 @intrinsic

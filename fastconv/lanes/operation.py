@@ -25,7 +25,8 @@ POSITION = 8  # of the batch's first sample in the order of samples
 SEED = 9
 SHARDS = 10  # in this batch: see plan.py
 FRESH = 11  # 1 for the first block of a shard: its sums start at 0
-STATE_SIZE = 16
+ADDRESSES = 16  # and on: room for the address of each lane's sample
+STATE_SIZE = 32
 
 _INTEGERS = types.CPointer(types.int64)
 

@@ -1,11 +1,10 @@
 """Between the user's arrays (samples x features, any dtype and strides) and the lane layout.
 
-    samples x features          a block's rows, in the network's dtype     lanes
-    X[order[n], ...]   ---->    [lanes][features, padded]          ---->   [C][H][W][lanes]
-                      gather                                    transpose
+    X[order[n], ...]   ---->   squares of samples x features   ---->   [C][H][W][lanes]
+                       load                             transpose, store
 
-The transpose moves squares of lanes x lanes in registers. `table` holds where each feature's vector lies,
-so that a halo around the planes needs no further code.
+Squares of lanes x lanes are transposed in registers. `table` holds where each feature's vector lies, so that
+a halo around the planes needs no further code.
 """
 
 import numpy as np
@@ -13,79 +12,93 @@ from numba import njit
 
 from .. import simd
 from ..simd import advance
-from .operation import operation
+from .operation import ADDRESSES, FIRST_SAMPLE, POSITION, VALID, operation
 
 UINT8, INT64, FLOAT32, FLOAT64 = 0, 1, 2, 3
 DTYPE_CODES = {np.dtype("u1"): UINT8, np.dtype("i8"): INT64, np.dtype("f4"): FLOAT32, np.dtype("f8"): FLOAT64}
-SOURCE_HEADER = 16
+
+# The geometry of `gather`: what is read, its steps in bytes, addresses of the array and of the order (0: as
+# they lie); then the table.
+KIND, CHANNELS, HEIGHT, WIDTH, C_STEP, H_STEP, W_STEP, N_STEP, SOURCE, ORDER, SCALED = range(11)
+TABLE = 11
+FEW = 64  # so many numbers are faster moved one by one
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _copy_row(kind, source, g, target):
-    """target[c, h, w] = the sample at address `source`, whose axes step g[4..6] bytes."""
-    channels, height, width = g[1], g[2], g[3]
-    k = 0
-    for c in range(channels):
-        for h in range(height):
-            at = source + c * g[4] + h * g[5]
-            if g[6] == simd.item_size(kind):
-                for w in range(width):
-                    target[k + w] = simd.scalar_at(at + w * simd.item_size(kind), kind)
-            else:
-                for w in range(width):
-                    target[k + w] = simd.scalar_at(at + w * g[6], kind)
-            k += width
+def _address(g, n):
+    """The address of the sample whose turn is n."""
+    if g[ORDER] != 0:
+        n = simd.scalar_at(g[ORDER] + n * 8, np.int64)
+    return g[SOURCE] + n * g[N_STEP]
 
 
-@operation
-def gather(_, rows, _b, _c, _d, _e, g, s):
-    """rows[lane, :] = the sample whose turn it is in the order; zeros in the lanes past the batch.
-
-    g: dtype code, C, H, W, the steps of C, H, W and N in bytes, address of the array, address of the
-    order (0: as they lie), row length, 1 where uint8 is divided by 255.
-    """
-    features, row = g[1] * g[2] * g[3], g[10]
-    for lane in range(simd.lanes(rows)):
-        target = advance(rows, lane * row)
-        if lane >= s[2]:
-            for k in range(features):
-                target[k] = 0.0
-            continue
-        n = s[8] + s[1] + lane
-        if g[9] != 0:
-            n = simd.scalar_at(g[9] + n * 8, np.int64)
-        source = g[8] + n * g[7]
-        if g[0] == UINT8:
-            _copy_row(np.uint8, source, g, target)
-        elif g[0] == INT64:
-            _copy_row(np.int64, source, g, target)
-        elif g[0] == FLOAT32:
-            _copy_row(np.float32, source, g, target)
-        else:
-            _copy_row(np.float64, source, g, target)
-        if g[11]:
-            for k in range(features):
-                target[k] = target[k] / 255.0
+@njit(cache=True, nogil=True, error_model="numpy")
+def _one_by_one(kind, y, g, first, valid):
+    """The features of a few samples, or samples whose features do not lie in a row; zeros in other lanes."""
+    zero, lane_count = simd.fill(y, 0.0), simd.lanes(y)
+    table = advance(g, TABLE)
+    for k in range(g[CHANNELS] * g[HEIGHT] * g[WIDTH]):
+        simd.store(y, table[k], zero)
+    for lane in range(valid):
+        sample, k = _address(g, first + lane), 0
+        for c in range(g[CHANNELS]):
+            for h in range(g[HEIGHT]):
+                at = sample + c * g[C_STEP] + h * g[H_STEP]
+                for w in range(g[WIDTH]):
+                    value = simd.convert(simd.scalar_at(at + w * g[W_STEP], kind), y)
+                    y[table[k] * lane_count + lane] = value / 255 if g[SCALED] else value
+                    k += 1
 
 
-@operation
-def rows_to_lanes(rows, y, _b, _c, _d, _e, g, s):
-    """y[table[k]] = feature k of every sample, from the block's rows. g: features, row length, table."""
-    features, row = g[0], g[1]
-    lane_count = simd.lanes(rows)
+@njit(cache=True, nogil=True, error_model="numpy")
+def _by_squares(kind, y, g, first, valid, s):
+    """Samples whose features lie in a row, a square of samples x features at a time."""
+    lane_count, features = simd.lanes(y), g[CHANNELS] * g[HEIGHT] * g[WIDTH]
+    addresses, table = advance(s, ADDRESSES), advance(g, TABLE)
+    for lane in range(lane_count):
+        addresses[lane] = _address(g, first + min(lane, valid - 1))
     for k in range(0, features, lane_count):
-        square = simd.transpose(simd.square(rows, k, row))
-        simd.store_scattered(square, y, advance(g, 2), k, features - k)
+        square = simd.square_at(y, addresses, k, kind, valid, features - k)
+        if g[SCALED]:
+            square = simd.tile_divide(square, 255.0)
+        simd.store_scattered(simd.transpose(square), y, table, k, features - k)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _gather(kind, y, g, s):
+    first, valid = s[POSITION] + s[FIRST_SAMPLE], s[VALID]
+    item, width, height = simd.item_size(kind), g[WIDTH], g[HEIGHT]
+    in_a_row = g[W_STEP] == item and g[H_STEP] == width * item and g[C_STEP] == height * width * item
+    if in_a_row and g[CHANNELS] * height * width * valid > FEW:
+        _by_squares(kind, y, g, first, valid, s)
+    else:
+        _one_by_one(kind, y, g, first, valid)
+
+
+@operation
+def gather(_, y, _b, _c, _d, _e, g, s):
+    """y[table[k]] = feature k of the samples whose turn it is; zeros in the lanes past the batch."""
+    if g[KIND] == UINT8:
+        _gather(np.uint8, y, g, s)
+    elif g[KIND] == INT64:
+        _gather(np.int64, y, g, s)
+    elif g[KIND] == FLOAT32:
+        _gather(np.float32, y, g, s)
+    else:
+        _gather(np.float64, y, g, s)
 
 
 @operation
 def lanes_to_rows(x, rows, _b, _c, _d, _e, g, s):
-    """rows[first sample + lane, k] = x[table[k]], for the samples of this block. g as in rows_to_lanes."""
+    """rows[first sample + lane, k] = x[table[k]], for the samples of this block.
+
+    g: features, row length, table.
+    """
     features, row = g[0], g[1]
     lane_count = simd.lanes(x)
     for k in range(0, features, lane_count):
         square = simd.transpose(simd.load_gathered(x, advance(g, 2), k, features - k))
-        simd.store_rows(square, advance(rows, s[1] * row + k), 0, row, 0, row - k)
+        simd.store_rows(square, advance(rows, s[FIRST_SAMPLE] * row + k), 0, row, 0, row - k)
 
 
 @operation
@@ -95,10 +108,9 @@ def scatter(rows, _a, _b, _c, _d, _e, g, s):
     g: features, row length, address of the output (the network's dtype, C-ordered).
     """
     features, row = g[0], g[1]
-    for n in range(s[2]):
-        source = advance(rows, (s[1] + n) * row)
-        target = simd.pointer_at(g[2], rows)
-        target = advance(target, (s[8] + s[1] + n) * features)
+    for n in range(s[FIRST_SAMPLE], s[FIRST_SAMPLE] + s[VALID]):
+        source = advance(rows, n * row)
+        target = advance(simd.pointer_at(g[2], rows), (s[POSITION] + n) * features)
         for k in range(features):
             target[k] = source[k]
 
