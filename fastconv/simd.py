@@ -284,6 +284,20 @@ def fill(typingctx, p, value):
 
 
 @intrinsic
+def first_lane(typingctx, p, value):
+    """The vector of the pointer's dtype with `value` in its first lane and zeros in the others."""
+    if not _is_pointer(p):
+        return None
+    vector = Vector(p.dtype)
+
+    def codegen(context, b, sig, args):
+        value_ = context.cast(b, args[1], sig.args[1], p.dtype)
+        return b.insert_element(ir.Constant(_ir(vector), None), value_, ir.Constant(ir.IntType(32), 0))
+
+    return vector(p, value), codegen
+
+
+@intrinsic
 def fill_like(typingctx, vector, value):
     """The number `value` in every lane of a vector of the type of `vector`."""
     if not isinstance(vector, Vector):

@@ -31,9 +31,10 @@ from ..simd import (
     tile_relu,
     tile_store,
 )
-from .operation import FRESH, SAMPLES, SHARDS, THREAD, THREADS, operation
+from .operation import FRESH, SAMPLES, SHARDS, operation, share
 
-COLUMNS_6, COLUMNS_4, COLUMNS_2, COLUMNS_1 = (simd.tile_columns(r) for r in (6, 4, 2, 1))
+COLUMNS_6, COLUMNS_4, COLUMNS_2 = (simd.tile_columns(r) for r in (6, 4, 2))
+COLUMNS_1 = min(6, simd.tile_columns(1))  # as many addresses as stay in registers; 12 take twice as long
 # One position: rows alone fill the tile. 8 chains hide the latency of a multiply-add; 16 row pointers would spill.
 DENSE_ROWS = 8 if simd.HOST.registers_per_vector == 1 else 4
 
@@ -189,9 +190,9 @@ def rows_grad_weight(x, dy, dweight, dbias, _a, _b, g, s):
     takes some of the rows o and adds the samples in order, so any number of threads gives the same bits.
     """
     out_features, in_features, x_row, dy_row = g[R_OUT], g[R_IN], g[R_X_ROW], g[R_DY_ROW]
-    samples, thread, threads = s[SAMPLES], s[THREAD], s[THREADS]
-    groups = (out_features + 3) // 4
-    first, last = groups * thread // threads * 4, min(groups * (thread + 1) // threads * 4, out_features)
+    samples = s[SAMPLES]
+    first, last = share((out_features + 3) // 4, s)
+    first, last = first * 4, min(last * 4, out_features)
     fours = first + (last - first) // 4 * 4
     _dense_pass(tile(x, 4, COLUMNS_4), x, dy, dweight, first, fours, samples, in_features, x_row, dy_row, g)
     _dense_pass(tile(x, 1, COLUMNS_4), x, dy, dweight, fours, last, samples, in_features, x_row, dy_row, g)
@@ -220,9 +221,8 @@ def _dense_pass(zero, x, dy, dweight, first, last, samples, in_features, x_row, 
 @operation
 def add_shards(shards, total_gradient, _a, _b, _c, _d, g, s):
     """total[k] = shard 0's [k] + shard 1's [k] + ..., in that order; each thread takes some of the k."""
-    count, step = g[0], g[1]
-    thread, threads, shard_count = s[THREAD], s[THREADS], s[SHARDS]
-    first, last = count * thread // threads, count * (thread + 1) // threads
+    step, shard_count = g[1], s[SHARDS]
+    first, last = share(g[0], s)
     for k in range(first, last):
         total_gradient[k] = shards[k]
     for shard in range(1, shard_count):

@@ -9,7 +9,7 @@ import math
 
 from .. import simd
 from ..simd import add, advance, fill, fma, lane_mask, load, multiply, select, store, subtract, total
-from .operation import operation
+from .operation import operation, share
 
 
 @operation
@@ -21,7 +21,8 @@ def batch_norm_statistics(x, saved, running, options, _d, _e, g, s):
     channels, height, width = g[0], g[1], g[2]
     count = s[0] * height * width
     lane_count = simd.lanes(x)
-    for c in range(channels * s[4] // s[5], channels * (s[4] + 1) // s[5]):
+    first, last = share(channels, s)
+    for c in range(first, last):
         if g[11]:
             mean = 0.0
             variance = 0.0
@@ -67,7 +68,8 @@ def batch_norm_grad_sums(x, dy, saved, dgamma, dbeta, _e, g, s):
     """dbeta = the sum of dy, dgamma = the sum of dy * xhat, channel by channel over the whole batch."""
     channels, height, width = g[0], g[1], g[2]
     lane_count = simd.lanes(x)
-    for c in range(channels * s[4] // s[5], channels * (s[4] + 1) // s[5]):
+    first, last = share(channels, s)
+    for c in range(first, last):
         mean = fill(x, saved[c])
         sum_dy, sum_dy_x = 0.0, 0.0
         for block in range(s[3]):

@@ -28,6 +28,15 @@ FRESH = 11  # 1 for the first block of a shard: its sums start at 0
 ADDRESSES = 16  # and on: room for the address of each lane's sample
 STATE_SIZE = 32
 
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def share(count, s):
+    """(first, last excluded) of `count` things: this thread's share of an operation on the whole batch."""
+    if s[THREADS] == 1:  # small networks would notice the divisions
+        return 0, count
+    return count * s[THREAD] // s[THREADS], count * (s[THREAD] + 1) // s[THREADS]
+
+
 _INTEGERS = types.CPointer(types.int64)
 
 

@@ -6,7 +6,7 @@ g: number of parameters, flags.
 
 import math
 
-from .operation import operation
+from .operation import STEP, UPDATE, operation, share
 
 
 @operation
@@ -16,8 +16,9 @@ def sgd(w, gradient, velocity, options, rates, _e, g, s):
     options: momentum, weight_decay. g[1]: 1 for Nesterov.
     Source: Sutskever et al. (2013), in PyTorch's form.
     """
-    momentum, decay, rate = options[0], options[1], rates[s[6]]
-    for k in range(g[0] * s[4] // s[5], g[0] * (s[4] + 1) // s[5]):
+    momentum, decay, rate = options[0], options[1], rates[s[STEP]]
+    first, last = share(g[0], s)
+    for k in range(first, last):
         slope = gradient[k] + decay * w[k]
         if momentum != 0:
             velocity[k] = momentum * velocity[k] + slope
@@ -31,10 +32,11 @@ def adam(w, gradient, mean, square, options, rates, g, s):
 
     options: beta1, beta2, eps, weight_decay. Source: Kingma and Ba (2015); Loshchilov and Hutter (2019).
     """
-    beta1, beta2, eps, decay, rate = options[0], options[1], options[2], options[3], rates[s[6]]
-    correction1 = 1 - beta1 ** s[7]
-    correction2 = math.sqrt(1 - beta2 ** s[7])
-    for k in range(g[0] * s[4] // s[5], g[0] * (s[4] + 1) // s[5]):
+    beta1, beta2, eps, decay, rate = options[0], options[1], options[2], options[3], rates[s[STEP]]
+    correction1 = 1 - beta1 ** s[UPDATE]
+    correction2 = math.sqrt(1 - beta2 ** s[UPDATE])
+    first, last = share(g[0], s)
+    for k in range(first, last):
         slope = gradient[k]
         if g[1]:
             w[k] -= rate * decay * w[k]

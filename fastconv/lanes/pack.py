@@ -37,6 +37,9 @@ def _one_by_one(kind, y, g, first, valid):
     """The features of a few samples, or samples whose features do not lie in a row; zeros in other lanes."""
     zero, lane_count = simd.fill(y, 0.0), simd.lanes(y)
     table = advance(g, TABLE)
+    if valid == 1:
+        _one_sample(kind, y, g, _address(g, first))
+        return
     for k in range(g[CHANNELS] * g[HEIGHT] * g[WIDTH]):
         simd.store(y, table[k], zero)
     for lane in range(valid):
@@ -48,6 +51,19 @@ def _one_by_one(kind, y, g, first, valid):
                     value = simd.convert(simd.scalar_at(at + w * g[W_STEP], kind), y)
                     y[table[k] * lane_count + lane] = value / 255 if g[SCALED] else value
                     k += 1
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _one_sample(kind, y, g, sample):
+    """The features of the sample at an address, in the first lane; zeros in the others."""
+    table, k = advance(g, TABLE), 0
+    for c in range(g[CHANNELS]):
+        for h in range(g[HEIGHT]):
+            at = sample + c * g[C_STEP] + h * g[H_STEP]
+            for w in range(g[WIDTH]):
+                value = simd.convert(simd.scalar_at(at + w * g[W_STEP], kind), y)
+                simd.store(y, table[k], simd.first_lane(y, value / 255 if g[SCALED] else value))
+                k += 1
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -95,9 +111,14 @@ def lanes_to_rows(x, rows, _b, _c, _d, _e, g, s):
     g: features, row length, table.
     """
     features, row = g[0], g[1]
-    lane_count = simd.lanes(x)
+    lane_count, table = simd.lanes(x), advance(g, 2)
+    if features * s[VALID] <= FEW:
+        for lane in range(s[VALID]):
+            for k in range(features):
+                rows[(s[FIRST_SAMPLE] + lane) * row + k] = x[table[k] * lane_count + lane]
+        return
     for k in range(0, features, lane_count):
-        square = simd.transpose(simd.load_gathered(x, advance(g, 2), k, features - k))
+        square = simd.transpose(simd.load_gathered(x, table, k, features - k))
         simd.store_rows(square, advance(rows, s[FIRST_SAMPLE] * row + k), 0, row, 0, row - k)
 
 
