@@ -418,13 +418,21 @@ def columns(typingctx, grid):
 @intrinsic
 def offsets(typingctx, grid, table, index):
     """The tuple table[index], table[index + 1], ... with one entry a column of the tile."""
-    entries = types.UniTuple(types.intp, grid.columns)
+    return _entries(grid.columns, grid, table)
+
+
+@intrinsic
+def row_offsets(typingctx, grid, table, index):
+    """The tuple table[index], table[index + 1], ... with one entry a row of the tile."""
+    return _entries(grid.rows, grid, table)
+
+
+def _entries(count, grid, table):
+    entries = types.UniTuple(types.intp, count)
 
     def codegen(context, b, sig, args):
         _, base, start = args
-        values = [
-            b.load(b.gep(base, [b.add(start, ir.Constant(start.type, c))])) for c in range(grid.columns)
-        ]
+        values = [b.load(b.gep(base, [b.add(start, ir.Constant(start.type, k))])) for k in range(count)]
         return context.make_tuple(b, entries, values)
 
     return entries(grid, table, types.intp), codegen
@@ -456,8 +464,13 @@ def _keep_rolled(b):
 
 
 @intrinsic
-def multiply_add(typingctx, grid, w, w_index, w_step, x, x_index, x_offsets):
-    """tile[r, c] += w[w_index + r * w_step] (a scalar) * x[x_index + x_offsets[c]] (a vector)."""
+def multiply_add(typingctx, grid, w, w_index, w_rows, x, x_index, x_offsets):
+    """tile[r, c] += w[w_index + w_rows[r]] (a scalar) * x[x_index + x_offsets[c]] (a vector).
+
+    `w_rows` is a tuple from `row_offsets`, or the step from row to row. LLVM makes a chain of additions of a
+    step, which is the smaller evil with few rows, and slower than the products with many.
+    """
+    in_steps = isinstance(w_rows, types.Integer)
 
     def codegen(context, b, sig, args):
         acc, w_, start, by, x_, at, column = args
@@ -465,14 +478,19 @@ def multiply_add(typingctx, grid, w, w_index, w_step, x, x_index, x_offsets):
         loaded = [
             _load(b, grid.vector, x_, b.add(at, b.extract_value(column, c))) for c in range(grid.columns)
         ]
-        for r, where in enumerate(_steps(b, start, by, grid.rows)):
+        if in_steps:
+            scalars = _steps(b, start, by, grid.rows)
+        else:
+            scalars = [b.add(start, b.extract_value(by, r)) for r in range(grid.rows)]
+        for r, where in enumerate(scalars):
             scalar = _splat(b, _ir(grid.vector), b.load(b.gep(w_, [where])))
             for c in range(grid.columns):
                 k = r * grid.columns + c
                 acc = b.insert_value(acc, emit_fma(b, scalar, loaded[c], b.extract_value(acc, k)), k)
         return acc
 
-    return grid(grid, w, types.intp, types.intp, x, types.intp, x_offsets), codegen
+    rows_type = types.intp if in_steps else w_rows
+    return grid(grid, w, types.intp, rows_type, x, types.intp, x_offsets), codegen
 
 
 @intrinsic

@@ -23,6 +23,7 @@ from ..simd import (
     multiply_add,
     offsets,
     outer_add,
+    row_offsets,
     rows,
     tile,
     tile_add,
@@ -45,7 +46,8 @@ GROUPS, X_GROUP, W_GROUP, Y_GROUP, COUNT, W_ROW, Y_ROW, ENDING, BIAS, DENSE = ra
 CHANNELS, X_CHANNEL, W_CHANNEL, X_LINE, W_LINE, X_STEP, W_STEP = range(10, 17)
 PASSES = 17  # then, for each pass: first row, last row, how many tiles, where they stand in `g`
 PASS_FIELDS = 4
-HEADER = PASSES + 4 * PASS_FIELDS
+ROWS = PASSES + 4 * PASS_FIELDS  # then the weights' distances of the rows of a dense tile
+HEADER = ROWS + DENSE_ROWS
 # A tile: first weight, lines and steps of its grid of taps, then x of each position, then y of each.
 W_FIRST, LINES, STEPS, TILE_HEADER = range(4)
 
@@ -64,7 +66,7 @@ def passes(count, positions):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _rows_pass(zero, x, w, bias, gate, y, g, number):
+def _rows_pass(zero, x, w, bias, gate, y, g, number, w_rows):
     """The rows of one pass, in tiles of the size of `zero`; tiles outside, so that x stays in cache."""
     plan = advance(g, PASSES + number * PASS_FIELDS)
     first, last, tiles = plan[0], plan[1], plan[2]
@@ -83,7 +85,7 @@ def _rows_pass(zero, x, w, bias, gate, y, g, number):
                     x_tap = c * x_channel + a * x_line
                     w_tap = row * w_row + this[W_FIRST] + c * w_channel + a * w_line
                     for b in range(steps):
-                        acc = multiply_add(acc, w, w_tap + b * w_step, w_row, x, x_tap + b * x_step, x_at)
+                        acc = multiply_add(acc, w, w_tap + b * w_step, w_rows, x, x_tap + b * x_step, x_at)
             if g[BIAS]:
                 acc = tile_add_rows(acc, bias, row, 1)
             if ending == RELU:
@@ -96,16 +98,18 @@ def _rows_pass(zero, x, w, bias, gate, y, g, number):
 @operation
 def contract(x, w, bias, gate, y, _, g, s):
     """y = the sum above for every row, group by group; then ReLU, or 0 where `gate` is not positive."""
+    w_row = g[W_ROW]
     for _group in range(g[GROUPS]):
         if g[DENSE]:
-            _rows_pass(tile(x, DENSE_ROWS, 1), x, w, bias, gate, y, g, 0)
-            _rows_pass(tile(x, 4, 1), x, w, bias, gate, y, g, 1)
-            _rows_pass(tile(x, 1, 1), x, w, bias, gate, y, g, 2)
+            grid = tile(x, DENSE_ROWS, 1)
+            _rows_pass(grid, x, w, bias, gate, y, g, 0, row_offsets(grid, g, ROWS))
+            _rows_pass(tile(x, 4, 1), x, w, bias, gate, y, g, 1, w_row)
+            _rows_pass(tile(x, 1, 1), x, w, bias, gate, y, g, 2, w_row)
         else:
-            _rows_pass(tile(x, 6, COLUMNS_6), x, w, bias, gate, y, g, 0)
-            _rows_pass(tile(x, 4, COLUMNS_4), x, w, bias, gate, y, g, 1)
-            _rows_pass(tile(x, 2, COLUMNS_2), x, w, bias, gate, y, g, 2)
-            _rows_pass(tile(x, 1, COLUMNS_1), x, w, bias, gate, y, g, 3)
+            _rows_pass(tile(x, 6, COLUMNS_6), x, w, bias, gate, y, g, 0, w_row)
+            _rows_pass(tile(x, 4, COLUMNS_4), x, w, bias, gate, y, g, 1, w_row)
+            _rows_pass(tile(x, 2, COLUMNS_2), x, w, bias, gate, y, g, 2, w_row)
+            _rows_pass(tile(x, 1, COLUMNS_1), x, w, bias, gate, y, g, 3, w_row)
         x = advance_vectors(x, g[X_GROUP])
         y = advance_vectors(y, g[Y_GROUP])
         gate = advance_vectors(gate, g[Y_GROUP])

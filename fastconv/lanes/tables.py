@@ -13,6 +13,7 @@ from .contract import (
     CHANNELS,
     COUNT,
     DENSE,
+    DENSE_ROWS,
     ENDING,
     G_BIAS,
     G_COUNT,
@@ -38,6 +39,7 @@ from .contract import (
     R_IN,
     R_OUT,
     R_X_ROW,
+    ROWS,
     SLACK,
     STEPS,
     TILE_HEADER,
@@ -193,7 +195,8 @@ def conv_forward(
         0, kernel[1], 1, x_steps[1], 0, y_steps[1], 1,
     )  # fmt: skip
     g[CHANNELS], g[X_CHANNEL], g[W_CHANNEL] = c_count, x_steps[0], taps
-    g[W_ROW], g[Y_ROW], g[BIAS], g[ENDING] = c_count * taps, y_steps[0], has_bias, ending
+    g[Y_ROW], g[BIAS], g[ENDING] = y_steps[0], has_bias, ending
+    _set_weight_rows(g, c_count * taps)
     g[GROUPS], g[X_GROUP], g[W_GROUP] = groups, c_count * x_steps[0], o_count * c_count * taps
     g[Y_GROUP] = o_count * y_steps[0]
     return g
@@ -257,7 +260,8 @@ def conv_grad_input(
         phase[0] * dx_steps[1] + phase[1], stride[0] * dx_steps[1], stride[1],
     )  # fmt: skip
     g[CHANNELS], g[X_CHANNEL], g[W_CHANNEL] = o_count, dy_steps[0], c_count * taps
-    g[W_ROW], g[Y_ROW], g[ENDING] = taps, dx_steps[0], ending
+    g[Y_ROW], g[ENDING] = dx_steps[0], ending
+    _set_weight_rows(g, taps)
     g[GROUPS], g[X_GROUP], g[W_GROUP] = groups, o_count * dy_steps[0], o_count * c_count * taps
     g[Y_GROUP] = c_count * dx_steps[0]
     return g
@@ -289,8 +293,17 @@ def dense_grad_input(in_features, out_features, ending):
 def _dense(features, count, w_row, w_step, has_bias, ending):
     point, every = (1, 0, 1, 1, 1, 0, 1), (1, 0, 1, features, features, 0, 1)
     g = _contraction(count, point, every, 0, 0, w_step, 1, 0, 0, 0)
-    g[W_ROW], g[Y_ROW], g[BIAS], g[ENDING] = w_row, 1, has_bias, ending
+    g[Y_ROW], g[BIAS], g[ENDING] = 1, has_bias, ending
+    _set_weight_rows(g, w_row)
     return g
+
+
+@njit(cache=True)
+def _set_weight_rows(g, w_row):
+    """Set the distance of the weights of one row from those of the next."""
+    g[W_ROW] = w_row
+    for r in range(DENSE_ROWS):
+        g[ROWS + r] = r * w_row
 
 
 @njit(cache=True)
