@@ -9,11 +9,13 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import numpy as np
-from numba import njit, types
+from numba import types
 from numba.core import errors
 from numba.core.imputils import impl_ret_borrowed
 from numba.extending import intrinsic, overload, register_jitable
 from numpy.typing import NDArray
+
+from .compiling import compiled
 
 LARGEST = 2**31 - 1  # of a size: products of two fit 64 bits
 
@@ -40,12 +42,12 @@ def public_with_text(function: Function) -> Function:
 
 def _check(function):
     """Let compiled code call a check that is compiled and cached once, not into every caller."""
-    compiled = njit(cache=True)(function)
+    once = compiled(function)
 
     @overload(function, strict=False)
     def typed(*args):
         def implementation(*args):
-            return compiled(*args)
+            return once(*args)
 
         return implementation
 
@@ -538,7 +540,7 @@ def _check_indices(indices, limit, name):
     return lambda indices, limit, name: _indices_within(indices.reshape(-1), limit, name)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _indices_within(indices, limit, name):
     for index in indices:
         if index < 0 or index >= limit:

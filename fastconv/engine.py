@@ -10,10 +10,10 @@ sample, as blocks are packed; nothing is copied whole.
 import time
 
 import numpy as np
-from numba import njit
 
 from . import runtime
 from .builder import STEPS_PER_CALL, Builder
+from .compiling import compiled
 from .lanes import operation as op
 from .lanes import pack
 from .plan import BATCH, FIRST_OPERAND, MAX_SHARDS, OPERAND_FIELDS, OPERANDS
@@ -21,7 +21,7 @@ from .plan import BATCH, FIRST_OPERAND, MAX_SHARDS, OPERAND_FIELDS, OPERANDS
 SECONDS_PER_CALL = 0.1  # so that an interrupt and a progress bar are served in time
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _point(operations, calls, first, last, block, thread, shard):
     """Point the calls first..last to the copies of their memory that belong to this block."""
     for k in range(first, last):
@@ -35,13 +35,13 @@ def _point(operations, calls, first, last, block, thread, shard):
             )
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _run_calls(calls, first, last, state):
     for k in range(first, last):
         runtime.call_operation(calls, k, state)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def run_steps(
     operations,
     stages,

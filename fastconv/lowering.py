@@ -207,7 +207,13 @@ class Conv2d(_Weighted):
         for row in range(self.layer.stride[0]):
             for column in range(self.layer.stride[1]):
                 g = tables.conv_grad_input(
-                    *self._shape(), *self._sizes(), *self._windows(), dx.steps, dy.steps, (row, column), ending
+                    *self._shape(),
+                    *self._sizes(),
+                    *self._windows(),
+                    dx.steps,
+                    dy.steps,
+                    (row, column),
+                    ending,
                 )
                 self.plan.emit(contract.contract, [dy, weight, None, gate, dx], g)
 

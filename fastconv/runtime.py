@@ -11,9 +11,11 @@ import threading
 from collections.abc import Callable
 
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
+
+from .compiling import compiled
 
 _threads: int | None = None
 
@@ -123,7 +125,7 @@ _yield_processor = types.ExternalFunction(
 )
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def wait_for_all(barrier, threads):
     """Return when all `threads` have called; `barrier` is int64[2], zeros at first: arrived, round."""
     if threads == 1:
@@ -202,9 +204,7 @@ def call_operation(typingctx, calls, index, state):
         table = context.make_array(sig.args[0])(context, b, args[0])
         state_array = context.make_array(sig.args[2])(context, b, args[2])
         row = b.mul(args[1], b.extract_value(table.shape, 1))
-        fields = [
-            b.load(b.gep(table.data, [b.add(row, ir.Constant(row.type, n))])) for n in range(2 + 6)
-        ]
+        fields = [b.load(b.gep(table.data, [b.add(row, ir.Constant(row.type, n))])) for n in range(2 + 6)]
         byte_pointer = ir.IntType(8).as_pointer()
         fnty = ir.FunctionType(ir.VoidType(), [byte_pointer] * 8)
         pointers = [b.inttoptr(v, byte_pointer) for v in (*fields[2:], fields[1])]

@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import njit
 from numba.extending import intrinsic
 
 from .. import runtime, simd
+from ..compiling import compiled
 from ..simd import pointer, tile
 
 # Independent chains: more than latency x throughput of any machine (8 to 10), and all in registers.
@@ -31,7 +31,7 @@ def _scaled(typingctx: Any, grid: Any) -> Any:
     return grid(grid), codegen
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _run_chains(memory: Any, table: Any, rounds: int) -> None:
     p = pointer(memory)
     acc = tile(p, 1, CHAINS)

@@ -5,10 +5,10 @@ partial vector goes through a small buffer, so that every element is computed by
 """
 
 import numpy as np
-from numba import njit
 
 from .. import simd
 from ..arguments import Array, check_same_shape, float_array, public, same_dtype, scalar
+from ..compiling import compiled
 from ..simd import (
     add,
     divide,
@@ -344,7 +344,7 @@ def softmax(x: Array) -> Array:
     return y
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _value(kind, v, slope):
     """The activation of one vector."""
     zero, one = fill_like(v, 0.0), fill_like(v, 1.0)
@@ -357,7 +357,7 @@ def _value(kind, v, slope):
     return simd.tanh(v)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _slope(kind, dy, v, slope):
     """dy times the derivative, from one vector of inputs (ReLU) or outputs (sigmoid, tanh)."""
     zero, one = fill_like(v, 0.0), fill_like(v, 1.0)
@@ -370,7 +370,7 @@ def _slope(kind, dy, v, slope):
     return multiply(dy, fma(subtract(zero, v), v, one))
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _forward(kind, x, slope, y):
     source, target = pointer(x), pointer(y)
     lanes = simd.lanes(source)
@@ -386,7 +386,7 @@ def _forward(kind, x, slope, y):
         y[done:] = rest[: x.size - done]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _gradient(kind, dy, x, slope, dx):
     first, second, target = pointer(dy), pointer(x), pointer(dx)
     lanes = simd.lanes(first)
@@ -403,7 +403,7 @@ def _gradient(kind, dy, x, slope, dx):
         dx[done:] = rest[0, : x.size - done]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _softmax(x, length, y):
     for start in range(0, x.size, max(length, 1)):
         top = x[start]

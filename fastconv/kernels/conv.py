@@ -7,7 +7,6 @@ through the kernels of `lanes/contract.py`, which keep a tile of accumulators in
 """
 
 import numpy as np
-from numba import njit
 
 from .. import simd
 from ..arguments import (
@@ -23,6 +22,7 @@ from ..arguments import (
     public,
     same_dtype,
 )
+from ..compiling import compiled
 from ..lanes import tables
 from ..lanes.contract import PLAIN, contract, contract_grad_weight
 from ..lanes.operation import STATE_SIZE
@@ -257,7 +257,7 @@ def conv2d_grad_bias(dy: Array) -> Array:
     return dbias
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _pack(x, first, halo, block):
     """Samples first, first + 1, ... of x into the lanes of `block`, inside the halo; zeros past the last."""
     lanes = simd.lanes(pointer(x))
@@ -283,7 +283,7 @@ def _pack(x, first, halo, block):
     keep(scratch)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _unpack(block, x, first):
     """The lanes of `block` (without a halo) to samples first, first + 1, ... of x."""
     lanes = simd.lanes(pointer(x))
@@ -304,7 +304,7 @@ def _unpack(block, x, first):
                     target[n * features + k + f] = scratch[n, f]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _input_halo(size, kernel, out_size, stride, padding, dilation):
     """(top, bottom, left, right): how far the windows reach outside the image."""
     bottom = max(0, (out_size[0] - 1) * stride[0] + (kernel[0] - 1) * dilation[0] + 1 - size[0] - padding[0])
@@ -312,20 +312,20 @@ def _input_halo(size, kernel, out_size, stride, padding, dilation):
     return padding[0], bottom, padding[1], right
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _steps(size, halo):
     """(plane, row) of planes with a halo, in vectors."""
     row = size[1] + halo[2] + halo[3]
     return (size[0] + halo[0] + halo[1]) * row, row
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _inner(block, size, halo):
     """The first element inside the halo of a block."""
     return advance(pointer(block), (halo[0] * _steps(size, halo)[1] + halo[2]) * simd.lanes(pointer(block)))
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _conv2d(x, weight, bias, stride, padding, dilation, groups, y):
     size, out_size, kernel = x.shape[2:], y.shape[2:], weight.shape[2:]
     halo = _input_halo(size, kernel, out_size, stride, padding, dilation)
@@ -347,7 +347,7 @@ def _conv2d(x, weight, bias, stride, padding, dilation, groups, y):
     keep(x_block)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _conv2d_grad_input(dy, weight, stride, padding, dilation, groups, dx):
     size, out_size, kernel = dx.shape[2:], dy.shape[2:], weight.shape[2:]
     halo = tables.grad_input_halo(kernel, size, out_size, stride, padding, dilation)
@@ -358,8 +358,8 @@ def _conv2d_grad_input(dy, weight, stride, padding, dilation, groups, dx):
     nothing, weights = pointer(dx), pointer(weight)
     geometries = [
         tables.conv_grad_input(
-            dx.shape[1], dy.shape[1], kernel, size, out_size, stride, padding, dilation, groups, dx_steps, dy_steps,
-            (row, column), PLAIN,
+            dx.shape[1], dy.shape[1], kernel, size, out_size, stride, padding, dilation, groups,
+            dx_steps, dy_steps, (row, column), PLAIN,
         )
         for row in range(min(stride[0], size[0]))
         for column in range(min(stride[1], size[1]))
@@ -374,7 +374,7 @@ def _conv2d_grad_input(dy, weight, stride, padding, dilation, groups, dx):
     keep(dy_block)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _conv2d_grad_weight(x, dy, stride, padding, dilation, groups, dweight):
     size, out_size, kernel = x.shape[2:], dy.shape[2:], dweight.shape[2:]
     halo = _input_halo(size, kernel, out_size, stride, padding, dilation)
@@ -398,7 +398,7 @@ def _conv2d_grad_weight(x, dy, stride, padding, dilation, groups, dweight):
     keep(dy_block)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _conv2d_grad_bias(dy, dbias):
     for c in range(dy.shape[1]):
         total = 0.0

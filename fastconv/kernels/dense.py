@@ -7,10 +7,10 @@ so the right matrix is transposed first where its rows run the other way.
 """
 
 import numpy as np
-from numba import njit
 
 from .. import simd
 from ..arguments import Array, check_length, float_array, public, same_dtype
+from ..compiling import compiled
 from ..simd import advance, columns, keep, multiply_add, offsets, pointer, tile
 
 COLUMNS_4 = simd.tile_columns(4)
@@ -178,7 +178,7 @@ def dense_grad_bias(dy: Array) -> Array:
     return dbias
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _sum_rows(dy, dbias):
     totals = np.zeros(dy.shape[1])
     for n in range(dy.shape[0]):
@@ -187,7 +187,7 @@ def _sum_rows(dy, dbias):
     dbias[:] = totals
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _add_product(a, b, c):
     """c += a b, for a (M, K), b (K, J), c (M, J); columns in groups so that a panel of b stays in cache."""
     lanes = simd.lanes(pointer(c))
@@ -205,7 +205,7 @@ def _add_product(a, b, c):
                 _row_tiles(tile(pointer(c), 1, COLUMNS_1), a, b, panel, c, single, whole)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _row_tiles(zero, a, b, panel, c, m, whole):
     """The rows m, m + 1, ... of c that a tile has, all columns."""
     lanes = simd.lanes(pointer(c))

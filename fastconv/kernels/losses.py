@@ -7,7 +7,6 @@ an array, and its gradient that of the array's sum. Sums are carried in float64.
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from ..arguments import (
     Array,
@@ -21,6 +20,7 @@ from ..arguments import (
     reduction_code,
     same_dtype,
 )
+from ..compiling import compiled
 
 SMALLEST = 1e-12  # of p (1 - p) in the gradient of bce, as in PyTorch
 
@@ -327,19 +327,19 @@ def cross_entropy_grad(logits: Array, labels: Array, reduction: str = "mean") ->
     return slopes
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _log(p):
     """The logarithm, not below -100."""
     return max(np.log(p), -100.0) if p > 0 else (-100.0 if p == 0 else np.nan)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _bce(p, target, out):
     for k in range(p.size):
         out[k] = -(target[k] * _log(p[k]) + (1 - target[k]) * _log(1 - p[k]))
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _bce_grad(p, target, scale, out):
     for k in range(p.size):
         spread = p[k] * (1 - p[k])
@@ -348,14 +348,14 @@ def _bce_grad(p, target, scale, out):
         out[k] = (p[k] - target[k]) / spread * scale
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _bce_with_logits(z, target, out):
     for k in range(z.size):
         positive = z[k] if z[k] > 0 or np.isnan(z[k]) else 0.0
         out[k] = positive - z[k] * target[k] + np.log1p(np.exp(-abs(z[k])))
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _bce_with_logits_grad(z, target, scale, out):
     for k in range(z.size):
         small = np.exp(-abs(z[k]))
@@ -363,19 +363,19 @@ def _bce_with_logits_grad(z, target, scale, out):
         out[k] = (p - target[k]) * scale
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _mse(y, target, out):
     for k in range(y.size):
         out[k] = (y[k] - target[k]) ** 2
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _mse_grad(y, target, scale, out):
     for k in range(y.size):
         out[k] = 2 * (y[k] - target[k]) * scale
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _log_sum_exp(row):
     """The largest element, and the logarithm of the sum of exp(element - largest)."""
     top = row[0]
@@ -388,14 +388,14 @@ def _log_sum_exp(row):
     return top, np.log(total)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _cross_entropy(logits, labels, out):
     for n in range(logits.shape[0]):
         top, rest = _log_sum_exp(logits[n])
         out[n] = rest - (logits[n, labels[n]] - top)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _cross_entropy_grad(logits, labels, scale, out):
     for n in range(logits.shape[0]):
         top, rest = _log_sum_exp(logits[n])

@@ -1,7 +1,6 @@
 """Batch normalisation of NCHW arrays, each channel over samples and positions, and its gradient."""
 
 import numpy as np
-from numba import njit
 
 from ..arguments import (
     Array,
@@ -14,6 +13,7 @@ from ..arguments import (
     same_dtype,
     scalar,
 )
+from ..compiling import compiled
 
 
 @public
@@ -149,7 +149,7 @@ def batch_norm2d_grad(dy: Array, x: Array, gamma: Array, saved: Array) -> tuple[
     return dx, dgamma, dbeta
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _statistics(x, momentum, eps, running_mean, running_var, saved):
     count = x.shape[0] * x.shape[2] * x.shape[3]
     for c in range(x.shape[1]):
@@ -169,7 +169,7 @@ def _statistics(x, momentum, eps, running_mean, running_var, saved):
         running_var[c] += momentum * (total / max(count - 1, 1) - running_var[c])
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _normalise(x, gamma, beta, saved, y):
     for n in range(x.shape[0]):
         for c in range(x.shape[1]):
@@ -179,7 +179,7 @@ def _normalise(x, gamma, beta, saved, y):
                 target[k] = (source[k] - saved[0, c]) * scale + beta[c]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _gradient(dy, x, gamma, saved, dx, dgamma, dbeta):
     count = x.shape[0] * x.shape[2] * x.shape[3]
     for c in range(x.shape[1]):

@@ -5,7 +5,6 @@ window (i, j) of a plane:  rows  i * stride - padding + kh * dilation, clipped t
 """
 
 import numpy as np
-from numba import njit
 
 from ..arguments import (
     Array,
@@ -20,6 +19,7 @@ from ..arguments import (
     positive_pair,
     public,
 )
+from ..compiling import compiled
 
 
 @public
@@ -236,13 +236,13 @@ def avg_pool2d_grad(
     return dx
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _first_inside(start, step):
     """The first tap of a window that is not left of the image."""
     return (-start + step - 1) // step if start < 0 else 0
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _max_pool2d(x, kernel, stride, padding, dilation, y, argmax):
     height, width = x.shape[2], x.shape[3]
     for n in range(x.shape[0]):
@@ -270,7 +270,7 @@ def _max_pool2d(x, kernel, stride, padding, dilation, y, argmax):
                     argmax[n, c, i, j] = where
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _max_pool2d_grad(dy, argmax, dx):
     for n in range(dy.shape[0]):
         for c in range(dy.shape[1]):
@@ -280,7 +280,7 @@ def _max_pool2d_grad(dy, argmax, dx):
                     plane[argmax[n, c, i, j]] += dy[n, c, i, j]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _window(start, size, kernel, padding, count_include_pad):
     """First and last (excluded) element inside the image, and the length that the mean divides by."""
     last = min(start + kernel, size + padding)
@@ -289,7 +289,7 @@ def _window(start, size, kernel, padding, count_include_pad):
     return first, last, length if count_include_pad else last - first
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _avg_pool2d(x, kernel, stride, padding, count_include_pad, y):
     for n in range(x.shape[0]):
         for c in range(x.shape[1]):
@@ -308,7 +308,7 @@ def _avg_pool2d(x, kernel, stride, padding, count_include_pad, y):
                     y[n, c, i, j] = total / (rows * columns)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _avg_pool2d_grad(dy, kernel, stride, padding, count_include_pad, dx):
     for n in range(dy.shape[0]):
         for c in range(dy.shape[1]):

@@ -13,9 +13,8 @@ every position. Taps that meet nothing but padding at all positions of a tile ar
 Groups are runs of the same sums at other offsets.
 """
 
-from numba import njit
-
 from .. import simd
+from ..compiling import compiled
 from ..simd import (
     add_totals,
     advance,
@@ -52,7 +51,7 @@ HEADER = ROWS + DENSE_ROWS
 W_FIRST, LINES, STEPS, TILE_HEADER = range(4)
 
 
-@njit(cache=True)
+@compiled
 def passes(count, positions):
     """(first row, last row, rows of the tile, positions of the tile) of the four passes over `count` rows."""
     if positions == 1:
@@ -62,10 +61,15 @@ def passes(count, positions):
     six = 6 if count % 4 == 2 and count >= 6 else 0
     four = six + (count - six) // 4 * 4
     two = four + (count - four) // 2 * 2
-    return (0, six, 6, COLUMNS_6), (six, four, 4, COLUMNS_4), (four, two, 2, COLUMNS_2), (two, count, 1, COLUMNS_1)
+    return (
+        (0, six, 6, COLUMNS_6),
+        (six, four, 4, COLUMNS_4),
+        (four, two, 2, COLUMNS_2),
+        (two, count, 1, COLUMNS_1),
+    )
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _rows_pass(zero, x, w, bias, gate, y, g, number, w_rows):
     """The rows of one pass, in tiles of the size of `zero`; tiles outside, so that x stays in cache."""
     plan = advance(g, PASSES + number * PASS_FIELDS)
@@ -117,7 +121,7 @@ def contract(x, w, bias, gate, y, _, g, s):
         bias = advance(bias, g[COUNT])
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def advance_vectors(p, count):
     """The pointer `count` vectors after `p`."""
     return advance(p, count * simd.lanes(p))
@@ -129,7 +133,7 @@ G_Y_ROW, G_Y_LINE, G_BIAS, G_HEADER = range(9, 13)
 SLACK = 12  # a table repeats its last entry this often, so that a last tile may run over
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _gradient_pass(zero, x, dy, dweight, first, last, g):
     """Rows first..last of the weight gradient, a tile of rows x taps held over the whole image."""
     taps, height, width = g[G_TAPS], g[G_HEIGHT], g[G_WIDTH]
@@ -171,7 +175,7 @@ def contract_grad_weight(x, dy, dweight, _a, _b, _c, g, s):
         dbias = advance(dbias, count)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _plane_sums_pass(zero, dy, dbias, first, last, g):
     """dbias[row] += sum of plane `row` of dy over positions and lanes, for the rows first..last."""
     for row in range(first, last, rows(zero)):
@@ -208,7 +212,7 @@ def rows_grad_weight(x, dy, dweight, dbias, _a, _b, g, s):
                 dbias[o] += dy[n * dy_row + o]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _dense_pass(zero, x, dy, dweight, first, last, samples, in_features, x_row, dy_row, g):
     lane_count = simd.lanes(x)
     row_vectors = x_row // lane_count

@@ -10,7 +10,9 @@ compiled twice for two networks.
 
 from functools import cache
 
-from numba import cfunc, njit, types
+from numba import types
+
+from ..compiling import compiled, compiled_callback
 
 # The step state `s`.
 SAMPLES = 0  # in this batch
@@ -29,7 +31,7 @@ ADDRESSES = 16  # and on: room for the address of each lane's sample
 STATE_SIZE = 32
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def share(count, s):
     """(first, last excluded) of `count` things: this thread's share of an operation on the whole batch."""
     if s[THREADS] == 1:  # small networks would notice the divisions
@@ -47,14 +49,14 @@ class Operation:
         self.name = kernel.__name__
         self.__doc__ = kernel.__doc__
         self._kernel = kernel
-        self.function = njit(cache=True, nogil=True, error_model="numpy")(kernel)
+        self.function = compiled(kernel)
 
     @cache  # noqa: B019 - operations live as long as the module
     def compiled(self, dtype):
         """The kernel compiled (or read from Numba's cache) for a dtype, 'float32' or 'float64'."""
         memory = types.CPointer(getattr(types, str(dtype)))
         signature = types.void(*[memory] * 6, _INTEGERS, _INTEGERS)
-        return cfunc(signature, cache=True, error_model="numpy")(self._kernel)
+        return compiled_callback(self._kernel, signature)
 
     def address(self, dtype):
         """Where the compiled kernel starts."""

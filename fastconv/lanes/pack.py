@@ -8,9 +8,9 @@ a halo around the planes needs no further code.
 """
 
 import numpy as np
-from numba import njit
 
 from .. import simd
+from ..compiling import compiled
 from ..simd import advance
 from .operation import ADDRESSES, FIRST_SAMPLE, POSITION, VALID, operation
 
@@ -24,7 +24,7 @@ TABLE = 11
 FEW = 64  # so many numbers are faster moved one by one
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _address(g, n):
     """The address of the sample whose turn is n."""
     if g[ORDER] != 0:
@@ -32,7 +32,7 @@ def _address(g, n):
     return g[SOURCE] + n * g[N_STEP]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _one_by_one(kind, y, g, first, valid):
     """The features of a few samples, or samples whose features do not lie in a row; zeros in other lanes."""
     zero, lane_count = simd.fill(y, 0.0), simd.lanes(y)
@@ -53,7 +53,7 @@ def _one_by_one(kind, y, g, first, valid):
                     k += 1
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _one_sample(kind, y, g, sample):
     """The features of the sample at an address, in the first lane; zeros in the others."""
     table, k = advance(g, TABLE), 0
@@ -66,7 +66,7 @@ def _one_sample(kind, y, g, sample):
                 k += 1
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _by_squares(kind, y, g, first, valid, s):
     """Samples whose features lie in a row, a square of samples x features at a time."""
     lane_count, features = simd.lanes(y), g[CHANNELS] * g[HEIGHT] * g[WIDTH]
@@ -80,7 +80,7 @@ def _by_squares(kind, y, g, first, valid, s):
         simd.store_scattered(simd.transpose(square), y, table, k, features - k)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _gather(kind, y, g, s):
     first, valid = s[POSITION] + s[FIRST_SAMPLE], s[VALID]
     item, width, height = simd.item_size(kind), g[WIDTH], g[HEIGHT]

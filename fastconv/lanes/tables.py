@@ -6,8 +6,8 @@ All functions are compiled: they run when a network is planned, and inside a use
 """
 
 import numpy as np
-from numba import njit
 
+from ..compiling import compiled
 from .contract import (
     BIAS,
     CHANNELS,
@@ -62,7 +62,7 @@ from .contract import (
 # source at start + i * step + tap start + k * tap step, which is padding unless it is from 0 to size - 1.
 
 
-@njit(cache=True)
+@compiled
 def _useful_taps(axis):
     """(first, last excluded) of the taps that meet the source, for every position along an axis."""
     positions, start, step, size, taps, tap_start, tap_step = axis
@@ -79,7 +79,7 @@ def _useful_taps(axis):
     return ranges
 
 
-@njit(cache=True)
+@compiled
 def _union(ranges, first, last):
     """The taps from the first to the last that any of the positions first..last uses."""
     low, high = 0, 0
@@ -92,7 +92,7 @@ def _union(ranges, first, last):
     return low, high
 
 
-@njit(cache=True)
+@compiled
 def _tile_taps(lines, steps, first, last):
     """The grid of taps, (lines from, to, steps from, to), of the positions first..last in row-major order."""
     width = len(steps)
@@ -102,7 +102,7 @@ def _tile_taps(lines, steps, first, last):
     return a0, a1, b0, b1
 
 
-@njit(cache=True)
+@compiled
 def _products(lines, steps, size, anew):
     """How many products tiles of `size` positions make, and how many tiles there are.
 
@@ -120,7 +120,7 @@ def _products(lines, steps, size, anew):
     return products, tiles
 
 
-@njit(cache=True)
+@compiled
 def _contraction(count, line_axis, step_axis, w_first, w_line, w_step, x_row, y_start, y_line, y_step):
     """A geometry with its passes and tiles; channels, rows and groups are left to be filled in.
 
@@ -169,7 +169,7 @@ def _contraction(count, line_axis, step_axis, w_first, w_line, w_step, x_row, y_
     return g
 
 
-@njit(cache=True)
+@compiled
 def conv_forward(
     channels,
     out_channels,
@@ -202,7 +202,7 @@ def conv_forward(
     return g
 
 
-@njit(cache=True)
+@compiled
 def _meeting_taps(kernel, dilation, stride, reach):
     """(first, step, count) of the taps k with (reach - k * dilation) a multiple of the stride."""
     first = 0
@@ -214,7 +214,7 @@ def _meeting_taps(kernel, dilation, stride, reach):
     return first, step, (kernel - first + step - 1) // step if first < kernel else 0
 
 
-@njit(cache=True)
+@compiled
 def _input_axis(in_size, out_size, kernel, stride, padding, dilation, phase):
     """The axis of the input gradient at the positions phase, phase + stride, ..., and its first tap and step.
 
@@ -227,7 +227,7 @@ def _input_axis(in_size, out_size, kernel, stride, padding, dilation, phase):
     return (positions, 0, 1, out_size, taps, tap_start, -(step * dilation // stride)), first, step
 
 
-@njit(cache=True)
+@compiled
 def conv_grad_input(
     channels,
     out_channels,
@@ -267,7 +267,7 @@ def conv_grad_input(
     return g
 
 
-@njit(cache=True)
+@compiled
 def grad_input_halo(kernel, in_size, out_size, stride, padding, dilation):
     """(top, bottom, left, right): how far the taps of `conv_grad_input` reach outside dy."""
     top = max(0, ((kernel[0] - 1) * dilation[0] - padding[0] + stride[0] - 1) // stride[0])
@@ -277,19 +277,19 @@ def grad_input_halo(kernel, in_size, out_size, stride, padding, dilation):
     return top, bottom, left, right
 
 
-@njit(cache=True)
+@compiled
 def dense_forward(in_features, out_features, has_bias, ending):
     """Geometry of `contract` for y = W x + b."""
     return _dense(in_features, out_features, in_features, 1, has_bias, ending)
 
 
-@njit(cache=True)
+@compiled
 def dense_grad_input(in_features, out_features, ending):
     """Geometry of `contract` for dx = W^T dy."""
     return _dense(out_features, in_features, 1, in_features, 0, ending)
 
 
-@njit(cache=True)
+@compiled
 def _dense(features, count, w_row, w_step, has_bias, ending):
     point, every = (1, 0, 1, 1, 1, 0, 1), (1, 0, 1, features, features, 0, 1)
     g = _contraction(count, point, every, 0, 0, w_step, 1, 0, 0, 0)
@@ -298,7 +298,7 @@ def _dense(features, count, w_row, w_step, has_bias, ending):
     return g
 
 
-@njit(cache=True)
+@compiled
 def _set_weight_rows(g, w_row):
     """Set the distance of the weights of one row from those of the next."""
     g[W_ROW] = w_row
@@ -306,7 +306,7 @@ def _set_weight_rows(g, w_row):
         g[ROWS + r] = r * w_row
 
 
-@njit(cache=True)
+@compiled
 def conv_grad_weight(
     channels, out_channels, kernel, out_size, stride, padding, dilation, groups, x_steps, y_steps, has_bias
 ):
@@ -330,14 +330,14 @@ def conv_grad_weight(
     return g
 
 
-@njit(cache=True)
+@compiled
 def _repeat_last(g, end):
     """Fill the slack from `end` with the entry before it."""
     for k in range(end, end + SLACK):
         g[k] = g[end - 1]
 
 
-@njit(cache=True)
+@compiled
 def dense_grad_weight(in_features, out_features, x_row, dy_row, has_bias, lanes):
     """Geometry of `rows_grad_weight`; rows of x and dy are `x_row` and `dy_row` scalars apart."""
     vectors = (in_features + lanes - 1) // lanes

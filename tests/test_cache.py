@@ -1,0 +1,299 @@
+"""Compiled code on disk: found again by later processes, shared by processes at once, never wrong.
+
+Every test runs scripts in processes of their own, with cache folders of their own.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import fastconv as fc
+
+PACKAGE = Path(fc.__file__).parent
+
+# Every script ends by printing, as JSON, the functions that Numba compiled and a digest of its results.
+BEGIN = """
+import hashlib, json, sys
+import numpy as np
+from numba.core import event
+
+class Compilations(event.Listener):
+    functions = set()
+    def on_start(self, happening):
+        self.functions.add(f"{happening.data['module']}.{happening.data['qualname']}")
+    def on_end(self, happening):
+        pass
+
+event.register("numba:run_pass", Compilations())
+digest = hashlib.sha256()
+rng = np.random.default_rng(0)
+import fastconv as fc
+from fastconv import kernels
+"""
+END = """
+print(json.dumps({"compiled": sorted(Compilations.functions), "digest": digest.hexdigest()}))
+"""
+TRAIN = """
+def train(model, loss, classes):
+    X = rng.random((40, *model.input_shape), dtype=np.float32)
+    trainer = fc.Trainer(model, loss, fc.SGD(lr=0.1))
+    trainer.fit(X, rng.integers(0, classes, 40), epochs=1)
+    for array in (*model.parameters().values(), model.predict(X)):
+        digest.update(array.tobytes())
+
+train(fc.models.reference_cnn(), "bce", 2)
+"""
+LENET = """
+train(fc.models.lenet5(), "cross_entropy", 10)
+"""
+KERNELS = """
+x, weight = rng.random((2, 3, 9, 9), dtype=np.float32), rng.random((4, 3, 3, 3), dtype=np.float32)
+y = kernels.conv2d(x, weight, padding=1)
+pooled, argmax = kernels.max_pool2d(y, 2)
+labels = np.array([0, 2])
+for array in (
+    y, kernels.conv2d_grad_weight(x, y, 3, padding=1),
+    kernels.conv2d_grad_input(y, weight, (9, 9), padding=1),
+    pooled, kernels.max_pool2d_grad(pooled, argmax, (9, 9)), kernels.dense(x[0, 0], x[0, 1]),
+    kernels.relu(x), kernels.softmax(x), kernels.cross_entropy_grad(x[0, 0, :2], labels),
+    kernels.batch_norm2d(x, np.ones(3, "f4"), np.ones(3, "f4"), np.zeros(3, "f4"), np.ones(3, "f4"), True)[0],
+):
+    digest.update(array.tobytes())
+"""
+PREDICT = """
+model = fc.Sequential([fc.ReLU()], input_shape=(5,))
+digest.update(model.predict(rng.random((3, 5))).tobytes())
+"""
+ACTIVATION = """
+values = kernels.sigmoid(np.linspace(-3, 3, 40, dtype=sys.argv[1]))
+digest.update(values.tobytes())
+"""
+
+# Root may write to read-only folders; this takes that right away and then runs Python with its arguments.
+WITHOUT_OVERRIDE = """
+import ctypes, os, sys
+for capability in (1, 2):  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
+    ctypes.CDLL(None).prctl(24, capability, 0, 0, 0)  # PR_CAPBSET_DROP
+os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
+"""
+
+
+def start(script, *arguments, package=PACKAGE, cache=None, **environment):
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("NUMBA_")}
+    if cache is not None:
+        inherited["NUMBA_CACHE_DIR"] = str(cache)
+    inherited["PYTHONPATH"] = str(package.parent)
+    command = ["-c", BEGIN + script + END, *arguments]
+    if hasattr(os, "geteuid") and os.geteuid() == 0 and sys.platform == "linux":
+        command = ["-c", WITHOUT_OVERRIDE, *command]
+    return subprocess.Popen(
+        [sys.executable, *command],
+        env={**inherited, "PYTHONDONTWRITEBYTECODE": "1", **environment},
+        cwd=package.parent,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def result(process):
+    output, errors = process.communicate(timeout=200)
+    assert process.returncode == 0, errors[-3000:]
+    answer = json.loads(output.splitlines()[-1])
+    return answer["compiled"], answer["digest"]
+
+
+def run(script, *arguments, **settings):
+    return result(start(script, *arguments, **settings))
+
+
+def set_writable(folder, writable):
+    for path in (folder, *folder.rglob("*")):
+        if path.is_dir():
+            path.chmod(0o755 if writable else 0o555)
+
+
+@pytest.fixture
+def read_only():
+    """Makes folders read-only, and writable again at the end, so that they can be removed."""
+    folders = []
+
+    def make(folder):
+        folders.append(folder)
+        set_writable(folder, False)
+        return folder
+
+    yield make
+    for folder in folders:
+        set_writable(folder, True)
+
+
+@pytest.fixture
+def package(tmp_path):
+    """A copy of the package without compiled code, as it is just after installation."""
+    ignored = shutil.ignore_patterns("__pycache__")
+    return Path(shutil.copytree(PACKAGE, tmp_path / "site" / "fastconv", ignore=ignored))
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory):
+    """A cache folder that one process has filled, and what that process compiled and computed."""
+    folder = tmp_path_factory.mktemp("cache")
+    compiled, digest = run(TRAIN + LENET + KERNELS, cache=folder)
+    return folder, compiled, digest
+
+
+@pytest.fixture(scope="module")
+def trained(filled):
+    """What training the reference network gives."""
+    return run(TRAIN, cache=filled[0])[1]
+
+
+def test_a_second_process_compiles_nothing_and_computes_the_same_bits(filled):
+    folder, compiled, digest = filled
+    assert len(compiled) > 20, "compilations are noticed"
+    assert any("contract" in name for name in compiled), "those of lane kernels too"
+    again, same = run(TRAIN + LENET + KERNELS, cache=folder)
+    assert again == []
+    assert same == digest
+
+
+def test_another_network_compiles_nothing_that_is_known(filled):
+    folder, _, _ = filled
+    wider = 'train(fc.models.lenet5(num_classes=7, input_shape=(3, 32, 32), seed=5), "cross_entropy", 7)'
+    compiled, _ = run(TRAIN + wider, cache=folder)
+    assert compiled == []
+
+
+@pytest.mark.parametrize("threads", ["1", "3"])
+def test_the_number_of_threads_compiles_nothing(threads, filled):
+    compiled, _ = run(TRAIN, cache=filled[0], FASTCONV_NUM_THREADS=threads)
+    assert compiled == []
+
+
+def test_two_processes_that_start_at_once_with_an_empty_cache_compute_the_same_bits(trained, tmp_path):
+    processes = [start(TRAIN, cache=tmp_path) for _ in range(2)]
+    for process in processes:
+        compiled, digest = result(process)
+        assert compiled
+        assert digest == trained
+    assert run(TRAIN, cache=tmp_path)[1] == trained
+
+
+# Numba's cache reads the index of a kernel's dtypes, adds one, and then writes the data file that it names.
+# Here a float64 process reads the index, a float32 process writes it, and both choose one name.
+INTERLEAVED = """
+import os, pathlib, time
+from numba.core.caching import IndexDataCacheFile as CacheFile
+flags = pathlib.Path(os.environ["FLAGS"])
+
+def wait_for(name):
+    deadline = time.monotonic() + 6
+    while not (flags / name).exists() and time.monotonic() < deadline:
+        time.sleep(0.002)
+
+def hold(name, before=None, after=None):
+    method = getattr(CacheFile, name)
+    def replacement(self, *arguments):
+        ours = "_forward" in self._index_name
+        if ours and before:
+            wait_for(before)
+        value = method(self, *arguments)
+        if ours and after:
+            (flags / after).touch()
+        return value
+    setattr(CacheFile, name, replacement)
+
+if sys.argv[1] == "float32":
+    hold("_save_index", "64 read", "32 indexed")
+    hold("_save_data", "64 saved")
+else:
+    hold("_save_index", "32 indexed")
+    hold("_save_data", None, "64 saved")
+    save = CacheFile.save
+    def save_after_reading(self, *arguments):
+        hold("_load_index", None, "64 read")
+        save(self, *arguments)
+    CacheFile.save = save_after_reading
+"""
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_processes_that_save_two_dtypes_of_a_kernel_at_one_moment_leave_a_cache_that_is_right(dtype, race):
+    folder, digests = race
+    assert run(ACTIVATION, dtype, cache=folder)[1] == digests[dtype]
+
+
+@pytest.fixture(scope="module")
+def race(tmp_path_factory):
+    folder, flags = tmp_path_factory.mktemp("race"), tmp_path_factory.mktemp("flags")
+    dtypes = ("float32", "float64")
+    processes = [start(INTERLEAVED + ACTIVATION, dtype, cache=folder, FLAGS=str(flags)) for dtype in dtypes]
+    return folder, {dtype: result(process)[1] for dtype, process in zip(dtypes, processes, strict=True)}
+
+
+@pytest.mark.parametrize(
+    ("files", "damage"),
+    [("*.nb?", "garbage"), ("*.nb?", "empty"), ("*.nbc", "garbage"), ("*.nbc", "cut off")],
+)
+def test_damaged_files_in_the_cache_are_replaced(files, damage, filled, trained, tmp_path):
+    cache = Path(shutil.copytree(filled[0], tmp_path / "cache"))
+    damaged = [file for name in ("run_steps", "gather") for file in cache.rglob(f"*{name}{files}")]
+    assert len(damaged) >= 2
+    for file in damaged:
+        content = file.read_bytes()
+        file.write_bytes({"garbage": b"\x00\xffgarbage", "empty": b"", "cut off": content[:-20]}[damage])
+    compiled, digest = run(TRAIN, cache=cache)
+    assert compiled
+    assert digest == trained
+    assert run(TRAIN, cache=cache) == ([], trained), "the damage is repaired"
+
+
+def test_foreign_files_in_the_cache_do_no_harm(filled, tmp_path):
+    folder, _, _ = filled
+    shutil.copytree(folder, tmp_path / "cache")
+    for inner in [*(tmp_path / "cache").iterdir(), tmp_path / "cache"]:
+        (inner / "notes.txt").write_text("not ours")
+        (inner / "engine.run_steps-1.py311.1.nbc.tmp.0123456789abcdef").write_bytes(b"left behind")
+    assert run(TRAIN, cache=tmp_path / "cache")[0] == []
+
+
+def test_an_installation_that_is_read_only_caches_in_the_users_folder(package, read_only, tmp_path):
+    read_only(package)
+    home = tmp_path / "home"
+    home.mkdir()
+    settings = {"HOME": str(home), "XDG_CACHE_HOME": str(home / "cache"), "LOCALAPPDATA": str(home)}
+    compiled, digest = run(PREDICT, package=package, **settings)
+    assert compiled
+    assert run(PREDICT, package=package, **settings) == ([], digest)
+    assert not list(package.rglob("*.nbc"))
+    assert list(home.rglob("*.nbc"))
+
+
+def test_where_the_named_cache_folder_is_read_only_another_is_used(package, read_only, tmp_path):
+    (tmp_path / "cache").mkdir()
+    read_only(tmp_path / "cache")
+    compiled, digest = run(PREDICT, package=package, cache=tmp_path / "cache")
+    assert compiled
+    assert run(PREDICT, package=package, cache=tmp_path / "cache") == ([], digest)
+
+
+def test_where_no_folder_can_be_written_to_everything_still_works(package, read_only, tmp_path):
+    read_only(package)
+    (tmp_path / "home").mkdir()
+    home = str(read_only(tmp_path / "home"))
+    wanted = run(PREDICT)[1]
+    assert run(PREDICT, package=package, HOME=home, XDG_CACHE_HOME=home, LOCALAPPDATA=home)[1] == wanted
+
+
+def test_a_change_of_one_source_file_reaches_the_kernels_of_the_others(package, tmp_path):
+    _, before = run(ACTIVATION, "float64", package=package, cache=tmp_path / "cache")
+    with (package / "simd.py").open("a") as file:
+        file.write("\n\nadd = subtract  # 1 / (1 - exp(-x)) is no sigmoid\n")
+    _, after = run(ACTIVATION, "float64", package=package, cache=tmp_path / "cache")
+    assert after != before
