@@ -16,7 +16,7 @@ from .builder import STEPS_PER_CALL, Builder
 from .compiling import compiled
 from .lanes import operation as op
 from .lanes import pack
-from .plan import BATCH, FIRST_OPERAND, MAX_SHARDS, OPERAND_FIELDS, OPERANDS
+from .plan import BATCH, FIRST_OPERAND, MAX_SHARDS, OPERAND_FIELDS, OPERANDS, VECTOR_BYTES
 
 SECONDS_PER_CALL = 0.1  # so that an interrupt and a progress bar are served in time
 
@@ -112,13 +112,13 @@ class Engine:
     """
 
     def __init__(self, network, purpose, batch_size, loss=None, optimizer=None, optimizer_state=None, seed=0):
-        threads = runtime.get_num_threads()
+        lanes = VECTOR_BYTES // np.dtype(network.dtype).itemsize
+        threads = min(runtime.get_num_threads(), -(-batch_size // lanes))  # more would have nothing to do
         started = time.perf_counter()
         built = Builder(network, purpose, batch_size, threads, loss, optimizer, optimizer_state)
         self.build_seconds = time.perf_counter() - started
         self.network, self.batch_size, self.ports = network, batch_size, built.ports
-        self.program, self.lanes = built.program, built.plan.lanes
-        self.threads = min(threads, built.plan.blocks)
+        self.program, self.lanes, self.threads = built.program, lanes, threads
         self.program.state[:, op.SEED] = seed
         self._barrier = np.zeros(2, np.int64)
         self._samples = 0

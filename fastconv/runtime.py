@@ -25,7 +25,7 @@ def _default_threads() -> int:
     if not text:
         affinity = getattr(os, "sched_getaffinity", None)
         return len(affinity(0)) if affinity else os.cpu_count() or 1
-    if not text.isdigit() or int(text) < 1:
+    if not text.isdecimal() or int(text) < 1:
         raise ValueError(f"`FASTCONV_NUM_THREADS` must be a positive int, got {text!r}")
     return int(text)
 

@@ -701,8 +701,9 @@ def square(typingctx, p, index, step):
 
 @intrinsic
 def square_at(typingctx, like, addresses, index, kind, valid, count):
-    """The tile of one column whose row r is a vector of the dtype of `like`, from elements `index`, `index` + 1,
-    ... of dtype `kind` at addresses[r]; zeros in the rows from `valid` on. Only `count` elements are there.
+    """Row r of the tile holds elements `index`, `index` + 1, ... of dtype `kind` at addresses[r].
+
+    They become numbers of the dtype of `like`. Only `count` are there; rows from `valid` on are zeros.
     """
     if not (_is_pointer(like) and isinstance(kind, types.NumberClass)):
         return None

@@ -33,7 +33,7 @@ def _scaled(typingctx: Any, grid: Any) -> Any:
 
 @compiled
 def _run_chains(memory: Any, table: Any, rounds: int) -> None:
-    p = pointer(memory)
+    p: Any = pointer(memory)  # type: ignore[call-arg]
     acc = tile(p, 1, CHAINS)
     at = simd.offsets(acc, pointer(table), 0)
     for _ in range(rounds):

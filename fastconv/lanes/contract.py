@@ -35,7 +35,7 @@ from .operation import FRESH, SAMPLES, SHARDS, operation, share
 
 COLUMNS_6, COLUMNS_4, COLUMNS_2 = (simd.tile_columns(r) for r in (6, 4, 2))
 COLUMNS_1 = min(6, simd.tile_columns(1))  # as many addresses as stay in registers; 12 take twice as long
-# One position: rows alone fill the tile. 8 chains hide the latency of a multiply-add; 16 row pointers would spill.
+# One position: rows alone fill the tile. 8 chains hide the latency of a product; 16 row pointers would spill.
 DENSE_ROWS = 8 if simd.HOST.registers_per_vector == 1 else 4
 
 PLAIN, RELU, GATE = 0, 1, 2  # what becomes of a finished sum

@@ -58,7 +58,7 @@ def _largest(x, at, line, step, width, h0, h1, w0, w1):
 
 @operation
 def max_pool(x, y, argmax, _c, _d, _e, g, s):
-    """y = the largest element of each window, argmax = which tap it was; -infinity and -1 where there is none.
+    """y = the largest element of each window, argmax = which tap it was; -infinity and -1 for an empty one.
 
     NaN wins over numbers, and the first in row-major order wins a tie.
     """

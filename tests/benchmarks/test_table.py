@@ -66,7 +66,7 @@ def _one_small_work(monkeypatch):
 
     monkeypatch.setattr(table.workloads, "step_works", lambda: [Work("nothing at all", 10, make)])
     monkeypatch.setattr(table.workloads, "kernel_works", list)
-    monkeypatch.setattr(machine, "peak", lambda threads: 1e12 * threads)
+    monkeypatch.setattr(table, "fma_peak", lambda threads: 1e12 * threads)
 
 
 @pytest.mark.usefixtures("_one_small_work")
