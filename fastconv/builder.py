@@ -152,7 +152,7 @@ class Builder:
         """Emit the gather of samples into planes; returns the geometry to fill in."""
         table = planes.table()
         g = np.zeros(pack.TABLE + len(table), np.int64)
-        g[pack.CHANNELS], g[pack.HEIGHT], g[pack.WIDTH] = planes.sizes
+        g[pack.PLANES], g[pack.LINES], g[pack.PIXELS] = planes.sizes
         g[pack.TABLE :] = table
         self.plan.emit(pack.gather, [None, planes], g)
         return g
@@ -189,9 +189,8 @@ class Builder:
 
     def _write_output(self):
         result = self._result()
-        rows = self.to_rows(result)
-        self.ports.sink = np.array([result.features, rows.length, 0], np.int64)
-        self.plan.emit(pack.scatter, [rows], self.ports.sink)
+        self.ports.sink = np.array([result.features, 0, *result.table()], np.int64)
+        self.plan.emit(pack.scatter, [result], self.ports.sink)
 
     def _loss(self, name, operation):
         result = self._result()

@@ -135,7 +135,7 @@ class Engine:
 
     def write_to(self, output):
         """Set where predictions go: a C-ordered array of the network's dtype."""
-        self.ports.sink[2] = output.ctypes.data
+        self.ports.sink[pack.TARGET] = output.ctypes.data
         self._output = output
 
     @property
@@ -189,4 +189,4 @@ def _describe_source(g, array, order, scaled):
     g[pack.KIND] = pack.DTYPE_CODES[array.dtype]
     g[pack.C_STEP], g[pack.H_STEP], g[pack.W_STEP], g[pack.N_STEP] = c, h, w, array.strides[0]
     g[pack.SOURCE], g[pack.ORDER], g[pack.SCALED] = array.ctypes.data, order, scaled
-    assert array.size == len(array) * g[pack.CHANNELS] * g[pack.HEIGHT] * g[pack.WIDTH]
+    assert array.size == len(array) * g[pack.PLANES] * g[pack.LINES] * g[pack.PIXELS]

@@ -636,6 +636,35 @@ def add_to_rows(typingctx, grid, p, index, step, first, length):
     return types.void(grid, p, types.intp, types.intp, types.intp, types.intp), codegen
 
 
+@intrinsic
+def store_square(typingctx, grid, p, index, step, valid, count):
+    """p[index + r * step + l] = tile[r, 0][lane l] for the rows r < valid and the lanes l < count."""
+
+    def codegen(context, b, sig, args):
+        acc, base, start, by, valid_, limit = args
+        inside, zero = _below(b, grid.vector.lanes, limit), ir.Constant(start.type, 0)
+        places = [b.gep(base, [where]) for where in _steps(b, start, by, grid.rows)]
+        with b.if_else(_whole(b, grid, valid_, limit)) as (then, otherwise):
+            with then:
+                for r, place in enumerate(places):
+                    _store(b, grid.vector, place, zero, b.extract_value(acc, r))
+            with otherwise:
+                for r, place in enumerate(places):
+                    with b.if_then(b.icmp_signed("<", ir.Constant(valid_.type, r), valid_)):
+                        _masked(b, "store", grid.vector, place, inside, b.extract_value(acc, r))
+        return context.get_dummy_value()
+
+    return types.void(grid, p, types.intp, types.intp, types.intp, types.intp), codegen
+
+
+def _whole(b, square, valid, count):
+    """Whether all rows and lanes of a square are there."""
+    return b.and_(
+        b.icmp_signed(">=", count, ir.Constant(count.type, square.rows)),
+        b.icmp_signed(">=", valid, ir.Constant(valid.type, square.rows)),
+    )
+
+
 def _row_parts(b, grid, args):
     """(address, vector, mask of the lanes that lie inside the row) of every vector of a tile."""
     acc, base, start, by, vector_number, count = args
@@ -716,10 +745,6 @@ def square_at(typingctx, like, addresses, index, kind, valid, count):
         nothing = ir.Constant(raw, None)
         inside = _below(b, grid.rows, limit)
         empty = ir.Constant(inside.type, None)
-        whole = b.and_(
-            b.icmp_signed(">=", limit, ir.Constant(limit.type, grid.rows)),
-            b.icmp_signed(">=", valid_, ir.Constant(valid_.type, grid.rows)),
-        )
 
         def rows(load_row):
             acc = ir.Constant(context.get_value_type(grid), ir.Undefined)
@@ -735,7 +760,7 @@ def square_at(typingctx, like, addresses, index, kind, valid, count):
             mask = b.select(here, inside, empty)
             return _masked_load(b, first, mask, nothing)
 
-        with b.if_else(whole) as (then, otherwise):
+        with b.if_else(_whole(b, grid, valid_, limit)) as (then, otherwise):
             with then:
                 plain, plain_end = rows(lambda r, first: b.load(first, align=1)), b.block
             with otherwise:

@@ -23,13 +23,14 @@ from ..arguments import (
     same_dtype,
 )
 from ..compiling import compiled
-from ..lanes import tables
+from ..lanes import pack, tables
 from ..lanes.contract import PLAIN, contract, contract_grad_weight
-from ..lanes.operation import STATE_SIZE
+from ..lanes.operation import FIRST_SAMPLE, STATE_SIZE, VALID
 from ..simd import advance, keep, pointer
 
 _contract = contract.function
 _contract_grad_weight = contract_grad_weight.function
+_gather, _scatter = pack.gather.function, pack.scatter.function
 
 
 @public
@@ -258,53 +259,6 @@ def conv2d_grad_bias(dy: Array) -> Array:
 
 
 @compiled
-def _pack(x, first, halo, block):
-    """Samples first, first + 1, ... of x into the lanes of `block`, inside the halo; zeros past the last."""
-    lanes = simd.lanes(pointer(x))
-    count, height, width = min(lanes, x.shape[0] - first), x.shape[2], x.shape[3]
-    row = width + halo[2] + halo[3]
-    plane = (height + halo[0] + halo[1]) * row
-    source, step = pointer(x), x.shape[1] * height * width
-    scratch = np.zeros((lanes, lanes), x.dtype)
-    target = advance(pointer(block), (halo[0] * row + halo[2]) * lanes)
-    for c in range(x.shape[1]):
-        for h in range(height):
-            at = (first * x.shape[1] + c) * height * width + h * width
-            for w in range(0, width, lanes):
-                some = min(lanes, width - w)
-                if count == lanes and some == lanes:
-                    square = simd.transpose(simd.square(source, at + w, step))
-                else:
-                    for n in range(count):
-                        for k in range(some):
-                            scratch[n, k] = source[at + w + n * step + k]
-                    square = simd.transpose(simd.square(pointer(scratch), 0, lanes))
-                simd.store_column(square, target, c * plane + h * row + w, some)
-    keep(scratch)
-
-
-@compiled
-def _unpack(block, x, first):
-    """The lanes of `block` (without a halo) to samples first, first + 1, ... of x."""
-    lanes = simd.lanes(pointer(x))
-    count, features = min(lanes, x.shape[0] - first), x.shape[1] * x.shape[2] * x.shape[3]
-    target, source = advance(pointer(x), first * features), pointer(block)
-    scratch = np.zeros((lanes, lanes), x.dtype)
-    for k in range(0, features, lanes):
-        some = min(lanes, features - k)
-        if count == lanes and some == lanes:
-            square = simd.transpose(simd.square(source, k * lanes, lanes))
-            simd.store_rows(square, target, k, features, 0, lanes)
-        else:
-            for f in range(some):
-                for n in range(count):
-                    scratch[n, f] = source[(k + f) * lanes + n]
-            for n in range(count):
-                for f in range(some):
-                    target[n * features + k + f] = scratch[n, f]
-
-
-@compiled
 def _input_halo(size, kernel, out_size, stride, padding, dilation):
     """(top, bottom, left, right): how far the windows reach outside the image."""
     bottom = max(0, (out_size[0] - 1) * stride[0] + (kernel[0] - 1) * dilation[0] + 1 - size[0] - padding[0])
@@ -326,6 +280,12 @@ def _inner(block, size, halo):
 
 
 @compiled
+def _set_samples(state, first, count, lanes):
+    """Tell a block's kernels which of the `count` samples it holds."""
+    state[FIRST_SAMPLE], state[VALID] = first, min(lanes, count - first)
+
+
+@compiled
 def _conv2d(x, weight, bias, stride, padding, dilation, groups, y):
     size, out_size, kernel = x.shape[2:], y.shape[2:], weight.shape[2:]
     halo = _input_halo(size, kernel, out_size, stride, padding, dilation)
@@ -337,14 +297,16 @@ def _conv2d(x, weight, bias, stride, padding, dilation, groups, y):
         x.shape[1], y.shape[1], kernel, size, out_size, stride, padding, dilation, groups, x_steps, y_steps,
         1 if bias.size else 0, PLAIN,
     )  # fmt: skip
-    table, weights, nothing = pointer(g), pointer(weight), pointer(y)
+    from_x, to_y = tables.gather_array(x, x_steps), tables.scatter_array(y, y_steps)
+    state = np.zeros(STATE_SIZE, np.int64)
+    s, w, b = pointer(state), pointer(weight), pointer(bias)
+    image, result = _inner(x_block, size, halo), pointer(y_block)
     for first in range(0, x.shape[0], lanes):
-        _pack(x, first, halo, x_block)
-        source = _inner(x_block, size, halo)
-        _contract(source, weights, pointer(bias), nothing, pointer(y_block), nothing, table, table)
-        _unpack(y_block, y, first)
-    keep(g)
-    keep(x_block)
+        _set_samples(state, first, x.shape[0], lanes)
+        _gather(image, image, image, image, image, image, pointer(from_x), s)
+        _contract(image, w, b, image, result, image, pointer(g), s)
+        _scatter(result, result, result, result, result, result, pointer(to_y), s)
+    keep((g, from_x, to_y, state, x_block, y_block))
 
 
 @compiled
@@ -355,7 +317,6 @@ def _conv2d_grad_input(dy, weight, stride, padding, dilation, groups, dx):
     lanes = simd.lanes(pointer(dy))
     dy_block = np.zeros(dy.shape[1] * dy_steps[0] * lanes, dy.dtype)
     dx_block = np.empty(dx.shape[1] * dx_steps[0] * lanes, dy.dtype)
-    nothing, weights = pointer(dx), pointer(weight)
     geometries = [
         tables.conv_grad_input(
             dx.shape[1], dy.shape[1], kernel, size, out_size, stride, padding, dilation, groups,
@@ -364,14 +325,18 @@ def _conv2d_grad_input(dy, weight, stride, padding, dilation, groups, dx):
         for row in range(min(stride[0], size[0]))
         for column in range(min(stride[1], size[1]))
     ]  # fmt: skip
+    from_dy, to_dx = tables.gather_array(dy, dy_steps), tables.scatter_array(dx, dx_steps)
+    state = np.zeros(STATE_SIZE, np.int64)
+    s, w = pointer(state), pointer(weight)
+    slope, result = _inner(dy_block, out_size, halo), pointer(dx_block)
     for first in range(0, dy.shape[0], lanes):
-        _pack(dy, first, halo, dy_block)
-        source = _inner(dy_block, out_size, halo)
+        _set_samples(state, first, dy.shape[0], lanes)
+        _gather(slope, slope, slope, slope, slope, slope, pointer(from_dy), s)
         for g in geometries:
-            _contract(source, weights, nothing, nothing, pointer(dx_block), nothing, pointer(g), pointer(g))
+            _contract(slope, w, w, slope, result, slope, pointer(g), s)
             keep(g)
-        _unpack(dx_block, dx, first)
-    keep(dy_block)
+        _scatter(result, result, result, result, result, result, pointer(to_dx), s)
+    keep((from_dy, to_dx, state, dy_block, dx_block))
 
 
 @compiled
@@ -385,17 +350,16 @@ def _conv2d_grad_weight(x, dy, stride, padding, dilation, groups, dweight):
     g = tables.conv_grad_weight(
         x.shape[1], dy.shape[1], kernel, out_size, stride, padding, dilation, groups, x_steps, dy_steps, 0
     )
-    table, gradient = pointer(g), pointer(dweight)
+    from_x, from_dy = tables.gather_array(x, x_steps), tables.gather_array(dy, dy_steps)
     state = np.zeros(STATE_SIZE, np.int64)
+    s, gradient = pointer(state), pointer(dweight)
+    image, slope = _inner(x_block, size, halo), pointer(dy_block)
     for first in range(0, x.shape[0], lanes):
-        _pack(x, first, halo, x_block)
-        _pack(dy, first, (0, 0, 0, 0), dy_block)
-        source, slope = _inner(x_block, size, halo), pointer(dy_block)
-        _contract_grad_weight(source, slope, gradient, gradient, gradient, gradient, table, pointer(state))
-    keep(g)
-    keep(state)
-    keep(x_block)
-    keep(dy_block)
+        _set_samples(state, first, x.shape[0], lanes)
+        _gather(image, image, image, image, image, image, pointer(from_x), s)
+        _gather(slope, slope, slope, slope, slope, slope, pointer(from_dy), s)
+        _contract_grad_weight(image, slope, gradient, gradient, gradient, gradient, pointer(g), s)
+    keep((g, from_x, from_dy, state, x_block, dy_block))
 
 
 @compiled

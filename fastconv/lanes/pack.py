@@ -19,7 +19,7 @@ DTYPE_CODES = {np.dtype("u1"): UINT8, np.dtype("i8"): INT64, np.dtype("f4"): FLO
 
 # The geometry of `gather`: what is read, its steps in bytes, addresses of the array and of the order (0: as
 # they lie); then the table.
-KIND, CHANNELS, HEIGHT, WIDTH, C_STEP, H_STEP, W_STEP, N_STEP, SOURCE, ORDER, SCALED = range(11)
+KIND, PLANES, LINES, PIXELS, C_STEP, H_STEP, W_STEP, N_STEP, SOURCE, ORDER, SCALED = range(11)
 TABLE = 11
 FEW = 64  # so many numbers are faster moved one by one
 
@@ -40,14 +40,14 @@ def _one_by_one(kind, y, g, first, valid):
     if valid == 1:
         _one_sample(kind, y, g, _address(g, first))
         return
-    for k in range(g[CHANNELS] * g[HEIGHT] * g[WIDTH]):
+    for k in range(g[PLANES] * g[LINES] * g[PIXELS]):
         simd.store(y, table[k], zero)
     for lane in range(valid):
         sample, k = _address(g, first + lane), 0
-        for c in range(g[CHANNELS]):
-            for h in range(g[HEIGHT]):
+        for c in range(g[PLANES]):
+            for h in range(g[LINES]):
                 at = sample + c * g[C_STEP] + h * g[H_STEP]
-                for w in range(g[WIDTH]):
+                for w in range(g[PIXELS]):
                     value = simd.convert(simd.scalar_at(at + w * g[W_STEP], kind), y)
                     y[table[k] * lane_count + lane] = value / 255 if g[SCALED] else value
                     k += 1
@@ -57,10 +57,10 @@ def _one_by_one(kind, y, g, first, valid):
 def _one_sample(kind, y, g, sample):
     """The features of the sample at an address, in the first lane; zeros in the others."""
     table, k = advance(g, TABLE), 0
-    for c in range(g[CHANNELS]):
-        for h in range(g[HEIGHT]):
+    for c in range(g[PLANES]):
+        for h in range(g[LINES]):
             at = sample + c * g[C_STEP] + h * g[H_STEP]
-            for w in range(g[WIDTH]):
+            for w in range(g[PIXELS]):
                 value = simd.convert(simd.scalar_at(at + w * g[W_STEP], kind), y)
                 simd.store(y, table[k], simd.first_lane(y, value / 255 if g[SCALED] else value))
                 k += 1
@@ -69,7 +69,7 @@ def _one_sample(kind, y, g, sample):
 @compiled
 def _by_squares(kind, y, g, first, valid, s):
     """Samples whose features lie in a row, a square of samples x features at a time."""
-    lane_count, features = simd.lanes(y), g[CHANNELS] * g[HEIGHT] * g[WIDTH]
+    lane_count, features = simd.lanes(y), g[PLANES] * g[LINES] * g[PIXELS]
     addresses, table = advance(s, ADDRESSES), advance(g, TABLE)
     for lane in range(lane_count):
         addresses[lane] = _address(g, first + min(lane, valid - 1))
@@ -83,9 +83,9 @@ def _by_squares(kind, y, g, first, valid, s):
 @compiled
 def _gather(kind, y, g, s):
     first, valid = s[POSITION] + s[FIRST_SAMPLE], s[VALID]
-    item, width, height = simd.item_size(kind), g[WIDTH], g[HEIGHT]
+    item, width, height = simd.item_size(kind), g[PIXELS], g[LINES]
     in_a_row = g[W_STEP] == item and g[H_STEP] == width * item and g[C_STEP] == height * width * item
-    if in_a_row and g[CHANNELS] * height * width * valid > FEW:
+    if in_a_row and g[PLANES] * height * width * valid > FEW:
         _by_squares(kind, y, g, first, valid, s)
     else:
         _one_by_one(kind, y, g, first, valid)
@@ -122,18 +122,24 @@ def lanes_to_rows(x, rows, _b, _c, _d, _e, g, s):
         simd.store_rows(square, advance(rows, s[FIRST_SAMPLE] * row + k), 0, row, 0, row - k)
 
 
-@operation
-def scatter(rows, _a, _b, _c, _d, _e, g, s):
-    """Copy the batch's rows to the output array at the batch's position.
+# The geometry of `scatter`: features, and the address of a C-ordered array of the network's dtype; the table.
+FEATURES, TARGET, SCATTER_TABLE = range(3)
 
-    g: features, row length, address of the output (the network's dtype, C-ordered).
-    """
-    features, row = g[0], g[1]
-    for n in range(s[FIRST_SAMPLE], s[FIRST_SAMPLE] + s[VALID]):
-        source = advance(rows, n * row)
-        target = advance(simd.pointer_at(g[2], rows), (s[POSITION] + n) * features)
-        for k in range(features):
-            target[k] = source[k]
+
+@operation
+def scatter(x, _a, _b, _c, _d, _e, g, s):
+    """Feature k of the samples whose turn it is = x[table[k]]: the reverse of `gather`."""
+    features, valid, lane_count = g[FEATURES], s[VALID], simd.lanes(x)
+    table = advance(g, SCATTER_TABLE)
+    target = advance(simd.pointer_at(g[TARGET], x), (s[POSITION] + s[FIRST_SAMPLE]) * features)
+    if features * valid <= FEW:
+        for lane in range(valid):
+            for k in range(features):
+                target[lane * features + k] = x[table[k] * lane_count + lane]
+        return
+    for k in range(0, features, lane_count):
+        square = simd.transpose(simd.load_gathered(x, table, k, features - k))
+        simd.store_square(square, target, k, features, valid, features - k)
 
 
 @operation

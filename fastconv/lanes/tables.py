@@ -8,6 +8,7 @@ All functions are compiled: they run when a network is planned, and inside a use
 import numpy as np
 
 from ..compiling import compiled
+from . import pack
 from .contract import (
     BIAS,
     CHANNELS,
@@ -335,6 +336,40 @@ def _repeat_last(g, end):
     """Fill the slack from `end` with the entry before it."""
     for k in range(end, end + SLACK):
         g[k] = g[end - 1]
+
+
+@compiled
+def _nchw_table(g, at, shape, steps):
+    """Write where the features of one sample lie, in row-major order, from g[at] on."""
+    for c in range(shape[1]):
+        for h in range(shape[2]):
+            for w in range(shape[3]):
+                g[at] = c * steps[0] + h * steps[1] + w
+                at += 1
+
+
+@compiled
+def gather_array(x, steps):
+    """Geometry of `gather` from a C-ordered array of images (N, C, H, W)."""
+    channels, height, width = x.shape[1:]
+    g = np.zeros(pack.TABLE + channels * height * width, np.int64)
+    g[pack.KIND] = pack.FLOAT32 if x.itemsize == 4 else pack.FLOAT64
+    g[pack.PLANES], g[pack.LINES], g[pack.PIXELS] = channels, height, width
+    g[pack.W_STEP], g[pack.H_STEP] = x.itemsize, width * x.itemsize
+    g[pack.C_STEP] = height * g[pack.H_STEP]
+    g[pack.N_STEP], g[pack.SOURCE] = channels * g[pack.C_STEP], x.ctypes.data
+    _nchw_table(g, pack.TABLE, x.shape, steps)
+    return g
+
+
+@compiled
+def scatter_array(y, steps):
+    """Geometry of `scatter` to a C-ordered array of images (N, C, H, W)."""
+    features = y.shape[1] * y.shape[2] * y.shape[3]
+    g = np.zeros(pack.SCATTER_TABLE + features, np.int64)
+    g[pack.FEATURES], g[pack.TARGET] = features, y.ctypes.data
+    _nchw_table(g, pack.SCATTER_TABLE, y.shape, steps)
+    return g
 
 
 @compiled
