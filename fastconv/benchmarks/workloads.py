@@ -1,7 +1,7 @@
 """Every piece of work that is measured, with its contenders.
 
 A contender is the same work done by "fastconv", by "im2col" (NumPy, `im2col.py`), by "im2col_inside" (the
-same with the batch's samples innermost, training steps only) or by "torch".
+same with the batch's samples innermost, training steps only), by "torch", or by "onnxruntime" (prediction).
 """
 
 import importlib
@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from fastconv.benchmarks import lane_kernels
 from fastconv.benchmarks.nets import NETS
 from fastconv.benchmarks.timing import Contender
 
-CONTENDERS = ("fastconv", "im2col", "im2col_inside", "torch")
+CONTENDERS = ("fastconv", "im2col", "im2col_inside", "torch", "onnxruntime")
 
 # Small enough that the networks stay in a normal range however often they are stepped.
 LEARNING_RATE = 1e-3
@@ -185,11 +186,15 @@ class StepWork:
         net = NETS[self.net]
         count, epochs = (batches, 1) if batches else (self.batches, self.epochs)
 
-        def make(who: str) -> Contender:
+        def make(who: str) -> Contender | None:
+            if who not in _STEPS:
+                return None
             X, y = net.batches(self.batch_size, count)
             return _STEPS[who](self.net, self.batch_size, epochs, X, y, LEARNING_RATE)
 
-        def make_check(who: str) -> Contender:
+        def make_check(who: str) -> Contender | None:
+            if who not in _STEPS:
+                return None
             # One step so long that the gradient dominates the new parameters.
             return _STEPS[who](self.net, self.batch_size, 1, *net.batches(self.batch_size, 1), 1e3)
 
@@ -260,6 +265,81 @@ _STEPS: dict[str, Callable[..., Contender]] = {
     "im2col_inside": partial(_im2col_steps, True),
     "torch": _torch_steps,
 }
+
+
+@dataclass(frozen=True)
+class PredictWork:
+    """Predictions of LeNet-5 for one batch."""
+
+    batch_size: int
+
+    def work(self) -> Work:
+        """This as a piece of work."""
+        net = NETS["lenet5"]
+        X, _ = net.batches(self.batch_size, 1)
+        parameters = net.initial_parameters()
+
+        def make(who: str) -> Contender | None:
+            if who not in _PREDICTIONS:
+                return None
+            return Contender(_PREDICTIONS[who](X, parameters))
+
+        name = f"LeNet-5, predict, batch {self.batch_size}"
+        return Work(name, sum(net.forward_flops()) * self.batch_size, make)
+
+
+def _fastconv_predictions(X: Any, parameters: Any) -> Callable[[], Any]:
+    import fastconv as fc
+
+    model = fc.models.lenet5()
+    model.load_state(parameters)
+    return lambda: model.predict(X)
+
+
+def _torch_predictions(X: Any, parameters: Any) -> Callable[[], Any]:
+    import torch
+
+    from fastconv.benchmarks.torch_nets import Network
+
+    model, images = Network("lenet5", parameters, 0.0).model.eval(), torch.from_numpy(X)
+
+    def call() -> Any:
+        with torch.inference_mode():
+            return model(images)
+
+    return call
+
+
+def _onnx_predictions(X: Any, parameters: Any) -> Callable[[], Any]:
+    import fastconv as fc
+    from fastconv.benchmarks.onnx_nets import session
+
+    runtime = session("lenet5", parameters, fc.get_num_threads())
+    return lambda: runtime.run(None, {"x0": X})[0]
+
+
+_PREDICTIONS: dict[str, Callable[[Any, Any], Callable[[], Any]]] = {
+    "fastconv": _fastconv_predictions,
+    "torch": _torch_predictions,
+    "onnxruntime": _onnx_predictions,
+}
+
+PREDICTIONS = (PredictWork(256), PredictWork(1))
+
+
+def predict_works() -> list[Work]:
+    """All predictions."""
+    return [prediction.work() for prediction in PREDICTIONS]
+
+
+def lane_works() -> list[Work]:
+    """The engine's convolutions on one block of samples; only fastconv has them."""
+
+    def work(label: str, which: str) -> Work:
+        made, flops = lane_kernels.contender(lane_kernels.SHAPES[label], which)
+        return Work(f"lanes {which} {label}", flops, lambda who: made if who == "fastconv" else None)
+
+    return [work(label, which) for label in lane_kernels.SHAPES for which in lane_kernels.KERNELS]
 
 
 def step_works(batches: int | None = None) -> list[Work]:
