@@ -594,14 +594,40 @@ def add_totals(typingctx, grid, p, index, step, count):
 
     def codegen(context, b, sig, args):
         acc, base, start, by, limit = args
+        totals = _totals(b, [b.extract_value(acc, k) for _, _, k in _grid(grid)])
         for r, where in enumerate(_steps(b, start, by, grid.rows)):
             for c in range(grid.columns):
                 with b.if_then(b.icmp_signed("<", ir.Constant(limit.type, c), limit)):
                     at = b.gep(base, [b.add(where, ir.Constant(where.type, c))])
-                    b.store(b.fadd(b.load(at), _total(b, b.extract_value(acc, r * grid.columns + c))), at)
+                    b.store(b.fadd(b.load(at), totals[r * grid.columns + c]), at)
         return context.get_dummy_value()
 
     return types.void(grid, p, types.intp, types.intp, types.intp), codegen
+
+
+def _totals(b, vectors):
+    """The sum of the lanes of each vector, as scalars: 2 shuffles and an addition merge two vectors into one.
+
+    After each round, vector k holds twice as many sums, each in half as many neighbouring lanes.
+    """
+    lane_count, totals = vectors[0].type.count, []
+    indices = ir.VectorType(ir.IntType(32), lane_count)
+    for first in range(0, len(vectors), lane_count):
+        some = vectors[first : first + lane_count]
+        places = range(len(some))
+        width = lane_count  # lanes of one sum
+        while width > 1:
+            half = width // 2
+            low = [at + lane for at in range(0, lane_count, width) for lane in range(half)]
+            halves = [[k + shift for k in low + [lane_count + k for k in low]] for shift in (0, half)]
+            pairs = [(some[k], some[min(k + 1, len(some) - 1)]) for k in range(0, len(some), 2)]
+            some = [
+                b.fadd(*(b.shuffle_vector(*pair, ir.Constant(indices, half_lanes)) for half_lanes in halves))
+                for pair in pairs
+            ]
+            width = half
+        totals += [b.extract_element(some[0], ir.Constant(ir.IntType(32), place)) for place in places]
+    return totals
 
 
 @intrinsic

@@ -59,7 +59,10 @@ def contender(shape: tuple[int, int, int, int, int], which: str) -> tuple[Conten
     geometry = ((k, k), (edge, edge), (out, out), (1, 1), (padding, padding), (1, 1), 1)
     operation: Operation = contract.contract
     if which == "forward":
-        g, buffers = tables.conv_forward(c, o, *geometry, x.steps, y.steps, 1, 0), [x_at, weight, weight, 0, y_at]
+        g, buffers = (
+            tables.conv_forward(c, o, *geometry, x.steps, y.steps, 1, 0),
+            [x_at, weight, weight, 0, y_at],
+        )
     elif which == "grad_input":
         g = tables.conv_grad_input(c, o, *geometry, x.steps, y.steps, (0, 0), 0)
         buffers = [y_at, weight, 0, 0, x_at]

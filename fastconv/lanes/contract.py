@@ -33,8 +33,9 @@ from ..simd import (
 )
 from .operation import FRESH, SAMPLES, SHARDS, operation, share
 
-COLUMNS_6, COLUMNS_4, COLUMNS_2 = (simd.tile_columns(r) for r in (6, 4, 2))
-COLUMNS_1 = min(6, simd.tile_columns(1))  # as many addresses as stay in registers; 12 take twice as long
+COLUMNS_6, COLUMNS_4, COLUMNS_3 = (simd.tile_columns(r) for r in (6, 4, 3))
+# As many addresses as stay in registers, too: with 10 and 12 columns these tiles are slower.
+COLUMNS_2, COLUMNS_1 = min(9, simd.tile_columns(2)), min(6, simd.tile_columns(1))
 # One position: rows alone fill the tile. 8 chains hide the latency of a product; 16 row pointers would spill.
 DENSE_ROWS = 8 if simd.HOST.registers_per_vector == 1 else 4
 
@@ -150,6 +151,18 @@ def _gradient_pass(zero, x, dy, dweight, first, last, g):
             add_totals(acc, dweight, row * taps + t, taps, taps - t)
 
 
+@compiled
+def _gradient_rows(count, taps):
+    """Where the passes with tiles of 4, 3 and 2 rows end; the last rows are taken one by one."""
+    if COLUMNS_4 == 1:  # few registers: 2 x 2 needs the fewest loads for a product
+        return 0, 0, count // 2 * 2
+    # Tiles of 3 rows read less of dy for a product than those of 4, but 5 columns fit the taps of 5x5.
+    one_four = 4 if count % 3 == 1 and count >= 4 else 0
+    four = count // 4 * 4 if taps % COLUMNS_4 == 0 else one_four
+    three = four + (count - four) // 3 * 3
+    return four, three, three + (count - three) // 2 * 2
+
+
 @operation
 def contract_grad_weight(x, dy, dweight, _a, _b, _c, g, s):
     """dweight[row, t] += sum over positions and lanes of dy[row, p] * x[p + tap[t]]; behind it, dbias.
@@ -161,14 +174,15 @@ def contract_grad_weight(x, dy, dweight, _a, _b, _c, g, s):
     if s[FRESH]:
         for k in range(groups * size + g[G_BIAS] * groups * count):
             dweight[k] = 0.0
+    four, three, two = _gradient_rows(count, g[G_TAPS])
     for _ in range(groups):
-        four, two = count // 4 * 4, count // 2 * 2
         _gradient_pass(tile(x, 4, COLUMNS_4), x, dy, dweight, 0, four, g)
-        _gradient_pass(tile(x, 2, COLUMNS_2), x, dy, dweight, four, two, g)
+        _gradient_pass(tile(x, 3, COLUMNS_3), x, dy, dweight, four, three, g)
+        _gradient_pass(tile(x, 2, COLUMNS_2), x, dy, dweight, three, two, g)
         _gradient_pass(tile(x, 1, COLUMNS_1), x, dy, dweight, two, count, g)
         if g[G_BIAS]:
-            _plane_sums_pass(tile(x, 4, 1), dy, dbias, 0, four, g)
-            _plane_sums_pass(tile(x, 1, 1), dy, dbias, four, count, g)
+            _plane_sums_pass(tile(x, 4, 1), dy, dbias, 0, count // 4 * 4, g)
+            _plane_sums_pass(tile(x, 1, 1), dy, dbias, count // 4 * 4, count, g)
         x = advance_vectors(x, g[G_X_GROUP])
         dy = advance_vectors(dy, g[G_Y_GROUP])
         dweight = advance(dweight, size)
