@@ -25,8 +25,8 @@ def _threads(request):
 
 @pytest.fixture(params=CONTENDERS)
 def who(request):
-    if request.param == "torch":
-        pytest.importorskip("torch")
+    if request.param in ("torch", "onnxruntime"):
+        pytest.importorskip(request.param)
     return request.param
 
 

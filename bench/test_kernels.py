@@ -1,6 +1,6 @@
 import pytest
 
-from fastconv.benchmarks.workloads import CONV_SHAPES, conv_works, other_kernel_works
+from fastconv.benchmarks.workloads import CONV_SHAPES, conv_works, lane_works, other_kernel_works
 
 SMOKE_BATCH = 2
 
@@ -17,3 +17,8 @@ KERNELS = [work.name.split(",")[0].replace(" ", "-") for work in other_kernel_wo
 @pytest.mark.parametrize("which", range(len(KERNELS)), ids=KERNELS)
 def test_kernel(measure, smoke, which):
     measure(other_kernel_works(SMOKE_BATCH if smoke else None)[which])
+
+
+@pytest.mark.parametrize("work", lane_works(), ids=lambda work: work.name.replace(" ", "-"))
+def test_lane_kernel(measure, work):
+    measure(work)

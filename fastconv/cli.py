@@ -229,19 +229,30 @@ def _add_bench(commands: Any) -> None:
         "bench",
         jobs.bench,
         "measure fastconv against a NumPy im2col baseline, and PyTorch where installed",
-        "bench\nbench --quick --compare im2col\nbench --save table.md",
+        "bench\nbench --quick --compare torch\nbench --threads 1 2 --save table.md --chart ratios.png",
     )
     add = command.add_argument
     add(
         "--compare",
         nargs="+",
-        choices=("im2col", "torch"),
-        default=("im2col", "torch"),
-        help="what to compare with (default: im2col torch)",
+        choices=("im2col", "im2col_inside", "torch", "onnxruntime"),
+        default=("im2col", "torch", "onnxruntime"),
+        help="what to compare with, where it is installed (default: im2col torch onnxruntime)",
+    )
+    add(
+        "--threads",
+        type=_number(int, 1),
+        nargs="+",
+        default=[1, 2],
+        metavar="N",
+        help="a table for each of these numbers of threads (default: 1 2)",
     )
     add("--quick", action="store_true", help="fewer repetitions: seconds instead of minutes")
     add("--save", metavar="FILE", help="write the table to a Markdown file")
     add("--json", metavar="FILE", help="write the measurements to a JSON file")
+    add("--chart", metavar="FILE", help="draw the ratios as bars, in a PNG, SVG or PDF file")
+    add("--update-readme", metavar="FILE", help="put the table between the benchmark markers of this page")
+    add("--no-goals", action="store_true", help="leave out the table of goals, which starts whole processes")
 
 
 def _add_info(commands: Any) -> None:

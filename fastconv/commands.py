@@ -337,7 +337,17 @@ def bench(args: argparse.Namespace) -> int:
     """`fastconv bench`."""
     from fastconv.benchmarks import table
 
-    return int(table.run(compare=tuple(args.compare), quick=args.quick, save=args.save, json=args.json))
+    code = table.run(
+        compare=tuple(args.compare),
+        quick=args.quick,
+        save=args.save,
+        json=args.json,
+        threads=args.threads,
+        update_readme=args.update_readme,
+        chart=args.chart,
+        with_goals=not args.no_goals,
+    )
+    return int(code)
 
 
 def info(args: argparse.Namespace) -> int:

@@ -333,5 +333,9 @@ def test_bench_hands_its_options_on(run, monkeypatch):
     table = pytest.importorskip("fastconv.benchmarks.table")
     seen = {}
     monkeypatch.setattr(table, "run", lambda **options: seen.update(options) or 0)
-    assert run("bench", "--quick", "--compare", "im2col", "--save", "t.md")[0] == 0
-    assert seen == {"compare": ("im2col",), "quick": True, "save": "t.md", "json": None}
+    assert (
+        run("bench", "--quick", "--compare", "im2col", "--save", "t.md", "--threads", "1", "--no-goals")[0]
+        == 0
+    )
+    asked = {"compare": ("im2col",), "quick": True, "save": "t.md", "threads": [1], "with_goals": False}
+    assert seen == {**asked, "json": None, "chart": None, "update_readme": None}

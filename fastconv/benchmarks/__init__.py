@@ -4,8 +4,15 @@ nets.py          the three networks as plain data, their operation counts
 im2col.py        the baseline's kernels: NumPy, sliding windows and matrix products
 im2col_nets.py   the baseline's training step
 torch_kernels.py torch_nets.py   the same in PyTorch
+onnx_nets.py     the networks for ONNX Runtime
+lane_kernels.py  the engine's convolutions alone
+processes.py     start-up time and peak memory of whole processes
 workloads.py     every piece of work with its contenders
 timing.py        several contenders timed in turns, best of many
 machine.py       threads and versions
+peak.py          the measured peak of fused multiply-adds
+results.py       one measured piece of work
 table.py         the table of ratios
+goals.py         what fastconv wants to reach, with the measured figures
+chart.py         the bar chart
 """

@@ -4,11 +4,13 @@ import json as json_module
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple, TextIO
+from typing import TextIO
 
-from fastconv.benchmarks import machine, workloads
+from fastconv.benchmarks import chart as charts
+from fastconv.benchmarks import goals, machine, workloads
 from fastconv.benchmarks.peak import fma_peak
-from fastconv.benchmarks.timing import QUICK, Effort, Timing, race
+from fastconv.benchmarks.results import Row
+from fastconv.benchmarks.timing import QUICK, Effort, race
 
 BEGIN, END = "<!-- benchmark table begin -->", "<!-- benchmark table end -->"
 
@@ -16,43 +18,30 @@ BEGIN, END = "<!-- benchmark table begin -->", "<!-- benchmark table end -->"
 # tie, max-pooling and ReLU may decide otherwise after other sums, which moves a gradient by a few 1e-3.
 TOLERANCE = 0.02
 
-TITLES = {"im2col": "im2col", "im2col_inside": "im2col, samples innermost", "torch": "PyTorch"}
-
-
-class Row(NamedTuple):
-    """One piece of work, measured."""
-
-    work: str
-    flops: int
-    threads: int
-    timings: Mapping[str, Timing]
-    peak: float | None = None
-    right: bool = True
-
-    @property
-    def flops_per_second(self) -> float | None:
-        """Of fastconv; None where operations are not counted."""
-        return self.flops / self.timings["fastconv"].best if self.flops else None
-
-    def ratio(self, who: str) -> float | None:
-        """How many times as fast as `who` fastconv is."""
-        return self.timings[who].best / self.timings["fastconv"].best if who in self.timings else None
+TITLES = {
+    "im2col": "im2col",
+    "im2col_inside": "im2col, samples innermost",
+    "torch": "PyTorch",
+    "onnxruntime": "ONNX Runtime",
+}
 
 
 def run(
-    compare: Iterable[str] = ("im2col", "torch"),
+    compare: Iterable[str] = ("im2col", "torch", "onnxruntime"),
     quick: bool = False,
     save: str | None = None,
     json: str | None = None,
     threads: int | Sequence[int] = 1,
     update_readme: str | None = None,
+    chart: str | None = None,
+    with_goals: bool = False,
 ) -> int:
     """Measure everything and print the table.
 
     Parameters
     ----------
-    compare : iterable of {"im2col", "im2col_inside", "torch"}
-        What to compare fastconv with. PyTorch is left out where it isn't installed.
+    compare : iterable of {"im2col", "im2col_inside", "torch", "onnxruntime"}
+        What to compare fastconv with. What isn't installed is left out.
     quick : bool
         Seconds instead of minutes; good for a look, not for figures to quote.
     save : str, optional
@@ -63,6 +52,10 @@ def run(
         Threads that everybody uses; several numbers give one table each.
     update_readme : str, optional
         File whose text between the markers `BEGIN` and `END` is replaced by the table.
+    chart : str, optional
+        Image file to draw the ratios in.
+    with_goals : bool
+        Whether to measure whole processes too, and print the table of goals.
 
     Returns
     -------
@@ -79,8 +72,11 @@ def run(
     if update_readme:
         _replace(Path(update_readme).read_text(encoding="utf-8"), "")
     facts = machine.facts()
-    rows = [row for count in counts for row in measure(others, count, quick, sys.stderr)]
+    effort = QUICK if quick else Effort()
+    rows = [row for count in counts for row in measure(others, count, effort, sys.stderr)]
     text = markdown(rows, others, facts)
+    if with_goals:
+        text += "\n\n" + goals.markdown(goals.measure(rows, effort))
     print(text)
     if save:
         Path(save).write_text(text + "\n", encoding="utf-8")
@@ -89,6 +85,8 @@ def run(
         page.write_text(_replace(page.read_text(encoding="utf-8"), text), encoding="utf-8")
     if json:
         Path(json).write_text(json_module.dumps(_plain(rows, facts), indent=1) + "\n", encoding="utf-8")
+    if chart:
+        charts.save(chart, rows, TITLES, _caption(facts))
     return 0 if all(row.right for row in rows) else 1
 
 
@@ -97,22 +95,25 @@ def _known(compare: Iterable[str]) -> list[str]:
     for name in names:
         if name not in TITLES:
             raise ValueError(f"`compare` must be some of {', '.join(TITLES)}, got {name!r}")
-    if "torch" in names and not machine.installed("torch"):
-        print('PyTorch is not installed, so its column is left out (pip install "torch")', file=sys.stderr)
-        names.remove("torch")
+    for name, package in (("torch", "torch"), ("onnxruntime", "onnxruntime"), ("onnxruntime", "onnx")):
+        if name in names and not machine.installed(package):
+            print(f"{TITLES[name]} is left out: pip install {package}", file=sys.stderr)
+            names.remove(name)
     return names
 
 
-def measure(others: Sequence[str], threads: int, quick: bool, report: TextIO) -> list[Row]:
+def measure(others: Sequence[str], threads: int, effort: Effort, report: TextIO) -> list[Row]:
     """Measure all works with `threads` threads; `report` is told about each."""
     if not machine.numpy_threads_are_set(threads):
         print('NumPy chooses its own threads: pip install "fastconv[bench]" to set them', file=report)
-    effort = (QUICK if quick else Effort())._replace(settle=0.05 if threads > 1 else 0.0)
+    effort = effort._replace(settle=0.05 if threads > 1 else 0.0)
     start, end = ("\r\033[K", "") if report.isatty() else ("", "\n")
     rows = []
     with machine.threads(threads):
         peak = fma_peak(threads)
-        works = workloads.step_works() + workloads.kernel_works()
+        works = workloads.step_works() + workloads.predict_works() + workloads.kernel_works()
+        if threads == 1:
+            works += workloads.lane_works()
         for k, work in enumerate(works):
             print(f"{start}{k + 1}/{len(works)} {work.name}", end=end, file=report, flush=True)
             timings = race(work.contenders(["fastconv", *others]), effort)
@@ -124,7 +125,7 @@ def measure(others: Sequence[str], threads: int, quick: bool, report: TextIO) ->
 
 def markdown(rows: Sequence[Row], others: Sequence[str], facts: Mapping[str, str]) -> str:
     """The table, one for each number of threads, under a line that says what it was measured on."""
-    blocks = [", ".join(f"{name} {value}" for name, value in facts.items()) + "."]
+    blocks = [_caption(facts)]
     blocks.append("float32; times are the best of many, all contenders taking turns in one run.")
     for threads in dict.fromkeys(row.threads for row in rows):
         mine = [row for row in rows if row.threads == threads]
@@ -137,6 +138,10 @@ def markdown(rows: Sequence[Row], others: Sequence[str], facts: Mapping[str, str
     return "\n\n".join(blocks)
 
 
+def _caption(facts: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in facts.items()) + "."
+
+
 def _table(rows: Sequence[Row], others: Sequence[str]) -> str:
     with_peak = rows[0].peak is not None
     heads = ["work", "fastconv", "GFLOP/s", *["of peak"] * with_peak, *(f"x {TITLES[who]}" for who in others)]
@@ -146,7 +151,7 @@ def _table(rows: Sequence[Row], others: Sequence[str]) -> str:
         name = row.work if row.right else f"{row.work} (WRONG RESULT)"
         cells = [name, duration(row.timings["fastconv"].best), f"{speed / 1e9:.3g}" if speed else ""]
         if with_peak:
-            cells.append(f"{speed / row.peak:.0%}" if speed and row.peak else "")
+            cells.append(f"{row.share_of_peak:.0%}" if row.share_of_peak else "")
         cells += [ratio(row.ratio(who)) for who in others]
         lines.append(cells)
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)

@@ -267,6 +267,23 @@ _STEPS: dict[str, Callable[..., Contender]] = {
 }
 
 
+def lenet_step(scale: float) -> Contender:
+    """A LeNet-5 training step of fastconv, its weights and inputs multiplied by `scale`."""
+    import fastconv as fc
+
+    net = NETS["lenet5"]
+    X, y = net.batches(128, 8)
+    model = fc.models.lenet5()
+    model.load_state({name: array * np.float32(scale) for name, array in net.initial_parameters().items()})
+    trainer = fc.Trainer(model, optimizer=fc.SGD(lr=LEARNING_RATE * scale))
+    images = X * np.float32(scale)
+
+    def call() -> None:
+        trainer.fit(images, y, epochs=4, batch_size=128, shuffle=False, progress=False)
+
+    return Contender(call, 32)
+
+
 @dataclass(frozen=True)
 class PredictWork:
     """Predictions of LeNet-5 for one batch."""

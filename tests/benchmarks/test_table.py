@@ -4,8 +4,9 @@ import json
 import pytest
 
 from fastconv.benchmarks import machine, table
-from fastconv.benchmarks.timing import Contender, Timing
-from fastconv.benchmarks.workloads import Work, kernel_works, step_works
+from fastconv.benchmarks.results import Row
+from fastconv.benchmarks.timing import QUICK, Contender, Timing
+from fastconv.benchmarks.workloads import Work, kernel_works, lane_works, predict_works, step_works
 
 
 def timing(seconds):
@@ -13,14 +14,14 @@ def timing(seconds):
 
 
 ROWS = [
-    table.Row(
+    Row(
         "conv",
         3_000_000,
         1,
         {"fastconv": timing(1e-4), "im2col": timing(2e-4), "torch": timing(5e-5)},
         6e10,
     ),
-    table.Row("pool", 0, 1, {"fastconv": timing(2e-6), "im2col": timing(5e-3)}, 6e10),
+    Row("pool", 0, 1, {"fastconv": timing(2e-6), "im2col": timing(5e-3)}, 6e10),
 ]
 
 
@@ -59,13 +60,18 @@ def test_each_number_of_threads_has_its_own_table():
     assert "| conv | 100 us | 30 | 25% | 2.00 |" in text
 
 
+def only(monkeypatch, work):
+    monkeypatch.setattr(table.workloads, "step_works", lambda: [work])
+    for kind in ("predict_works", "kernel_works", "lane_works"):
+        monkeypatch.setattr(table.workloads, kind, list)
+
+
 @pytest.fixture
 def _one_small_work(monkeypatch):
     def make(who):
         return None if who == "im2col_inside" else Contender(lambda: 1.0)
 
-    monkeypatch.setattr(table.workloads, "step_works", lambda: [Work("nothing at all", 10, make)])
-    monkeypatch.setattr(table.workloads, "kernel_works", list)
+    only(monkeypatch, Work("nothing at all", 10, make))
     monkeypatch.setattr(table, "fma_peak", lambda threads: 1e12 * threads)
 
 
@@ -100,12 +106,12 @@ def test_without_pytorch_its_column_is_left_out(monkeypatch, capsys):
     captured = capsys.readouterr()
     assert "x im2col |" in captured.out
     assert "PyTorch" not in captured.out
-    assert "PyTorch is not installed" in captured.err
+    assert "PyTorch is left out: pip install torch" in captured.err
 
 
 def test_a_contender_that_does_not_exist_is_named():
     with pytest.raises(
-        ValueError, match="`compare` must be some of im2col, im2col_inside, torch, got 'keras'"
+        ValueError, match="`compare` must be some of im2col, im2col_inside, torch, onnxruntime, got 'keras'"
     ):
         table.run(["keras"])
 
@@ -121,21 +127,19 @@ def test_a_readme_without_markers_is_refused_before_anything_is_measured(tmp_pat
 @pytest.mark.usefixtures("_one_small_work")
 def test_progress_goes_to_the_report_only(capsys):
     report = io.StringIO()
-    table.measure(["im2col"], 1, True, report)
+    table.measure(["im2col"], 1, QUICK, report)
     assert "1/1 nothing at all" in report.getvalue()
     assert capsys.readouterr().out == ""
 
 
 def test_a_wrong_result_makes_the_exit_code_1(monkeypatch, capsys):
-    works = [Work("a sum", 0, lambda who: Contender(lambda: 5.0 if who == "fastconv" else 4.0))]
-    monkeypatch.setattr(table.workloads, "step_works", lambda: works)
-    monkeypatch.setattr(table.workloads, "kernel_works", list)
+    only(monkeypatch, Work("a sum", 0, lambda who: Contender(lambda: 5.0 if who == "fastconv" else 4.0)))
     assert table.run(["im2col"], quick=True) == 1
     assert "a sum (WRONG RESULT)" in capsys.readouterr().out
 
 
 def test_every_work_has_a_name_of_its_own():
-    names = [work.name for work in step_works() + kernel_works(1)]
+    names = [work.name for work in step_works() + predict_works() + kernel_works(1) + lane_works()]
     assert len(names) == len(set(names))
 
 
