@@ -113,6 +113,17 @@ class Tile(types.Type):
         super().__init__(name=f"Tile({dtype}, {rows} x {columns})")
 
 
+class Shape(types.Dummy):
+    """The rows and columns of a tile."""
+
+    def __init__(self, grid):
+        self.grid, self.rows, self.columns = grid, grid.rows, grid.columns
+        super().__init__(name=f"Shape({grid})")
+
+
+register_model(Shape)(models.OpaqueModel)
+
+
 def _scalar(dtype):
     return ir.FloatType() if dtype == types.float32 else ir.DoubleType()
 
@@ -284,6 +295,30 @@ def fill(typingctx, p, value):
 
 
 @intrinsic
+def lanes_at(typingctx, like, addresses, offset, kind, valid):
+    """The vector of the dtype of `like` whose lane n is the scalar of dtype `kind` at addresses[n] + offset.
+
+    Zeros in the lanes from `valid` on, whose addresses must be good to read, too.
+    """
+    if not (_is_pointer(like) and isinstance(kind, types.NumberClass)):
+        return None
+    vector, source = Vector(like.dtype), kind.dtype
+
+    def codegen(context, b, sig, args):
+        _, table, start, _, valid_ = args
+        scalar = context.get_value_type(source)
+        value = ir.Constant(ir.VectorType(scalar, vector.lanes), ir.Undefined)
+        for n in range(vector.lanes):
+            address = b.add(b.load(b.gep(table, [ir.Constant(start.type, n)])), start)
+            item = b.load(b.inttoptr(address, scalar.as_pointer()), align=1)
+            value = b.insert_element(value, item, ir.Constant(ir.IntType(32), n))
+        zero = ir.Constant(_ir(vector), None)
+        return b.select(_below(b, vector.lanes, valid_), _converted(b, value, source, vector), zero)
+
+    return vector(like, addresses, types.intp, kind, types.intp), codegen
+
+
+@intrinsic
 def first_lane(typingctx, p, value):
     """The vector of the pointer's dtype with `value` in its first lane and zeros in the others."""
     if not _is_pointer(p):
@@ -401,6 +436,23 @@ def tile(typingctx, p, rows, columns):
         return ir.Constant(context.get_value_type(grid), None)
 
     return grid(p, rows, columns), codegen
+
+
+@intrinsic
+def shape(typingctx, p, rows, columns):
+    """The shape of a tile of the pointer's dtype: all type and no value, so that passing it costs nothing."""
+    if not (isinstance(rows, types.IntegerLiteral) and isinstance(columns, types.IntegerLiteral)):
+        return None
+    grid = Tile(p.dtype, rows.literal_value, columns.literal_value)
+    return Shape(grid)(p, rows, columns), lambda context, b, sig, args: context.get_dummy_value()
+
+
+@intrinsic
+def zeros(typingctx, form):
+    """The tile of zeros of a shape."""
+    if not isinstance(form, Shape):
+        return None
+    return form.grid(form), lambda context, b, sig, args: ir.Constant(context.get_value_type(form.grid), None)
 
 
 @intrinsic
@@ -606,11 +658,14 @@ def add_totals(typingctx, grid, p, index, step, count):
 
 
 def _totals(b, vectors):
-    """The sum of the lanes of each vector, as scalars: 2 shuffles and an addition merge two vectors into one.
+    """The sum of the lanes of each vector, as scalars.
 
-    After each round, vector k holds twice as many sums, each in half as many neighbouring lanes.
+    2 shuffles and an addition merge two vectors into one; after each round, vector k holds twice as many
+    sums, each in half as many neighbouring lanes. Of few vectors, each is faster summed on its own.
     """
     lane_count, totals = vectors[0].type.count, []
+    if len(vectors) < 12:
+        return [_total(b, vector) for vector in vectors]
     indices = ir.VectorType(ir.IntType(32), lane_count)
     for first in range(0, len(vectors), lane_count):
         some = vectors[first : first + lane_count]

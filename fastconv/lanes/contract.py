@@ -24,12 +24,13 @@ from ..simd import (
     outer_add,
     row_offsets,
     rows,
-    tile,
+    shape,
     tile_add,
     tile_add_rows,
     tile_gate,
     tile_relu,
     tile_store,
+    zeros,
 )
 from .operation import FRESH, SAMPLES, SHARDS, operation, share
 
@@ -71,20 +72,20 @@ def passes(count, positions):
 
 
 @compiled
-def _rows_pass(zero, x, w, bias, gate, y, g, number, w_rows):
-    """The rows of one pass, in tiles of the size of `zero`; tiles outside, so that x stays in cache."""
+def _rows_pass(form, x, w, bias, gate, y, g, number, w_rows):
+    """The rows of one pass, in tiles of the shape `form`; tiles outside, so that x stays in cache."""
     plan = advance(g, PASSES + number * PASS_FIELDS)
     first, last, tiles = plan[0], plan[1], plan[2]
     w_row, y_row, ending = g[W_ROW], g[Y_ROW], g[ENDING]
     channels, x_channel, w_channel = g[CHANNELS], g[X_CHANNEL], g[W_CHANNEL]
     x_line, w_line, x_step, w_step = g[X_LINE], g[W_LINE], g[X_STEP], g[W_STEP]
     for k in range(tiles):
-        this = advance(g, plan[3] + k * (TILE_HEADER + 2 * columns(zero)))
+        this = advance(g, plan[3] + k * (TILE_HEADER + 2 * columns(form)))
         lines, steps = this[LINES], this[STEPS]
-        x_at = offsets(zero, this, TILE_HEADER)
-        y_at = offsets(zero, this, TILE_HEADER + columns(zero))
-        for row in range(first, last, rows(zero)):
-            acc = zero
+        x_at = offsets(form, this, TILE_HEADER)
+        y_at = offsets(form, this, TILE_HEADER + columns(form))
+        for row in range(first, last, rows(form)):
+            acc = zeros(form)
             for c in range(channels):
                 for a in range(lines):
                     x_tap = c * x_channel + a * x_line
@@ -106,15 +107,15 @@ def contract(x, w, bias, gate, y, _, g, s):
     w_row = g[W_ROW]
     for _group in range(g[GROUPS]):
         if g[DENSE]:
-            grid = tile(x, DENSE_ROWS, 1)
-            _rows_pass(grid, x, w, bias, gate, y, g, 0, row_offsets(grid, g, ROWS))
-            _rows_pass(tile(x, 4, 1), x, w, bias, gate, y, g, 1, w_row)
-            _rows_pass(tile(x, 1, 1), x, w, bias, gate, y, g, 2, w_row)
+            form = shape(x, DENSE_ROWS, 1)
+            _rows_pass(form, x, w, bias, gate, y, g, 0, row_offsets(form, g, ROWS))
+            _rows_pass(shape(x, 4, 1), x, w, bias, gate, y, g, 1, w_row)
+            _rows_pass(shape(x, 1, 1), x, w, bias, gate, y, g, 2, w_row)
         else:
-            _rows_pass(tile(x, 6, COLUMNS_6), x, w, bias, gate, y, g, 0, w_row)
-            _rows_pass(tile(x, 4, COLUMNS_4), x, w, bias, gate, y, g, 1, w_row)
-            _rows_pass(tile(x, 2, COLUMNS_2), x, w, bias, gate, y, g, 2, w_row)
-            _rows_pass(tile(x, 1, COLUMNS_1), x, w, bias, gate, y, g, 3, w_row)
+            _rows_pass(shape(x, 6, COLUMNS_6), x, w, bias, gate, y, g, 0, w_row)
+            _rows_pass(shape(x, 4, COLUMNS_4), x, w, bias, gate, y, g, 1, w_row)
+            _rows_pass(shape(x, 2, COLUMNS_2), x, w, bias, gate, y, g, 2, w_row)
+            _rows_pass(shape(x, 1, COLUMNS_1), x, w, bias, gate, y, g, 3, w_row)
         x = advance_vectors(x, g[X_GROUP])
         y = advance_vectors(y, g[Y_GROUP])
         gate = advance_vectors(gate, g[Y_GROUP])
@@ -135,15 +136,15 @@ SLACK = 12  # a table repeats its last entry this often, so that a last tile may
 
 
 @compiled
-def _gradient_pass(zero, x, dy, dweight, first, last, g):
+def _gradient_pass(form, x, dy, dweight, first, last, g):
     """Rows first..last of the weight gradient, a tile of rows x taps held over the whole image."""
     taps, height, width = g[G_TAPS], g[G_HEIGHT], g[G_WIDTH]
     x_line, x_step, y_row, y_line = g[G_X_LINE], g[G_X_STEP], g[G_Y_ROW], g[G_Y_LINE]
     tap = advance(g, G_HEADER)
-    for row in range(first, last, rows(zero)):
-        for t in range(0, taps, columns(zero)):
-            x_at = offsets(zero, tap, t)
-            acc = zero
+    for row in range(first, last, rows(form)):
+        for t in range(0, taps, columns(form)):
+            x_at = offsets(form, tap, t)
+            acc = zeros(form)
             for i in range(height):
                 for j in range(width):
                     at = row * y_row + i * y_line + j
@@ -176,13 +177,13 @@ def contract_grad_weight(x, dy, dweight, _a, _b, _c, g, s):
             dweight[k] = 0.0
     four, three, two = _gradient_rows(count, g[G_TAPS])
     for _ in range(groups):
-        _gradient_pass(tile(x, 4, COLUMNS_4), x, dy, dweight, 0, four, g)
-        _gradient_pass(tile(x, 3, COLUMNS_3), x, dy, dweight, four, three, g)
-        _gradient_pass(tile(x, 2, COLUMNS_2), x, dy, dweight, three, two, g)
-        _gradient_pass(tile(x, 1, COLUMNS_1), x, dy, dweight, two, count, g)
+        _gradient_pass(shape(x, 4, COLUMNS_4), x, dy, dweight, 0, four, g)
+        _gradient_pass(shape(x, 3, COLUMNS_3), x, dy, dweight, four, three, g)
+        _gradient_pass(shape(x, 2, COLUMNS_2), x, dy, dweight, three, two, g)
+        _gradient_pass(shape(x, 1, COLUMNS_1), x, dy, dweight, two, count, g)
         if g[G_BIAS]:
-            _plane_sums_pass(tile(x, 4, 1), dy, dbias, 0, count // 4 * 4, g)
-            _plane_sums_pass(tile(x, 1, 1), dy, dbias, count // 4 * 4, count, g)
+            _plane_sums_pass(shape(x, 4, 1), dy, dbias, 0, count // 4 * 4, g)
+            _plane_sums_pass(shape(x, 1, 1), dy, dbias, count // 4 * 4, count, g)
         x = advance_vectors(x, g[G_X_GROUP])
         dy = advance_vectors(dy, g[G_Y_GROUP])
         dweight = advance(dweight, size)
@@ -190,10 +191,10 @@ def contract_grad_weight(x, dy, dweight, _a, _b, _c, g, s):
 
 
 @compiled
-def _plane_sums_pass(zero, dy, dbias, first, last, g):
+def _plane_sums_pass(form, dy, dbias, first, last, g):
     """dbias[row] += sum of plane `row` of dy over positions and lanes, for the rows first..last."""
-    for row in range(first, last, rows(zero)):
-        acc = zero
+    for row in range(first, last, rows(form)):
+        acc = zeros(form)
         for i in range(g[G_HEIGHT]):
             for j in range(g[G_WIDTH]):
                 acc = tile_add(acc, dy, row * g[G_Y_ROW] + i * g[G_Y_LINE] + j, g[G_Y_ROW])
@@ -216,25 +217,27 @@ def rows_grad_weight(x, dy, dweight, dbias, _a, _b, g, s):
     first, last = share((out_features + 3) // 4, s)
     first, last = first * 4, min(last * 4, out_features)
     fours = first + (last - first) // 4 * 4
-    _dense_pass(tile(x, 4, COLUMNS_4), x, dy, dweight, first, fours, samples, in_features, x_row, dy_row, g)
-    _dense_pass(tile(x, 1, COLUMNS_4), x, dy, dweight, fours, last, samples, in_features, x_row, dy_row, g)
+    _dense_pass(shape(x, 4, COLUMNS_4), x, dy, dweight, first, fours, samples, in_features, x_row, dy_row, g)
+    _dense_pass(shape(x, 1, COLUMNS_4), x, dy, dweight, fours, last, samples, in_features, x_row, dy_row, g)
     if g[R_BIAS]:
-        for o in range(first, last):
-            dbias[o] = 0.0
-        for n in range(samples):
-            for o in range(first, last):
-                dbias[o] += dy[n * dy_row + o]
+        lane_count = simd.lanes(dy)
+        first, last = share((out_features + lane_count - 1) // lane_count, s)
+        for v in range(first, last):
+            acc = zeros(shape(dy, 1, 1))
+            for n in range(samples):
+                acc = tile_add(acc, dy, n * (dy_row // lane_count) + v, 0)
+            simd.store_rows(acc, dbias, 0, 0, v, out_features)
 
 
 @compiled
-def _dense_pass(zero, x, dy, dweight, first, last, samples, in_features, x_row, dy_row, g):
+def _dense_pass(form, x, dy, dweight, first, last, samples, in_features, x_row, dy_row, g):
     lane_count = simd.lanes(x)
     row_vectors = x_row // lane_count
     numbers = advance(g, R_HEADER)
-    for o in range(first, last, rows(zero)):
-        for v in range(0, (in_features + lane_count - 1) // lane_count, columns(zero)):
-            x_at = offsets(zero, numbers, v)
-            acc = zero
+    for o in range(first, last, rows(form)):
+        for v in range(0, (in_features + lane_count - 1) // lane_count, columns(form)):
+            x_at = offsets(form, numbers, v)
+            acc = zeros(form)
             for n in range(samples):
                 acc = multiply_add(acc, dy, n * dy_row + o, 1, x, n * row_vectors, x_at)
             simd.store_rows(acc, dweight, o * in_features, in_features, v, in_features)

@@ -21,7 +21,7 @@ DTYPE_CODES = {np.dtype("u1"): UINT8, np.dtype("i8"): INT64, np.dtype("f4"): FLO
 # they lie); then the table.
 KIND, PLANES, LINES, PIXELS, C_STEP, H_STEP, W_STEP, N_STEP, SOURCE, ORDER, SCALED = range(11)
 TABLE = 11
-FEW = 64  # so many numbers are faster moved one by one
+FEW = 64  # so many features of a single sample are faster moved one by one
 
 
 @compiled
@@ -30,27 +30,6 @@ def _address(g, n):
     if g[ORDER] != 0:
         n = simd.scalar_at(g[ORDER] + n * 8, np.int64)
     return g[SOURCE] + n * g[N_STEP]
-
-
-@compiled
-def _one_by_one(kind, y, g, first, valid):
-    """The features of a few samples, or samples whose features do not lie in a row; zeros in other lanes."""
-    zero, lane_count = simd.fill(y, 0.0), simd.lanes(y)
-    table = advance(g, TABLE)
-    if valid == 1:
-        _one_sample(kind, y, g, _address(g, first))
-        return
-    for k in range(g[PLANES] * g[LINES] * g[PIXELS]):
-        simd.store(y, table[k], zero)
-    for lane in range(valid):
-        sample, k = _address(g, first + lane), 0
-        for c in range(g[PLANES]):
-            for h in range(g[LINES]):
-                at = sample + c * g[C_STEP] + h * g[H_STEP]
-                for w in range(g[PIXELS]):
-                    value = simd.convert(simd.scalar_at(at + w * g[W_STEP], kind), y)
-                    y[table[k] * lane_count + lane] = value / 255 if g[SCALED] else value
-                    k += 1
 
 
 @compiled
@@ -67,12 +46,22 @@ def _one_sample(kind, y, g, sample):
 
 
 @compiled
-def _by_squares(kind, y, g, first, valid, s):
-    """Samples whose features lie in a row, a square of samples x features at a time."""
-    lane_count, features = simd.lanes(y), g[PLANES] * g[LINES] * g[PIXELS]
-    addresses, table = advance(s, ADDRESSES), advance(g, TABLE)
-    for lane in range(lane_count):
-        addresses[lane] = _address(g, first + min(lane, valid - 1))
+def _by_features(kind, y, addresses, g, valid):
+    """A feature of all samples at a time, wherever it lies."""
+    table, k, scale = advance(g, TABLE), 0, simd.fill(y, 255.0)
+    for c in range(g[PLANES]):
+        for h in range(g[LINES]):
+            for w in range(g[PIXELS]):
+                offset = c * g[C_STEP] + h * g[H_STEP] + w * g[W_STEP]
+                v = simd.lanes_at(y, addresses, offset, kind, valid)
+                simd.store(y, table[k], simd.divide(v, scale) if g[SCALED] else v)
+                k += 1
+
+
+@compiled
+def _by_squares(kind, y, addresses, g, valid):
+    """A square of samples x features at a time, where the features of a sample lie in a row."""
+    lane_count, features, table = simd.lanes(y), g[PLANES] * g[LINES] * g[PIXELS], advance(g, TABLE)
     for k in range(0, features, lane_count):
         square = simd.square_at(y, addresses, k, kind, valid, features - k)
         if g[SCALED]:
@@ -83,12 +72,19 @@ def _by_squares(kind, y, g, first, valid, s):
 @compiled
 def _gather(kind, y, g, s):
     first, valid = s[POSITION] + s[FIRST_SAMPLE], s[VALID]
+    features = g[PLANES] * g[LINES] * g[PIXELS]
+    if valid == 1 and features <= FEW:
+        _one_sample(kind, y, g, _address(g, first))
+        return
+    addresses = advance(s, ADDRESSES)
+    for lane in range(simd.lanes(y)):
+        addresses[lane] = _address(g, first + min(lane, valid - 1))
     item, width, height = simd.item_size(kind), g[PIXELS], g[LINES]
     in_a_row = g[W_STEP] == item and g[H_STEP] == width * item and g[C_STEP] == height * width * item
-    if in_a_row and g[PLANES] * height * width * valid > FEW:
-        _by_squares(kind, y, g, first, valid, s)
+    if in_a_row and features > 4:
+        _by_squares(kind, y, addresses, g, valid)
     else:
-        _one_by_one(kind, y, g, first, valid)
+        _by_features(kind, y, addresses, g, valid)
 
 
 @operation
@@ -112,7 +108,7 @@ def lanes_to_rows(x, rows, _b, _c, _d, _e, g, s):
     """
     features, row = g[0], g[1]
     lane_count, table = simd.lanes(x), advance(g, 2)
-    if features * s[VALID] <= FEW:
+    if features * s[VALID] <= lane_count:
         for lane in range(s[VALID]):
             for k in range(features):
                 rows[(s[FIRST_SAMPLE] + lane) * row + k] = x[table[k] * lane_count + lane]
@@ -132,7 +128,7 @@ def scatter(x, _a, _b, _c, _d, _e, g, s):
     features, valid, lane_count = g[FEATURES], s[VALID], simd.lanes(x)
     table = advance(g, SCATTER_TABLE)
     target = advance(simd.pointer_at(g[TARGET], x), (s[POSITION] + s[FIRST_SAMPLE]) * features)
-    if features * valid <= FEW:
+    if features * valid <= lane_count:
         for lane in range(valid):
             for k in range(features):
                 target[lane * features + k] = x[table[k] * lane_count + lane]
