@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .lanes import losses, optim, pack
+from .lanes import losses, optim, pack, single
 from .lowering import LOWERINGS, table_geometry
 from .plan import CopyDistance, Plan, Planes
 
@@ -61,6 +61,11 @@ class Builder:
             loss_operation = absorbed[last]
         if self.training:
             self.ports.gradient = np.zeros(max(1, network.num_parameters), network.dtype)
+        self.single = (
+            purpose == "predict"
+            and batch_size == 1
+            and all(getattr(layer, "groups", 1) == 1 for layer in network.layers)
+        )
         self.slots = self._slots()
         self._read_input()
         self._forward()
@@ -129,36 +134,60 @@ class Builder:
                 break
         return tuple(max(sides) for sides in zip(*halos, strict=True))
 
+    def _planes(self, shape, halo):
+        """New planes for samples of `shape`; of a single sample, the channels share planes."""
+        if self.single:
+            shape = (-(-shape[0] // self.plan.lanes), *shape[1:])
+        return self.plan.planes(shape, halo)
+
+    def image_shape(self, number):
+        """(C, H, W) of the input of layer `number` as a single sample lies: flattening changes nothing."""
+        while number > 0 and self.layers[number - 1].in_place:
+            number -= 1
+        shape = self.network.shapes[number]
+        return shape if len(shape) == 3 else (shape[0], 1, 1)
+
+    def scalar_table(self, number, planes):
+        """At which scalar of the planes of a single sample each input feature of layer `number` lies."""
+        lanes = self.plan.lanes
+        c, h, w = (index.ravel() for index in np.indices(self.image_shape(number)))
+        return (c // lanes * planes.plane + h * planes.row + w) * lanes + c % lanes
+
     def _slots(self):
         """The planes of the input and of every layer's output, shared where a layer works in place.
 
         An output that is not a stack of images has no halo, and flattening planes without one is free.
         """
         shapes = self.network.shapes
-        slots = [self.plan.planes(shapes[0], self._halo(0) if len(shapes[0]) == 3 else NO_HALO)]
+        slots = [self._planes(shapes[0], self._halo(0) if len(shapes[0]) == 3 else NO_HALO)]
         for number, layer in enumerate(self.layers):
             below, shape = slots[-1], shapes[number + 1]
+            if self.single and layer.in_place:
+                slots.append(below)
+                continue
             keeps = number > 0 and self.layers[number - 1].needs_output and self.training
             flat = len(shape) == 1 and below.halo == NO_HALO
             if layer.in_place and not keeps and (len(shape) == 3 or flat):
                 slots.append(below if len(shape) == 3 else Planes(below.storage, *shape, 1, 1))
             else:
-                slots.append(self.plan.planes(shape, self._halo(number + 1) if len(shape) == 3 else NO_HALO))
+                slots.append(self._planes(shape, self._halo(number + 1) if len(shape) == 3 else NO_HALO))
         return slots
 
     # The passes
 
     def _gather(self, planes):
         """Emit the gather of samples into planes; returns the geometry to fill in."""
-        table = planes.table()
-        g = np.zeros(pack.TABLE + len(table), np.int64)
-        g[pack.PLANES], g[pack.LINES], g[pack.PIXELS] = planes.sizes
-        g[pack.TABLE :] = table
+        g = _source(planes.sizes, planes.table())
         self.plan.emit(pack.gather, [None, planes], g)
         return g
 
     def _read_input(self):
-        self.ports.source = self._gather(self.slots[0])
+        planes = self.slots[0]
+        if self.single:
+            self.ports.source = _source(self.image_shape(0), self.scalar_table(0, planes))
+            self.plan.emit(single.load_sample, [None, planes], self.ports.source)
+        else:
+            self.ports.source = self._gather(planes)
 
     def _relu_follows(self, number):
         """Whether layer `number` is followed by a ReLU in the same memory."""
@@ -188,9 +217,14 @@ class Builder:
         return flat
 
     def _write_output(self):
-        result = self._result()
-        self.ports.sink = np.array([result.features, 0, *result.table()], np.int64)
-        self.plan.emit(pack.scatter, [result], self.ports.sink)
+        if self.single:
+            result, operation = self.slots[-1], single.store_sample
+            table = self.scalar_table(len(self.layers), result)
+        else:
+            result, operation = self._result(), pack.scatter
+            table = result.table()
+        self.ports.sink = np.array([len(table), 0, *table], np.int64)
+        self.plan.emit(operation, [result], self.ports.sink)
 
     def _loss(self, name, operation):
         result = self._result()
@@ -241,6 +275,14 @@ class Builder:
         operands = [self.plan.array(a) for a in (self.network.flat_parameters, self.ports.gradient, *state)]
         operands += [self.numbers(options), self.plan.array(self.ports.rates)]
         self.plan.emit(operation, operands, [self.network.num_parameters, flag], stage="batch")
+
+
+def _source(sizes, table):
+    """The geometry of a gather of samples of these sizes, to where the table says."""
+    g = np.zeros(pack.TABLE + len(table), np.int64)
+    g[pack.PLANES], g[pack.LINES], g[pack.PIXELS] = sizes
+    g[pack.TABLE :] = table
+    return g
 
 
 def _offsets(views, flat):

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from .lanes import activations, contract, norm, pack, pool, tables
+from .lanes import activations, contract, norm, pack, pool, single, tables
 from .plan import CopyDistance, Planes
 
 LOWERINGS: dict = {}
@@ -93,6 +93,13 @@ class Tanh(_Activation):
 class Softmax(_Activation):
     function, gradient = activations.softmax, activations.softmax_grad
 
+    def forward(self, x, y, relu):
+        if not self.builder.single:
+            super().forward(x, y, relu)
+            return
+        table = self.builder.scalar_table(self.number, x)
+        self.plan.emit(single.softmax_channels, [x, y], [x.features, len(table), *table])
+
 
 class Dropout(Lowering):
     def forward(self, x, y, relu):
@@ -111,7 +118,10 @@ class Dropout(Lowering):
 
 
 class Flatten(Lowering):
-    """Features in row-major order are what planes without a halo hold already; others are copied."""
+    """Features in row-major order are what planes without a halo hold already; others are copied.
+
+    A single sample stays as it is: its readers know the order of the features.
+    """
 
     def forward(self, x, y, relu):
         self._copy(x, Planes(y.storage, *x.sizes))
@@ -135,6 +145,20 @@ class _Weighted(Lowering):
     def parameter(self, name):
         """The layer's parameter in memory, or None."""
         return self.builder.parameter(f"{self.number}.{name}")
+
+    def forward_single(self, x, y, relu, kernel, stride=(1, 1), padding=(0, 0), dilation=(1, 1)):
+        """Emit y from the x of a single sample."""
+        plan, weight, bias = self.plan, self.parameter("weight"), self.parameter("bias")
+        taps = weight.count // self.output_shape[0]
+        packed, packed_bias = (plan.rows(y.channels * n * plan.lanes, "thread") for n in (taps, 1))
+        sizes = [self.output_shape[0], taps, int(bias is not None)]
+        plan.emit(single.pack_weights, [weight, packed, bias, packed_bias], sizes)
+        channels = self.builder.image_shape(self.number)[0]
+        ending = contract.RELU if relu else contract.PLAIN
+        g = single.contract_geometry(
+            x, channels, y, kernel, stride, padding, dilation, plan.lanes, ending, sizes[2]
+        )
+        plan.emit(single.contract_channels, [x, packed, packed_bias, y], g)
 
     def gradient(self, name):
         """Where the sum of the parameter's gradient goes, or None."""
@@ -182,6 +206,12 @@ class Conv2d(_Weighted):
         return layer.stride, (self.top, self.left), layer.dilation, layer.groups
 
     def forward(self, x, y, relu):
+        if self.builder.single:
+            layer = self.layer
+            self.forward_single(
+                x, y, relu, layer.kernel_size, layer.stride, (self.top, self.left), layer.dilation
+            )
+            return
         ending = contract.RELU if relu else contract.PLAIN
         g = tables.conv_forward(
             *self._shape(), *self._sizes(), *self._windows(), x.steps, y.steps, int(self.layer.bias), ending
@@ -220,6 +250,9 @@ class Conv2d(_Weighted):
 
 class Dense(_Weighted):
     def forward(self, x, y, relu):
+        if self.builder.single:
+            self.forward_single(x, y, relu, self.builder.image_shape(self.number)[1:])
+            return
         ending = contract.RELU if relu else contract.PLAIN
         g = tables.dense_forward(x.features, y.features, int(self.layer.bias), ending)
         self.plan.emit(contract.contract, [x, self.parameter("weight"), self.parameter("bias"), None, y], g)
@@ -307,7 +340,7 @@ class BatchNorm2d(_Weighted):
     def _geometry(self, x, y, dx):
         steps = [step for p in (x, y, dx) for step in p.steps]
         return [
-            *x.sizes,
+            *self.input_shape,
             *steps,
             CopyDistance(x.storage),
             CopyDistance(y.storage),
@@ -315,14 +348,19 @@ class BatchNorm2d(_Weighted):
         ]
 
     def forward(self, x, y, relu):
-        self.saved = self.plan.rows(2 * x.channels)
+        x_channels = self.input_shape[0]
+        self.saved = self.plan.rows(2 * x_channels)
         momentum = self.layer.momentum if self.builder.updates_statistics else 0.0
         options = self.builder.numbers([momentum, self.layer.eps])
         running = self.builder.statistic(f"{self.number}.running_mean")
         g = self._geometry(x, y, y)
         self.plan.emit(norm.batch_norm_statistics, [x, self.saved, running, options], g, stage="batch")
         gamma, beta = self.parameter("weight"), self.parameter("bias")
-        self.plan.emit(norm.batch_norm, [x, y, self.saved, gamma, beta], g)
+        operands = [x, y, self.saved, gamma, beta]
+        if self.builder.single:
+            self.plan.emit(single.norm_channels, operands, [*x.sizes, *x.steps, *y.steps, x_channels])
+        else:
+            self.plan.emit(norm.batch_norm, operands, g)
 
     def backward(self, x, y, dy, dx, gate):
         dgamma, dbeta = self.gradient("weight"), self.gradient("bias")

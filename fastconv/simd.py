@@ -256,6 +256,21 @@ def load(typingctx, p, index):
 
 
 @intrinsic
+def load_part(typingctx, p, index, count):
+    """The vector that starts at scalar `index` of the memory at `p`; zeros where `count` scalars end."""
+    if not _is_pointer(p):
+        return None
+    vector = Vector(p.dtype)
+
+    def codegen(context, b, sig, args):
+        base, start, limit = args
+        first = b.bitcast(b.gep(base, [start]), _ir(vector).as_pointer())
+        return _masked_load(b, first, _below(b, vector.lanes, limit), ir.Constant(_ir(vector), None))
+
+    return vector(p, types.intp, types.intp), codegen
+
+
+@intrinsic
 def store(typingctx, p, index, value):
     """Write `value` to vector `index` of the memory at `p`."""
     if not isinstance(value, Vector):
@@ -425,6 +440,13 @@ def _steps(b, start, step, count):
     return offsets
 
 
+def _row_places(b, start, by, count, in_steps):
+    """start + 0, 1, ... steps of `by`, or start + each entry of the tuple `by`."""
+    if in_steps:
+        return _steps(b, start, by, count)
+    return [b.add(start, b.extract_value(by, r)) for r in range(count)]
+
+
 @intrinsic
 def tile(typingctx, p, rows, columns):
     """A tile of zeros of the pointer's dtype."""
@@ -530,11 +552,7 @@ def multiply_add(typingctx, grid, w, w_index, w_rows, x, x_index, x_offsets):
         loaded = [
             _load(b, grid.vector, x_, b.add(at, b.extract_value(column, c))) for c in range(grid.columns)
         ]
-        if in_steps:
-            scalars = _steps(b, start, by, grid.rows)
-        else:
-            scalars = [b.add(start, b.extract_value(by, r)) for r in range(grid.rows)]
-        for r, where in enumerate(scalars):
+        for r, where in enumerate(_row_places(b, start, by, grid.rows, in_steps)):
             scalar = _splat(b, _ir(grid.vector), b.load(b.gep(w_, [where])))
             for c in range(grid.columns):
                 k = r * grid.columns + c
@@ -580,17 +598,34 @@ def tile_add(typingctx, grid, y, y_index, y_step):
 
 @intrinsic
 def tile_store(typingctx, grid, y, y_index, y_step, y_offsets):
-    """y[y_index + r * y_step + y_offsets[c]] = tile[r, c]."""
+    """y[y_index + r * y_step + y_offsets[c]] = tile[r, c]; `y_step` may be a tuple of the rows' offsets."""
+    in_steps = isinstance(y_step, types.Integer)
 
     def codegen(context, b, sig, args):
         acc, y_, start, by, column = args
-        for r, where in enumerate(_steps(b, start, by, grid.rows)):
+        for r, where in enumerate(_row_places(b, start, by, grid.rows, in_steps)):
             for c in range(grid.columns):
                 at = b.add(where, b.extract_value(column, c))
                 _store(b, grid.vector, y_, at, b.extract_value(acc, r * grid.columns + c))
         return context.get_dummy_value()
 
-    return types.void(grid, y, types.intp, types.intp, y_offsets), codegen
+    return types.void(grid, y, types.intp, types.intp if in_steps else y_step, y_offsets), codegen
+
+
+@intrinsic
+def tile_add_columns(typingctx, grid, p, index):
+    """tile[r, c] += vector `index + c` of the memory at `p`."""
+
+    def codegen(context, b, sig, args):
+        acc, base, start = args
+        for c, where in enumerate(_steps(b, start, ir.Constant(start.type, 1), grid.columns)):
+            value = _load(b, grid.vector, base, where)
+            for r in range(grid.rows):
+                k = r * grid.columns + c
+                acc = b.insert_value(acc, b.fadd(b.extract_value(acc, k), value), k)
+        return acc
+
+    return grid(grid, p, types.intp), codegen
 
 
 @intrinsic
@@ -821,37 +856,58 @@ def square_at(typingctx, like, addresses, index, kind, valid, count):
 
     def codegen(context, b, sig, args):
         _, table, start, _, valid_, limit = args
-        scalar = context.get_value_type(source)
-        raw = ir.VectorType(scalar, grid.rows)
-        nothing = ir.Constant(raw, None)
-        inside = _below(b, grid.rows, limit)
-        empty = ir.Constant(inside.type, None)
+        kind_pointer = context.get_value_type(source).as_pointer()
 
-        def rows(load_row):
-            acc = ir.Constant(context.get_value_type(grid), ir.Undefined)
-            for r in range(grid.rows):
-                address = b.load(b.gep(table, [ir.Constant(start.type, r)]))
-                first = b.gep(b.inttoptr(address, scalar.as_pointer()), [start])
-                value = load_row(r, b.bitcast(first, raw.as_pointer()))
-                acc = b.insert_value(acc, _converted(b, value, source, grid.vector), r)
-            return acc
+        def place(r):
+            address = b.load(b.gep(table, [ir.Constant(start.type, r)]))
+            return b.gep(b.inttoptr(address, kind_pointer), [start])
 
-        def masked(r, first):
-            here = b.icmp_signed("<", ir.Constant(valid_.type, r), valid_)
-            mask = b.select(here, inside, empty)
-            return _masked_load(b, first, mask, nothing)
-
-        with b.if_else(_whole(b, grid, valid_, limit)) as (then, otherwise):
-            with then:
-                plain, plain_end = rows(lambda r, first: b.load(first, align=1)), b.block
-            with otherwise:
-                partial, partial_end = rows(masked), b.block
-        result = b.phi(plain.type)
-        result.add_incoming(plain, plain_end)
-        result.add_incoming(partial, partial_end)
-        return result
+        return _square(context, b, grid, source, place, valid_, limit)
 
     return grid(like, addresses, types.intp, kind, types.intp, types.intp), codegen
+
+
+@intrinsic
+def square_part(typingctx, p, index, step, valid, count):
+    """As `square`, with zeros in the rows from `valid` on; only `count` elements of a row are there."""
+    if not _is_pointer(p):
+        return None
+    grid = Tile(p.dtype, Vector(p.dtype).lanes, 1)
+
+    def codegen(context, b, sig, args):
+        base, start, by, valid_, limit = args
+        places = _steps(b, start, by, grid.rows)
+        return _square(context, b, grid, p.dtype, lambda r: b.gep(base, [places[r]]), valid_, limit)
+
+    return grid(p, types.intp, types.intp, types.intp, types.intp), codegen
+
+
+def _square(context, b, grid, source, place, valid, count):
+    """The tile whose row r is the vector of elements of dtype `source` at place(r), converted."""
+    raw = ir.VectorType(context.get_value_type(source), grid.rows)
+    nothing, inside = ir.Constant(raw, None), _below(b, grid.rows, count)
+    empty = ir.Constant(inside.type, None)
+
+    def rows(load_row):
+        acc = ir.Constant(context.get_value_type(grid), ir.Undefined)
+        for r in range(grid.rows):
+            value = load_row(r, b.bitcast(place(r), raw.as_pointer()))
+            acc = b.insert_value(acc, _converted(b, value, source, grid.vector), r)
+        return acc
+
+    def masked(r, first):
+        here = b.icmp_signed("<", ir.Constant(valid.type, r), valid)
+        return _masked_load(b, first, b.select(here, inside, empty), nothing)
+
+    with b.if_else(_whole(b, grid, valid, count)) as (then, otherwise):
+        with then:
+            plain, plain_end = rows(lambda r, first: b.load(first, align=1)), b.block
+        with otherwise:
+            partial, partial_end = rows(masked), b.block
+    result = b.phi(plain.type)
+    result.add_incoming(plain, plain_end)
+    result.add_incoming(partial, partial_end)
+    return result
 
 
 def _converted(b, value, source, vector):

@@ -25,7 +25,7 @@ FEW = 64  # so many features of a single sample are faster moved one by one
 
 
 @compiled
-def _address(g, n):
+def address(g, n):
     """The address of the sample whose turn is n."""
     if g[ORDER] != 0:
         n = simd.scalar_at(g[ORDER] + n * 8, np.int64)
@@ -74,11 +74,11 @@ def _gather(kind, y, g, s):
     first, valid = s[POSITION] + s[FIRST_SAMPLE], s[VALID]
     features = g[PLANES] * g[LINES] * g[PIXELS]
     if valid == 1 and features <= FEW:
-        _one_sample(kind, y, g, _address(g, first))
+        _one_sample(kind, y, g, address(g, first))
         return
     addresses = advance(s, ADDRESSES)
     for lane in range(simd.lanes(y)):
-        addresses[lane] = _address(g, first + min(lane, valid - 1))
+        addresses[lane] = address(g, first + min(lane, valid - 1))
     item, width, height = simd.item_size(kind), g[PIXELS], g[LINES]
     in_a_row = g[W_STEP] == item and g[H_STEP] == width * item and g[C_STEP] == height * width * item
     if in_a_row and features > 4:
