@@ -7,6 +7,7 @@ from ..arguments import (
     check_length,
     check_same_shape,
     check_some,
+    flag,
     float_array,
     output_array,
     public,
@@ -57,6 +58,9 @@ def batch_norm2d(
 
     Notes
     -----
+    A single value per channel is its own mean: in training y is beta, and the unbiased variance, a sum of
+    squares over max(count - 1, 1), is 0. A variance of 0 with `eps` 0 gives infinities and NaN.
+
     Source: Ioffe and Szegedy (2015), algorithm 1; the running figures as in PyTorch.
 
     Examples
@@ -86,12 +90,11 @@ def batch_norm2d(
         check_length(size, x.shape[1], name, "entries, one for each channel of `x`")
     share, small = scalar(momentum, "momentum"), scalar(eps, "eps")
     saved = np.empty((2, x.shape[1]), x.dtype)
-    if training:
+    if flag(training, "training"):
         check_some(x.size, "x")
         _statistics(x, share, small, running_mean, running_var, saved)
     else:
-        saved[0] = running_mean
-        saved[1] = 1.0 / np.sqrt(running_var + small)
+        _running_statistics(running_mean, running_var, small, saved)
     y = np.empty(x.shape, x.dtype)
     _normalise(x, gamma, beta, saved, y)
     return y, saved
@@ -167,6 +170,13 @@ def _statistics(x, momentum, eps, running_mean, running_var, saved):
         saved[1, c] = 1.0 / np.sqrt(variance + eps)
         running_mean[c] += momentum * (mean - running_mean[c])
         running_var[c] += momentum * (total / max(count - 1, 1) - running_var[c])
+
+
+@compiled
+def _running_statistics(running_mean, running_var, eps, saved):
+    for c in range(running_mean.size):
+        saved[0, c] = running_mean[c]
+        saved[1, c] = 1.0 / np.sqrt(running_var[c] + eps)
 
 
 @compiled

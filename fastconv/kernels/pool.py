@@ -12,6 +12,8 @@ from ..arguments import (
     check_indices,
     check_pool,
     check_shape4,
+    check_total,
+    flag,
     float_array,
     int_array,
     nonnegative_pair,
@@ -51,7 +53,8 @@ def max_pool2d(
     y : ndarray, shape (N, C, OH, OW)
         OH = floor((H + 2 * padding - dilation * (KH - 1) - 1) / stride) + 1 (ceil with `ceil_mode`).
     argmax : ndarray of int64, shape (N, C, OH, OW)
-        ih * W + iw of each maximum. The first in row-major order wins a tie, NaN wins over numbers.
+        ih * W + iw of each maximum. The first in row-major order wins a tie. NaN wins over
+        numbers, the last NaN over others.
 
     Raises
     ------
@@ -79,7 +82,7 @@ def max_pool2d(
     stride = pair_or(stride, kernel, "stride")
     padding = nonnegative_pair(padding, "padding")
     dilation = positive_pair(dilation, "dilation")
-    height, width = check_pool(x.shape, kernel, stride, padding, dilation, bool(ceil_mode))
+    height, width = check_pool(x.shape, kernel, stride, padding, dilation, flag(ceil_mode, "ceil_mode"))
     y = np.empty((x.shape[0], x.shape[1], height, width), x.dtype)
     argmax = np.empty(y.shape, np.int64)
     _max_pool2d(x, kernel, stride, padding, dilation, y, argmax)
@@ -124,6 +127,7 @@ def max_pool2d_grad(dy: Array, argmax: Array, input_size: IntOrPair) -> Array:
     argmax = int_array(argmax, "argmax", 4)
     size = positive_pair(input_size, "input_size")
     check_shape4(argmax.shape, dy.shape[0], dy.shape[1], dy.shape[2], dy.shape[3], "argmax")
+    check_total(dy.shape[0], dy.shape[1], size[0], size[1], "input_size")
     check_indices(argmax, size[0] * size[1], "argmax")
     dx = np.zeros((dy.shape[0], dy.shape[1], size[0], size[1]), dy.dtype)
     _max_pool2d_grad(dy, argmax, dx)
@@ -175,9 +179,10 @@ def avg_pool2d(
     kernel = positive_pair(kernel_size, "kernel_size")
     stride = pair_or(stride, kernel, "stride")
     padding = nonnegative_pair(padding, "padding")
-    height, width = check_pool(x.shape, kernel, stride, padding, (1, 1), bool(ceil_mode))
+    counted = flag(count_include_pad, "count_include_pad")
+    height, width = check_pool(x.shape, kernel, stride, padding, (1, 1), flag(ceil_mode, "ceil_mode"))
     y = np.empty((x.shape[0], x.shape[1], height, width), x.dtype)
-    _avg_pool2d(x, kernel, stride, padding, bool(count_include_pad), y)
+    _avg_pool2d(x, kernel, stride, padding, counted, y)
     return y
 
 
@@ -228,11 +233,13 @@ def avg_pool2d_grad(
     kernel = positive_pair(kernel_size, "kernel_size")
     stride = pair_or(stride, kernel, "stride")
     padding = nonnegative_pair(padding, "padding")
+    counted = flag(count_include_pad, "count_include_pad")
     x_shape = (dy.shape[0], dy.shape[1], size[0], size[1])
-    height, width = check_pool(x_shape, kernel, stride, padding, (1, 1), bool(ceil_mode))
+    check_total(x_shape[0], x_shape[1], size[0], size[1], "input_size")
+    height, width = check_pool(x_shape, kernel, stride, padding, (1, 1), flag(ceil_mode, "ceil_mode"))
     check_shape4(dy.shape, dy.shape[0], dy.shape[1], height, width, "dy")
     dx = np.zeros(x_shape, dy.dtype)
-    _avg_pool2d_grad(dy, kernel, stride, padding, bool(count_include_pad), dx)
+    _avg_pool2d_grad(dy, kernel, stride, padding, counted, dx)
     return dx
 
 
