@@ -15,6 +15,7 @@ from ..arguments import (
     scalar,
 )
 from ..compiling import compiled
+from ..simd import keep, pointer
 
 
 @public
@@ -152,24 +153,36 @@ def batch_norm2d_grad(dy: Array, x: Array, gamma: Array, saved: Array) -> tuple[
     return dx, dgamma, dbeta
 
 
+PARTS = 128  # partial sums: they add as vectors, 10 times as fast as one after another; 16 are half as fast
+
+
+@compiled
+def _sums(a, b, c, a_mean, b_mean):
+    """The sums over channel c of a - a_mean and of (a - a_mean) (b - b_mean), carried in float64."""
+    size = a.shape[2] * a.shape[3]
+    partial = np.zeros((2, PARTS))
+    first, second = pointer(partial[0]), pointer(partial[1])
+    for n in range(a.shape[0]):
+        left, right = pointer(a[n, c]), pointer(b[n, c])
+        for k in range(0, size, PARTS):
+            for part in range(min(PARTS, size - k)):
+                value = left[k + part] - a_mean
+                first[part] += value
+                second[part] += value * (right[k + part] - b_mean)
+    keep(partial)
+    return partial[0].sum(), partial[1].sum()
+
+
 @compiled
 def _statistics(x, momentum, eps, running_mean, running_var, saved):
     count = x.shape[0] * x.shape[2] * x.shape[3]
     for c in range(x.shape[1]):
-        total = 0.0
-        for n in range(x.shape[0]):
-            for value in x[n, c].flat:
-                total += value
-        mean = total / count
-        total = 0.0
-        for n in range(x.shape[0]):
-            for value in x[n, c].flat:
-                total += (value - mean) ** 2
-        variance = total / count
+        mean = _sums(x, x, c, 0.0, 0.0)[0] / count
+        squares = _sums(x, x, c, mean, mean)[1]
         saved[0, c] = mean
-        saved[1, c] = 1.0 / np.sqrt(variance + eps)
+        saved[1, c] = 1.0 / np.sqrt(squares / count + eps)
         running_mean[c] += momentum * (mean - running_mean[c])
-        running_var[c] += momentum * (total / max(count - 1, 1) - running_var[c])
+        running_var[c] += momentum * (squares / max(count - 1, 1) - running_var[c])
 
 
 @compiled
@@ -191,19 +204,15 @@ def _normalise(x, gamma, beta, saved, y):
 
 @compiled
 def _gradient(dy, x, gamma, saved, dx, dgamma, dbeta):
-    count = x.shape[0] * x.shape[2] * x.shape[3]
+    count, number = x.shape[0] * x.shape[2] * x.shape[3], x.dtype.type
     for c in range(x.shape[1]):
         mean, inverse = saved[0, c], saved[1, c]
-        sum_dy, sum_dy_x = 0.0, 0.0
-        for n in range(x.shape[0]):
-            slope, source = dy[n, c].reshape(-1), x[n, c].reshape(-1)
-            for k in range(source.size):
-                sum_dy += slope[k]
-                sum_dy_x += slope[k] * (source[k] - mean)
+        sum_dy, sum_dy_x = _sums(dy, x, c, 0.0, mean)
         dgamma[c] = sum_dy_x * inverse
         dbeta[c] = sum_dy
-        factor, shift = inverse * inverse * sum_dy_x / count, sum_dy / count
+        scale, shift = gamma[c] * inverse, number(sum_dy / count)
+        factor = number(inverse * inverse * sum_dy_x / count)
         for n in range(x.shape[0]):
-            slope, source, target = dy[n, c].reshape(-1), x[n, c].reshape(-1), dx[n, c].reshape(-1)
-            for k in range(source.size):
-                target[k] = gamma[c] * inverse * (slope[k] - shift - (source[k] - mean) * factor)
+            slope, source, target = pointer(dy[n, c]), pointer(x[n, c]), pointer(dx[n, c])
+            for k in range(x.shape[2] * x.shape[3]):
+                target[k] = scale * (slope[k] - shift - (source[k] - mean) * factor)
