@@ -599,10 +599,7 @@ def check_some(size, name):
 
 def check_indices(indices: Any, limit: int, name: str) -> None:
     """Raise ValueError unless all entries of an int array are from 0 to limit - 1."""
-    if indices.size:
-        low, high = indices.min(), indices.max()
-        if low < 0 or high >= limit:
-            raise ValueError(f"`{name}` must be from 0 to {limit - 1}, got {low if low < 0 else high}")
+    _indices_within(indices.reshape(-1), limit, name)
 
 
 @overload(check_indices)
@@ -612,6 +609,9 @@ def _check_indices(indices, limit, name):
 
 @compiled
 def _indices_within(indices, limit, name):
-    for index in indices:
-        if index < 0 or index >= limit:
-            raise ValueError(f"`{name}` must be from 0 to {limit - 1}, got {_printable(index)}")
+    low, high = 0, -1
+    for index in indices:  # without a way out, so that it is vectors
+        low, high = min(low, index), max(high, index)
+    if low < 0 or high >= limit:
+        wrong = _printable(low if low < 0 else high)
+        raise ValueError(f"`{name}` must be from 0 to {limit - 1}, got {wrong}")
