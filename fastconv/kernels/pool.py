@@ -255,10 +255,17 @@ def _first_inside(start, step):
 
 
 @compiled
-def _span(width, out_width, kernel, stride, padding, dilation):
-    """(columns where windows start, columns of a whole row of windows), each counted at step 1."""
+def _row(width, out_width, kernel, stride, padding, dilation):
+    """(taps, padding, starts, span) of a row of windows.
+
+    First and last taps that meet only padding are left out, and as much padding. Windows start at `starts`
+    columns, counted at step 1, and reach over `span`.
+    """
     starts = (out_width - 1) * stride + 1
-    return starts, max(padding + width, starts + (kernel - 1) * dilation)
+    first = max(0, padding - starts + 1) // dilation
+    taps = min(kernel, (width - 1 + padding) // dilation + 1) - first
+    left = padding - first * dilation
+    return taps, left, starts, max(left + width, starts + (taps - 1) * dilation)
 
 
 @compiled
@@ -272,11 +279,11 @@ def _takes_over(value, at, best, where):
 @compiled
 def _max_pool2d(x, kernel, stride, padding, dilation, y, argmax):
     height, width, out_width = x.shape[2], x.shape[3], y.shape[3]
-    starts, span = _span(width, out_width, kernel[1], stride[1], padding[1], dilation[1])
+    taps, left, starts, span = _row(width, out_width, kernel[1], stride[1], padding[1], dilation[1])
     least, last = x.dtype.type(-np.inf), height * width - 1  # any element of the image takes over from these
     columns, columns_at = np.full(span, least), np.full(span, last)
     windows, windows_at = np.empty(starts, x.dtype), np.empty(starts, np.int64)
-    inside, inside_at = advance(pointer(columns), padding[1]), advance(pointer(columns_at), padding[1])
+    inside, inside_at = advance(pointer(columns), left), advance(pointer(columns_at), left)
     best, where = pointer(windows), pointer(windows_at)
     source, target, target_at = pointer(x), pointer(y), pointer(argmax)
     for _ in range(x.shape[0] * x.shape[1]):
@@ -293,7 +300,7 @@ def _max_pool2d(x, kernel, stride, padding, dilation, y, argmax):
                     inside_at[w] = row_at + w if takes else inside_at[w]
             for w in range(starts):
                 best[w], where[w] = columns[w], columns_at[w]
-            for kw in range(1, kernel[1]):
+            for kw in range(1, taps):
                 tap, tap_at = pointer(columns[kw * dilation[1] :]), pointer(columns_at[kw * dilation[1] :])
                 for w in range(starts):
                     takes = _takes_over(tap[w], tap_at[w], best[w], where[w])
@@ -339,10 +346,10 @@ def _lengths(size, out_size, kernel, stride, padding, count_include_pad):
 @compiled
 def _avg_pool2d(x, kernel, stride, padding, count_include_pad, y):
     height, width, out_width = x.shape[2], x.shape[3], y.shape[3]
-    starts, span = _span(width, out_width, kernel[1], stride[1], padding[1], 1)
+    taps, left, starts, span = _row(width, out_width, kernel[1], stride[1], padding[1], 1)
     lengths = _lengths(width, out_width, kernel[1], stride[1], padding[1], count_include_pad)
     columns, windows = np.zeros(span), np.empty(starts)
-    inside, total = advance(pointer(columns), padding[1]), pointer(windows)
+    inside, total = advance(pointer(columns), left), pointer(windows)
     source, target = pointer(x), pointer(y)
     for _ in range(x.shape[0] * x.shape[1]):
         for i in range(y.shape[2]):
@@ -356,7 +363,7 @@ def _avg_pool2d(x, kernel, stride, padding, count_include_pad, y):
                     inside[w] += row[w]
             for w in range(starts):
                 total[w] = columns[w]
-            for kw in range(1, kernel[1]):
+            for kw in range(1, taps):
                 tap = pointer(columns[kw:])
                 for w in range(starts):
                     total[w] += tap[w]
@@ -371,10 +378,10 @@ def _avg_pool2d(x, kernel, stride, padding, count_include_pad, y):
 @compiled
 def _avg_pool2d_grad(dy, kernel, stride, padding, count_include_pad, dx):
     height, width, out_width = dx.shape[2], dx.shape[3], dy.shape[3]
-    starts, span = _span(width, out_width, kernel[1], stride[1], padding[1], 1)
+    taps, left, starts, span = _row(width, out_width, kernel[1], stride[1], padding[1], 1)
     lengths = _lengths(width, out_width, kernel[1], stride[1], padding[1], count_include_pad)
     columns, windows = np.empty(span), np.zeros(starts)
-    inside, share = advance(pointer(columns), padding[1]), pointer(windows)
+    inside, share = advance(pointer(columns), left), pointer(windows)
     slope, target = pointer(dy), pointer(dx)
     for _ in range(dy.shape[0] * dy.shape[1]):
         for i in range(dy.shape[2]):
@@ -383,7 +390,7 @@ def _avg_pool2d_grad(dy, kernel, stride, padding, count_include_pad, dx):
             for j in range(out_width):
                 share[j * stride[1]] = slope[j] / (rows * lengths[j])
             columns[:] = 0.0
-            for kw in range(kernel[1]):
+            for kw in range(taps):
                 tap = pointer(columns[kw:])
                 for w in range(starts):
                     tap[w] += share[w]
