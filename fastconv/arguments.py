@@ -5,6 +5,7 @@ the caller. Its body calls the helpers below, which check what is known only at 
 that runs in both, and what is known by type (dtype, dimensions) at typing time in compiled callers.
 """
 
+import operator
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from .compiling import compiled
 
 LARGEST = 2**31 - 1  # of a size: products of two fit 64 bits
+LARGEST_TOTAL = 2.0**48  # of an array's elements: more than memory holds, and bytes of its blocks fit 64 bits
 
 Array = NDArray[Any]
 IntOrPair = int | tuple[int, int]
@@ -228,11 +230,20 @@ def positive_int(value: Any, name: str) -> int:
     ValueError
         If it is less than 1 or too large.
     """
-    if isinstance(value, (bool, np.bool_)) or not hasattr(value, "__index__"):
-        raise TypeError(f"`{name}` must be a positive int, got {value!r}")
-    if not 1 <= value <= LARGEST:
+    try:
+        number = _index(value)
+    except TypeError:
+        raise TypeError(f"`{name}` must be a positive int, got {value!r}") from None
+    if not 1 <= number <= LARGEST:
         raise ValueError(f"`{name}` must be a positive int, got {value!r}")
-    return int(value)
+    return number
+
+
+def _index(value):
+    """An int of any kind; TypeError for bools and everything else."""
+    if isinstance(value, (bool, np.bool_)):
+        raise TypeError
+    return operator.index(value)  # every array has __index__, but it works for a single int only
 
 
 @overload(positive_int)
@@ -240,6 +251,26 @@ def _positive_int(value, name):
     if isinstance(value, (types.Integer, types.Omitted)) and not isinstance(value, types.Boolean):
         return lambda value, name: _bounded_int(np.int64(value), name)
     raise TypeError(f"`{_label(name)}` must be a positive int, got {value}")
+
+
+def flag(value: Any, name: str) -> bool:
+    """`value` as a bool.
+
+    Raises
+    ------
+    TypeError
+        If it is neither True nor False.
+    """
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"`{name}` must be True or False, got {value!r}")
+    return bool(value)
+
+
+@overload(flag)
+def _flag(value, name):
+    if isinstance(value, (types.Boolean, types.Omitted)):
+        return lambda value, name: bool(value)
+    raise TypeError(f"`{_label(name)}` must be True or False, got {value}")
 
 
 _REDUCTIONS = {"none": 0, "mean": 1, "sum": 2}
@@ -290,9 +321,11 @@ def _reduce_losses(losses, reduction):
     kind = _literal_reduction(reduction)
     if kind == "none":
         return lambda losses, reduction: losses
-    mean = kind == "mean"
+    mean, empty = kind == "mean", _empty(kind)
 
     def implementation(losses, reduction):
+        if losses.size == 0:
+            return empty
         total = 0.0
         for value in losses.flat:
             total += value
@@ -305,15 +338,14 @@ def _reduce_losses(losses, reduction):
 
 
 def _as_pair(value, name, what):
-    if isinstance(value, (tuple, list, np.ndarray)):
-        if len(value) != 2:
-            raise ValueError(f"`{name}` must be {what} int or a pair of them, got {value!r}")
-        first, second = value
-    else:
-        first = second = value
-    if any(isinstance(v, (bool, np.bool_)) or not hasattr(v, "__index__") for v in (first, second)):
-        raise TypeError(f"`{name}` must be {what} int or a pair of them, got {value!r}")
-    return int(first), int(second)
+    several = isinstance(value, (tuple, list)) or (isinstance(value, np.ndarray) and value.ndim > 0)
+    pair = value if several else (value, value)
+    if len(pair) != 2:
+        raise ValueError(f"`{name}` must be {what} int or a pair of them, got {value!r}")
+    try:
+        return _index(pair[0]), _index(pair[1])
+    except TypeError:
+        raise TypeError(f"`{name}` must be {what} int or a pair of them, got {value!r}") from None
 
 
 def positive_pair(value: Any, name: str) -> tuple[int, int]:
@@ -340,18 +372,26 @@ def nonnegative_pair(value: Any, name: str) -> tuple[int, int]:
     return pair
 
 
+@register_jitable
+def _printable(value):
+    """The smallest int64 has no text in Numba, which asks for endless memory; its neighbour has one."""
+    return max(value, -(2**63 - 1))
+
+
 @_check
 def _bounded_pair(height, width, name, low):
     if not (low <= height <= LARGEST and low <= width <= LARGEST):
         kind = "a positive" if low > 0 else "a non-negative"
-        raise ValueError(f"`{name}` must be {kind} int or a pair of them, got ({height}, {width})")
+        raise ValueError(
+            f"`{name}` must be {kind} int or a pair of them, got ({_printable(height)}, {_printable(width)})"
+        )
     return height, width
 
 
 @_check
 def _bounded_int(value, name):
     if not (1 <= value <= LARGEST):
-        raise ValueError(f"`{name}` must be a positive int, got {value}")
+        raise ValueError(f"`{name}` must be a positive int, got {_printable(value)}")
     return value
 
 
@@ -417,8 +457,8 @@ def pool_output_size(size, kernel, stride, padding, dilation, ceil_mode):
 
 
 @_check
-def check_conv(x_shape, weight_shape, stride, padding, dilation, groups):
-    """(OH, OW) of a convolution, if its arguments fit each other.
+def check_conv(x_shape, weight_shape, stride, padding, dilation, groups, kernel_name):
+    """(OH, OW) of a convolution, if its arguments fit each other; `kernel_name` is the one with the kernel.
 
     Raises
     ------
@@ -427,7 +467,10 @@ def check_conv(x_shape, weight_shape, stride, padding, dilation, groups):
     """
     channels, out_channels = x_shape[1], weight_shape[0]
     if weight_shape[2] < 1 or weight_shape[3] < 1:
-        raise ValueError(f"`kernel_size` must be a positive pair, got ({weight_shape[2]}, {weight_shape[3]})")
+        raise ValueError(
+            f"`{kernel_name}` must have a kernel of at least (1, 1), "
+            f"got ({weight_shape[2]}, {weight_shape[3]})"
+        )
     if channels % groups != 0:
         raise ValueError(f"`groups` must divide the {channels} input channels, got {groups}")
     if out_channels % groups != 0:
@@ -441,11 +484,17 @@ def check_conv(x_shape, weight_shape, stride, padding, dilation, groups):
     width = conv_output_size(x_shape[3], weight_shape[3], stride[1], padding[1], dilation[1])
     if height < 1 or width < 1:
         raise ValueError(
-            f"`kernel_size` must fit the padded image: ({weight_shape[2]}, {weight_shape[3]}) with dilation "
-            f"({dilation[0]}, {dilation[1]}) does not fit ({x_shape[2] + 2 * padding[0]}, "
+            f"`{kernel_name}` must fit the padded image: ({weight_shape[2]}, {weight_shape[3]}) with "
+            f"dilation ({dilation[0]}, {dilation[1]}) does not fit ({x_shape[2] + 2 * padding[0]}, "
             f"{x_shape[3] + 2 * padding[1]})"
         )
-    _check_total(x_shape[0], out_channels, height, width)
+    check_total(
+        x_shape[0],
+        max(channels, out_channels),
+        x_shape[2] + 2 * padding[0],
+        x_shape[3] + 2 * padding[1],
+        "padding",
+    )
     return height, width
 
 
@@ -456,7 +505,7 @@ def check_pool(x_shape, kernel, stride, padding, dilation, ceil_mode):
     Raises
     ------
     ValueError
-        If the padding is more than half the kernel, or no window fits.
+        If the padding is more than half the kernel, no window fits, or the images have no elements.
     """
     if 2 * padding[0] > kernel[0] or 2 * padding[1] > kernel[1]:
         raise ValueError(
@@ -471,15 +520,21 @@ def check_pool(x_shape, kernel, stride, padding, dilation, ceil_mode):
             f"({dilation[0]}, {dilation[1]}) does not fit ({x_shape[2] + 2 * padding[0]}, "
             f"{x_shape[3] + 2 * padding[1]})"
         )
-    _check_total(x_shape[0], x_shape[1], height, width)
+    if x_shape[2] < 1 or x_shape[3] < 1:
+        raise ValueError(f"`x` must have images of at least (1, 1), got ({x_shape[2]}, {x_shape[3]})")
     return height, width
 
 
-@register_jitable
-def _check_total(n, channels, height, width):
-    """Raise ValueError if an output could not be indexed; computed in floats, which do not overflow."""
-    if float(n) * float(channels) * float(height) * float(width) > 2.0**58:
-        raise ValueError(f"the output would be too large: ({n}, {channels}, {height}, {width})")
+@_check
+def check_total(n, channels, height, width, name):
+    """Raise ValueError where an array of this shape could not be counted; floats do not overflow.
+
+    Neither could a single sample or channel of it: blocks of samples are laid out for empty batches too.
+    """
+    if float(max(n, 1)) * float(max(channels, 1)) * float(height) * float(width) > LARGEST_TOTAL:
+        raise ValueError(
+            f"`{name}` must make arrays that memory can hold, got shape ({n}, {channels}, {height}, {width})"
+        )
 
 
 @_check
@@ -513,11 +568,26 @@ def _check_same_shape(shape, other, name, other_name):
             f"got a {len(shape)}-D one"
         )
 
-    def implementation(shape, other, name, other_name):
-        if shape != other:
-            raise ValueError("`" + name + "` must have the shape of `" + other_name + "`")
+    if len(shape) == 0:
+        return lambda shape, other, name, other_name: None
+    return lambda shape, other, name, other_name: _equal_shapes(shape, other, name, other_name)
 
-    return implementation
+
+@compiled
+def _equal_shapes(shape, other, name, other_name):
+    if shape != other:
+        raise ValueError(
+            f"`{name}` must have the shape of `{other_name}`, {_text(other)}, got {_text(shape)}"
+        )
+
+
+@register_jitable
+def _text(shape):
+    """A shape as Python writes it."""
+    text = ""
+    for size in shape:
+        text += ", " + str(size)
+    return "(" + text[2:] + (",)" if len(shape) == 1 else ")")
 
 
 @_check
@@ -529,10 +599,7 @@ def check_some(size, name):
 
 def check_indices(indices: Any, limit: int, name: str) -> None:
     """Raise ValueError unless all entries of an int array are from 0 to limit - 1."""
-    if indices.size:
-        low, high = indices.min(), indices.max()
-        if low < 0 or high >= limit:
-            raise ValueError(f"`{name}` must be from 0 to {limit - 1}, got {low if low < 0 else high}")
+    _indices_within(indices.reshape(-1), limit, name)
 
 
 @overload(check_indices)
@@ -542,6 +609,9 @@ def _check_indices(indices, limit, name):
 
 @compiled
 def _indices_within(indices, limit, name):
-    for index in indices:
-        if index < 0 or index >= limit:
-            raise ValueError(f"`{name}` must be from 0 to {limit - 1}, got {index}")
+    low, high = 0, -1
+    for index in indices:  # without a way out, so that it is vectors
+        low, high = min(low, index), max(high, index)
+    if low < 0 or high >= limit:
+        wrong = _printable(low if low < 0 else high)
+        raise ValueError(f"`{name}` must be from 0 to {limit - 1}, got {wrong}")

@@ -15,7 +15,6 @@ from ..simd import (
     exp,
     fill,
     fill_like,
-    fma,
     greater,
     load,
     multiply,
@@ -83,7 +82,7 @@ def relu_grad(dy: Array, x: Array) -> Array:
 
     Notes
     -----
-    At x = 0 the gradient is 0, as in PyTorch.
+    At x = 0 the gradient is 0, as in PyTorch; at NaN it is 0 too, where PyTorch passes dy on.
 
     Examples
     --------
@@ -367,7 +366,7 @@ def _slope(kind, dy, v, slope):
         return select(greater(v, zero), dy, multiply(dy, slope))
     if kind == SIGMOID:
         return multiply(dy, multiply(v, subtract(one, v)))
-    return multiply(dy, fma(subtract(zero, v), v, one))
+    return multiply(dy, multiply(subtract(one, v), add(one, v)))  # 1 - v * v would lose digits near 1
 
 
 @compiled

