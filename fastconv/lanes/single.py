@@ -22,7 +22,7 @@ from .operation import FIRST_SAMPLE, POSITION, operation
 POSITIONS = 8 if simd.HOST.registers_per_vector == 1 else 4  # chains that hide the latency of a product
 
 # The geometry of `contract_channels`: distances in scalars for x, in vectors for y; where the blocks of
-# output channels 0, 1, ... begin, POSITIONS of them, in w and in y; then each tile's positions in x, and in y.
+# output channels 0, 1, ... (POSITIONS of them) begin in w, and in y; each tile's positions in x, and in y.
 TILES, OUT_BLOCKS, CHANNELS, LINES, STEPS, X_BLOCK, X_LINE, X_STEP, Y_BLOCK, ENDING, BIAS, DENSE = range(12)
 BLOCKS_AT = 12
 POSITIONS_AT = BLOCKS_AT + 2 * POSITIONS
@@ -166,8 +166,8 @@ def softmax_channels(x, y, _c, _d, _e, _f, g, s):
             top = x[table[k]]
     for v in range(vectors):
         store(y, v, simd.exp(subtract(load(x, v), fill(x, top))))
-    total = y[table[0]] * 0
-    for k in range(features):
+    total = y[table[0]]
+    for k in range(1, features):
         total += y[table[k]]
     for v in range(vectors):
         store(y, v, simd.divide(load(y, v), fill(x, total)))
