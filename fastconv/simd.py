@@ -758,19 +758,38 @@ def store_square(typingctx, grid, p, index, step, valid, count):
 
     def codegen(context, b, sig, args):
         acc, base, start, by, valid_, limit = args
-        inside, zero = _below(b, grid.vector.lanes, limit), ir.Constant(start.type, 0)
         places = [b.gep(base, [where]) for where in _steps(b, start, by, grid.rows)]
-        with b.if_else(_whole(b, grid, valid_, limit)) as (then, otherwise):
-            with then:
-                for r, place in enumerate(places):
-                    _store(b, grid.vector, place, zero, b.extract_value(acc, r))
-            with otherwise:
-                for r, place in enumerate(places):
-                    with b.if_then(b.icmp_signed("<", ir.Constant(valid_.type, r), valid_)):
-                        _masked(b, "store", grid.vector, place, inside, b.extract_value(acc, r))
+        _store_square(b, grid, acc, places, valid_, limit)
         return context.get_dummy_value()
 
     return types.void(grid, p, types.intp, types.intp, types.intp, types.intp), codegen
+
+
+@intrinsic
+def store_square_at(typingctx, grid, addresses, index, valid, count):
+    """Element `index + l` at addresses[r] = tile[r, 0][lane l] for the rows r < valid and lanes l < count."""
+
+    def codegen(context, b, sig, args):
+        acc, table, start, valid_, limit = args
+        kind = _scalar(grid.dtype).as_pointer()
+        places = [b.gep(_pointer_from(b, table, r, kind), [start]) for r in range(grid.rows)]
+        _store_square(b, grid, acc, places, valid_, limit)
+        return context.get_dummy_value()
+
+    return types.void(grid, addresses, types.intp, types.intp, types.intp), codegen
+
+
+def _store_square(b, grid, acc, places, valid, count):
+    """Row r of a square goes to places[r], for r < valid; `count` lanes of it."""
+    inside, zero = _below(b, grid.vector.lanes, count), ir.Constant(count.type, 0)
+    with b.if_else(_whole(b, grid, valid, count)) as (then, otherwise):
+        with then:
+            for r, place in enumerate(places):
+                _store(b, grid.vector, place, zero, b.extract_value(acc, r))
+        with otherwise:
+            for r, place in enumerate(places):
+                with b.if_then(b.icmp_signed("<", ir.Constant(valid.type, r), valid)):
+                    _masked(b, "store", grid.vector, place, inside, b.extract_value(acc, r))
 
 
 def _whole(b, square, valid, count):
@@ -859,12 +878,34 @@ def square_at(typingctx, like, addresses, index, kind, valid, count):
         kind_pointer = context.get_value_type(source).as_pointer()
 
         def place(r):
-            address = b.load(b.gep(table, [ir.Constant(start.type, r)]))
-            return b.gep(b.inttoptr(address, kind_pointer), [start])
+            return b.gep(_pointer_from(b, table, r, kind_pointer), [start])
 
         return _square(context, b, grid, source, place, valid_, limit)
 
     return grid(like, addresses, types.intp, kind, types.intp, types.intp), codegen
+
+
+@intrinsic
+def square_from(typingctx, like, addresses, index, valid, count):
+    """As `square_at`, of elements of the dtype of `like`."""
+    if not _is_pointer(like):
+        return None
+    grid = Tile(like.dtype, Vector(like.dtype).lanes, 1)
+
+    def codegen(context, b, sig, args):
+        like_, table, start, valid_, limit = args
+
+        def place(r):
+            return b.gep(_pointer_from(b, table, r, like_.type), [start])
+
+        return _square(context, b, grid, like.dtype, place, valid_, limit)
+
+    return grid(like, addresses, types.intp, types.intp, types.intp), codegen
+
+
+def _pointer_from(b, table, r, pointer_type):
+    """The address table[r] as a pointer."""
+    return b.inttoptr(b.load(b.gep(table, [ir.Constant(ir.IntType(64), r)])), pointer_type)
 
 
 @intrinsic

@@ -3,7 +3,8 @@
     x [N][C][H][W]  --pack-->  blocks [C][H + halo][W + halo][lanes]  --lane kernel-->  unpack  -->  y
 
 A block of samples is laid out with one sample in each lane, the padding as a halo of zeros, and run
-through the kernels of `lanes/contract.py`, which keep a tile of accumulators in registers.
+through the kernels of `lanes/contract.py`, which keep a tile of accumulators in registers. Where there are
+too few samples for the lanes, images are cut in strips of rows: see `strips.py`.
 """
 
 import numpy as np
@@ -28,6 +29,7 @@ from ..lanes import pack, tables
 from ..lanes.contract import PLAIN, contract, contract_grad_weight
 from ..lanes.operation import FIRST_SAMPLE, STATE_SIZE, VALID
 from ..simd import advance, keep, pointer
+from .strips import gather_strips, scatter_strips, strip_rows
 
 _contract = contract.function
 _contract_grad_weight = contract_grad_weight.function
@@ -287,43 +289,88 @@ def _inner(block, size, halo):
 
 
 @compiled
-def _set_samples(state, first, count, lanes):
-    """Tell a block's kernels which of the `count` samples it holds."""
-    state[FIRST_SAMPLE], state[VALID] = first, min(lanes, count - first)
+def _read(x, cut, from_x, first, count, state, block, steps):
+    """Fill the lanes of a block with the strips (whole images, where a cut has one) first, first + 1, ..."""
+    state[FIRST_SAMPLE], state[VALID] = first, min(simd.lanes(block), count - first)
+    if cut[0] == 1:
+        _gather(block, block, block, block, block, block, pointer(from_x), pointer(state))
+    else:
+        gather_strips(x, cut, first, state[VALID], block, steps)
+
+
+@compiled
+def _write(block, y, cut, to_y, state, steps):
+    """Copy the lanes of a block to the strips that were read last."""
+    if cut[0] == 1:
+        _scatter(block, block, block, block, block, block, pointer(to_y), pointer(state))
+    else:
+        scatter_strips(block, y, cut, state[FIRST_SAMPLE], state[VALID], steps)
+
+
+@compiled
+def _output_cuts(x_shape, y_shape, kernel, stride, padding, dilation, lanes):
+    """The cuts of x and of y for a convolution, and the padding above x that is left."""
+    out_rows, row_vectors = y_shape[2], x_shape[1] * x_shape[3] * stride[0] + y_shape[1] * y_shape[3]
+    rows = strip_rows(x_shape[0], out_rows, row_vectors, lanes, 1)
+    strips = (out_rows + rows - 1) // rows
+    if strips == 1:
+        return (1, 0, 0, x_shape[2]), (1, 0, 0, out_rows), padding[0]
+    height = (rows - 1) * stride[0] + (kernel[0] - 1) * dilation[0] + 1
+    return (strips, -padding[0], rows * stride[0], height), (strips, 0, rows, rows), 0
+
+
+@compiled
+def _input_cuts(dx_shape, dy_shape, kernel, stride, padding, dilation, lanes):
+    """The cuts of dy and of dx for the input gradient, and the padding above dx that they amount to."""
+    in_rows, out_rows = dx_shape[2], dy_shape[2]
+    row_vectors = dx_shape[1] * dx_shape[3] + dy_shape[1] * dy_shape[3]
+    rows = strip_rows(dx_shape[0], in_rows, row_vectors, lanes, stride[0])
+    strips = (in_rows + rows - 1) // rows
+    if strips == 1:
+        return (1, 0, 0, out_rows), (1, 0, 0, in_rows), padding[0]
+    start = (padding[0] - (kernel[0] - 1) * dilation[0]) // stride[0]
+    height = (rows - 1 + padding[0]) // stride[0] - start + 1
+    cut = (strips, start, rows // stride[0], height)
+    return cut, (strips, 0, rows, rows), padding[0] - start * stride[0]
+
+
+@compiled
+def _block(channels, steps, dtype_of):
+    """Memory for planes of a block, with room for a square past the last one."""
+    lanes = simd.lanes(pointer(dtype_of))
+    return np.zeros((channels * steps[0] + lanes) * lanes, dtype_of.dtype)
 
 
 @compiled
 def _conv2d(x, weight, bias, stride, padding, dilation, groups, y):
-    size, out_size, kernel = x.shape[2:], y.shape[2:], weight.shape[2:]
+    kernel, lanes = weight.shape[2:], simd.lanes(pointer(x))
+    x_cut, y_cut, top = _output_cuts(x.shape, y.shape, kernel, stride, padding, dilation, lanes)
+    size, out_size, padding = (x_cut[3], x.shape[3]), (y_cut[3], y.shape[3]), (top, padding[1])
     halo = _input_halo(size, kernel, out_size, stride, padding, dilation)
     x_steps, y_steps = _steps(size, halo), (out_size[0] * out_size[1], out_size[1])
-    lanes = simd.lanes(pointer(x))
-    x_block = np.zeros(x.shape[1] * x_steps[0] * lanes, x.dtype)
-    y_block = np.empty(y.shape[1] * y_steps[0] * lanes, x.dtype)
+    x_block, y_block = _block(x.shape[1], x_steps, x), _block(y.shape[1], y_steps, x)
     g = tables.conv_forward(
         x.shape[1], y.shape[1], kernel, size, out_size, stride, padding, dilation, groups, x_steps, y_steps,
         1 if bias.size else 0, PLAIN,
     )  # fmt: skip
     from_x, to_y = tables.gather_array(x, x_steps), tables.scatter_array(y, y_steps)
     state = np.zeros(STATE_SIZE, np.int64)
-    s, w, b = pointer(state), pointer(weight), pointer(bias)
-    image, result = _inner(x_block, size, halo), pointer(y_block)
-    for first in range(0, x.shape[0], lanes):
-        _set_samples(state, first, x.shape[0], lanes)
-        _gather(image, image, image, image, image, image, pointer(from_x), s)
-        _contract(image, w, b, image, result, image, pointer(g), s)
-        _scatter(result, result, result, result, result, result, pointer(to_y), s)
+    image, result, count = _inner(x_block, size, halo), pointer(y_block), x.shape[0] * x_cut[0]
+    for first in range(0, count, lanes):
+        _read(x, x_cut, from_x, first, count, state, image, x_steps)
+        _contract(image, pointer(weight), pointer(bias), image, result, image, pointer(g), pointer(state))
+        _write(result, y, y_cut, to_y, state, y_steps)
     keep((g, from_x, to_y, state, x_block, y_block))
 
 
 @compiled
 def _conv2d_grad_input(dy, weight, stride, padding, dilation, groups, dx):
-    size, out_size, kernel = dx.shape[2:], dy.shape[2:], weight.shape[2:]
+    kernel, lanes = weight.shape[2:], simd.lanes(pointer(dy))
+    dy_cut, dx_cut, top = _input_cuts(dx.shape, dy.shape, kernel, stride, padding, dilation, lanes)
+    size, out_size, padding = (dx_cut[3], dx.shape[3]), (dy_cut[3], dy.shape[3]), (top, padding[1])
     halo = tables.grad_input_halo(kernel, size, out_size, stride, padding, dilation)
     dy_steps, dx_steps = _steps(out_size, halo), (size[0] * size[1], size[1])
-    lanes = simd.lanes(pointer(dy))
-    dy_block = np.zeros(dy.shape[1] * dy_steps[0] * lanes, dy.dtype)
-    dx_block = np.empty(dx.shape[1] * dx_steps[0] * lanes, dy.dtype)
+    dy_block, dx_block = _block(dy.shape[1], dy_steps, dy), _block(dx.shape[1], dx_steps, dy)
     geometries = [
         tables.conv_grad_input(
             dx.shape[1], dy.shape[1], kernel, size, out_size, stride, padding, dilation, groups,
@@ -334,38 +381,38 @@ def _conv2d_grad_input(dy, weight, stride, padding, dilation, groups, dx):
     ]  # fmt: skip
     from_dy, to_dx = tables.gather_array(dy, dy_steps), tables.scatter_array(dx, dx_steps)
     state = np.zeros(STATE_SIZE, np.int64)
-    s, w = pointer(state), pointer(weight)
-    slope, result = _inner(dy_block, out_size, halo), pointer(dx_block)
-    for first in range(0, dy.shape[0], lanes):
-        _set_samples(state, first, dy.shape[0], lanes)
-        _gather(slope, slope, slope, slope, slope, slope, pointer(from_dy), s)
+    slope, result, count = _inner(dy_block, out_size, halo), pointer(dx_block), dy.shape[0] * dy_cut[0]
+    w = pointer(weight)
+    for first in range(0, count, lanes):
+        _read(dy, dy_cut, from_dy, first, count, state, slope, dy_steps)
         for g in geometries:
-            _contract(slope, w, w, slope, result, slope, pointer(g), s)
+            _contract(slope, w, w, slope, result, slope, pointer(g), pointer(state))
             keep(g)
-        _scatter(result, result, result, result, result, result, pointer(to_dx), s)
+        _write(result, dx, dx_cut, to_dx, state, dx_steps)
     keep((from_dy, to_dx, state, dy_block, dx_block))
 
 
 @compiled
 def _conv2d_grad_weight(x, dy, stride, padding, dilation, groups, dweight):
-    size, out_size, kernel = x.shape[2:], dy.shape[2:], dweight.shape[2:]
+    kernel, lanes = dweight.shape[2:], simd.lanes(pointer(x))
+    x_cut, dy_cut, top = _output_cuts(x.shape, dy.shape, kernel, stride, padding, dilation, lanes)
+    size, out_size, padding = (x_cut[3], x.shape[3]), (dy_cut[3], dy.shape[3]), (top, padding[1])
     halo = _input_halo(size, kernel, out_size, stride, padding, dilation)
     x_steps, dy_steps = _steps(size, halo), (out_size[0] * out_size[1], out_size[1])
-    lanes = simd.lanes(pointer(x))
-    x_block = np.zeros(x.shape[1] * x_steps[0] * lanes, x.dtype)
-    dy_block = np.empty(dy.shape[1] * dy_steps[0] * lanes, x.dtype)
+    x_block, dy_block = _block(x.shape[1], x_steps, x), _block(dy.shape[1], dy_steps, x)
     g = tables.conv_grad_weight(
         x.shape[1], dy.shape[1], kernel, out_size, stride, padding, dilation, groups, x_steps, dy_steps, 0
     )
     from_x, from_dy = tables.gather_array(x, x_steps), tables.gather_array(dy, dy_steps)
     state = np.zeros(STATE_SIZE, np.int64)
-    s, gradient = pointer(state), pointer(dweight)
+    gradient, count = pointer(dweight), x.shape[0] * x_cut[0]
     image, slope = _inner(x_block, size, halo), pointer(dy_block)
-    for first in range(0, x.shape[0], lanes):
-        _set_samples(state, first, x.shape[0], lanes)
-        _gather(image, image, image, image, image, image, pointer(from_x), s)
-        _gather(slope, slope, slope, slope, slope, slope, pointer(from_dy), s)
-        _contract_grad_weight(image, slope, gradient, gradient, gradient, gradient, pointer(g), s)
+    for first in range(0, count, lanes):
+        _read(x, x_cut, from_x, first, count, state, image, x_steps)
+        _read(dy, dy_cut, from_dy, first, count, state, slope, dy_steps)
+        _contract_grad_weight(
+            image, slope, gradient, gradient, gradient, gradient, pointer(g), pointer(state)
+        )
     keep((g, from_x, from_dy, state, x_block, dy_block))
 
 
