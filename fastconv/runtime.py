@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable
 
 from llvmlite import ir
-from numba import types
+from numba import config, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
@@ -24,7 +24,10 @@ def _default_threads() -> int:
     text = os.environ.get("FASTCONV_NUM_THREADS", "").strip()
     if not text:
         affinity = getattr(os, "sched_getaffinity", None)
-        return len(affinity(0)) if affinity else os.cpu_count() or 1
+        available = len(affinity(0)) if affinity else os.cpu_count() or 1
+        return min(
+            available, config.NUMBA_NUM_THREADS
+        )  # less in a worker of joblib, whose others have the rest
     if not text.isdecimal() or int(text) < 1:
         raise ValueError(f"`FASTCONV_NUM_THREADS` must be a positive int, got {text!r}")
     return int(text)
