@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable
 
 from llvmlite import ir
-from numba import config, types
+from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
@@ -25,9 +25,9 @@ def _default_threads() -> int:
     if not text:
         affinity = getattr(os, "sched_getaffinity", None)
         available = len(affinity(0)) if affinity else os.cpu_count() or 1
-        return min(
-            available, config.NUMBA_NUM_THREADS
-        )  # less in a worker of joblib, whose others have the rest
+        # joblib sets Numba's limit for its workers, so that they share the processors.
+        limit = os.environ.get("NUMBA_NUM_THREADS", "").strip()
+        return min(available, int(limit)) if limit.isdecimal() and int(limit) else available
     if not text.isdecimal() or int(text) < 1:
         raise ValueError(f"`FASTCONV_NUM_THREADS` must be a positive int, got {text!r}")
     return int(text)
