@@ -1,5 +1,8 @@
 """Fast convolutional networks on a CPU: Numba kernels, and a thin trainer around one compiled step."""
 
+import importlib
+from typing import Any
+
 from . import datasets, kernels, models
 from .callbacks import CSVLogger, EarlyStopping, ModelCheckpoint
 from .gradients import check_gradients
@@ -61,3 +64,10 @@ __all__ = [
     "models",
     "set_num_threads",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """`estimators` is loaded when it is asked for: it needs scikit-learn."""
+    if name == "estimators":
+        return importlib.import_module(".estimators", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

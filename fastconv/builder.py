@@ -27,6 +27,7 @@ class Ports:
 
     source: np.ndarray | None = None  # geometry of the gather of X, and of y
     target: np.ndarray | None = None
+    weight: np.ndarray | None = None  # and of sample weights, where there are any
     sink: np.ndarray | None = None  # geometry of the scatter of the outputs
     log: np.ndarray | None = None  # (steps, 2): loss, right answers
     rates: np.ndarray | None = None  # learning rate of each step
@@ -41,7 +42,15 @@ class Builder:
     """
 
     def __init__(
-        self, network, purpose, batch_size, threads, loss=None, optimizer=None, optimizer_state=None
+        self,
+        network,
+        purpose,
+        batch_size,
+        threads,
+        loss=None,
+        optimizer=None,
+        optimizer_state=None,
+        weighted=False,
     ):
         self.network = network
         self.training = purpose in ("gradients", "train")
@@ -70,7 +79,7 @@ class Builder:
         self._read_input()
         self._forward()
         if loss:
-            self._loss(loss, loss_operation)
+            self._loss(loss, loss_operation, weighted)
         else:
             self._write_output()
         if self.training:
@@ -226,14 +235,18 @@ class Builder:
         self.ports.sink = np.array([len(table), 0, *table], np.int64)
         self.plan.emit(operation, [result], self.ports.sink)
 
-    def _loss(self, name, operation):
+    def _loss(self, name, operation, weighted):
         result = self._result()
         labels = self.plan.planes((1,) if name == "cross_entropy" else (result.features,))
         self.ports.target = self._gather(labels)
         self.slope = self.plan.planes((result.features,))
         sums = self.plan.planes((1,))
+        operands = [result, labels, self.slope, sums]
+        if weighted:
+            operands.append(self.plan.planes((1,)))
+            self.ports.weight = self._gather(operands[-1])
         clipped = int(name == "bce")
-        self.plan.emit(operation, [result, labels, self.slope, sums], [result.features, 0, clipped])
+        self.plan.emit(operation, operands, [result.features, 0, clipped, int(weighted)])
         self.ports.log = np.zeros((STEPS_PER_CALL, losses.SUMS), self.network.dtype)
         self._after_backward.append(
             (losses.record, [sums, self.plan.array(self.ports.log)], [CopyDistance(sums.storage)])

@@ -109,13 +109,25 @@ class Engine:
         The record, and its vectors, for "train".
     seed : int
         Of the random numbers of dropout.
+    weighted : bool
+        Whether `load` gets a weight for each sample, which its loss and gradient are multiplied by.
     """
 
-    def __init__(self, network, purpose, batch_size, loss=None, optimizer=None, optimizer_state=None, seed=0):
+    def __init__(
+        self,
+        network,
+        purpose,
+        batch_size,
+        loss=None,
+        optimizer=None,
+        optimizer_state=None,
+        seed=0,
+        weighted=False,
+    ):
         lanes = VECTOR_BYTES // np.dtype(network.dtype).itemsize
         threads = min(runtime.get_num_threads(), -(-batch_size // lanes))  # more would have nothing to do
         started = time.perf_counter()
-        built = Builder(network, purpose, batch_size, threads, loss, optimizer, optimizer_state)
+        built = Builder(network, purpose, batch_size, threads, loss, optimizer, optimizer_state, weighted)
         self.build_seconds = time.perf_counter() - started
         self.network, self.batch_size, self.ports = network, batch_size, built.ports
         self.program, self.lanes, self.threads = built.program, lanes, threads
@@ -124,14 +136,16 @@ class Engine:
         self._samples = 0
         self._data = ()
 
-    def load(self, X, y=None, order=None):
+    def load(self, X, y=None, order=None, weight=None):
         """Set the samples of the coming runs, arrays that stay the caller's, and their order."""
         addresses = order.ctypes.data if order is not None else 0
         _describe_source(self.ports.source, X, addresses, X.dtype == np.uint8)
         if self.ports.target is not None:
             _describe_source(self.ports.target, y, addresses, False)
+        if self.ports.weight is not None:
+            _describe_source(self.ports.weight, weight, addresses, False)
         self._samples = len(X) if order is None else len(order)
-        self._data = X, y, order
+        self._data = X, y, order, weight
 
     def write_to(self, output):
         """Set where predictions go: a C-ordered array of the network's dtype."""

@@ -47,12 +47,24 @@ class Network:
             for name, array in initial(layer, self.shapes[number]).items()
         }
         flat = np.zeros(sum(a.size for a in arrays.values()), self.dtype)
-        views, start = {}, 0
+        views = _views(flat, {name: array.shape for name, array in arrays.items()})
         for name, array in arrays.items():
-            views[name] = flat[start : start + array.size].reshape(array.shape)
             views[name][...] = array
-            start += array.size
         return flat, views
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What is pickled and copied: of the views only names and shapes, or they would lose their vector."""
+        kept = self.__dict__.copy()
+        for views in ("_parameters", "_statistics"):
+            kept[views] = {name: array.shape for name, array in kept[views].items()}
+        return kept
+
+    def __setstate__(self, kept: dict[str, Any]) -> None:
+        self.__dict__.update(kept)
+        for vector in ("flat_parameters", "flat_statistics"):  # joblib may map them from a file, read-only
+            setattr(self, vector, np.require(kept[vector], requirements=["W"]))
+        self._parameters = _views(self.flat_parameters, kept["_parameters"])
+        self._statistics = _views(self.flat_statistics, kept["_statistics"])
 
     @property
     def num_parameters(self) -> int:
@@ -152,6 +164,16 @@ class Network:
                 print("-" * (sum(widths) + 4))
         size = self.flat_parameters.nbytes
         print(f"parameters: {self.num_parameters:,} ({self.dtype}, {size:,} bytes)")
+
+
+def _views(flat: NDArray[Any], shapes: Mapping[str, Shape]) -> Arrays:
+    """Name -> view of its part of a flat vector, one after the other."""
+    views, start = {}, 0
+    for name, shape in shapes.items():
+        end = start + math.prod(shape)
+        views[name] = flat[start:end].reshape(shape)
+        start = end
+    return views
 
 
 def _checked_layers(layers: Iterable[Layer]) -> list[Layer]:

@@ -24,7 +24,10 @@ def _default_threads() -> int:
     text = os.environ.get("FASTCONV_NUM_THREADS", "").strip()
     if not text:
         affinity = getattr(os, "sched_getaffinity", None)
-        return len(affinity(0)) if affinity else os.cpu_count() or 1
+        available = len(affinity(0)) if affinity else os.cpu_count() or 1
+        # joblib sets Numba's limit for its workers, so that they share the processors.
+        limit = os.environ.get("NUMBA_NUM_THREADS", "").strip()
+        return min(available, int(limit)) if limit.isdecimal() and int(limit) else available
     if not text.isdecimal() or int(text) < 1:
         raise ValueError(f"`FASTCONV_NUM_THREADS` must be a positive int, got {text!r}")
     return int(text)

@@ -1,6 +1,7 @@
 """The trainer: epochs, validation, callbacks and checkpoints around the engine's compiled steps."""
 
 import json
+import math
 import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,6 +20,7 @@ from .engine import Engine
 from .model_files import read_model, write_model
 from .optimizers import SGD, Optimizer
 from .sequential import Sequential, check_loss
+from .weights import Weights, check_sample_weight, combine
 
 METRICS = ("accuracy",)
 
@@ -100,13 +102,15 @@ class Trainer:
         y: ArrayLike,
         epochs: int = 5,
         batch_size: int = 32,
-        validation_data: tuple[ArrayLike, ArrayLike] | None = None,
+        validation_data: tuple[ArrayLike, ...] | None = None,
         validation_split: float = 0.0,
         shuffle: bool = True,
         callbacks: Iterable[Any] = (),
         progress: Any = None,
         checkpoint: str | os.PathLike[str] | None = None,
         resume: bool = False,
+        sample_weight: ArrayLike | None = None,
+        class_weight: Any = None,
     ) -> History:
         """Train for some epochs.
 
@@ -118,8 +122,8 @@ class Trainer:
             int labels (N,) for "cross_entropy", otherwise numbers of the output's shape.
         epochs, batch_size : int
             Passes over the data, and samples of a step. A last, smaller batch divides by its own size.
-        validation_data : pair of arrays, optional
-            (X, y) to evaluate after every epoch.
+        validation_data : tuple of arrays, optional
+            (X, y) or (X, y, sample_weight) to evaluate after every epoch.
         validation_split : float
             Instead, the last part of X and y to hold out, 0 to 1.
         shuffle : bool
@@ -132,6 +136,13 @@ class Trainer:
             A file that holds, after every epoch, all that is needed to go on.
         resume : bool
             Go on from `checkpoint`, if that file is there.
+        sample_weight : ndarray, shape (N,), optional
+            How much each sample counts: numbers >= 0 which its loss and gradient are multiplied by. A step
+            still divides by the number of its samples, as in Keras, so weights of mean 1 keep the size of
+            the steps; accuracy counts every sample as one.
+        class_weight : dict or "balanced", optional
+            The same for all samples of a class: class number -> weight, 1 where it is missing; or weights
+            that make all classes count the same. Both together are multiplied. Not for held out samples.
 
         Returns
         -------
@@ -146,19 +157,23 @@ class Trainer:
             If the loss is no longer finite.
         """
         X, y = self._checked(X, y)
+        weight = None if sample_weight is None else check_sample_weight(sample_weight, len(X))
         epochs, batch_size = whole_number(epochs, "epochs"), whole_number(batch_size, "batch_size")
         split = real_number(validation_split, "validation_split", 0.0, 1.0)
         if validation_data is not None:
-            held_out: tuple[Any, ...] = self._checked(*_pair(validation_data), "validation_data")
+            held_out: tuple[Any, ...] = self._checked_validation(validation_data)
         elif split:
             kept = len(X) - round(len(X) * split)
             if not 0 < kept < len(X):
                 raise ValueError(f"`validation_split` = {split} leaves no samples on one side of {len(X)}")
             X, held_out, y = X[:kept], (X[kept:], y[kept:]), y[:kept]
+            if weight is not None:
+                held_out, weight = (*held_out, weight[kept:]), weight[:kept]
         else:
             held_out = ()
         if resume and checkpoint is None:
             raise ValueError("`resume` needs `checkpoint`, the file to go on from")
+        weight = combine(weight, class_weight, y, self.loss, math.prod(self.model.output_shape))
         callbacks = _checked_callbacks(callbacks)
         history, first_epoch = History(), 0
         if resume and checkpoint is not None and Path(checkpoint).exists():
@@ -167,12 +182,14 @@ class Trainer:
         display.start(epochs, len(X))
         try:
             display.compiling(f"{len(self.model.layers)} layers for {self.model.dtype}")
-            engine = self._engine("train", min(batch_size, len(X)))
-            evaluator = self._engine("evaluate", min(256, len(held_out[0]))) if held_out else None
+            engine = self._engine("train", min(batch_size, len(X)), weight is not None)
+            evaluator = None
+            if held_out:
+                evaluator = self._engine("evaluate", min(256, len(held_out[0])), len(held_out) == 3)
             self.stop_training = False
             for epoch in range(first_epoch, epochs):
                 logs: dict[str, Any] = {"epoch": epoch, "epochs": epochs}
-                logs.update(self._epoch(engine, X, y, epoch, epochs, shuffle, display))
+                logs.update(self._epoch(engine, X, y, weight, epoch, epochs, shuffle, display))
                 if evaluator:
                     started = time.perf_counter()
                     figures = self._evaluate(evaluator, *held_out)
@@ -190,7 +207,9 @@ class Trainer:
             display.close()
         return history
 
-    def evaluate(self, X: ArrayLike, y: ArrayLike, batch_size: int = 256) -> dict[str, float]:
+    def evaluate(
+        self, X: ArrayLike, y: ArrayLike, batch_size: int = 256, sample_weight: ArrayLike | None = None
+    ) -> dict[str, float]:
         """The mean loss and the metrics over some samples.
 
         Parameters
@@ -199,6 +218,8 @@ class Trainer:
             As in `fit`.
         batch_size : int
             Samples in work at a time.
+        sample_weight : ndarray, shape (N,), optional
+            What each sample's loss is multiplied by, as in `fit`.
 
         Returns
         -------
@@ -214,7 +235,12 @@ class Trainer:
         """
         X, y = self._checked(X, y)
         batch_size = min(whole_number(batch_size, "batch_size"), len(X))
-        return self._evaluate(self._engine("evaluate", batch_size), X, y)
+        weight = None if sample_weight is None else check_sample_weight(sample_weight, len(X))
+        return self._evaluate(self._engine("evaluate", batch_size, weight is not None), X, y, weight)
+
+    def __setstate__(self, kept: dict[str, Any]) -> None:
+        self.__dict__.update(kept)
+        self._state = [np.require(vector, requirements=["W"]) for vector in kept["_state"]]
 
     # Inside
 
@@ -227,14 +253,24 @@ class Trainer:
             raise ValueError(f"`{name or 'X'}` must hold at least one sample, got none")
         return X, y
 
-    def _engine(self, purpose: str, batch_size: int) -> Engine:
-        return Engine(self.model, purpose, batch_size, self.loss, self.optimizer, self._state, self.seed)
+    def _checked_validation(self, validation_data: Any) -> tuple[Any, ...]:
+        if not isinstance(validation_data, (tuple, list)) or len(validation_data) not in (2, 3):
+            raise TypeError("`validation_data` must be a pair (X, y), or (X, y, sample_weight)")
+        X, y = self._checked(validation_data[0], validation_data[1], "validation_data")
+        if len(validation_data) == 2 or validation_data[2] is None:
+            return X, y
+        return X, y, check_sample_weight(validation_data[2], len(X), "validation_data[2]")
+
+    def _engine(self, purpose: str, batch_size: int, weighted: bool = False) -> Engine:
+        own = self.loss, self.optimizer, self._state, self.seed
+        return Engine(self.model, purpose, batch_size, *own, weighted=weighted)
 
     def _epoch(
         self,
         engine: Engine,
         X: NDArray[Any],
         y: NDArray[Any],
+        weight: Weights | None,
         epoch: int,
         epochs: int,
         shuffle: bool,
@@ -245,7 +281,7 @@ class Trainer:
         order = None
         if shuffle:
             order = np.random.default_rng((self.seed, epoch)).permutation(len(X))
-        engine.load(X, y, order)
+        engine.load(X, y, order, weight)
         steps = engine.steps
         engine.set_updates(self.steps_taken)
         rate = 0.0
@@ -275,8 +311,10 @@ class Trainer:
         figures = self._figures(totals, len(X))
         return {**figures, "learning_rate": rate, "seconds": time.perf_counter() - started}
 
-    def _evaluate(self, engine: Engine, X: NDArray[Any], y: NDArray[Any]) -> dict[str, float]:
-        engine.load(X, y)
+    def _evaluate(
+        self, engine: Engine, X: NDArray[Any], y: NDArray[Any], weight: Weights | None = None
+    ) -> dict[str, float]:
+        engine.load(X, y, weight=weight)
         totals = np.zeros(2)
         for first_step, log in engine.run_all():
             counts = np.minimum(
@@ -330,12 +368,6 @@ class Trainer:
         layers = [{"name": type(layer).__name__, **layer.settings()} for layer in self.model.layers]
         run = {"layers": layers, "dtype": self.model.dtype, "loss": self.loss, "seed": self.seed}
         return json.loads(json.dumps({**run, "optimizer": optimizer}, default=repr))
-
-
-def _pair(validation_data: Any) -> tuple[ArrayLike, ArrayLike]:
-    if not isinstance(validation_data, (tuple, list)) or len(validation_data) != 2:
-        raise TypeError("`validation_data` must be a pair (X, y)")
-    return validation_data[0], validation_data[1]
 
 
 def _checked_callbacks(callbacks: Iterable[Any]) -> list[Any]:

@@ -47,7 +47,7 @@ def test_the_first_network_trains_as_it_stands_to_the_accuracy_of_a_convolutiona
 
 
 def test_the_kernels_run_as_they_stand_from_python_and_from_compiled_code():
-    names = run(blocks("python")[1], "The kernels alone")
+    names = run(blocks("python")[2], "The kernels alone")
     assert names["y"].shape == (32, 8, 13, 14)  # (28 + 2 - 5) // 2 + 1 and (28 + 4 - 5) // 2 + 1
     assert names["dweight"].shape == names["weight"].shape
     weight = np.random.default_rng(1).random(names["weight"].shape, dtype=np.float32)
@@ -55,8 +55,16 @@ def test_the_kernels_run_as_they_stand_from_python_and_from_compiled_code():
     assert np.array_equal(names["features"](names["x"], weight), wanted)
 
 
+def test_the_scikit_learn_classifier_is_cross_validated_as_it_stands(capsys):
+    pytest.importorskip("sklearn")
+    run(blocks("python")[1], "In scikit-learn")
+    scores = [float(score) for score in re.findall(r"[\d.]+", capsys.readouterr().out)]
+    assert len(scores) == 3
+    assert min(scores) > 0.9
+
+
 def test_there_are_no_other_python_blocks_than_those_that_run_here():
-    assert len(blocks("python")) == 2
+    assert len(blocks("python")) == 3
     assert "```py\n" not in README
 
 

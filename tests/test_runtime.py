@@ -97,6 +97,7 @@ def test_a_wrong_number_of_threads_in_the_environment_is_refused_by_name_and_val
 
 @pytest.mark.parametrize("text", [None, "", "  "])
 def test_without_a_setting_there_are_as_many_threads_as_processors_for_this_process(text, monkeypatch):
+    monkeypatch.delenv("NUMBA_NUM_THREADS", raising=False)
     if text is None:
         monkeypatch.delenv("FASTCONV_NUM_THREADS", raising=False)
     else:
@@ -104,6 +105,15 @@ def test_without_a_setting_there_are_as_many_threads_as_processors_for_this_proc
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 3, 5}, raising=False)
     runtime._threads = None
     assert fc.get_num_threads() == 3
+
+
+@pytest.mark.parametrize(("limit", "threads"), [("2", 2), ("64", 3), ("", 3), ("0", 3), ("many", 3)])
+def test_numbas_own_limit_which_joblib_sets_for_its_workers_is_kept(limit, threads, monkeypatch):
+    monkeypatch.delenv("FASTCONV_NUM_THREADS", raising=False)
+    monkeypatch.setenv("NUMBA_NUM_THREADS", limit)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 3, 5}, raising=False)
+    runtime._threads = None
+    assert fc.get_num_threads() == threads
 
 
 def test_what_was_set_counts_more_than_the_environment(monkeypatch):

@@ -2,7 +2,10 @@
 
 x, target and dx hold features [K][lanes]; the lanes past the batch get no loss and no gradient. A
 gradient is that of the batch's mean: divided by the samples of this batch (and, for the elementwise
-losses, by the features: g[1] = 1). `sums` takes the block's loss and its number of right answers.
+losses, by the features). `sums` takes the block's loss and its number of right answers.
+
+With g[3] = 1, `weight` holds a number for each sample, which loss and gradient are multiplied by; the mean
+still divides by the number of samples (Keras' convention), and each right answer counts as one.
 """
 
 from numba.extending import register_jitable
@@ -38,14 +41,21 @@ def _same_side(a, threshold, b, half):
     return equal(first, select(greater(b, half), one, zero))
 
 
+@register_jitable
+def _weights(x, weight, g):
+    """What each lane's loss and gradient are multiplied by: 1 without weights, which changes no bit."""
+    return load(weight, 0) if g[3] else fill(x, 1.0)
+
+
 @operation
-def cross_entropy(x, target, dx, sums, _d, _e, g, s):
+def cross_entropy(x, target, dx, sums, weight, _e, g, s):
     """log(sum of exp(x)) - x[label]; dx = softmax(x), minus 1 at the label.
 
     Source: Bishop (2006), eq. 4.108 and 4.109.
     """
     zero, one = fill(x, 0.0), fill(x, 1.0)
-    valid, share = lane_mask(x, s[2]), fill(x, 1.0 / s[0])
+    valid, weights = lane_mask(x, s[2]), _weights(x, weight, g)
+    share = multiply(weights, fill(x, 1.0 / s[0]))
     label = load(target, 0)
     top, answer = load(x, 0), zero
     for k in range(1, g[0]):
@@ -64,18 +74,19 @@ def cross_entropy(x, target, dx, sums, _d, _e, g, s):
         v = multiply(load(dx, k), inverse)
         v = select(equal(label, fill(x, k)), subtract(v, one), v)
         store(dx, k, select(valid, multiply(v, share), zero))
-    sums[LOSS] = total(select(valid, subtract(log(mass), right), zero))
+    sums[LOSS] = total(select(valid, multiply(weights, subtract(log(mass), right)), zero))
     sums[CORRECT] = total(select(valid, select(equal(label, answer), one, zero), zero))
 
 
 @operation
-def bce_with_logits(x, target, dx, sums, _d, _e, g, s):
+def bce_with_logits(x, target, dx, sums, weight, _e, g, s):
     """max(x, 0) - x * y + log(1 + exp(-|x|)); dx = sigmoid(x) - y.
 
     After a final sigmoid layer the engine calls this on the layer's input: the fused form of `bce`.
     """
     zero, one, half = fill(x, 0.0), fill(x, 1.0), fill(x, 0.5)
-    valid, share = lane_mask(x, s[2]), fill(x, 1.0 / (s[0] * g[0]))
+    valid, weights = lane_mask(x, s[2]), _weights(x, weight, g)
+    share = multiply(weights, fill(x, 1.0 / (s[0] * g[0])))
     loss, right = zero, zero
     cap = fill(x, 100.0) if g[2] else fill(x, 3.0e38)
     for k in range(g[0]):
@@ -92,16 +103,17 @@ def bce_with_logits(x, target, dx, sums, _d, _e, g, s):
         on_false = select(greater(on_false, cap), cap, on_false)
         loss = add(loss, fma(y, on_true, multiply(subtract(one, y), on_false)))
         right = add(right, select(_same_side(v, zero, y, half), one, zero))
-    sums[LOSS] = total(select(valid, loss, zero)) / g[0]
+    sums[LOSS] = total(select(valid, multiply(weights, loss), zero)) / g[0]
     sums[CORRECT] = total(select(valid, right, zero)) / g[0]
 
 
 @operation
-def bce(x, target, dx, sums, _d, _e, g, s):
+def bce(x, target, dx, sums, weight, _e, g, s):
     """-(y log p + (1 - y) log(1 - p)), logarithms clipped at -100; dx = (p - y) / max(p (1 - p), 1e-12)."""
     zero, one, half = fill(x, 0.0), fill(x, 1.0), fill(x, 0.5)
     floor, tiny = fill(x, -100.0), fill(x, 1e-12)
-    valid, share = lane_mask(x, s[2]), fill(x, 1.0 / (s[0] * g[0]))
+    valid, weights = lane_mask(x, s[2]), _weights(x, weight, g)
+    share = multiply(weights, fill(x, 1.0 / (s[0] * g[0])))
     loss, right = zero, zero
     for k in range(g[0]):
         p, y = load(x, k), load(target, k)
@@ -115,21 +127,22 @@ def bce(x, target, dx, sums, _d, _e, g, s):
         slope = divide(subtract(p, y), spread)
         store(dx, k, select(valid, multiply(slope, share), zero))
         right = add(right, select(_same_side(p, half, y, half), one, zero))
-    sums[LOSS] = total(select(valid, loss, zero)) / g[0]
+    sums[LOSS] = total(select(valid, multiply(weights, loss), zero)) / g[0]
     sums[CORRECT] = total(select(valid, right, zero)) / g[0]
 
 
 @operation
-def mse(x, target, dx, sums, _d, _e, g, s):
+def mse(x, target, dx, sums, weight, _e, g, s):
     """(x - y)**2; dx = 2 (x - y)."""
     zero = fill(x, 0.0)
-    valid, share = lane_mask(x, s[2]), fill(x, 2.0 / (s[0] * g[0]))
+    valid, weights = lane_mask(x, s[2]), _weights(x, weight, g)
+    share = multiply(weights, fill(x, 2.0 / (s[0] * g[0])))
     loss = zero
     for k in range(g[0]):
         error = subtract(load(x, k), load(target, k))
         loss = fma(error, error, loss)
         store(dx, k, select(valid, multiply(error, share), zero))
-    sums[LOSS] = total(select(valid, loss, zero)) / g[0]
+    sums[LOSS] = total(select(valid, multiply(weights, loss), zero)) / g[0]
     sums[CORRECT] = 0.0
 
 
