@@ -1,16 +1,17 @@
 """Layers: records of hyper-parameters that answer what a network has to know to be built.
 
-Every layer answers the same three questions, given the shape of one input sample:
+Every layer answers the same four questions, given the shape of one input sample:
 
     output_shape(input_shape)            the shape of one output sample
-    initial_parameters(input_shape, rng) name -> array, in the order in which they are stored
+    parameter_shapes(input_shape)        name -> shape, in the order in which they are stored
+    initial_parameters(input_shape, rng) name -> array
     initial_statistics(input_shape)      name -> array, numbers that training updates without a gradient
 
 How a layer is computed stands in `lowering.py`.
 """
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from typing import Any, ClassVar, cast
 
 import numpy as np
@@ -33,9 +34,20 @@ class Layer:
         """The shape of one output sample for one input sample of `input_shape`."""
         return input_shape
 
-    def initial_parameters(self, input_shape: Shape, rng: np.random.Generator) -> Arrays:
-        """Name -> array of the parameters before training."""
+    def parameter_shapes(self, input_shape: Shape) -> dict[str, Shape]:
+        """Name -> shape of the parameters."""
         return {}
+
+    def initial_parameters(self, input_shape: Shape, rng: np.random.Generator) -> Arrays:
+        """Name -> array of the parameters before training.
+
+        Uniform within 1 / sqrt(fan_in), PyTorch's default for convolution and linear layers.
+        """
+        shapes = self.parameter_shapes(input_shape)
+        if not shapes:
+            return {}
+        bound = 1.0 / math.sqrt(math.prod(shapes["weight"][1:]))
+        return {name: rng.uniform(-bound, bound, shape) for name, shape in shapes.items()}
 
     def initial_statistics(self, input_shape: Shape) -> Arrays:
         """Name -> array of the numbers that training keeps beside the parameters."""
@@ -50,6 +62,26 @@ class Layer:
                 f"{self} takes samples of shape (features,), got {input_shape}: put a Flatten() before it"
             )
 
+    def call(self) -> str:
+        """The layer as one would write it: only settings that differ from their defaults.
+
+        Examples
+        --------
+        >>> Conv2d(32, 3, padding="same").call()
+        "Conv2d(32, kernel_size=3, padding='same')"
+        """
+        record = fields(cast(Any, self))
+        needed = [f.name for f in record if f.default is MISSING]
+        plain = type(self)(*[getattr(self, name) for name in needed])
+        parts = []
+        for number, f in enumerate(record):
+            value = getattr(self, f.name)
+            if f.name in needed or value != getattr(plain, f.name):
+                if isinstance(value, tuple) and len(set(value)) == 1:
+                    value = value[0]
+                parts.append(f"{value!r}" if number == 0 else f"{f.name}={value!r}")
+        return f"{type(self).__name__}({', '.join(parts)})"
+
     def settings(self) -> dict[str, Any]:
         """Hyper-parameter name -> value, as JSON can hold them."""
         values = {f.name: getattr(self, f.name) for f in fields(cast(Any, self))}
@@ -60,12 +92,6 @@ def _set(layer: Layer, **values: Any) -> None:
     """Fill in checked values while a frozen record is being made."""
     for name, value in values.items():
         object.__setattr__(layer, name, value)
-
-
-def _uniform(rng: np.random.Generator, shape: Any, fan_in: int) -> NDArray[Any]:
-    """Uniform numbers within 1 / sqrt(fan_in), PyTorch's default for convolution and linear layers."""
-    bound = 1.0 / math.sqrt(fan_in)
-    return rng.uniform(-bound, bound, shape)
 
 
 @dataclass(frozen=True)
@@ -158,13 +184,9 @@ class Conv2d(Layer):
             raise ValueError(f"{self}: the kernel is larger than the padded image {input_shape[1:]}")
         return self.out_channels, *sizes
 
-    def initial_parameters(self, input_shape: Shape, rng: np.random.Generator) -> Arrays:
-        shape = (self.out_channels, input_shape[0] // self.groups, *self.kernel_size)
-        fan_in = math.prod(shape[1:])
-        parameters = {"weight": _uniform(rng, shape, fan_in)}
-        if self.bias:
-            parameters["bias"] = _uniform(rng, self.out_channels, fan_in)
-        return parameters
+    def parameter_shapes(self, input_shape: Shape) -> dict[str, Shape]:
+        weight = (self.out_channels, input_shape[0] // self.groups, *self.kernel_size)
+        return {"weight": weight} | ({"bias": (self.out_channels,)} if self.bias else {})
 
 
 @dataclass(frozen=True)
@@ -196,11 +218,9 @@ class Dense(Layer):
         self.check_input(input_shape)
         return (self.out_features,)
 
-    def initial_parameters(self, input_shape: Shape, rng: np.random.Generator) -> Arrays:
-        parameters = {"weight": _uniform(rng, (self.out_features, input_shape[0]), input_shape[0])}
-        if self.bias:
-            parameters["bias"] = _uniform(rng, self.out_features, input_shape[0])
-        return parameters
+    def parameter_shapes(self, input_shape: Shape) -> dict[str, Shape]:
+        weight = (self.out_features, input_shape[0])
+        return {"weight": weight} | ({"bias": (self.out_features,)} if self.bias else {})
 
 
 class _Pool(Layer):
@@ -351,6 +371,9 @@ class BatchNorm2d(Layer):
     def output_shape(self, input_shape: Shape) -> Shape:
         self.check_input(input_shape)
         return input_shape
+
+    def parameter_shapes(self, input_shape: Shape) -> dict[str, Shape]:
+        return {"weight": (input_shape[0],), "bias": (input_shape[0],)}
 
     def initial_parameters(self, input_shape: Shape, rng: np.random.Generator) -> Arrays:
         return {"weight": np.ones(input_shape[0]), "bias": np.zeros(input_shape[0])}

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .checks import whole_number
 from .layers import Arrays, Layer, Shape
 
 
@@ -23,15 +24,10 @@ class Network:
         self.layers = _checked_layers(layers)
         self.input_shape = _checked_shape(input_shape)
         self.dtype = _checked_dtype(dtype)
-        self.seed = seed
-        self.shapes = [self.input_shape]
-        for number, layer in enumerate(self.layers):
-            try:
-                self.shapes.append(tuple(int(n) for n in layer.output_shape(self.shapes[-1])))
-            except ValueError as error:
-                raise ValueError(f"layer {number}: {error}") from None
+        self.seed = whole_number(seed, "seed", low=0)
+        self.shapes = _shapes(self.layers, self.input_shape)
         self.output_shape = self.shapes[-1]
-        rng = np.random.default_rng(seed)
+        rng = np.random.default_rng(self.seed)
         self.flat_parameters, self._parameters = self._lay_out(
             lambda layer, shape: layer.initial_parameters(shape, rng)
         )
@@ -54,9 +50,9 @@ class Network:
 
     def __getstate__(self) -> dict[str, Any]:
         """What is pickled and copied: of the views only names and shapes, or they would lose their vector."""
-        kept = self.__dict__.copy()
-        for views in ("_parameters", "_statistics"):
-            kept[views] = {name: array.shape for name, array in kept[views].items()}
+        kept = dict(self.__dict__)
+        for name in ("_parameters", "_statistics"):
+            kept[name] = {key: view.shape for key, view in kept[name].items()}
         return kept
 
     def __setstate__(self, kept: dict[str, Any]) -> None:
@@ -117,7 +113,8 @@ class Network:
         Raises
         ------
         ValueError
-            If a name is missing or unknown, or an array has another shape. The network is then unchanged.
+            If a name is missing or unknown, or an array has another shape or holds no numbers. The network
+            is then unchanged.
         """
         own = {**self._parameters, **self._statistics}
         missing, unknown = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
@@ -130,15 +127,17 @@ class Network:
                 raise ValueError(
                     f"`state[{name!r}]` must have shape {array.shape}, got {np.shape(state[name])}"
                 )
+        converted = {name: np.asarray(state[name], self.dtype) for name in own}  # all, before one is copied
         for name, array in own.items():
-            array[...] = state[name]
+            array[...] = converted[name]
 
     def describe(self) -> list[tuple[str, Shape, int]]:
         """(layer, output shape, parameters) of every layer, as `summary` prints them."""
         names = list(self._parameters)
+        width = len(str(len(self.layers) - 1))
         return [
             (
-                f"{number}  {layer}",
+                f"{number:<{width}}  {layer.call()}",
                 self.shapes[number + 1],
                 sum(self._parameters[n].size for n in names if n.split(".")[0] == str(number)),
             )
@@ -166,6 +165,27 @@ class Network:
         print(f"parameters: {self.num_parameters:,} ({self.dtype}, {size:,} bytes)")
 
 
+def parameter_shapes(layers: Iterable[Layer], input_shape: Shape) -> dict[str, Shape]:
+    """Name -> shape of every parameter of a network that there need not be."""
+    layers, input_shape = _checked_layers(layers), _checked_shape(input_shape)
+    return {
+        f"{number}.{name}": shape
+        for number, (layer, below) in enumerate(zip(layers, _shapes(layers, input_shape)[:-1], strict=True))
+        for name, shape in layer.parameter_shapes(below).items()
+    }
+
+
+def _shapes(layers: list[Layer], input_shape: Shape) -> list[Shape]:
+    """The shape of a sample before the first layer and after each."""
+    shapes = [input_shape]
+    for number, layer in enumerate(layers):
+        try:
+            shapes.append(tuple(int(n) for n in layer.output_shape(shapes[-1])))
+        except ValueError as error:
+            raise ValueError(f"layer {number}: {error}") from None
+    return shapes
+
+
 def _views(flat: NDArray[Any], shapes: Mapping[str, Shape]) -> Arrays:
     """Name -> view of its part of a flat vector, one after the other."""
     views, start = {}, 0
@@ -177,7 +197,10 @@ def _views(flat: NDArray[Any], shapes: Mapping[str, Shape]) -> Arrays:
 
 
 def _checked_layers(layers: Iterable[Layer]) -> list[Layer]:
-    layers = list(layers)
+    try:
+        layers = list(layers)
+    except TypeError:
+        raise TypeError(f"`layers` must be a list of layers, got {layers!r}") from None
     for number, layer in enumerate(layers):
         if isinstance(layer, type) and issubclass(layer, Layer):
             raise TypeError(f"`layers[{number}]` must be a layer, got the class: write {layer.__name__}(...)")

@@ -10,10 +10,12 @@ import platform
 import threading
 from collections.abc import Callable
 
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
+from numpy.typing import NDArray
 
 from .compiling import compiled
 
@@ -76,25 +78,60 @@ def get_num_threads() -> int:
     return _threads
 
 
-def run_threads(count: int, function: Callable[[int], None]) -> None:
+ARRIVED, ROUND = 0, 1  # the cells of a barrier: see `wait_for_all`
+ABORTED = -(2**62)  # a round far below all that are counted: those who wait leave, and nobody waits again
+
+
+def run_threads(
+    count: int, function: Callable[[int], None], barrier: NDArray[np.int64] | None = None
+) -> None:
     """Call function(0), ..., function(count - 1), each in its own thread, and wait for all of them.
 
-    The first runs in the calling thread. What one of them raises is raised here.
+    The first runs in the calling thread; none begins before all have been started. What one of them raises,
+    or an interrupt at any moment, is raised here, once nobody waits at `barrier` any more.
     """
-    failures = []
+    if count == 1:
+        function(0)
+        return
+    failures: list[BaseException] = []
+    complete = False
+    gate = threading.Lock()
 
-    def guarded(index):
+    def fail(failure):
+        failures.append(failure)
+        if barrier is not None:
+            barrier[ROUND] = ABORTED
+
+    def work(index):
+        with gate:
+            pass
+        if complete:
+            try:
+                function(index)
+            except BaseException as failure:
+                fail(failure)
+
+    workers = [threading.Thread(target=work, args=(k,), daemon=True) for k in range(1, count)]
+    gate.acquire()
+    try:
         try:
-            function(index)
-        except BaseException as failure:
-            failures.append(failure)
-
-    workers = [threading.Thread(target=guarded, args=(k,), daemon=True) for k in range(1, count)]
-    for worker in workers:
-        worker.start()
-    guarded(0)
-    for worker in workers:
-        worker.join()
+            for worker in workers:
+                worker.start()
+            complete = True
+        finally:
+            gate.release()
+        function(0)
+    except BaseException as failure:
+        fail(failure)
+    waiting = True
+    while waiting:
+        try:
+            for worker in workers:
+                if worker.is_alive():  # others have ended, or were never started
+                    worker.join()
+            waiting = False
+        except BaseException as failure:  # an interrupt
+            fail(failure)
     if failures:
         raise failures[0]
 
@@ -130,19 +167,25 @@ _yield_processor = types.ExternalFunction(
 
 @compiled
 def wait_for_all(barrier, threads):
-    """Return when all `threads` have called; `barrier` is int64[2], zeros at first: arrived, round."""
+    """Wait until all `threads` have called, and return True; False at once where somebody will never come.
+
+    `barrier` is int64[2], zeros at first. Where its round is set to ABORTED, by a plain store, it stays
+    negative whatever is added to it: no second cell has to be read in the loop.
+    """
     if threads == 1:
-        return
-    turn = _atomic_load(barrier, 1)
-    if _atomic_add(barrier, 0, 1) == threads - 1:
-        _atomic_add(barrier, 0, -threads)
-        _atomic_add(barrier, 1, 1)
-        return
+        return True
+    turn = _atomic_load(barrier, ROUND)
+    if turn < 0:
+        return False
+    if _atomic_add(barrier, ARRIVED, 1) == threads - 1:
+        _atomic_add(barrier, ARRIVED, -threads)
+        return _atomic_add(barrier, ROUND, 1) >= 0
     spins = 0
-    while _atomic_load(barrier, 1) == turn:
+    while _atomic_load(barrier, ROUND) == turn:
         spins += 1
         if spins > 2000:  # about a microsecond; then somebody else may need this processor
             _yield_processor()
+    return _atomic_load(barrier, ROUND) >= 0
 
 
 # Denormals

@@ -156,6 +156,24 @@ def test_the_summary_fits_on_a_line_of_a_wide_terminal(model, capsys):
     assert max(map(len, capsys.readouterr().out.splitlines())) <= 120
 
 
+def test_the_summary_shows_only_settings_that_differ_from_their_defaults():
+    layers = [
+        fc.Conv2d(4, (3, 2), stride=(1, 2), padding=1, bias=False), fc.BatchNorm2d(), fc.LeakyReLU(0.2),
+        fc.MaxPool2d(2), fc.AvgPool2d(2, stride=1), fc.BatchNorm2d(eps=1e-3), fc.Flatten(), fc.Dropout(),
+        fc.Dropout(0.25), fc.Dense(2, bias=False),
+    ]  # fmt: skip
+    assert [name for name, _, _ in fc.Sequential(layers, (2, 8, 8)).describe()] == [
+        "0  Conv2d(4, kernel_size=(3, 2), stride=(1, 2), padding=1, bias=False)", "1  BatchNorm2d()",
+        "2  LeakyReLU(0.2)", "3  MaxPool2d(2)", "4  AvgPool2d(2, stride=1)", "5  BatchNorm2d(eps=0.001)",
+        "6  Flatten()", "7  Dropout()", "8  Dropout(0.25)", "9  Dense(2, bias=False)",
+    ]  # fmt: skip
+
+
+def test_the_names_in_a_summary_of_more_than_ten_layers_are_aligned():
+    names = [name for name, _, _ in fc.models.vgg_small().describe()]
+    assert {name[:4] for name in names} == {f"{number:<4}" for number in range(14)}
+
+
 def test_describe_is_what_summary_prints(model, capsys):
     model.summary()
     text = capsys.readouterr().out

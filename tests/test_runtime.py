@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -190,7 +191,42 @@ def test_where_a_thread_cannot_be_started_no_other_is_left_waiting_for_it(refusa
     assert entered == []
 
 
+def test_who_waits_at_a_barrier_leaves_when_another_fails():
+    barrier, left = np.zeros(2, np.int64), []
+
+    def work(k):
+        if k == 1:
+            time.sleep(0.05)
+            raise KeyError("from 1")
+        left.append(meet(barrier, 3))
+
+    with pytest.raises(KeyError, match="from 1"):
+        runtime.run_threads(3, work, barrier)
+    assert left == [False, False]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals are those of POSIX")
+def test_an_interrupt_while_the_others_end_is_raised_once_they_have():
+    barrier, left = np.zeros(2, np.int64), []
+
+    def work(k):
+        if k == 1:
+            time.sleep(0.1)
+            signal.raise_signal(signal.SIGINT)  # Python raises it in the first thread, which joins
+        if k == 2:
+            left.append(meet(barrier, 3))
+
+    with pytest.raises(KeyboardInterrupt):
+        runtime.run_threads(3, work, barrier)
+    assert left == [False]
+
+
 # wait_for_all
+
+
+@njit(nogil=True)
+def meet(barrier, threads):
+    return runtime.wait_for_all(barrier, threads)
 
 
 @njit(nogil=True)
@@ -217,6 +253,14 @@ def test_nobody_passes_before_all_have_arrived_in_thousands_of_rounds(threads):
     runtime.run_threads(threads, work)
     assert not wrong.any()
     assert barrier[0] == 0
+
+
+def test_an_aborted_barrier_holds_nobody_whoever_comes_and_however_often():
+    barrier = np.zeros(2, np.int64)
+    barrier[runtime.ROUND] = runtime.ABORTED
+    assert [meet(barrier, 2) for _ in range(5)] == [False] * 5
+    barrier[:] = 0
+    assert meet(barrier, 1)
 
 
 # Denormal numbers

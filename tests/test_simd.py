@@ -186,6 +186,32 @@ def test_select_takes_the_first_value_where_one_of_two_masks_holds(dtype):
     assert np.array_equal(run(arithmetic, dtype, 11, x)[7], wanted)
 
 
+@compiled
+def scalar_functions(out, x, value):
+    p, y = simd.pointer(x), simd.pointer(out)
+    a, b = simd.load(p, 0), simd.load(p, 1)
+    one, zero = simd.fill(p, 1.0), simd.fill(p, 0.0)
+    simd.store(y, 0, simd.select(simd.both(simd.greater(a, b), simd.greater(b, zero)), one, zero))
+    simd.store(y, 1, simd.first_lane(p, value))
+    return simd.convert(value, p)
+
+
+@both_dtypes
+def test_both_masks_hold_where_each_of_two_does(dtype):
+    n = lane_count(dtype)
+    x = np.array([np.resize([3, 1, -1, 0], n), np.resize([1, 3, -2, 1], n)], dtype)
+    assert np.array_equal(run(scalar_functions, dtype, 2, x, 1.0)[0], np.resize([1, 0, 0, 0], n))
+
+
+@both_dtypes
+def test_first_lane_and_convert_round_a_number_to_the_dtype_and_other_lanes_are_0(dtype):
+    x, out = vectors(dtype, 2), np.full((2, lane_count(dtype)), 77, dtype)
+    for value in (0.1, 7, 2**53 + 1, np.uint8(200), np.float32(0.3)):
+        assert scalar_functions(out, x, value) == dtype(value)
+        assert out[1, 0] == dtype(value)
+        assert not out[1, 1:].any()
+
+
 @both_dtypes
 def test_square_roots_are_correctly_rounded_and_nan_below_zero(dtype):
     x = special_vectors(dtype)
@@ -454,6 +480,44 @@ def expected_product(x, w):
     )
 
 
+@compiled
+def row_functions(out, x, w, table, divisor):
+    """A product with rows of weights from a table, then vectors added and the whole divided."""
+    p, at = simd.pointer(x), simd.pointer(table)
+    grid = simd.tile(p, 3, 1)
+    weights = simd.row_offsets(grid, at, 1)
+    product = simd.multiply_add(grid, simd.pointer(w), 2, weights, p, 1, simd.offsets(grid, at, 0))
+    more = simd.tile_add(product, p, 2, 3)
+    n = simd.lanes(p)
+    simd.store_column(product, simd.pointer(out), 0, n)
+    simd.store_column(more, simd.pointer(out), 3, n)
+    simd.store_column(simd.tile_divide(more, divisor), simd.pointer(out), 6, n)
+
+
+def row_case(dtype):
+    x, w = vectors(dtype, 12, seed=1), numbers(dtype, 20, seed=3)
+    table = np.array([4, 9, 0, 5])  # the offset of x, then those of the weights of three rows
+    return x, w, run(row_functions, dtype, 9, x, w, table, 255.0).reshape(3, 3, -1)
+
+
+@both_dtypes
+def test_row_offsets_say_where_the_weight_of_each_row_lies(dtype):
+    x, w, (product, _, _) = row_case(dtype)
+    assert np.array_equal(product, [w[2 + k] * x[1 + 4] for k in (9, 0, 5)])
+
+
+@both_dtypes
+def test_tile_add_adds_a_vector_to_every_row(dtype):
+    x, _, (product, more, _) = row_case(dtype)
+    assert np.array_equal(more, product + x[[2, 5, 8]])
+
+
+@both_dtypes
+def test_tile_divide_divides_every_lane_and_rounds_once(dtype):
+    _, _, (_, more, divided) = row_case(dtype)
+    assert np.array_equal(divided, more / dtype(255))
+
+
 @both_dtypes
 def test_multiply_add_adds_a_scalar_of_every_row_times_a_vector_of_every_column(dtype):
     x, _, w, _, got = tile_case(dtype)
@@ -582,6 +646,26 @@ def test_vectors_are_gathered_and_scattered_by_a_table_up_to_a_count(dtype):
         wanted = np.full((2 * n, n), 77, dtype)
         wanted[table[2 : 2 + kept]] = x[table[2 : 2 + kept]]
         assert np.array_equal(scattered, wanted)
+
+
+@compiled
+def addressed_square(out, like, addresses, kind, index, valid, count):
+    square = simd.square_at(simd.pointer(like), simd.pointer(addresses), index, kind, valid, count)
+    simd.store_column(square, simd.pointer(out), 0, simd.lanes(simd.pointer(like)))
+
+
+@both_dtypes
+@pytest.mark.parametrize("kind", [np.uint8, np.int64, np.float32, np.float64])
+def test_a_square_is_read_at_any_addresses_in_any_dtype_and_is_0_past_its_rows_and_its_count(dtype, kind):
+    n = lane_count(dtype)
+    data = np.random.default_rng(2).integers(0, 200, (n, 3 * n)).astype(kind)
+    order = np.random.default_rng(3).permutation(n)
+    addresses = data.ctypes.data + order * data.strides[0]
+    for index, valid, count in ((0, n, n), (3, n, n + 9), (1, n, 1), (2, 1, n), (5, n - 1, n - 1), (0, n, 0)):
+        out = run(addressed_square, dtype, n, np.zeros(1, dtype), addresses, kind, index, valid, count)
+        wanted = data[order, index : index + n].astype(dtype)
+        wanted[valid:], wanted[:, count:] = 0, 0
+        assert np.array_equal(out, wanted), (index, valid, count)
 
 
 @compiled

@@ -47,6 +47,17 @@ def _weights(x, weight, g):
     return load(weight, 0) if g[3] else fill(x, 1.0)
 
 
+@register_jitable
+def _log1p(v):
+    """log(1 + v) for v from -1 to 1, without the digits that 1 + v loses.
+
+    Source: Kahan's log(u) * v / (u - 1) with u = 1 + v, in Goldberg (1991), theorem 4.
+    """
+    one = fill_like(v, 1.0)
+    u = add(one, v)
+    return select(equal(u, one), v, divide(multiply(log(u), v), subtract(u, one)))
+
+
 @operation
 def cross_entropy(x, target, dx, sums, weight, _e, g, s):
     """log(sum of exp(x)) - x[label]; dx = softmax(x), minus 1 at the label.
@@ -80,28 +91,31 @@ def cross_entropy(x, target, dx, sums, weight, _e, g, s):
 
 @operation
 def bce_with_logits(x, target, dx, sums, weight, _e, g, s):
-    """max(x, 0) - x * y + log(1 + exp(-|x|)); dx = sigmoid(x) - y.
+    """(1 - y) * x - log(sigmoid(x)), with PyTorch's infinities; dx = sigmoid(x) - y.
 
-    After a final sigmoid layer the engine calls this on the layer's input: the fused form of `bce`.
+    After a final sigmoid layer the engine calls this on the layer's input, with g[2] = 1: the fused form of
+    `bce`, both logarithms clipped.
     """
     zero, one, half = fill(x, 0.0), fill(x, 1.0), fill(x, 0.5)
     valid, weights = lane_mask(x, s[2]), _weights(x, weight, g)
     share = multiply(weights, fill(x, 1.0 / (s[0] * g[0])))
     loss, right = zero, zero
-    cap = fill(x, 100.0) if g[2] else fill(x, 3.0e38)
+    cap = fill(x, 100.0)
     for k in range(g[0]):
         v, y = load(x, k), load(target, k)
         small = exp(select(greater(v, zero), subtract(zero, v), v))
         p = divide(select(greater(v, zero), one, small), add(one, small))
         p = select(equal(v, v), p, v)
         store(dx, k, select(valid, multiply(subtract(p, y), share), zero))
-        # softplus(-x) = -log(sigmoid(x)) and softplus(x) = -log(1 - sigmoid(x)), each clipped for bce.
-        rest = log(add(one, small))
-        on_true = add(rest, select(greater(v, zero), zero, subtract(zero, v)))
-        on_false = add(rest, select(greater(v, zero), v, zero))
-        on_true = select(greater(on_true, cap), cap, on_true)
-        on_false = select(greater(on_false, cap), cap, on_false)
-        loss = add(loss, fma(y, on_true, multiply(subtract(one, y), on_false)))
+        # -log(sigmoid(x)) = rest + below and -log(1 - sigmoid(x)) = rest + x + below.
+        rest, below = _log1p(small), select(greater(v, zero), zero, subtract(zero, v))
+        if g[2]:
+            on_true, on_false = add(rest, below), add(rest, select(greater(v, zero), v, zero))
+            on_true = select(greater(on_true, cap), cap, on_true)
+            on_false = select(greater(on_false, cap), cap, on_false)
+            loss = add(loss, fma(y, on_true, multiply(subtract(one, y), on_false)))
+        else:
+            loss = add(loss, add(rest, fma(subtract(one, y), v, below)))
         right = add(right, select(_same_side(v, zero, y, half), one, zero))
     sums[LOSS] = total(select(valid, multiply(weights, loss), zero)) / g[0]
     sums[CORRECT] = total(select(valid, right, zero)) / g[0]
@@ -118,7 +132,7 @@ def bce(x, target, dx, sums, weight, _e, g, s):
     for k in range(g[0]):
         p, y = load(x, k), load(target, k)
         q = subtract(one, p)
-        on_true, on_false = log(p), log(q)
+        on_true, on_false = log(p), _log1p(subtract(zero, p))
         on_true = select(greater(floor, on_true), floor, on_true)
         on_false = select(greater(floor, on_false), floor, on_false)
         loss = subtract(loss, fma(y, on_true, multiply(subtract(one, y), on_false)))

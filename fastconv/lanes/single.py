@@ -37,7 +37,8 @@ def contract_geometry(x, channels, y, kernel, stride, padding, dilation, lanes, 
     tiles = -(-len(i) // size)
     places = np.minimum(np.arange(tiles * size), len(i) - 1).reshape(tiles, size)
     g = np.zeros(POSITIONS_AT + 2 * places.size, np.int64)
-    g[TILES], g[OUT_BLOCKS], g[CHANNELS], g[LINES], g[STEPS] = tiles, y.channels, channels, *kernel
+    g[TILES], g[OUT_BLOCKS], g[CHANNELS] = tiles, y.channels, channels
+    g[LINES], g[STEPS] = kernel
     g[X_BLOCK], g[X_LINE], g[X_STEP] = x.plane * lanes, dilation[0] * x.row * lanes, dilation[1] * lanes
     g[Y_BLOCK], g[ENDING], g[BIAS], g[DENSE] = y.plane, ending, has_bias, size == 1
     g[BLOCKS_AT : BLOCKS_AT + POSITIONS] = np.arange(POSITIONS) * channels * kernel[0] * kernel[1]
