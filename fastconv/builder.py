@@ -74,6 +74,7 @@ class Builder:
         if purpose == "train":
             self._update(optimizer, optimizer_state)
         self.program = self.plan.finish()
+        self.layers.clear()  # they refer back to this: a circle would keep the network alive
 
     # What lowerings ask for
 

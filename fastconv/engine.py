@@ -1,13 +1,16 @@
 """Runs a network: one compiled call takes a whole run of steps, forward, loss, backward and update.
 
-    Engine     a plan with its memory, for one purpose and batch size; `run` takes steps
-    run_steps  the compiled loop: step, stage, block, operation
+    Engine       a plan with its memory, for one purpose and batch size; `run` takes steps
+    IdleEngines  those of one network that wait for their next use
+    run_steps    the compiled loop: step, stage, block, operation
 
 Python sees only the ends of calls. Data are read where they lie (any strides, uint8 or float), sample by
 sample, as blocks are packed; nothing is copied whole.
 """
 
+import contextlib
 import time
+from functools import partial
 
 import numpy as np
 
@@ -57,7 +60,10 @@ def run_steps(
     thread,
     threads,
 ):
-    """Take `steps` steps from `first_step` on; every thread calls this with its own number."""
+    """Take `steps` steps from `first_step` on; every thread calls this with its own number.
+
+    Ends early where another thread was kept from coming to the barrier.
+    """
     control = runtime.flush_denormals()
     calls, held, state = all_calls[thread], all_held[thread], states[thread]
     state[op.THREAD], state[op.THREADS] = thread, threads
@@ -88,7 +94,9 @@ def run_steps(
                         state[op.VALID] = min(lanes, count - block * lanes)
                         state[op.FRESH] = block == begin
                         _run_calls(calls, first, last, state)
-            runtime.wait_for_all(barrier, threads)
+            if not runtime.wait_for_all(barrier, threads):
+                runtime.restore_denormals(control)
+                return
     runtime.restore_denormals(control)
 
 
@@ -109,33 +117,43 @@ class Engine:
         The record, and its vectors, for "train".
     seed : int
         Of the random numbers of dropout.
+
+    All that a run needs is compiled, or read from the cache, as the engine is built: `build_seconds` says how
+    long that took.
     """
 
     def __init__(self, network, purpose, batch_size, loss=None, optimizer=None, optimizer_state=None, seed=0):
         lanes = VECTOR_BYTES // np.dtype(network.dtype).itemsize
-        threads = min(runtime.get_num_threads(), -(-batch_size // lanes))  # more would have nothing to do
+        threads = runtime.get_num_threads()
+        self.key = purpose, batch_size, threads, loss
+        threads = min(threads, -(-batch_size // lanes))  # more would have nothing to do
         started = time.perf_counter()
         built = Builder(network, purpose, batch_size, threads, loss, optimizer, optimizer_state)
-        self.build_seconds = time.perf_counter() - started
-        self.network, self.batch_size, self.ports = network, batch_size, built.ports
+        self.batch_size, self.ports = batch_size, built.ports
         self.program, self.lanes, self.threads = built.program, lanes, threads
-        self.program.state[:, op.SEED] = seed
+        self.chunk = 1
         self._barrier = np.zeros(2, np.int64)
-        self._samples = 0
-        self._data = ()
+        self.release()
+        self.set_seed(seed)
+        self._steps(0, 0, 0)
+        self.build_seconds = time.perf_counter() - started
 
     def load(self, X, y=None, order=None):
         """Set the samples of the coming runs, arrays that stay the caller's, and their order."""
-        addresses = order.ctypes.data if order is not None else 0
+        addresses = _address(order) if order is not None else 0
         _describe_source(self.ports.source, X, addresses, X.dtype == np.uint8)
         if self.ports.target is not None:
             _describe_source(self.ports.target, y, addresses, False)
         self._samples = len(X) if order is None else len(order)
-        self._data = X, y, order
+        self._data = X, y, order  # kept alive
+
+    def release(self):
+        """Let go of the caller's arrays."""
+        self._samples, self._data, self._output = 0, (), None
 
     def write_to(self, output):
         """Set where predictions go: a C-ordered array of the network's dtype."""
-        self.ports.sink[2] = output.ctypes.data
+        self.ports.sink[2] = _address(output)
         self._output = output
 
     @property
@@ -147,25 +165,31 @@ class Engine:
         """Tell how many optimizer steps came before."""
         self.program.state[:, op.UPDATE] = count
 
+    def set_seed(self, seed):
+        """Set the seed of the random numbers of dropout; of a large one, the lower 63 bits."""
+        self.program.state[:, op.SEED] = seed % 2**63
+
     def run(self, first_step, steps):
         """Take `steps` steps; returns their (loss, right answers), one row each, where there is a loss."""
-        program = self.program
-
-        def work(thread):
-            run_steps(
-                program.operations, program.stages, program.calls, program.held, program.state, self._barrier,
-                self.lanes, self.batch_size, self._samples, first_step, steps, thread, self.threads,
-            )  # fmt: skip
-
-        runtime.run_threads(self.threads, work)
+        self._barrier[:] = 0  # an earlier run may have been interrupted
+        runtime.run_threads(self.threads, partial(self._steps, first_step, steps), self._barrier)
         return None if self.ports.log is None else self.ports.log[:steps]
 
-    def run_all(self, each=None):
+    def _steps(self, first_step, steps, thread):
+        """One thread's part of a run."""
+        program = self.program
+        run_steps(
+            program.operations, program.stages, program.calls, program.held, program.state, self._barrier,
+            self.lanes, self.batch_size, self._samples, first_step, steps, thread, self.threads,
+        )  # fmt: skip
+
+    def run_all(self, each=None, chunk=1):
         """Take all steps, in calls of about SECONDS_PER_CALL; yields (first step, log) after each call.
 
-        `each` is called as each(first_step, steps) before a call, to set its learning rates.
+        `each` is called as each(first_step, steps) before a call, to set its learning rates. `chunk` is the
+        number of steps in the first call; the attribute `chunk` is what would have been that of the next.
         """
-        step, chunk = 0, 1
+        step = 0
         while step < self.steps:
             chunk = min(chunk, self.steps - step, STEPS_PER_CALL)
             if each is not None:
@@ -176,6 +200,53 @@ class Engine:
             yield step, log
             step += chunk
             chunk = int(min(max(SECONDS_PER_CALL / max(seconds, 1e-9) * chunk, 1), 8 * chunk + 8))
+            self.chunk = chunk
+
+
+KEPT_ENGINES = 4
+KEPT_BYTES = 1 << 26  # a larger engine is built in a hundredth of the time of its step (VGG, batch 256)
+
+
+class IdleEngines:
+    """Engines of one network that wait for their next use: building one takes 0.2 to 2 ms.
+
+    Who takes an engine has it alone. One list operation takes or puts back, so that neither threads nor a
+    fork need a lock. Copies and pickles of it are empty.
+    """
+
+    def __init__(self):
+        self._engines = []
+
+    def __reduce__(self):
+        return IdleEngines, ()
+
+    def take(self, network, purpose, samples, batch_size=None, loss=None):
+        """An engine that takes `samples` samples in batches of `batch_size`, or all at once.
+
+        Where they fit in one batch, the engine is for whole blocks, so that it serves similar numbers too.
+        """
+        if batch_size is None or batch_size >= samples:
+            lanes = VECTOR_BYTES // np.dtype(network.dtype).itemsize
+            batch_size = -(-samples // lanes) * lanes
+        key = purpose, batch_size, runtime.get_num_threads(), loss
+        for engine in self._engines.copy():
+            if engine.key == key:
+                with contextlib.suppress(ValueError):  # another thread was faster
+                    self._engines.remove(engine)
+                    return engine
+        return Engine(network, purpose, batch_size, loss)
+
+    def put_back(self, engine):
+        """Keep an engine whose run has ended well; the one that has waited longest may have to go."""
+        engine.release()
+        if engine.program.memory.nbytes <= KEPT_BYTES:
+            self._engines.append(engine)
+            del self._engines[:-KEPT_ENGINES]
+
+
+def _address(array):
+    """As `array.ctypes.data`, in a third of the time."""
+    return array.__array_interface__["data"][0]
 
 
 def _describe_source(g, array, order, scaled):
@@ -188,5 +259,4 @@ def _describe_source(g, array, order, scaled):
         c, h, w = (steps[0] if steps else item), item, item
     g[pack.KIND] = pack.DTYPE_CODES[array.dtype]
     g[pack.C_STEP], g[pack.H_STEP], g[pack.W_STEP], g[pack.N_STEP] = c, h, w, array.strides[0]
-    g[pack.SOURCE], g[pack.ORDER], g[pack.SCALED] = array.ctypes.data, order, scaled
-    assert array.size == len(array) * g[pack.CHANNELS] * g[pack.HEIGHT] * g[pack.WIDTH]
+    g[pack.SOURCE], g[pack.ORDER], g[pack.SCALED] = _address(array), order, scaled

@@ -7,6 +7,8 @@ A progress object has five methods, called in this order by the trainer:
     batch(epoch, samples_done, loss)       # every now and then, with the running figures of the epoch
     epoch_end(logs)
     close()                                # always, an error or Ctrl-C included
+
+and perhaps a sixth, `compiled(seconds)`, called when that wait is over.
 """
 
 import importlib
@@ -74,6 +76,11 @@ def resolve(progress: Any = None) -> Progress:
     return cast(Progress, progress)
 
 
+def compiled(display: Progress, seconds: float) -> None:
+    """Tell a progress object that the wait for the compiler is over, if it wants to know."""
+    getattr(display, "compiled", lambda _: None)(seconds)
+
+
 def _interactive(stream: TextIO | None) -> bool:
     """Whether someone watches: a terminal, or a Jupyter notebook."""
     return "ipykernel" in sys.modules or (stream is not None and stream.isatty())
@@ -127,6 +134,17 @@ def epoch_line(logs: Mapping[str, Any]) -> str:
     return "  ".join(parts)
 
 
+def compiled_line(seconds: float) -> str:
+    """What is said after a wait for the compiler.
+
+    Examples
+    --------
+    >>> compiled_line(12.34)
+    'compiled in 12.3 s; later runs start at once'
+    """
+    return f"compiled in {format_seconds(seconds).strip()}; later runs start at once"
+
+
 class Silent:
     """Shows nothing."""
 
@@ -134,6 +152,9 @@ class Silent:
         """Show nothing."""
 
     def compiling(self, text: str) -> None:
+        """Show nothing."""
+
+    def compiled(self, seconds: float) -> None:
         """Show nothing."""
 
     def batch(self, epoch: int, samples_done: int, loss: float) -> None:
@@ -159,6 +180,12 @@ class Lines(Silent):
         self._notice = threading.Timer(_PATIENCE_SECONDS, print, [line], {"file": sys.stderr, "flush": True})
         self._notice.daemon = True
         self._notice.start()
+
+    def compiled(self, seconds: float) -> None:
+        """Say how long it took, if that was a while."""
+        self.close()
+        if seconds > _PATIENCE_SECONDS:
+            print(compiled_line(seconds), file=sys.stderr, flush=True)
 
     def batch(self, epoch: int, samples_done: int, loss: float) -> None:
         """Show nothing: the line comes at the end of the epoch."""
@@ -195,6 +222,11 @@ class Bar(Silent):
         """Say beside the bar what is being compiled."""
         if self._bar is not None:
             self._bar.set_description_str(f"compiling {text}")
+
+    def compiled(self, seconds: float) -> None:
+        """Say above the bar how long it took, if that was a while."""
+        if self._bar is not None and seconds > _PATIENCE_SECONDS:
+            self._tqdm.write(compiled_line(seconds), file=sys.stderr)
 
     def batch(self, epoch: int, samples_done: int, loss: float) -> None:
         """Move the bar."""

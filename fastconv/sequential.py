@@ -10,9 +10,9 @@ from numpy.typing import ArrayLike, NDArray
 from .builder import LOSSES
 from .checks import whole_number
 from .data import check_samples, check_targets
-from .engine import Engine
+from .engine import IdleEngines
 from .layers import LAYERS, Arrays, Layer, Shape
-from .model import Network
+from .model import Network, parameter_shapes
 from .model_files import read_model, write_model
 
 
@@ -51,6 +51,7 @@ class Sequential(Network):
     ) -> None:
         super().__init__(layers, input_shape, dtype, seed)
         self.metadata: dict[str, Any] = {}
+        self.idle_engines = IdleEngines()
 
     def predict(self, X: ArrayLike, batch_size: int = 256) -> NDArray[Any]:
         """The outputs of the network.
@@ -77,11 +78,12 @@ class Sequential(Network):
         batch_size = whole_number(batch_size, "batch_size")
         output = np.empty((len(X), *self.output_shape), self.dtype)
         if len(X):
-            engine = Engine(self, "predict", min(batch_size, len(X)))
+            engine = self.idle_engines.take(self, "predict", len(X), batch_size)
             engine.load(X)
             engine.write_to(output)
             for _ in engine.run_all():
                 pass
+            self.idle_engines.put_back(engine)
         return output
 
     def loss_and_gradients(
@@ -121,7 +123,9 @@ class Sequential(Network):
         y = check_targets(y, len(X), self.output_shape, loss)
         if not len(X):
             raise ValueError("`X` must hold at least one sample, got none")
-        engine = Engine(self, "gradients", len(X), loss, seed=self.seed)
+        engine = self.idle_engines.take(self, "gradients", len(X), loss=loss)
+        engine.set_seed(self.seed)
+        engine.set_updates(0)
         engine.load(X, y)
         value = float(engine.run(0, 1)[0, 0])
         gradients, start = {}, 0
@@ -129,6 +133,7 @@ class Sequential(Network):
             flat = engine.ports.gradient[start : start + array.size]
             gradients[name] = flat.reshape(array.shape).copy()
             start += array.size
+        self.idle_engines.put_back(engine)
         return value, gradients
 
     def save(self, path: str | os.PathLike[str], metadata: dict[str, Any] | None = None) -> None:
@@ -188,9 +193,11 @@ def load(path: str | os.PathLike[str]) -> Sequential:
     description, state = read_model(path)
     try:
         layers = [_layer(entry) for entry in description["layers"]]
-        model = Sequential(
-            layers, tuple(description["input_shape"]), description["dtype"], seed=description["seed"]
-        )
+        input_shape = tuple(description["input_shape"])
+        for name, shape in parameter_shapes(layers, input_shape).items():  # before any takes memory
+            if name not in state or state[name].shape != shape:
+                raise ValueError(f"there is no array {name!r} of shape {shape} in it")
+        model = Sequential(layers, input_shape, description["dtype"], seed=description["seed"])
         model.load_state(state)
         model.metadata = description["metadata"]
     except (KeyError, TypeError, ValueError, AttributeError) as error:

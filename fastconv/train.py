@@ -1,6 +1,7 @@
 """The trainer: epochs, validation, callbacks and checkpoints around the engine's compiled steps."""
 
 import json
+import math
 import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,14 +22,35 @@ from .optimizers import SGD, Optimizer
 from .sequential import Sequential, check_loss
 
 METRICS = ("accuracy",)
+WITHOUT_CLASSES = ("mse",)  # losses of numbers that are neither right nor wrong
 
 
 class DivergedError(ArithmeticError):
-    """The loss became infinite or not a number; the message names the epoch and the step."""
+    """The loss became infinite or not a number; the message names the epoch and the step.
+
+    Examples
+    --------
+    >>> import fastconv as fc, numpy as np
+    >>> trainer = fc.Trainer(fc.Sequential([fc.Dense(1)], (1,)), loss="mse", optimizer=fc.SGD(lr=1e30))
+    >>> try:
+    ...     trainer.fit(np.ones(64), np.ones(64))
+    ... except fc.DivergedError as error:
+    ...     print(error)
+    the loss became inf in epoch 1, step 2: try a smaller learning rate
+    """
 
 
 class History(dict[str, list[float]]):
-    """Name of a figure -> its values, one for each epoch: `history["val_loss"]`."""
+    """Name of a figure -> its values, one for each epoch: `history["val_loss"]`.
+
+    Examples
+    --------
+    >>> import fastconv as fc, numpy as np
+    >>> trainer = fc.Trainer(fc.models.reference_cnn(), loss="bce")
+    >>> history = trainer.fit(np.ones((8, 1, 6, 6)), np.ones(8), epochs=3)
+    >>> list(history), len(history["loss"])
+    (['loss', 'accuracy', 'learning_rate', 'seconds'], 3)
+    """
 
     def append(self, logs: Mapping[str, Any]) -> None:
         """Add one epoch's figures."""
@@ -50,7 +72,7 @@ class Trainer:
     optimizer : SGD, Adam or AdamW
         Default is SGD(lr=0.01).
     metrics : tuple of str
-        Figures beside the loss: "accuracy", or nothing.
+        Figures beside the loss: "accuracy" (left out for "mse", which has no classes), or nothing.
     seed : int
         Of the order of samples and of dropout.
 
@@ -84,7 +106,10 @@ class Trainer:
         optimizer = SGD() if optimizer is None else optimizer
         if not isinstance(optimizer, Optimizer):
             raise TypeError(f"`optimizer` must be an optimizer such as SGD(lr=0.1), got {optimizer!r}")
-        self.metrics = (metrics,) if isinstance(metrics, str) else tuple(metrics)
+        try:
+            self.metrics = (metrics,) if isinstance(metrics, str) else tuple(metrics)
+        except TypeError:
+            raise TypeError(f"`metrics` must be names among {METRICS}, got {metrics!r}") from None
         for name in self.metrics:
             if name not in METRICS:
                 raise ValueError(f"`metrics` must be among {METRICS}, got {name!r}")
@@ -167,8 +192,18 @@ class Trainer:
         display.start(epochs, len(X))
         try:
             display.compiling(f"{len(self.model.layers)} layers for {self.model.dtype}")
-            engine = self._engine("train", min(batch_size, len(X)))
-            evaluator = self._engine("evaluate", min(256, len(held_out[0]))) if held_out else None
+            started = time.perf_counter()
+            engine = Engine(
+                self.model,
+                "train",
+                min(batch_size, len(X)),
+                self.loss,
+                self.optimizer,
+                self._state,
+                self.seed,
+            )
+            evaluator = self._evaluator(len(held_out[0]), 256) if held_out else None
+            progress_displays.compiled(display, time.perf_counter() - started)
             self.stop_training = False
             for epoch in range(first_epoch, epochs):
                 logs: dict[str, Any] = {"epoch": epoch, "epochs": epochs}
@@ -186,6 +221,8 @@ class Trainer:
                 display.epoch_end(logs)
                 if self.stop_training:
                     break
+            if evaluator:
+                self.model.idle_engines.put_back(evaluator)
         finally:
             display.close()
         return history
@@ -203,7 +240,7 @@ class Trainer:
         Returns
         -------
         dict
-            "loss", and "accuracy" if it is among the metrics.
+            "loss", and "accuracy" if it is among the metrics and the loss has classes.
 
         Examples
         --------
@@ -213,8 +250,10 @@ class Trainer:
         ['accuracy', 'loss']
         """
         X, y = self._checked(X, y)
-        batch_size = min(whole_number(batch_size, "batch_size"), len(X))
-        return self._evaluate(self._engine("evaluate", batch_size), X, y)
+        evaluator = self._evaluator(len(X), whole_number(batch_size, "batch_size"))
+        figures = self._evaluate(evaluator, X, y)
+        self.model.idle_engines.put_back(evaluator)
+        return figures
 
     # Inside
 
@@ -227,8 +266,8 @@ class Trainer:
             raise ValueError(f"`{name or 'X'}` must hold at least one sample, got none")
         return X, y
 
-    def _engine(self, purpose: str, batch_size: int) -> Engine:
-        return Engine(self.model, purpose, batch_size, self.loss, self.optimizer, self._state, self.seed)
+    def _evaluator(self, samples: int, batch_size: int) -> Engine:
+        return self.model.idle_engines.take(self.model, "evaluate", samples, batch_size, self.loss)
 
     def _epoch(
         self,
@@ -257,38 +296,38 @@ class Trainer:
             engine.ports.rates[:count] = rates
             rate = float(rates[-1])
 
-        totals = np.zeros(2)
-        for first_step, log in engine.run_all(set_rates):
-            counts = np.full(len(log), engine.batch_size)
-            done = min(len(X), (first_step + len(log)) * engine.batch_size)
-            counts[-1] = done - (first_step + len(log) - 1) * engine.batch_size
-            losses = log[:, 0].astype(np.float64)
-            if not np.isfinite(losses).all():
-                step = first_step + int(np.argmax(~np.isfinite(losses)))
+        logs = np.empty((steps, 2))
+        for first_step, log in engine.run_all(set_rates, engine.chunk):
+            last_step = first_step + len(log)
+            logs[first_step:last_step] = log
+            losses = logs[first_step:last_step, 0]
+            mean = float(losses.sum()) / len(log)
+            if not math.isfinite(mean) and not np.isfinite(losses).all():
+                step = int(np.argmax(~np.isfinite(losses)))
                 raise DivergedError(
-                    f"the loss became {losses[step - first_step]} in epoch {epoch + 1}, step {step + 1}: "
+                    f"the loss became {losses[step]} in epoch {epoch + 1}, step {first_step + step + 1}: "
                     "try a smaller learning rate"
                 )
-            totals += losses @ counts, log[:, 1].astype(np.float64).sum()
-            display.batch(epoch, done, float(losses @ counts / counts.sum()))
+            display.batch(epoch, min(len(X), last_step * engine.batch_size), mean)
             self.steps_taken += len(log)
-        figures = self._figures(totals, len(X))
+        figures = self._figures(logs, engine.batch_size, len(X))
         return {**figures, "learning_rate": rate, "seconds": time.perf_counter() - started}
 
     def _evaluate(self, engine: Engine, X: NDArray[Any], y: NDArray[Any]) -> dict[str, float]:
         engine.load(X, y)
-        totals = np.zeros(2)
+        logs = np.empty((engine.steps, 2))
         for first_step, log in engine.run_all():
-            counts = np.minimum(
-                engine.batch_size, len(X) - engine.batch_size * (first_step + np.arange(len(log)))
-            )
-            totals += log[:, 0].astype(np.float64) @ counts, log[:, 1].astype(np.float64).sum()
-        return self._figures(totals, len(X))
+            logs[first_step : first_step + len(log)] = log
+        return self._figures(logs, engine.batch_size, len(X))
 
-    def _figures(self, totals: NDArray[Any], count: int) -> dict[str, float]:
-        figures = {"loss": float(totals[0] / count)}
-        if "accuracy" in self.metrics:
-            figures["accuracy"] = float(totals[1] / count)
+    def _figures(self, logs: NDArray[Any], batch_size: int, samples: int) -> dict[str, float]:
+        """Of the (mean loss, right answers) of every batch, added at once: the same bits however the steps
+        were divided into calls."""
+        counts = np.full(len(logs), float(batch_size))
+        counts[-1] = samples - (len(logs) - 1) * batch_size
+        figures = {"loss": float(logs[:, 0] @ counts) / samples}
+        if "accuracy" in self.metrics and self.loss not in WITHOUT_CLASSES:
+            figures["accuracy"] = float(logs[:, 1].sum()) / samples
         return figures
 
     # Checkpoints
@@ -339,7 +378,10 @@ def _pair(validation_data: Any) -> tuple[ArrayLike, ArrayLike]:
 
 
 def _checked_callbacks(callbacks: Iterable[Any]) -> list[Any]:
-    callbacks = list(callbacks)
+    try:
+        callbacks = list(callbacks)
+    except TypeError:
+        raise TypeError(f"`callbacks` must be a list of callbacks, got {callbacks!r}") from None
     for callback in callbacks:
         if not callable(getattr(callback, "on_epoch_end", None)) or isinstance(callback, type):
             raise TypeError(f"`callbacks` must have a method on_epoch_end(trainer, logs), got {callback!r}")

@@ -1,5 +1,8 @@
 """Whole networks: against finite differences and PyTorch, and the same bits on any number of threads."""
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
 
@@ -417,6 +420,57 @@ def test_dropout_does_nothing_in_predictions():
     np.testing.assert_array_equal(fc.Sequential(dropping, shape).predict(X), expected)
 
 
+# Losses
+
+
+def loss_of(loss, value, target, dtype, last=()):
+    """The loss of one number, which the network leaves alone."""
+    model = fc.Sequential([fc.Flatten(), *last], (1,), dtype=dtype)
+    return model.loss_and_gradients(np.array([[value]], dtype), np.array([[target]], dtype), loss)[0]
+
+
+SIZES = [*10.0 ** np.arange(-30, 0, 1.7), 0.3, 0.5, 0.7, 0.95]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_binary_losses_keep_their_digits_however_small_they_are(dtype):
+    eps = float(np.finfo(dtype).eps)
+    for size in np.array(SIZES, dtype):
+        p = np.longdouble(size)
+        assert loss_of("bce", size, 0, dtype) == pytest.approx(float(-np.log1p(-p)), rel=4 * eps)
+        assert loss_of("bce", size, 1, dtype) == pytest.approx(float(-np.log(p)), rel=4 * eps)
+    for logit in np.array([*np.arange(0.01, 60, 3.3), 87], dtype):
+        small = float(np.log1p(np.exp(-np.longdouble(logit))))
+        for sign, target in ((1, 1), (-1, 0)):
+            assert loss_of("bce_with_logits", sign * logit, target, dtype) == pytest.approx(
+                small, rel=4 * eps
+            )
+            fused = loss_of("bce", sign * logit, target, dtype, [fc.Sigmoid()])
+            assert fused == pytest.approx(small, rel=4 * eps)
+
+
+@pytest.mark.parametrize("target", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("logit", [np.inf, -np.inf, np.nan])
+def test_the_loss_of_a_logit_that_is_not_finite_is_pytorchs(logit, target):
+    torch = pytest.importorskip("torch")
+    expected = torch.nn.functional.binary_cross_entropy_with_logits(
+        torch.tensor([logit]), torch.tensor([target])
+    )
+    got = loss_of("bce_with_logits", logit, target, "float32")
+    np.testing.assert_equal(got, expected.item())
+
+
+@pytest.mark.parametrize(("logit", "losses"), [(np.inf, (100, 50, 0)), (-np.inf, (0, 50, 100))])
+def test_bce_after_a_sigmoid_clips_the_logarithms_of_infinite_logits(logit, losses):
+    for target, expected in zip((0.0, 0.5, 1.0), losses, strict=True):
+        assert loss_of("bce", logit, target, "float32", [fc.Sigmoid()]) == expected
+
+
+def test_a_large_seed_has_a_mask_too():
+    model = fc.Sequential([fc.Dropout(0.5), fc.Dense(2)], (3,), seed=2**70 + 1)
+    assert np.isfinite(model.loss_and_gradients(np.ones((4, 3)), [0, 1, 0, 1])[0])
+
+
 # The same bits
 
 THREADED = [
@@ -501,3 +555,106 @@ def test_one_engine_runs_smaller_and_larger_sets_after_each_other():
         runner.write_to(output)
         assert [first for first, _ in runner.run_all()] == list(range(-(-count // 32)))
         np.testing.assert_array_equal(output, expected[:count])
+
+
+# Engines that are used again
+
+
+@pytest.fixture
+def builds(monkeypatch):
+    """The purposes of all engines built so far."""
+    purposes, build = [], engine.Builder
+
+    def noted(network, purpose, *arguments):
+        purposes.append(purpose)
+        return build(network, purpose, *arguments)
+
+    monkeypatch.setattr(engine, "Builder", noted)
+    return purposes
+
+
+def test_a_second_prediction_or_evaluation_builds_nothing(builds):
+    model = fc.models.reference_cnn()
+    X, y = np.random.default_rng(0).random((50, 1, 6, 6)), np.arange(50) % 2
+    trainer = fc.Trainer(model, "bce")
+    for _ in range(3):
+        model.predict(X)
+        model.predict(X[:49])  # as many blocks
+        trainer.evaluate(X, y)
+        model.loss_and_gradients(X, y, "bce")
+    assert builds == ["predict", "evaluate", "gradients"]
+
+
+def test_another_batch_size_loss_or_number_of_threads_builds_another_engine(builds):
+    model = fc.models.reference_cnn()
+    X, y = np.random.default_rng(0).random((50, 1, 6, 6)), np.arange(50) % 2
+    fc.set_num_threads(1)
+    model.predict(X)
+    fc.set_num_threads(2)
+    model.predict(X)
+    model.predict(X, batch_size=7)
+    for loss in ("bce", "mse"):
+        fc.Trainer(model, loss).evaluate(X, y)
+    assert builds == ["predict"] * 3 + ["evaluate"] * 2
+
+
+def test_only_the_engines_used_last_are_kept(builds):
+    model, X = fc.models.reference_cnn(), np.ones((50, 1, 6, 6))
+    for batch_size in range(1, 8):
+        model.predict(X, batch_size=batch_size)
+    assert len(model.idle_engines._engines) == 4
+    model.predict(X, batch_size=7)
+    assert len(builds) == 7
+
+
+def test_a_large_engine_is_not_kept(monkeypatch):
+    monkeypatch.setattr(engine, "KEPT_BYTES", 10)
+    model = fc.models.reference_cnn()
+    model.predict(np.ones((50, 1, 6, 6)))
+    assert model.idle_engines._engines == []
+
+
+def test_an_idle_engine_holds_no_array_of_the_callers():
+    model = fc.models.reference_cnn()
+    X = np.ones((50, 1, 6, 6))
+    seen = [weakref.ref(X), weakref.ref(model.predict(X))]
+    assert model.idle_engines._engines
+    del X
+    gc.collect()
+    assert [reference() for reference in seen] == [None, None]
+
+
+def test_a_model_that_predicted_is_freed_at_once_with_its_engines():
+    model = fc.models.reference_cnn()
+    model.predict(np.ones((50, 1, 6, 6)))
+    idle = weakref.ref(model.idle_engines._engines[0])
+    gc.disable()
+    try:
+        del model
+        assert idle() is None
+    finally:
+        gc.enable()
+
+
+def test_an_engine_whose_run_was_interrupted_works_again(monkeypatch):
+    fc.set_num_threads(3)
+    model = fc.models.lenet5()
+    X = np.random.default_rng(0).random((64, 1, 28, 28), dtype=np.float32)
+    expected, output = model.predict(X), np.empty((64, 10), np.float32)
+    runner, steps = engine.Engine(model, "predict", 64), engine.run_steps
+
+    def interrupted(*arguments):
+        if arguments[-2] == 0:
+            raise KeyboardInterrupt
+        steps(*arguments)
+
+    for _ in range(3):
+        monkeypatch.setattr(engine, "run_steps", interrupted)
+        runner.load(X)
+        runner.write_to(output)
+        with pytest.raises(KeyboardInterrupt):
+            runner.run(0, 1)
+        monkeypatch.setattr(engine, "run_steps", steps)
+        runner.run(0, 1)
+        np.testing.assert_array_equal(output, expected)
+        output[...] = np.nan

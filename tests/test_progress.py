@@ -88,6 +88,40 @@ def test_a_long_wait_for_the_compiler_is_shown_as_such(capsys, monkeypatch):
     assert capsys.readouterr() == (LINE + "\n", "compiling 9 layers (only this once)\n")
 
 
+def test_the_end_of_a_long_wait_is_shown_with_its_seconds_and_a_short_one_not(capsys):
+    lines = progress.Lines()
+    progress.compiled(lines, 0.9)
+    assert capsys.readouterr() == ("", "")
+    progress.compiled(lines, 12.34)
+    assert capsys.readouterr() == ("", "compiled in 12.3 s; later runs start at once\n")
+
+
+def test_no_notice_comes_after_the_end_of_the_wait(capsys, monkeypatch):
+    monkeypatch.setattr(progress, "_PATIENCE_SECONDS", 0.05)
+    lines = progress.Lines()
+    lines.compiling("9 layers")
+    lines.compiled(0.01)
+    time.sleep(0.2)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_the_end_of_a_long_wait_is_shown_above_the_bar(monkeypatch):
+    pytest.importorskip("tqdm")
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    bar = progress.Bar()
+    bar.start(epochs=10, samples_per_epoch=100)
+    bar.compiled(0.5)
+    assert "compiled in" not in terminal.getvalue()
+    bar.compiled(12.34)
+    bar.close()
+    assert "compiled in 12.3 s; later runs start at once\n" in terminal.getvalue()
+
+
+def test_an_object_that_does_not_want_to_know_when_the_wait_is_over_need_not():
+    progress.compiled(object(), 12.34)
+
+
 def test_without_tqdm_a_terminal_gets_plain_lines(capsys, monkeypatch):
     monkeypatch.setattr(progress.importlib.util, "find_spec", lambda name: None)
     monkeypatch.setattr(progress, "_interactive", lambda stream: True)

@@ -316,6 +316,19 @@ def test_a_memory_mapped_file_is_never_copied_whole(tmp_path):
     assert peak < mapped.nbytes / 8
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.uint8])
+@pytest.mark.parametrize("view", [np.asarray, lambda X: X[:, :, ::-1], lambda X: X[:, 0]])
+def test_images_are_never_copied_whole(dtype, view):
+    images, y = view(np.ones((30_000, 1, 12, 12), dtype)), np.zeros(30_000, np.int64)
+    trainer = fc.Trainer(fc.Sequential([fc.MaxPool2d(6), fc.Flatten(), fc.Dense(2)], (1, 12, 12)))
+    trainer.fit(images[:64], y[:64], epochs=1)
+    tracemalloc.start()
+    trainer.fit(images, y, epochs=2, batch_size=64, validation_split=0.1)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < images.nbytes / 4
+
+
 # Callbacks and progress
 
 
@@ -371,6 +384,18 @@ def test_progress_hears_of_start_compiling_batches_epochs_and_the_end():
     ]
     done = {epoch: samples for name, epoch, samples, _ in (e for e in display.events if e[0] == "batch")}
     assert done == {0: 50, 1: 50}
+
+
+def test_progress_hears_how_long_compiling_took_before_the_first_batch():
+    class Timed(Display):
+        def compiled(self, seconds):
+            self.events.append(("compiled", seconds))
+
+    display = Timed()
+    fc.Trainer(network()).fit(X, Y, epochs=1, validation_split=0.2, progress=display)
+    names = [event[0] for event in display.events]
+    assert names[:4] == ["start", "compiling", "compiled", "batch"]
+    assert 0 < display.events[2][1] < 60
 
 
 def test_progress_is_closed_when_a_callback_fails():
