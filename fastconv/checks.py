@@ -36,7 +36,7 @@ def whole_number(value: Any, name: str, low: int = 1) -> int:
     ValueError
         If it is less than `low`.
     """
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+    if type(value) is not int and (isinstance(value, bool) or not isinstance(value, numbers.Integral)):
         raise TypeError(f"`{name}` must be an int >= {low}, got {value!r}")
     if value < low:
         raise ValueError(f"`{name}` must be an int >= {low}, got {value!r}")

@@ -80,9 +80,11 @@ def contract_channels(x, w, bias, y, _e, _f, g, s):
     """y = the sum above, and ReLU where the geometry says so; `w` and `bias` are packed."""
     blocks = g[OUT_BLOCKS]
     if g[DENSE]:
-        many = blocks // POSITIONS * POSITIONS
-        _channel_tiles(simd.shape(x, 1, POSITIONS), x, w, bias, y, g, 0, many)
-        _channel_tiles(simd.shape(x, 1, 1), x, w, bias, y, g, many, blocks)
+        eight = blocks // POSITIONS * POSITIONS
+        two = blocks // 2 * 2
+        _channel_tiles(simd.shape(x, 1, POSITIONS), x, w, bias, y, g, 0, eight)
+        _channel_tiles(simd.shape(x, 1, 2), x, w, bias, y, g, eight, two)
+        _channel_tiles(simd.shape(x, 1, 1), x, w, bias, y, g, two, blocks)
     else:
         _channel_tiles(simd.shape(x, POSITIONS, 1), x, w, bias, y, g, 0, blocks)
 
