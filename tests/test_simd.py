@@ -1,5 +1,6 @@
 """Vectors and tiles, each function alone, against NumPy; then the same on narrower vector units."""
 
+import functools
 import os
 import re
 import subprocess
@@ -127,6 +128,43 @@ def test_scalars_are_read_at_any_address_in_their_own_dtype():
     raw = data.tobytes()[3:]
     assert sizes == 1 + 40 + 800
     assert read == [np.frombuffer(raw, kind, 1)[0] for kind in ("u1", "i8", "f4", "f8")]
+
+
+@compiled
+def part(out, x, index, count):
+    simd.store(simd.pointer(out), 0, simd.load_part(simd.pointer(x), index, count))
+
+
+@both_dtypes
+def test_a_part_of_a_vector_starts_at_any_scalar_and_is_0_where_its_count_ends(dtype):
+    n = lane_count(dtype)
+    x = numbers(dtype, 3 * n)
+    for index in (0, 1, n + 3):
+        for count in (-2, 0, 1, n - 1, n, n + 7):
+            wanted = np.where(np.arange(n) < count, x[index : index + n], 0)
+            assert np.array_equal(run(part, dtype, 1, x, index, count)[0], wanted), (index, count)
+
+
+@compiled
+def addressed_lanes(out, addresses, kind, offset, valid):
+    y = simd.pointer(out)
+    simd.store(y, 0, simd.lanes_at(y, simd.pointer(addresses), offset, kind, valid))
+
+
+@both_dtypes
+@pytest.mark.parametrize("kind", [np.uint8, np.int64, np.float32, np.float64])
+def test_lanes_are_read_at_any_addresses_in_any_dtype_and_are_0_from_the_first_that_is_not_valid(dtype, kind):
+    n = lane_count(dtype)
+    rng = np.random.default_rng(4)
+    data = rng.integers(0, 2**53, 5 * n) if kind is np.int64 else rng.integers(0, 255, 5 * n)
+    raw = np.frombuffer(b"-" + data.astype(kind).tobytes(), np.uint8)  # an odd address
+    data, item = data.astype(kind), np.dtype(kind).itemsize
+    places = rng.permutation(4 * n)[:n]
+    addresses = raw.ctypes.data + 1 + places * item
+    for ahead, valid in ((0, n), (3, n + 4), (1, 1), (n, n - 1), (2, 0)):
+        wanted = np.where(np.arange(n) < valid, data[places + ahead].astype(dtype), 0)
+        out = run(addressed_lanes, dtype, 1, addresses, kind, ahead * item, valid)
+        assert np.array_equal(out[0], wanted), (ahead, valid)
 
 
 # Arithmetic
@@ -444,6 +482,47 @@ def test_a_tile_knows_its_rows_and_columns(dtype):
 
 
 @compiled
+def shaped(out, form, x, table):
+    """A tile of the shape `form`, with vectors of `x` added to every row and stored where the table says."""
+    grid = simd.tile_add_columns(simd.zeros(form), simd.pointer(x), 2)
+    at = simd.pointer(table)
+    simd.tile_store(grid, simd.pointer(out), 1, simd.row_offsets(form, at, 1), simd.offsets(form, at, 5))
+    return simd.rows(form), simd.columns(form)
+
+
+@compiled
+def tiles_of_two_shapes(out, other, x, table):
+    p = simd.pointer(x)
+    return shaped(out, simd.shape(p, 3, 2), x, table), shaped(other, simd.shape(p, 1, 4), x, table)
+
+
+def shaped_case(dtype):
+    """Sizes, vectors added, and what a tile of 3 x 2 and one of 1 x 4 wrote to 20 vectors of 77."""
+    x = vectors(dtype, 9)
+    table = np.array([99, 12, 0, 7, 99, 4, 0, 1, 6])  # offsets of rows from entry 1, of columns from entry 5
+    out, other = np.full((2, 20, lane_count(dtype)), 77, dtype)
+    sizes = tiles_of_two_shapes(out, other, x, table)
+    return sizes, x, out, other
+
+
+@both_dtypes
+def test_a_shape_stands_for_the_rows_and_columns_of_a_tile(dtype):
+    assert shaped_case(dtype)[0] == ((3, 2), (1, 4))
+
+
+@both_dtypes
+def test_tile_add_columns_adds_a_vector_to_each_column_and_tile_store_takes_an_offset_of_each_row(dtype):
+    _, x, out, other = shaped_case(dtype)
+    wanted = np.full(out.shape, 77, dtype)
+    for row in (12, 0, 7):
+        wanted[1 + row + 4], wanted[1 + row + 0] = x[2], x[3]
+    assert np.array_equal(out, wanted)
+    wanted = np.full(out.shape, 77, dtype)
+    wanted[[1 + 12 + column for column in (4, 0, 1, 6)]] = x[2:6]
+    assert np.array_equal(other, wanted)
+
+
+@compiled
 def tile_functions(out, x, y, w, bias, table):
     p = simd.pointer(x)
     at = simd.offsets(simd.tile(p, 3, 2), simd.pointer(table), 1)
@@ -598,6 +677,32 @@ def test_add_totals_adds_the_sum_of_every_vector_of_the_first_columns_only(dtype
         np.testing.assert_allclose(out, rolled, rtol=1e-5 if dtype is np.float32 else 1e-14)
 
 
+@functools.cache
+def totals_of(rows, columns):
+    """Add the totals of a tile of this size, and those of its vectors one by one."""
+
+    @compiled
+    def function(out, single, x, count):
+        p = simd.pointer(x)
+        simd.add_totals(filled(simd.tile(p, rows, columns), x), simd.pointer(out), 1, columns + 2, count)
+        for k in range(x.shape[0]):
+            single[k] = simd.total(simd.load(p, k))
+
+    return function
+
+
+@both_dtypes
+@pytest.mark.parametrize(("rows", "columns"), [(1, 11), (3, 4), (2, 8), (13, 1), (3, 11)])
+def test_totals_of_tiles_of_any_size_have_the_bits_of_single_totals(rows, columns, dtype):
+    x = vectors(dtype, rows * columns, seed=8)
+    for count in (columns, columns - 1, 0):
+        out = numbers(dtype, (columns + 2) * rows + 1, seed=9)
+        before, single = out[1:].reshape(rows, -1).copy(), np.empty(len(x), dtype)
+        totals_of(rows, columns)(out, single, x, count)
+        before[:, :count] += single.reshape(rows, columns)[:, :count]
+        assert np.array_equal(out[1:].reshape(rows, -1), before), count
+
+
 # Squares: rows of scalars to lanes and back
 
 
@@ -666,6 +771,61 @@ def test_a_square_is_read_at_any_addresses_in_any_dtype_and_is_0_past_its_rows_a
         wanted = data[order, index : index + n].astype(dtype)
         wanted[valid:], wanted[:, count:] = 0, 0
         assert np.array_equal(out, wanted), (index, valid, count)
+
+
+def square_parts(n):
+    """(index, rows, lanes that are there) of squares that are whole, and that lack rows or lanes."""
+    whole = [(0, n, n), (3, n + 5, n), (1, n, n + 1)]
+    return [*whole, (0, n, n - 1), (2, n - 1, n), (5, 3, 5), (1, 1, n), (0, n, 0), (2, 0, n), (4, -1, 2)]
+
+
+def square_of(n, valid, count):
+    """Which rows and lanes are there."""
+    return (np.arange(n) < valid)[:, None] & (np.arange(n) < count)
+
+
+@compiled
+def partial_squares(out, x, row, addresses, index, valid, count):
+    p, y = simd.pointer(x), simd.pointer(out)
+    n = simd.lanes(p)
+    simd.store_column(simd.square_part(p, index, row, valid, count), y, 0, n)
+    simd.store_column(simd.square_from(p, simd.pointer(addresses), index, valid, count), y, n, n)
+
+
+@both_dtypes
+def test_a_square_is_0_past_its_rows_and_its_count_by_a_step_and_by_addresses(dtype):
+    n = lane_count(dtype)
+    x = numbers(dtype, n, 2 * n)
+    order = np.random.default_rng(3).permutation(n)
+    addresses = x.ctypes.data + order * x.strides[0]
+    for index, valid, count in square_parts(n):
+        out = run(partial_squares, dtype, 2 * n, x, 2 * n, addresses, index, valid, count)
+        inside, columns = square_of(n, valid, count), slice(index, index + n)
+        assert np.array_equal(out[:n], np.where(inside, x[:, columns], 0)), (index, valid, count)
+        assert np.array_equal(out[n:], np.where(inside, x[order, columns], 0)), (index, valid, count)
+
+
+@compiled
+def square_stores(stepped, addressed, x, step, addresses, index, valid, count):
+    square = simd.square(simd.pointer(x), 0, simd.lanes(simd.pointer(x)))
+    simd.store_square(square, simd.pointer(stepped), index, step, valid, count)
+    simd.store_square_at(square, simd.pointer(addresses), index, valid, count)
+    simd.keep(addressed)
+
+
+@both_dtypes
+def test_a_square_is_stored_up_to_its_rows_and_its_count_by_a_step_and_by_addresses(dtype):
+    n = lane_count(dtype)
+    x = vectors(dtype, n)
+    order = np.random.default_rng(3).permutation(n)
+    for index, valid, count in square_parts(n):
+        stepped, addressed = np.full((2, n, 2 * n), 77, dtype)
+        addresses = addressed.ctypes.data + order * addressed.strides[0]
+        square_stores(stepped, addressed, x, 2 * n, addresses, index, valid, count)
+        inside, wanted = square_of(n, valid, count), np.full((n, 2 * n), 77, dtype)
+        wanted[:, index : index + n][inside] = x[inside]
+        assert np.array_equal(stepped, wanted), (index, valid, count)
+        assert np.array_equal(addressed[order], wanted), (index, valid, count)
 
 
 @compiled
@@ -773,50 +933,71 @@ def other_units():
     ]
 
 
-def python(*arguments, unit):
-    environment = {**os.environ, "FASTCONV_SIMD": unit}
-    return subprocess.run(
+def start(*arguments, unit):
+    return subprocess.Popen(
         [sys.executable, *arguments],
-        env=environment,
+        env={**os.environ, "FASTCONV_SIMD": unit},
         cwd=Path(__file__).parents[1],
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        timeout=300,
     )
 
 
-def results_of(unit, folder):
-    done = python("-c", RESULTS, str(folder / "results.npz"), unit=unit)
-    assert done.returncode == 0, done.stderr
-    with np.load(folder / "results.npz") as file:
-        return dict(file)
+def finish(process):
+    """What a process printed, and its errors."""
+    try:
+        return process.communicate(timeout=300)
+    finally:
+        process.kill()
 
 
 @pytest.fixture(scope="module")
-def own_results(tmp_path_factory):
-    return results_of("", tmp_path_factory.mktemp("width"))
+def on_other_units():
+    """Unit -> the process that runs this file there; they run beside each other."""
+    arguments = "-m", "pytest", __file__, "-k", "not width", "-p", "no:cacheprovider"
+    processes = {
+        param.values[0]: start(*arguments, unit=param.values[0]) for param in other_units() if not param.marks
+    }
+    yield processes
+    for process in processes.values():
+        process.kill()
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    """Unit, or "" for this run's own, -> the results there."""
+    units = ["", *(param.values[0] for param in other_units() if not param.marks)]
+    folder = tmp_path_factory.mktemp("width")
+    processes = {unit: start("-c", RESULTS, str(folder / f"{unit}.npz"), unit=unit) for unit in units}
+    found = {}
+    for unit, process in processes.items():
+        errors = finish(process)[1]
+        assert process.returncode == 0, errors
+        with np.load(folder / f"{unit}.npz") as file:
+            found[unit] = dict(file)
+    return found
 
 
 @pytest.mark.parametrize("unit", other_units())
-def test_of_width_every_function_holds_on_a_narrower_unit(unit):
-    done = python("-m", "pytest", __file__, "-k", "not width", "-p", "no:cacheprovider", unit=unit)
-    assert done.returncode == 0, done.stdout[-3000:]
-    assert " passed" in done.stdout
+def test_of_width_every_function_holds_on_a_narrower_unit(unit, on_other_units):
+    output = finish(on_other_units[unit])[0]
+    assert on_other_units[unit].returncode == 0, output[-3000:]
+    assert " passed" in output
 
 
 @pytest.mark.parametrize("unit", other_units())
-def test_of_width_kernels_and_training_agree_to_rounding_on_a_narrower_unit(unit, own_results, tmp_path):
-    results = results_of(unit, tmp_path)
-    assert results.keys() == own_results.keys()
-    for name, array in results.items():
-        np.testing.assert_allclose(array, own_results[name], rtol=2e-4, atol=2e-5, err_msg=name)
+def test_of_width_kernels_and_training_agree_to_rounding_on_a_narrower_unit(unit, results):
+    assert results[unit].keys() == results[""].keys()
+    for name, array in results[unit].items():
+        np.testing.assert_allclose(array, results[""][name], rtol=2e-4, atol=2e-5, err_msg=name)
 
 
 @pytest.mark.parametrize("name", ["avx", "AVX2x"])
 def test_of_width_an_unknown_unit_is_refused_by_name(name):
-    done = python("-c", "import fastconv", unit=name)
-    assert done.returncode != 0
-    message = done.stderr.strip().splitlines()[-1]
+    process = start("-c", "import fastconv", unit=name)
+    message = finish(process)[1].strip().splitlines()[-1]
+    assert process.returncode != 0
     assert (
         message
         == f"ValueError: `FASTCONV_SIMD` must be one of avx512, avx2, sse2, neon, got {name.lower()!r}"
@@ -824,5 +1005,5 @@ def test_of_width_an_unknown_unit_is_refused_by_name(name):
 
 
 def test_of_width_the_name_of_a_unit_may_be_written_in_capitals():
-    done = python("-c", "from fastconv import simd; print(simd.HOST.name)", unit=" SSE2 ")
-    assert done.stdout.strip() == "sse2"
+    process = start("-c", "from fastconv import simd; print(simd.HOST.name)", unit=" SSE2 ")
+    assert finish(process)[0].strip() == "sse2"

@@ -104,24 +104,40 @@ def test_imports_go_from_the_top_of_the_readmes_list_to_its_end_also_through_fil
     assert sorted(backward) == []
 
 
-# Files that are loaded when they are asked for, and that import an optional extra at their top.
-LATER = {"fastconv.benchmarks.torch_kernels", "fastconv.benchmarks.torch_nets", "fastconv.estimators"}
+# Files that are loaded when they are asked for, and that import an optional extra, or PyTorch, at their top.
+LATER = {
+    "fastconv.benchmarks.onnx_nets",
+    "fastconv.benchmarks.torch_kernels",
+    "fastconv.benchmarks.torch_nets",
+    "fastconv.estimators",
+}
+REQUIRED = {"fastconv", "numpy", "numba", "llvmlite", *sys.stdlib_module_names}
 
 
 def test_only_numpy_and_numba_are_imported_as_the_package_is_loaded():
-    allowed = {"fastconv", "numpy", "numba", "llvmlite", *sys.stdlib_module_names}
+    found = all_imports()
     foreign = {
         f"{module} imports {name}"
-        for module, names in all_imports().items()
+        for module, names in found.items()
         for name in names
-        if module not in LATER and (name.split(".")[0] not in allowed or name in LATER)
+        if module not in LATER and (name.split(".")[0] not in REQUIRED or name in LATER)
     }
     assert foreign == set()
+    needless = {module for module in LATER if {name.split(".")[0] for name in found[module]} <= REQUIRED}
+    assert needless == set(), "these may be loaded at any time"
+
+
+def extras():
+    """The modules that the extras of pyproject.toml bring."""
+    project = (PACKAGE.parent / "pyproject.toml").read_text(encoding="utf-8")
+    table = re.search(r"^\[project\.optional-dependencies\]\n(.*?)^\[", project, re.DOTALL | re.MULTILINE)
+    names = set(re.findall(r'"([\w-]+)[>=]=', table.group(1)))
+    return {{"scikit-learn": "sklearn"}.get(name, name.replace("-", "_")) for name in names}
 
 
 def test_what_is_imported_later_is_an_optional_extra():
-    extras = {"sklearn", "mlxtend", "tqdm", "matplotlib", "torch", "threadpoolctl", "pytest"}
-    allowed = {"fastconv", "numpy", "numba", "llvmlite", *extras, *sys.stdlib_module_names}
+    allowed = {*REQUIRED, *extras(), "torch"}  # PyTorch is compared with where it is, and no extra brings it
+    assert "onnxruntime" in allowed
     found = {name.split(".")[0] for names in all_imports(inside_functions=True).values() for name in names}
     assert found - allowed == set()
 
