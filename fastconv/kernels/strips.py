@@ -10,7 +10,7 @@ A cut is the tuple (strips of an image, start, step, height).
 
 import numpy as np
 
-from .. import simd
+from .. import simd, squares
 from ..compiling import compiled
 from ..simd import keep, pointer
 
@@ -56,8 +56,8 @@ def gather_strips(x, cut, first, valid, block, steps):
                 addresses[lane] = address if address else nothing.ctypes.data
             at = c * steps[0] + h * steps[1]
             for w in range(0, width, lanes):
-                square = simd.square_from(block, pointer(addresses), w, valid, width - w)
-                simd.store_column(simd.transpose(square), block, at + w, width - w)
+                square = squares.square_from(block, pointer(addresses), w, valid, width - w)
+                squares.store_column(squares.transpose(square), block, at + w, width - w)
     keep((nothing, addresses))
 
 
@@ -73,6 +73,6 @@ def scatter_strips(block, y, cut, first, valid, steps):
                 addresses[lane] = address if address else nowhere.ctypes.data
             at = c * steps[0] + h * steps[1]
             for w in range(0, width, lanes):
-                square = simd.transpose(simd.square(block, (at + w) * lanes, lanes))
-                simd.store_square_at(square, pointer(addresses), w, valid, width - w)
+                square = squares.transpose(squares.square(block, (at + w) * lanes, lanes))
+                squares.store_square_at(square, pointer(addresses), w, valid, width - w)
     keep((nowhere, addresses))
