@@ -8,8 +8,8 @@ written once for both dtypes:
     v = fma(splat(w, k), v, u)    # scalar k of the memory at pointer w, in every lane
     store(y, i, v)
 
-`HOST` is the machine's vector unit, or the one that FASTCONV_SIMD names. Functions called `emit_...` write LLVM
-code for the intrinsics of this and of the next files; `b` is the llvmlite builder throughout.
+`HOST` is the machine's vector unit, or the one that FASTCONV_SIMD names. Functions called `emit_...` write
+LLVM code for the intrinsics of this and of the next files; `b` is the llvmlite builder throughout.
 """
 
 import os
@@ -390,9 +390,6 @@ def _comparison(symbol):
 
 add, subtract, multiply, divide = _binary("fadd"), _binary("fsub"), _binary("fmul"), _binary("fdiv")
 greater, less, equal = _comparison(">"), _comparison("<"), _comparison("==")
-
-
-# Tiles. `rows` and `columns` arguments are literal integers; a tile carries its size in its type.
 
 
 def emit_below(b, lane_count, limit):
