@@ -13,7 +13,7 @@ from llvmlite import binding
 from numba import njit
 from scipy import stats
 
-from fastconv import simd
+from fastconv import elementary, simd, squares, tiles
 
 PRECISE = np.longdouble if np.finfo(np.longdouble).nmant > 60 else np.float64
 UNITS = {  # name -> registers, bytes of one, processor features that it needs
@@ -187,7 +187,7 @@ def arithmetic(out, x):
     simd.store(y, 6, simd.select(simd.equal(a, b), one, zero))
     simd.store(y, 7, simd.select(simd.either(simd.greater(a, b), simd.equal(a, b)), a, c))
     simd.store(y, 8, simd.select(simd.is_nan(a), one, zero))
-    simd.store(y, 9, simd.square_root(a))
+    simd.store(y, 9, elementary.square_root(a))
     simd.store(y, 10, simd.fma(a, b, c))
     return simd.total(c)
 
@@ -298,9 +298,9 @@ def transcendental(out, x):
     p, y = simd.pointer(x), simd.pointer(out)
     for k in range(count):
         v = simd.load(p, k)
-        simd.store(y, k, simd.exp(v))
-        simd.store(y, count + k, simd.log(v))
-        simd.store(y, 2 * count + k, simd.tanh(v))
+        simd.store(y, k, elementary.exp(v))
+        simd.store(y, count + k, elementary.log(v))
+        simd.store(y, 2 * count + k, elementary.tanh(v))
 
 
 FUNCTIONS = {"exp": np.exp, "log": np.log, "tanh": np.tanh}
@@ -414,7 +414,7 @@ def random_grid(out, key, first, step):
     """Row k: the numbers of the samples from `first + k * step` on, element k // 1000."""
     y = simd.pointer(out)
     for k in range(out.shape[0]):
-        simd.store(y, k, simd.random_lanes(y, key, first + k * step, k // 1000))
+        simd.store(y, k, elementary.random_lanes(y, key, first + k * step, k // 1000))
 
 
 def random_numbers(dtype, count, key=1, first=0, step=None):
@@ -472,8 +472,8 @@ ROWS, COLUMNS = 3, 2
 
 @compiled
 def tile_sizes(x):
-    grid = simd.tile(simd.pointer(x), 5, 7)
-    return simd.rows(grid), simd.columns(grid)
+    grid = tiles.tile(simd.pointer(x), 5, 7)
+    return tiles.rows(grid), tiles.columns(grid)
 
 
 @both_dtypes
@@ -525,21 +525,21 @@ def test_tile_add_columns_adds_a_vector_to_each_column_and_tile_store_takes_an_o
 @compiled
 def tile_functions(out, x, y, w, bias, table):
     p = simd.pointer(x)
-    at = simd.offsets(simd.tile(p, 3, 2), simd.pointer(table), 1)
-    zero = simd.tile(p, 3, 2)
-    product = simd.multiply_add(zero, simd.pointer(w), 2, 4, p, 1, at)
-    product = simd.multiply_add(product, simd.pointer(w), 3, 4, p, 2, at)
-    outer = simd.outer_add(zero, simd.pointer(y), 1, 2, p, 1, at)
-    shifted = simd.tile_add_rows(product, simd.pointer(bias), 1, 2)
+    at = tiles.offsets(tiles.tile(p, 3, 2), simd.pointer(table), 1)
+    zero = tiles.tile(p, 3, 2)
+    product = tiles.multiply_add(zero, simd.pointer(w), 2, 4, p, 1, at)
+    product = tiles.multiply_add(product, simd.pointer(w), 3, 4, p, 2, at)
+    outer = tiles.outer_add(zero, simd.pointer(y), 1, 2, p, 1, at)
+    shifted = tiles.tile_add_rows(product, simd.pointer(bias), 1, 2)
     target = simd.pointer(out)
     step = simd.lanes(p) * 6
     k = 0
-    for grid in (zero, product, outer, shifted, simd.tile_relu(product)):
-        pairs = simd.offsets(grid, simd.pointer(table), 4)
-        simd.tile_store(grid, simd.advance(target, k * step), 0, 2, pairs)
+    for grid in (zero, product, outer, shifted, tiles.tile_relu(product)):
+        pairs = tiles.offsets(grid, simd.pointer(table), 4)
+        tiles.tile_store(grid, simd.advance(target, k * step), 0, 2, pairs)
         k += 1
-    gated = simd.tile_gate(product, simd.pointer(y), 0, 2, simd.offsets(zero, simd.pointer(table), 4))
-    simd.tile_store(gated, simd.advance(target, k * step), 0, 2, simd.offsets(zero, simd.pointer(table), 4))
+    gated = tiles.tile_gate(product, simd.pointer(y), 0, 2, tiles.offsets(zero, simd.pointer(table), 4))
+    tiles.tile_store(gated, simd.advance(target, k * step), 0, 2, tiles.offsets(zero, simd.pointer(table), 4))
 
 
 def tile_case(dtype):
@@ -563,14 +563,14 @@ def expected_product(x, w):
 def row_functions(out, x, w, table, divisor):
     """A product with rows of weights from a table, then vectors added and the whole divided."""
     p, at = simd.pointer(x), simd.pointer(table)
-    grid = simd.tile(p, 3, 1)
-    weights = simd.row_offsets(grid, at, 1)
-    product = simd.multiply_add(grid, simd.pointer(w), 2, weights, p, 1, simd.offsets(grid, at, 0))
-    more = simd.tile_add(product, p, 2, 3)
+    grid = tiles.tile(p, 3, 1)
+    weights = tiles.row_offsets(grid, at, 1)
+    product = tiles.multiply_add(grid, simd.pointer(w), 2, weights, p, 1, tiles.offsets(grid, at, 0))
+    more = tiles.tile_add(product, p, 2, 3)
     n = simd.lanes(p)
-    simd.store_column(product, simd.pointer(out), 0, n)
-    simd.store_column(more, simd.pointer(out), 3, n)
-    simd.store_column(simd.tile_divide(more, divisor), simd.pointer(out), 6, n)
+    squares.store_column(product, simd.pointer(out), 0, n)
+    squares.store_column(more, simd.pointer(out), 3, n)
+    squares.store_column(tiles.tile_divide(more, divisor), simd.pointer(out), 6, n)
 
 
 def row_case(dtype):
@@ -635,8 +635,8 @@ def test_tile_gate_is_the_tile_where_the_stored_vector_is_positive_and_0_elsewhe
 
 @compiled
 def relu_of_one(out, x):
-    grid = simd.square(simd.pointer(x), 0, simd.lanes(simd.pointer(x)))
-    simd.store_column(simd.tile_relu(grid), simd.pointer(out), 0, x.shape[0])
+    grid = squares.square(simd.pointer(x), 0, simd.lanes(simd.pointer(x)))
+    squares.store_column(tiles.tile_relu(grid), simd.pointer(out), 0, x.shape[0])
 
 
 @both_dtypes
@@ -649,12 +649,12 @@ def test_tile_relu_keeps_nan(dtype):
 @compiled
 def filled(grid, x):
     """The tile whose vectors are those of x in their order."""
-    one, table = np.zeros(simd.rows(grid), x.dtype), np.arange(simd.columns(grid))
-    at = simd.offsets(grid, simd.pointer(table), 0)
-    for r in range(simd.rows(grid)):
+    one, table = np.zeros(tiles.rows(grid), x.dtype), np.arange(tiles.columns(grid))
+    at = tiles.offsets(grid, simd.pointer(table), 0)
+    for r in range(tiles.rows(grid)):
         one[:] = 0
         one[r] = 1
-        grid = simd.multiply_add(grid, simd.pointer(one), 0, 1, simd.pointer(x), r * simd.columns(grid), at)
+        grid = tiles.multiply_add(grid, simd.pointer(one), 0, 1, simd.pointer(x), r * tiles.columns(grid), at)
     simd.keep(one)
     simd.keep(table)
     return grid
@@ -662,7 +662,7 @@ def filled(grid, x):
 
 @compiled
 def totals(out, x, count):
-    simd.add_totals(filled(simd.tile(simd.pointer(x), 3, 2), x), simd.pointer(out), 1, 4, count)
+    tiles.add_totals(filled(tiles.tile(simd.pointer(x), 3, 2), x), simd.pointer(out), 1, 4, count)
 
 
 @both_dtypes
@@ -709,10 +709,10 @@ def test_totals_of_tiles_of_any_size_have_the_bits_of_single_totals(rows, column
 @compiled
 def squares(out, x, row):
     p = simd.pointer(x)
-    square = simd.square(p, 1, row)
+    square = squares.square(p, 1, row)
     n = simd.lanes(p)
-    simd.store_column(square, simd.pointer(out), 0, n)
-    simd.store_column(simd.transpose(square), simd.pointer(out), n, n)
+    squares.store_column(square, simd.pointer(out), 0, n)
+    squares.store_column(squares.transpose(square), simd.pointer(out), n, n)
 
 
 @both_dtypes
@@ -728,11 +728,11 @@ def test_transpose_swaps_the_rows_and_lanes_of_a_square(dtype):
 def columns_of(out, x, table, start, count):
     p = simd.pointer(x)
     n = simd.lanes(p)
-    gathered = simd.load_gathered(p, simd.pointer(table), start, count)
+    gathered = squares.load_gathered(p, simd.pointer(table), start, count)
     y = simd.pointer(out)
-    simd.store_column(gathered, y, 0, n)
-    simd.store_column(gathered, y, n, count)
-    simd.store_scattered(gathered, simd.advance(y, 2 * n * n), simd.pointer(table), start, count)
+    squares.store_column(gathered, y, 0, n)
+    squares.store_column(gathered, y, n, count)
+    squares.store_scattered(gathered, simd.advance(y, 2 * n * n), simd.pointer(table), start, count)
 
 
 @both_dtypes
@@ -755,8 +755,8 @@ def test_vectors_are_gathered_and_scattered_by_a_table_up_to_a_count(dtype):
 
 @compiled
 def addressed_square(out, like, addresses, kind, index, valid, count):
-    square = simd.square_at(simd.pointer(like), simd.pointer(addresses), index, kind, valid, count)
-    simd.store_column(square, simd.pointer(out), 0, simd.lanes(simd.pointer(like)))
+    square = squares.square_at(simd.pointer(like), simd.pointer(addresses), index, kind, valid, count)
+    squares.store_column(square, simd.pointer(out), 0, simd.lanes(simd.pointer(like)))
 
 
 @both_dtypes
@@ -830,9 +830,9 @@ def test_a_square_is_stored_up_to_its_rows_and_its_count_by_a_step_and_by_addres
 
 @compiled
 def row_stores(out, added, x, step, first, length):
-    grid = filled(simd.tile(simd.pointer(x), 2, 2), x)
-    simd.store_rows(grid, simd.pointer(out), 1, step, first, length)
-    simd.add_to_rows(grid, simd.pointer(added), 1, step, first, length)
+    grid = filled(tiles.tile(simd.pointer(x), 2, 2), x)
+    tiles.store_rows(grid, simd.pointer(out), 1, step, first, length)
+    tiles.add_to_rows(grid, simd.pointer(added), 1, step, first, length)
 
 
 @both_dtypes
@@ -868,7 +868,7 @@ def test_the_host_is_one_of_the_known_units_and_the_processor_has_it():
 
 @pytest.mark.parametrize("rows", [1, 2, 3, 4, 6, 8, 16])
 def test_a_register_tile_with_its_operands_fits_the_registers(rows):
-    columns = simd.tile_columns(rows)
+    columns = tiles.tile_columns(rows)
     available = simd.HOST.registers // simd.HOST.registers_per_vector
     assert 1 <= columns <= 12
     assert columns == 1 or rows * columns + columns + rows <= available

@@ -7,9 +7,10 @@ import numpy as np
 from llvmlite import ir
 from numba.extending import intrinsic
 
-from .. import runtime, simd
+from .. import runtime, simd, tiles
 from ..compiling import compiled
-from ..simd import pointer, tile
+from ..simd import pointer
+from ..tiles import tile
 
 # Independent chains: more than latency x throughput of any machine (8 to 10), and all in registers.
 CHAINS = min(16, simd.HOST.registers // simd.HOST.registers_per_vector - 2)
@@ -35,10 +36,10 @@ def _scaled(typingctx: Any, grid: Any) -> Any:
 def _run_chains(memory: Any, table: Any, rounds: int) -> None:
     p: Any = pointer(memory)  # type: ignore[call-arg]
     acc = tile(p, 1, CHAINS)
-    at = simd.offsets(acc, pointer(table), 0)
+    at = tiles.offsets(acc, pointer(table), 0)
     for _ in range(rounds):
         acc = _scaled(acc)
-    simd.tile_store(acc, p, 0, 0, at)
+    tiles.tile_store(acc, p, 0, 0, at)
 
 
 def fma_peak(threads: int = 1, dtype: str = "float32", seconds: float = 0.3) -> float:

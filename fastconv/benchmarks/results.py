@@ -15,6 +15,7 @@ class Row(NamedTuple):
     timings: Mapping[str, Timing]
     peak: float | None = None
     right: bool = True
+    kind: str = "kernel"
 
     @property
     def flops_per_second(self) -> float | None:

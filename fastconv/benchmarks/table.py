@@ -51,7 +51,7 @@ def run(
     threads : int or sequence of int
         Threads that everybody uses; several numbers give one table each.
     update_readme : str, optional
-        File whose text between the markers `BEGIN` and `END` is replaced by the table.
+        File whose text between the markers `BEGIN` and `END` is replaced by the tables of networks and goals.
     chart : str, optional
         Image file to draw the ratios in.
     with_goals : bool
@@ -74,15 +74,15 @@ def run(
     facts = machine.facts()
     effort = QUICK if quick else Effort()
     rows = [row for count in counts for row in measure(others, count, effort, sys.stderr)]
-    text = markdown(rows, others, facts)
-    if with_goals:
-        text += "\n\n" + goals.markdown(goals.measure(rows, effort))
+    goal_table = "\n\n" + goals.markdown(goals.measure(rows, effort)) if with_goals else ""
+    text = markdown(rows, others, facts) + goal_table
     print(text)
     if save:
         Path(save).write_text(text + "\n", encoding="utf-8")
     if update_readme:
         page = Path(update_readme)
-        page.write_text(_replace(page.read_text(encoding="utf-8"), text), encoding="utf-8")
+        front = markdown([row for row in rows if row.kind == "network"], others, facts) + goal_table
+        page.write_text(_replace(page.read_text(encoding="utf-8"), front), encoding="utf-8")
     if json:
         Path(json).write_text(json_module.dumps(_plain(rows, facts), indent=1) + "\n", encoding="utf-8")
     if chart:
@@ -118,7 +118,7 @@ def measure(others: Sequence[str], threads: int, effort: Effort, report: TextIO)
             print(f"{start}{k + 1}/{len(works)} {work.name}", end=end, file=report, flush=True)
             timings = race(work.contenders(["fastconv", *others]), effort)
             right = work.largest_difference(others) < TOLERANCE
-            rows.append(Row(work.name, work.flops, threads, timings, peak, right))
+            rows.append(Row(work.name, work.flops, threads, timings, peak, right, work.kind))
     print(start, end="", file=report, flush=True)
     return rows
 

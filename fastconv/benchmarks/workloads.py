@@ -36,12 +36,15 @@ class Work:
         make(who) gives the `Contender`, None if `who` doesn't do this work.
     make_check : callable, optional
         Like `make`, for comparing results, if the usual contenders don't end with the same.
+    kind : {"kernel", "network"}
+        The tables of a front page have networks only.
     """
 
     name: str
     flops: int
     make: Callable[[str], Contender | None] = field(repr=False)
     make_check: Callable[[str], Contender | None] | None = field(default=None, repr=False)
+    kind: str = "kernel"
 
     def contenders(self, who: Iterable[str] = CONTENDERS) -> dict[str, Contender]:
         """Those of `who` who do this work."""
@@ -199,7 +202,7 @@ class StepWork:
             return _STEPS[who](self.net, self.batch_size, 1, *net.batches(self.batch_size, 1), 1e3)
 
         name = f"{self.title}, training step, batch {self.batch_size}"
-        return Work(name, net.step_flops() * self.batch_size, make, make_check)
+        return Work(name, net.step_flops() * self.batch_size, make, make_check, "network")
 
 
 STEPS = (
@@ -302,7 +305,7 @@ class PredictWork:
             return Contender(_PREDICTIONS[who](X, parameters))
 
         name = f"LeNet-5, predict, batch {self.batch_size}"
-        return Work(name, sum(net.forward_flops()) * self.batch_size, make)
+        return Work(name, sum(net.forward_flops()) * self.batch_size, make, kind="network")
 
 
 def _fastconv_predictions(X: Any, parameters: Any) -> Callable[[], Any]:

@@ -6,23 +6,11 @@ partial vector goes through a small buffer, so that every element is computed by
 
 import numpy as np
 
-from .. import simd
+from .. import elementary, simd
 from ..arguments import Array, check_same_shape, float_array, public, same_dtype, scalar
 from ..compiling import compiled
-from ..simd import (
-    add,
-    divide,
-    exp,
-    fill,
-    fill_like,
-    greater,
-    load,
-    multiply,
-    pointer,
-    select,
-    store,
-    subtract,
-)
+from ..elementary import exp
+from ..simd import add, divide, fill, fill_like, greater, load, multiply, pointer, select, store, subtract
 
 RELU, LEAKY_RELU, SIGMOID, TANH = 0, 1, 2, 3
 
@@ -353,7 +341,7 @@ def _value(kind, v, slope):
         return select(greater(v, zero), v, multiply(v, slope))
     if kind == SIGMOID:
         return divide(one, add(one, exp(subtract(zero, v))))
-    return simd.tanh(v)
+    return elementary.tanh(v)
 
 
 @compiled

@@ -8,13 +8,14 @@ so the right matrix is transposed first where its rows run the other way.
 
 import numpy as np
 
-from .. import simd
+from .. import simd, squares, tiles
 from ..arguments import Array, check_length, float_array, public, same_dtype
 from ..compiling import compiled
-from ..simd import advance, columns, keep, multiply_add, offsets, pointer, tile
+from ..simd import advance, keep, pointer
+from ..tiles import columns, multiply_add, offsets, tile
 
-COLUMNS_4 = simd.tile_columns(4)
-COLUMNS_1 = simd.tile_columns(1)
+COLUMNS_4 = tiles.tile_columns(4)
+COLUMNS_1 = tiles.tile_columns(1)
 
 
 @public
@@ -188,8 +189,8 @@ def _transposed(a):
     whole_rows, whole_width = rows // lanes * lanes, width // lanes * lanes
     for m in range(0, whole_rows, lanes):
         for k in range(0, whole_width, lanes):
-            square = simd.transpose(simd.square(source, m * width + k, width))
-            simd.store_rows(square, target, k * rows + m, rows, 0, lanes)
+            square = squares.transpose(squares.square(source, m * width + k, width))
+            tiles.store_rows(square, target, k * rows + m, rows, 0, lanes)
     for m in range(rows):
         for k in range(whole_width if m < whole_rows else 0, width):
             turned[k, m] = a[m, k]
@@ -240,12 +241,12 @@ def _row_tiles(zero, narrow, a, b, panel, c, m, whole):
         right = advance(pointer(b), j)
         for k in range(inner):
             acc = multiply_add(acc, left, k, inner, advance(right, k * width), 0, at)
-        simd.add_to_rows(acc, target, j, width, 0, whole - j)
+        tiles.add_to_rows(acc, target, j, width, 0, whole - j)
     if width > whole:
         table[:] = 0
         first = offsets(narrow, pointer(table), 0)
         rest = narrow
         for k in range(inner):
             rest = multiply_add(rest, left, k, inner, pointer(panel), k, first)
-        simd.add_to_rows(rest, target, whole, width, 0, width - whole)
+        tiles.add_to_rows(rest, target, whole, width, 0, width - whole)
     keep(table)

@@ -26,6 +26,7 @@ from ..arguments import (
     public,
 )
 from ..compiling import compiled
+from ..lanes.pool import average_window
 from ..simd import advance, keep, pointer
 
 
@@ -326,20 +327,11 @@ def _max_pool2d_grad(dy, argmax, dx):
 
 
 @compiled
-def _window(start, size, kernel, padding, count_include_pad):
-    """First and last (excluded) element inside the image, and the length that the mean divides by."""
-    last = min(start + kernel, size + padding)
-    length = last - start
-    first, last = max(start, 0), min(last, size)
-    return first, last, length if count_include_pad else last - first
-
-
-@compiled
 def _lengths(size, out_size, kernel, stride, padding, count_include_pad):
     """The length that the mean divides by, for each window along an axis."""
     lengths = np.empty(out_size)
     for j in range(out_size):
-        lengths[j] = _window(j * stride - padding, size, kernel, padding, count_include_pad)[2]
+        lengths[j] = average_window(j * stride - padding, size, kernel, padding, count_include_pad)[2]
     return lengths
 
 
@@ -356,7 +348,7 @@ def _avg_pool2d(x, kernel, stride, padding, count_include_pad, y):
             for w in range(width):
                 inside[w] = 0.0
             top = i * stride[0] - padding[0]
-            first, last, rows = _window(top, height, kernel[0], padding[0], count_include_pad)
+            first, last, rows = average_window(top, height, kernel[0], padding[0], count_include_pad)
             for h in range(first, last):
                 row = advance(source, h * width)
                 for w in range(width):
@@ -386,7 +378,7 @@ def _avg_pool2d_grad(dy, kernel, stride, padding, count_include_pad, dx):
     for _ in range(dy.shape[0] * dy.shape[1]):
         for i in range(dy.shape[2]):
             top = i * stride[0] - padding[0]
-            first, last, rows = _window(top, height, kernel[0], padding[0], count_include_pad)
+            first, last, rows = average_window(top, height, kernel[0], padding[0], count_include_pad)
             for j in range(out_width):
                 share[j * stride[1]] = slope[j] / (rows * lengths[j])
             columns[:] = 0.0

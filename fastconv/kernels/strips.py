@@ -10,7 +10,7 @@ A cut is the tuple (strips of an image, start, step, height).
 
 import numpy as np
 
-from .. import simd
+from .. import simd, squares
 from ..compiling import compiled
 from ..simd import keep, pointer
 
@@ -35,13 +35,17 @@ def strip_rows(images, rows, row_vectors, lanes, multiple):
 
 
 @compiled
-def _row_address(x, cut, lane, c, h):
-    """The address of row h of a strip, counting the strips of all images, or 0 outside the image."""
+def _find_rows(x, cut, first, valid, c, h, elsewhere, addresses):
+    """The addresses of row h of channel c of strips first, first + 1, ...; outside the image, `elsewhere`.
+
+    Lanes past the valid ones are given the row of the last.
+    """
     strips, start, step, _ = cut
-    n, line = lane // strips, start + lane % strips * step + h
-    if not 0 <= line < x.shape[2]:
-        return 0
-    return x.ctypes.data + ((n * x.shape[1] + c) * x.shape[2] + line) * x.shape[3] * x.itemsize
+    for lane in range(len(addresses)):
+        strip = first + min(lane, valid - 1)
+        line = start + strip % strips * step + h
+        place = ((strip // strips * x.shape[1] + c) * x.shape[2] + line) * x.shape[3] * x.itemsize
+        addresses[lane] = x.ctypes.data + place if 0 <= line < x.shape[2] else elsewhere.ctypes.data
 
 
 @compiled
@@ -51,13 +55,11 @@ def gather_strips(x, cut, first, valid, block, steps):
     nothing, addresses = np.zeros(width, x.dtype), np.zeros(lanes, np.int64)
     for c in range(x.shape[1]):
         for h in range(cut[3]):
-            for lane in range(lanes):
-                address = _row_address(x, cut, first + min(lane, valid - 1), c, h)
-                addresses[lane] = address if address else nothing.ctypes.data
+            _find_rows(x, cut, first, valid, c, h, nothing, addresses)
             at = c * steps[0] + h * steps[1]
             for w in range(0, width, lanes):
-                square = simd.square_from(block, pointer(addresses), w, valid, width - w)
-                simd.store_column(simd.transpose(square), block, at + w, width - w)
+                square = squares.square_from(block, pointer(addresses), w, valid, width - w)
+                squares.store_column(squares.transpose(square), block, at + w, width - w)
     keep((nothing, addresses))
 
 
@@ -68,11 +70,9 @@ def scatter_strips(block, y, cut, first, valid, steps):
     nowhere, addresses = np.zeros(width, y.dtype), np.zeros(lanes, np.int64)
     for c in range(y.shape[1]):
         for h in range(cut[3]):
-            for lane in range(lanes):
-                address = _row_address(y, cut, first + min(lane, valid - 1), c, h)
-                addresses[lane] = address if address else nowhere.ctypes.data
+            _find_rows(y, cut, first, valid, c, h, nowhere, addresses)
             at = c * steps[0] + h * steps[1]
             for w in range(0, width, lanes):
-                square = simd.transpose(simd.square(block, (at + w) * lanes, lanes))
-                simd.store_square_at(square, pointer(addresses), w, valid, width - w)
+                square = squares.transpose(squares.square(block, (at + w) * lanes, lanes))
+                squares.store_square_at(square, pointer(addresses), w, valid, width - w)
     keep((nowhere, addresses))

@@ -4,21 +4,8 @@ Every operation runs over planes [C][H][W] of vectors; x and y may be the same m
 g: C, H, W, plane and row steps of x, of y, and of a third buffer.
 """
 
-from ..simd import (
-    add,
-    divide,
-    exp,
-    fill,
-    fma,
-    greater,
-    load,
-    multiply,
-    random_lanes,
-    select,
-    store,
-    subtract,
-    tanh,
-)
+from ..elementary import exp, random_lanes, tanh
+from ..simd import add, divide, fill, fma, greater, load, multiply, select, store, subtract
 from .operation import operation
 
 

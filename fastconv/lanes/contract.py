@@ -13,11 +13,11 @@ every position. Taps that meet nothing but padding at all positions of a tile ar
 Groups are runs of the same sums at other offsets.
 """
 
-from .. import simd
+from .. import simd, tiles
 from ..compiling import compiled
-from ..simd import (
+from ..simd import advance
+from ..tiles import (
     add_totals,
-    advance,
     columns,
     multiply_add,
     offsets,
@@ -34,9 +34,9 @@ from ..simd import (
 )
 from .operation import FRESH, SAMPLES, SHARDS, operation, share
 
-COLUMNS_6, COLUMNS_4, COLUMNS_3 = (simd.tile_columns(r) for r in (6, 4, 3))
+COLUMNS_6, COLUMNS_4, COLUMNS_3 = (tiles.tile_columns(r) for r in (6, 4, 3))
 # As many addresses as stay in registers, too: with 10 and 12 columns these tiles are slower.
-COLUMNS_2, COLUMNS_1 = min(9, simd.tile_columns(2)), min(6, simd.tile_columns(1))
+COLUMNS_2, COLUMNS_1 = min(9, tiles.tile_columns(2)), min(6, tiles.tile_columns(1))
 # One position: rows alone fill the tile. 8 chains hide the latency of a product; 16 row pointers would spill.
 DENSE_ROWS = 8 if simd.HOST.registers_per_vector == 1 else 4
 
@@ -226,7 +226,7 @@ def rows_grad_weight(x, dy, dweight, dbias, _a, _b, g, s):
             acc = zeros(shape(dy, 1, 1))
             for n in range(samples):
                 acc = tile_add(acc, dy, n * (dy_row // lane_count) + v, 0)
-            simd.store_rows(acc, dbias, 0, 0, v, out_features)
+            tiles.store_rows(acc, dbias, 0, 0, v, out_features)
 
 
 @compiled
@@ -240,7 +240,7 @@ def _dense_pass(form, x, dy, dweight, first, last, samples, in_features, x_row, 
             acc = zeros(form)
             for n in range(samples):
                 acc = multiply_add(acc, dy, n * dy_row + o, 1, x, n * row_vectors, x_at)
-            simd.store_rows(acc, dweight, o * in_features, in_features, v, in_features)
+            tiles.store_rows(acc, dweight, o * in_features, in_features, v, in_features)
 
 
 @operation

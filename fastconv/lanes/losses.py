@@ -10,18 +10,17 @@ still divides by the number of samples (Keras' convention), and each right answe
 
 from numba.extending import register_jitable
 
+from ..elementary import exp, log
 from ..simd import (
     add,
     divide,
     equal,
-    exp,
     fill,
     fill_like,
     fma,
     greater,
     lane_mask,
     load,
-    log,
     multiply,
     select,
     store,

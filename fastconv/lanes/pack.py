@@ -9,7 +9,7 @@ a halo around the planes needs no further code.
 
 import numpy as np
 
-from .. import simd
+from .. import simd, squares, tiles
 from ..compiling import compiled
 from ..simd import advance
 from .operation import ADDRESSES, FIRST_SAMPLE, POSITION, VALID, operation
@@ -63,10 +63,10 @@ def _by_squares(kind, y, addresses, g, valid):
     """A square of samples x features at a time, where the features of a sample lie in a row."""
     lane_count, features, table = simd.lanes(y), g[PLANES] * g[LINES] * g[PIXELS], advance(g, TABLE)
     for k in range(0, features, lane_count):
-        square = simd.square_at(y, addresses, k, kind, valid, features - k)
+        square = squares.square_at(y, addresses, k, kind, valid, features - k)
         if g[SCALED]:
-            square = simd.tile_divide(square, 255.0)
-        simd.store_scattered(simd.transpose(square), y, table, k, features - k)
+            square = tiles.tile_divide(square, 255.0)
+        squares.store_scattered(squares.transpose(square), y, table, k, features - k)
 
 
 @compiled
@@ -114,8 +114,8 @@ def lanes_to_rows(x, rows, _b, _c, _d, _e, g, s):
                 rows[(s[FIRST_SAMPLE] + lane) * row + k] = x[table[k] * lane_count + lane]
         return
     for k in range(0, features, lane_count):
-        square = simd.transpose(simd.load_gathered(x, table, k, features - k))
-        simd.store_rows(square, advance(rows, s[FIRST_SAMPLE] * row + k), 0, row, 0, row - k)
+        square = squares.transpose(squares.load_gathered(x, table, k, features - k))
+        tiles.store_rows(square, advance(rows, s[FIRST_SAMPLE] * row + k), 0, row, 0, row - k)
 
 
 # The geometry of `scatter`: features, and the address of a C-ordered array of the network's dtype; the table.
@@ -134,8 +134,8 @@ def scatter(x, _a, _b, _c, _d, _e, g, s):
                 target[lane * features + k] = x[table[k] * lane_count + lane]
         return
     for k in range(0, features, lane_count):
-        square = simd.transpose(simd.load_gathered(x, table, k, features - k))
-        simd.store_square(square, target, k, features, valid, features - k)
+        square = squares.transpose(squares.load_gathered(x, table, k, features - k))
+        squares.store_square(square, target, k, features, valid, features - k)
 
 
 @operation

@@ -138,7 +138,7 @@ def max_pool_grad(dy, argmax, dx, x, _d, _e, g, s):
 
 
 @register_jitable
-def _window(start, size, kernel, padding, counted):
+def average_window(start, size, kernel, padding, counted):
     """First and last (excluded) row of a clipped window, and the length that an average divides by."""
     last = min(start + kernel, size + padding)
     length = last - start
@@ -152,10 +152,10 @@ def avg_pool(x, y, _b, _c, _d, _e, g, s):
     for c in range(g[CHANNELS]):
         for i in range(g[OUT_HEIGHT]):
             top = i * g[STRIDE_H] - g[PADDING_H]
-            h0, h1, height = _window(top, g[HEIGHT], g[KERNEL_H], g[PADDING_H], g[COUNTED])
+            h0, h1, height = average_window(top, g[HEIGHT], g[KERNEL_H], g[PADDING_H], g[COUNTED])
             for j in range(g[OUT_WIDTH]):
                 left = j * g[STRIDE_W] - g[PADDING_W]
-                w0, w1, width = _window(left, g[WIDTH], g[KERNEL_W], g[PADDING_W], g[COUNTED])
+                w0, w1, width = average_window(left, g[WIDTH], g[KERNEL_W], g[PADDING_W], g[COUNTED])
                 acc = fill(x, 0.0)
                 for h in range(h0, h1):
                     for w in range(w0, w1):
@@ -171,10 +171,10 @@ def avg_pool_grad(dy, dx, _b, _c, _d, _e, g, s):
     for c in range(g[CHANNELS]):
         for i in range(g[OUT_HEIGHT]):
             top = i * g[STRIDE_H] - g[PADDING_H]
-            h0, h1, height = _window(top, g[HEIGHT], g[KERNEL_H], g[PADDING_H], g[COUNTED])
+            h0, h1, height = average_window(top, g[HEIGHT], g[KERNEL_H], g[PADDING_H], g[COUNTED])
             for j in range(g[OUT_WIDTH]):
                 left = j * g[STRIDE_W] - g[PADDING_W]
-                w0, w1, width = _window(left, g[WIDTH], g[KERNEL_W], g[PADDING_W], g[COUNTED])
+                w0, w1, width = average_window(left, g[WIDTH], g[KERNEL_W], g[PADDING_W], g[COUNTED])
                 slope = load(dy, c * g[Y_PLANE] + i * g[Y_ROW] + j)
                 share = multiply(slope, fill(dy, 1.0 / (height * width)))
                 for h in range(h0, h1):

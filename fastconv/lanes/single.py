@@ -12,9 +12,10 @@ The products are added in the same order as in a block of samples, so that the r
 
 import numpy as np
 
-from .. import simd
+from .. import elementary, simd, squares, tiles
 from ..compiling import compiled
-from ..simd import advance, fill, load, multiply, multiply_add, rows, store, subtract, zeros
+from ..simd import advance, fill, load, multiply, store, subtract
+from ..tiles import multiply_add, rows, zeros
 from . import pack
 from .contract import RELU
 from .operation import FIRST_SAMPLE, POSITION, operation
@@ -53,12 +54,12 @@ def _channel_tiles(form, x, w, bias, y, g, first, last):
     lanes = simd.lanes(x)
     channels, lines, steps = g[CHANNELS], g[LINES], g[STEPS]
     x_line, x_step, taps = g[X_LINE], g[X_STEP], g[CHANNELS] * g[LINES] * g[STEPS]
-    w_at = simd.offsets(form, g, BLOCKS_AT)
-    y_blocks_at = simd.offsets(form, g, BLOCKS_AT + POSITIONS)
-    for block in range(first, last, simd.columns(form)):
+    w_at = tiles.offsets(form, g, BLOCKS_AT)
+    y_blocks_at = tiles.offsets(form, g, BLOCKS_AT + POSITIONS)
+    for block in range(first, last, tiles.columns(form)):
         for k in range(g[TILES]):
             at = POSITIONS_AT + 2 * k * rows(form)
-            x_at, y_at = simd.row_offsets(form, g, at), simd.row_offsets(form, g, at + rows(form))
+            x_at, y_at = tiles.row_offsets(form, g, at), tiles.row_offsets(form, g, at + rows(form))
             acc, tap = zeros(form), block * taps
             for start in range(0, channels, lanes):
                 x_block = start // lanes * g[X_BLOCK]
@@ -69,10 +70,10 @@ def _channel_tiles(form, x, w, bias, y, g, first, last):
                             acc = multiply_add(acc, x, x_tap + b * x_step, x_at, w, tap, w_at)
                             tap += 1
             if g[BIAS]:
-                acc = simd.tile_add_columns(acc, bias, block)
+                acc = tiles.tile_add_columns(acc, bias, block)
             if g[ENDING] == RELU:
-                acc = simd.tile_relu(acc)
-            simd.tile_store(acc, y, block * g[Y_BLOCK], y_at, y_blocks_at)
+                acc = tiles.tile_relu(acc)
+            tiles.tile_store(acc, y, block * g[Y_BLOCK], y_at, y_blocks_at)
 
 
 @operation
@@ -82,11 +83,11 @@ def contract_channels(x, w, bias, y, _e, _f, g, s):
     if g[DENSE]:
         eight = blocks // POSITIONS * POSITIONS
         two = blocks // 2 * 2
-        _channel_tiles(simd.shape(x, 1, POSITIONS), x, w, bias, y, g, 0, eight)
-        _channel_tiles(simd.shape(x, 1, 2), x, w, bias, y, g, eight, two)
-        _channel_tiles(simd.shape(x, 1, 1), x, w, bias, y, g, two, blocks)
+        _channel_tiles(tiles.shape(x, 1, POSITIONS), x, w, bias, y, g, 0, eight)
+        _channel_tiles(tiles.shape(x, 1, 2), x, w, bias, y, g, eight, two)
+        _channel_tiles(tiles.shape(x, 1, 1), x, w, bias, y, g, two, blocks)
     else:
-        _channel_tiles(simd.shape(x, POSITIONS, 1), x, w, bias, y, g, 0, blocks)
+        _channel_tiles(tiles.shape(x, POSITIONS, 1), x, w, bias, y, g, 0, blocks)
 
 
 @operation
@@ -98,8 +99,8 @@ def pack_weights(w, packed, bias, packed_bias, _e, _f, g, s):
     lanes, row_count, taps = simd.lanes(w), g[0], g[1]
     for first in range(0, row_count, lanes):
         for tap in range(0, taps, lanes):
-            square = simd.square_part(w, first * taps + tap, taps, row_count - first, taps - tap)
-            simd.store_column(simd.transpose(square), packed, first // lanes * taps + tap, taps - tap)
+            square = squares.square_part(w, first * taps + tap, taps, row_count - first, taps - tap)
+            squares.store_column(squares.transpose(square), packed, first // lanes * taps + tap, taps - tap)
         if g[2]:
             store(packed_bias, first // lanes, simd.load_part(bias, first, row_count - first))
 
@@ -168,7 +169,7 @@ def softmax_channels(x, y, _c, _d, _e, _f, g, s):
         if x[table[k]] > top:
             top = x[table[k]]
     for v in range(vectors):
-        store(y, v, simd.exp(subtract(load(x, v), fill(x, top))))
+        store(y, v, elementary.exp(subtract(load(x, v), fill(x, top))))
     total = y[table[0]]
     for k in range(1, features):
         total += y[table[k]]

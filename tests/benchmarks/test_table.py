@@ -71,7 +71,7 @@ def _one_small_work(monkeypatch):
     def make(who):
         return None if who == "im2col_inside" else Contender(lambda: 1.0)
 
-    only(monkeypatch, Work("nothing at all", 10, make))
+    only(monkeypatch, Work("nothing at all", 10, make, kind="network"))
     monkeypatch.setattr(table, "fma_peak", lambda threads: 1e12 * threads)
 
 
