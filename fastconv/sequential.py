@@ -61,7 +61,7 @@ class Sequential(Network):
         X : ndarray, shape (N, *input_shape)
             float32, float64 or uint8 (divided by 255), of any strides.
         batch_size : int
-            Samples in work at a time; results do not depend on it.
+            Samples in work at a time; results do not depend on it, as long as all weights are finite.
 
         Returns
         -------

@@ -3,7 +3,7 @@
     y[row, p] = bias[row] + sum over c, a, b of  w[row, c, a, b] * x[p + c * channel + a * line + b * step]
 
             x (one block, vectors)        p: where a window starts. A tap is a distance from there: for a
-            +--+--+--+--+--+              convolution a = kh and b = kw, for a dense layer c is the feature.
+            +--+--+--+--+--+              convolution a = kh and b = kw, for a dense layer b is the feature.
             |  |p0|p1|p2|  |              All distances are in the geometry `g`, made by `tables.py`, so
             +--+--+--+--+--+              stride, padding, dilation and odd sizes cost nothing here.
             |  | t: p0 + line + step
@@ -75,11 +75,11 @@ def passes(count, positions):
 def _rows_pass(form, x, w, bias, gate, y, g, number, w_rows):
     """The rows of one pass, in tiles of the shape `form`; tiles outside, so that x stays in cache."""
     plan = advance(g, PASSES + number * PASS_FIELDS)
-    first, last, tiles = plan[0], plan[1], plan[2]
+    first, last, tile_count = plan[0], plan[1], plan[2]
     w_row, y_row, ending = g[W_ROW], g[Y_ROW], g[ENDING]
     channels, x_channel, w_channel = g[CHANNELS], g[X_CHANNEL], g[W_CHANNEL]
     x_line, w_line, x_step, w_step = g[X_LINE], g[W_LINE], g[X_STEP], g[W_STEP]
-    for k in range(tiles):
+    for k in range(tile_count):
         this = advance(g, plan[3] + k * (TILE_HEADER + 2 * columns(form)))
         lines, steps = this[LINES], this[STEPS]
         x_at = offsets(form, this, TILE_HEADER)

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+import fastconv
+
 SCRIPT = """
 import numpy as np
 import reference
@@ -69,7 +71,7 @@ print("done")
 def run(script, **environment):
     return subprocess.run(
         [sys.executable, "-c", script],
-        env={**os.environ, **environment},
+        env={**os.environ, "PYTHONPATH": str(Path(fastconv.__file__).parents[1]), **environment},
         cwd=Path(__file__).parent,
         capture_output=True,
         text=True,
