@@ -21,6 +21,7 @@ from .lanes import operation as op
 from .lanes import pack
 from .plan import BATCH, FIRST_OPERAND, MAX_SHARDS, OPERAND_FIELDS, OPERANDS, VECTOR_BYTES
 
+PRODUCTS_PER_THREAD = 500_000  # some 4 us: with less to do, a thread costs more than it brings
 SECONDS_PER_CALL = 0.1  # so that an interrupt and a progress bar are served in time
 
 
@@ -138,7 +139,8 @@ class Engine:
         lanes = VECTOR_BYTES // np.dtype(network.dtype).itemsize
         threads = runtime.get_num_threads()
         self.key = purpose, batch_size, threads, loss, weighted
-        threads = min(threads, -(-batch_size // lanes))  # more would have nothing to do
+        work = network.products() * batch_size
+        threads = min(threads, -(-batch_size // lanes), 1 + work // PRODUCTS_PER_THREAD)
         started = time.perf_counter()
         built = Builder(network, purpose, batch_size, threads, loss, optimizer, optimizer_state, weighted)
         self.batch_size, self.ports = batch_size, built.ports

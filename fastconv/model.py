@@ -74,6 +74,21 @@ class Network:
         """
         return self.flat_parameters.size
 
+    def products(self) -> int:
+        """Multiplications with weights that one sample takes, forward.
+
+        Examples
+        --------
+        >>> import fastconv as fc
+        >>> fc.models.reference_cnn().products()  # 9 weights at 16 positions, and 4 weights
+        148
+        """
+        return sum(
+            array.size * math.prod(self.shapes[int(name.split(".")[0]) + 1][1:])
+            for name, array in self._parameters.items()
+            if array.ndim > 1
+        )
+
     def parameters(self) -> Arrays:
         """Name -> array of every parameter, by PyTorch's names; live: writing to them changes the network.
 

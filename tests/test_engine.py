@@ -658,3 +658,17 @@ def test_an_engine_whose_run_was_interrupted_works_again(monkeypatch):
         runner.run(0, 1)
         np.testing.assert_array_equal(output, expected)
         output[...] = np.nan
+
+
+def test_a_network_with_little_work_gets_as_many_threads_as_pay(monkeypatch):
+    monkeypatch.undo()  # of what lets the other tests' small networks use all threads
+    before = fc.get_num_threads()
+    fc.set_num_threads(8)
+    try:
+        assert engine.Engine(fc.models.reference_cnn(), "predict", 512).threads == 1
+        assert engine.Engine(fc.models.lenet5(), "predict", 512).threads == 8
+        assert engine.Engine(fc.models.lenet5(), "predict", 20).threads == 2, (
+            "blocks of samples limit them, too"
+        )
+    finally:
+        fc.set_num_threads(before)

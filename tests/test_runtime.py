@@ -14,7 +14,7 @@ import pytest
 from numba import njit
 
 import fastconv as fc
-from fastconv import runtime
+from fastconv import engine, runtime
 
 FASTCONV = os.path.dirname(os.path.dirname(fc.__file__))
 
@@ -30,6 +30,7 @@ def trained(seed, threads=None):
     """The bytes of all parameters of a small network after some training; `seed` decides everything."""
     if threads is not None:
         fc.set_num_threads(threads)
+        engine.PRODUCTS_PER_THREAD = 1  # also in processes of pools, where no fixture sets it
     rng = np.random.default_rng(seed)
     X, y = rng.random((70, 1, 8, 8), dtype=np.float32), rng.integers(0, 3, 70)
     layers = [
@@ -439,6 +440,7 @@ def test_a_process_that_trains_in_a_background_thread_ends_when_its_work_is_done
     code = """if True:
         import threading, numpy as np, fastconv as fc
         fc.set_num_threads(4)
+        fc.engine.PRODUCTS_PER_THREAD = 1
         model = fc.models.reference_cnn()
         X, y = np.ones((100, 1, 6, 6)), np.arange(100) % 2
         worker = threading.Thread(target=lambda: fc.Trainer(model, loss="bce").fit(X, y, epochs=3))

@@ -611,6 +611,7 @@ INTERRUPTED = """
     from fastconv import engine
 
     fc.set_num_threads(3)
+    engine.PRODUCTS_PER_THREAD = 1  # so that a small network has work for all
     model, X = fc.models.reference_cnn(), np.zeros((64, 1, 6, 6))
     model.predict(X)
     moment = sys.argv[1]

@@ -206,8 +206,8 @@ class StepWork:
 
 
 STEPS = (
-    StepWork("reference", "15-parameter network", 1, 200, 100),
-    StepWork("reference", "15-parameter network", 32, 100, 50),
+    StepWork("reference", "15-parameter network", 1, 2000, 20),
+    StepWork("reference", "15-parameter network", 32, 500, 20),
     StepWork("lenet5", "LeNet-5", 128, 8, 4),
     StepWork("lenet5", "LeNet-5", 32, 16, 8),
     StepWork("lenet5", "LeNet-5", 1, 64, 16),
