@@ -208,9 +208,9 @@ class StepWork:
 STEPS = (
     StepWork("reference", "15-parameter network", 1, 2000, 20),
     StepWork("reference", "15-parameter network", 32, 500, 20),
-    StepWork("lenet5", "LeNet-5", 128, 8, 4),
-    StepWork("lenet5", "LeNet-5", 32, 16, 8),
-    StepWork("lenet5", "LeNet-5", 1, 64, 16),
+    StepWork("lenet5", "LeNet-5", 128, 32, 2),
+    StepWork("lenet5", "LeNet-5", 32, 64, 4),
+    StepWork("lenet5", "LeNet-5", 1, 256, 4),
     StepWork("vgg_small", "VGG-style net", 64, 2, 2),
 )
 

@@ -40,6 +40,9 @@ COLUMNS_2, COLUMNS_1 = min(9, tiles.tile_columns(2)), min(6, tiles.tile_columns(
 # One position: rows alone fill the tile. 8 chains hide the latency of a product; 16 row pointers would spill.
 DENSE_ROWS = 8 if simd.HOST.registers_per_vector == 1 else 4
 
+# Of the weight gradient; 4 vectors divide the usual numbers of features, where 5 leave a fifth of the tile idle.
+DENSE_COLUMNS = min(4, COLUMNS_4)
+
 PLAIN, RELU, GATE = 0, 1, 2  # what becomes of a finished sum
 
 # The geometry of `contract`: distances in vectors for x and y, in scalars for w.
@@ -217,8 +220,12 @@ def rows_grad_weight(x, dy, dweight, dbias, _a, _b, g, s):
     first, last = share((out_features + 3) // 4, s)
     first, last = first * 4, min(last * 4, out_features)
     fours = first + (last - first) // 4 * 4
-    _dense_pass(shape(x, 4, COLUMNS_4), x, dy, dweight, first, fours, samples, in_features, x_row, dy_row, g)
-    _dense_pass(shape(x, 1, COLUMNS_4), x, dy, dweight, fours, last, samples, in_features, x_row, dy_row, g)
+    _dense_pass(
+        shape(x, 4, DENSE_COLUMNS), x, dy, dweight, first, fours, samples, in_features, x_row, dy_row, g
+    )
+    _dense_pass(
+        shape(x, 1, DENSE_COLUMNS), x, dy, dweight, fours, last, samples, in_features, x_row, dy_row, g
+    )
     if g[R_BIAS]:
         lane_count = simd.lanes(dy)
         first, last = share((out_features + lane_count - 1) // lane_count, s)
