@@ -40,7 +40,7 @@ COLUMNS_2, COLUMNS_1 = min(9, tiles.tile_columns(2)), min(6, tiles.tile_columns(
 # One position: rows alone fill the tile. 8 chains hide the latency of a product; 16 row pointers would spill.
 DENSE_ROWS = 8 if simd.HOST.registers_per_vector == 1 else 4
 
-# Of the weight gradient; 4 vectors divide the usual numbers of features, where 5 leave a fifth of the tile idle.
+# Of a dense weight gradient: 4 vectors divide the usual numbers of features, 5 would leave a fifth idle.
 DENSE_COLUMNS = min(4, COLUMNS_4)
 
 PLAIN, RELU, GATE = 0, 1, 2  # what becomes of a finished sum
