@@ -18,7 +18,6 @@ LOSSES = {
     "cross_entropy": (losses.cross_entropy, {"Softmax": losses.cross_entropy}),
     "mse": (losses.mse, {}),
 }
-LOG_CLIP = 100.0  # bce takes no logarithm below -100, as PyTorch
 
 
 @dataclass
