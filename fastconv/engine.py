@@ -19,7 +19,7 @@ from .builder import STEPS_PER_CALL, Builder
 from .compiling import compiled
 from .lanes import operation as op
 from .lanes import pack
-from .plan import BATCH, FIRST_OPERAND, MAX_SHARDS, OPERAND_FIELDS, OPERANDS, VECTOR_BYTES
+from .plan import BATCH, FIRST_OPERAND, MAX_SHARDS, OPERAND_FIELDS, OPERANDS, lanes_of
 
 PRODUCTS_PER_THREAD = 500_000  # some 4 us: with less to do, a thread costs more than it brings
 SECONDS_PER_CALL = 0.1  # so that an interrupt and a progress bar are served in time
@@ -136,7 +136,7 @@ class Engine:
         seed=0,
         weighted=False,
     ):
-        lanes = VECTOR_BYTES // np.dtype(network.dtype).itemsize
+        lanes = lanes_of(network.dtype)
         threads = runtime.get_num_threads()
         self.key = purpose, batch_size, threads, loss, weighted
         work = network.products() * batch_size
@@ -246,7 +246,7 @@ class IdleEngines:
         if purpose == "predict" and samples <= FEW_SAMPLES:
             batch_size = 1
         elif batch_size is None or batch_size >= samples:
-            lanes = VECTOR_BYTES // np.dtype(network.dtype).itemsize
+            lanes = lanes_of(network.dtype)
             batch_size = -(-samples // lanes) * lanes
         key = purpose, batch_size, runtime.get_num_threads(), loss, weighted
         for engine in self._engines.copy():

@@ -18,9 +18,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from .lanes.operation import STATE_SIZE, Operation
+from .simd import VECTOR_BYTES
 
 MAX_SHARDS = 64  # more threads than that would wait for blocks; memory is MAX_SHARDS x conv parameters
-VECTOR_BYTES = 64
 
 BLOCK, BATCH = 0, 1
 OPERANDS = 6
@@ -28,6 +28,11 @@ FUNCTION, GEOMETRY, FIRST_OPERAND = 0, 1, 2
 OPERAND_FIELDS = 4  # base address, and the bytes to add for each block, thread and shard
 ROW = FIRST_OPERAND + OPERANDS * OPERAND_FIELDS
 CALL = FIRST_OPERAND + OPERANDS  # what a call needs: function, geometry, addresses
+
+
+def lanes_of(dtype):
+    """Samples in a block of this dtype: one in each lane of a vector."""
+    return VECTOR_BYTES // np.dtype(dtype).itemsize
 
 
 @dataclass(eq=False)
@@ -109,7 +114,7 @@ class Plan:
 
     def __init__(self, dtype, batch_size, threads):
         self.dtype = np.dtype(dtype)
-        self.lanes = VECTOR_BYTES // self.dtype.itemsize
+        self.lanes = lanes_of(dtype)
         self.blocks = -(-batch_size // self.lanes)
         self.batch_size = batch_size
         self.threads = threads
