@@ -69,11 +69,7 @@ class Builder:
             loss_operation = absorbed[last]
         if self.training:
             self.ports.gradient = np.zeros(max(1, network.num_parameters), network.dtype)
-        self.single = (
-            purpose == "predict"
-            and batch_size == 1
-            and all(getattr(layer, "groups", 1) == 1 for layer in network.layers)
-        )
+        self.single = purpose == "predict" and batch_size == 1 and takes_single_samples(network)
         self.slots = self._slots()
         self._read_input()
         self._forward()
@@ -288,6 +284,11 @@ class Builder:
         operands = [self.plan.array(a) for a in (self.network.flat_parameters, self.ports.gradient, *state)]
         operands += [self.numbers(options), self.plan.array(self.ports.rates)]
         self.plan.emit(operation, operands, [self.network.num_parameters, flag], stage="batch")
+
+
+def takes_single_samples(network):
+    """Whether a sample can be predicted with its channels in the lanes: groups of channels can't be."""
+    return all(getattr(layer, "groups", 1) == 1 for layer in network.layers)
 
 
 def _source(sizes, table):

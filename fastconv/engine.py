@@ -15,7 +15,7 @@ from functools import partial
 import numpy as np
 
 from . import runtime
-from .builder import STEPS_PER_CALL, Builder
+from .builder import STEPS_PER_CALL, Builder, takes_single_samples
 from .compiling import compiled
 from .lanes import operation as op
 from .lanes import pack
@@ -243,7 +243,7 @@ class IdleEngines:
         Where they fit in one batch, the engine is for whole blocks, so that it serves similar numbers too.
         Predictions of a few samples are made one by one: a block would leave most of its lanes empty.
         """
-        if purpose == "predict" and samples <= FEW_SAMPLES:
+        if purpose == "predict" and samples <= FEW_SAMPLES and takes_single_samples(network):
             batch_size = 1
         elif batch_size is None or batch_size >= samples:
             lanes = lanes_of(network.dtype)
