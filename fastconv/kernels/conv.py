@@ -283,9 +283,22 @@ def _steps(size, halo):
 
 
 @compiled
+def _block(channels, steps, dtype_of):
+    """Memory for planes of a block, with room for a square past the last one, and to align the first."""
+    lanes = simd.lanes(pointer(dtype_of))
+    return np.zeros((channels * steps[0] + lanes + 1) * lanes, dtype_of.dtype)
+
+
+@compiled
+def _first(block):
+    """The first whole vector of a block: one that crosses a cache line takes two loads."""
+    return advance(pointer(block), -block.ctypes.data % simd.VECTOR_BYTES // block.itemsize)
+
+
+@compiled
 def _inner(block, size, halo):
     """The first element inside the halo of a block."""
-    return advance(pointer(block), (halo[0] * _steps(size, halo)[1] + halo[2]) * simd.lanes(pointer(block)))
+    return advance(_first(block), (halo[0] * _steps(size, halo)[1] + halo[2]) * simd.lanes(pointer(block)))
 
 
 @compiled
@@ -335,13 +348,6 @@ def _input_cuts(dx_shape, dy_shape, kernel, stride, padding, dilation, lanes):
 
 
 @compiled
-def _block(channels, steps, dtype_of):
-    """Memory for planes of a block, with room for a square past the last one."""
-    lanes = simd.lanes(pointer(dtype_of))
-    return np.zeros((channels * steps[0] + lanes) * lanes, dtype_of.dtype)
-
-
-@compiled
 def _conv2d(x, weight, bias, stride, padding, dilation, groups, y):
     kernel, lanes = weight.shape[2:], simd.lanes(pointer(x))
     x_cut, y_cut, top = _output_cuts(x.shape, y.shape, kernel, stride, padding, dilation, lanes)
@@ -355,7 +361,7 @@ def _conv2d(x, weight, bias, stride, padding, dilation, groups, y):
     )  # fmt: skip
     from_x, to_y = tables.gather_array(x, x_steps), tables.scatter_array(y, y_steps)
     state = np.zeros(STATE_SIZE, np.int64)
-    image, result, count = _inner(x_block, size, halo), pointer(y_block), x.shape[0] * x_cut[0]
+    image, result, count = _inner(x_block, size, halo), _first(y_block), x.shape[0] * x_cut[0]
     for first in range(0, count, lanes):
         _read(x, x_cut, from_x, first, count, state, image, x_steps)
         _contract(image, pointer(weight), pointer(bias), image, result, image, pointer(g), pointer(state))
@@ -381,7 +387,7 @@ def _conv2d_grad_input(dy, weight, stride, padding, dilation, groups, dx):
     ]  # fmt: skip
     from_dy, to_dx = tables.gather_array(dy, dy_steps), tables.scatter_array(dx, dx_steps)
     state = np.zeros(STATE_SIZE, np.int64)
-    slope, result, count = _inner(dy_block, out_size, halo), pointer(dx_block), dy.shape[0] * dy_cut[0]
+    slope, result, count = _inner(dy_block, out_size, halo), _first(dx_block), dy.shape[0] * dy_cut[0]
     w = pointer(weight)
     for first in range(0, count, lanes):
         _read(dy, dy_cut, from_dy, first, count, state, slope, dy_steps)
@@ -406,7 +412,7 @@ def _conv2d_grad_weight(x, dy, stride, padding, dilation, groups, dweight):
     from_x, from_dy = tables.gather_array(x, x_steps), tables.gather_array(dy, dy_steps)
     state = np.zeros(STATE_SIZE, np.int64)
     gradient, count = pointer(dweight), x.shape[0] * x_cut[0]
-    image, slope = _inner(x_block, size, halo), pointer(dy_block)
+    image, slope = _inner(x_block, size, halo), _first(dy_block)
     for first in range(0, count, lanes):
         _read(x, x_cut, from_x, first, count, state, image, x_steps)
         _read(dy, dy_cut, from_dy, first, count, state, slope, dy_steps)

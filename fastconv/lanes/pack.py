@@ -59,14 +59,24 @@ def _by_features(kind, y, addresses, g, valid):
 
 
 @compiled
+def _to_boundary(address, item, lane_count):
+    """Elements of the first square, so that the next begin where a cache line does, or a whole part of one."""
+    return lane_count - address // item % lane_count
+
+
+@compiled
 def _by_squares(kind, y, addresses, g, valid):
     """A square of samples x features at a time, where the features of a sample lie in a row."""
-    lane_count, features, table = simd.lanes(y), g[PLANES] * g[LINES] * g[PIXELS], advance(g, TABLE)
-    for k in range(0, features, lane_count):
-        square = squares.square_at(y, addresses, k, kind, valid, features - k)
+    features, table, k = g[PLANES] * g[LINES] * g[PIXELS], advance(g, TABLE), 0
+    count = _to_boundary(addresses[0], simd.item_size(kind), simd.lanes(y))
+    while k < features:
+        count = min(count, features - k)
+        square = squares.square_at(y, addresses, k, kind, valid, count)
         if g[SCALED]:
             square = tiles.tile_divide(square, 255.0)
-        squares.store_scattered(squares.transpose(square), y, table, k, features - k)
+        squares.store_scattered(squares.transpose(square), y, table, k, count)
+        k += count
+        count = simd.lanes(y)
 
 
 @compiled
@@ -126,16 +136,21 @@ FEATURES, TARGET, SCATTER_TABLE = range(3)
 def scatter(x, _a, _b, _c, _d, _e, g, s):
     """Feature k of the samples whose turn it is = x[table[k]]: the reverse of `gather`."""
     features, valid, lane_count = g[FEATURES], s[VALID], simd.lanes(x)
-    table = advance(g, SCATTER_TABLE)
-    target = advance(simd.pointer_at(g[TARGET], x), (s[POSITION] + s[FIRST_SAMPLE]) * features)
+    item, table = simd.VECTOR_BYTES // lane_count, advance(g, SCATTER_TABLE)
+    start = g[TARGET] + (s[POSITION] + s[FIRST_SAMPLE]) * features * item
+    target = simd.pointer_at(start, x)
     if features * valid <= lane_count:
         for lane in range(valid):
             for k in range(features):
                 target[lane * features + k] = x[table[k] * lane_count + lane]
         return
-    for k in range(0, features, lane_count):
-        square = squares.transpose(squares.load_gathered(x, table, k, features - k))
-        squares.store_square(square, target, k, features, valid, features - k)
+    k, count = 0, _to_boundary(start, item, lane_count)
+    while k < features:
+        count = min(count, features - k)
+        square = squares.transpose(squares.load_gathered(x, table, k, count))
+        squares.store_square(square, target, k, features, valid, count)
+        k += count
+        count = lane_count
 
 
 @operation
