@@ -69,7 +69,7 @@ class Builder:
             loss_operation = absorbed[last]
         if self.training:
             self.ports.gradient = np.zeros(max(1, network.num_parameters), network.dtype)
-        self.single = purpose == "predict" and batch_size == 1 and takes_single_samples(network)
+        self.single = purpose == "predict" and batch_size == 1 and not network.grouped
         self.slots = self._slots()
         self._read_input()
         self._forward()
@@ -164,7 +164,11 @@ class Builder:
         An output that is not a stack of images has no halo, and flattening planes without one is free.
         """
         shapes = self.network.shapes
-        slots = [self._planes(shapes[0], self._halo(0) if len(shapes[0]) == 3 else NO_HALO)]
+        halo = self._halo(0) if len(shapes[0]) == 3 else NO_HALO
+        if self.single and self.layers[0].reads_positions:
+            slots = [self.plan.scalar_planes(shapes[0], halo, single.SLACK * self.plan.lanes)]
+        else:
+            slots = [self._planes(shapes[0], halo)]
         for number, layer in enumerate(self.layers):
             below, shape = slots[-1], shapes[number + 1]
             if self.single and layer.in_place:
@@ -189,7 +193,8 @@ class Builder:
     def _read_input(self):
         planes = self.slots[0]
         if self.single:
-            self.ports.source = _source(self.image_shape(0), self.scalar_table(0, planes))
+            table = planes.table() if self.layers[0].reads_positions else self.scalar_table(0, planes)
+            self.ports.source = _source(self.image_shape(0), table)
             self.plan.emit(single.load_sample, [None, planes], self.ports.source)
         else:
             self.ports.source = self._gather(planes)
@@ -284,11 +289,6 @@ class Builder:
         operands = [self.plan.array(a) for a in (self.network.flat_parameters, self.ports.gradient, *state)]
         operands += [self.numbers(options), self.plan.array(self.ports.rates)]
         self.plan.emit(operation, operands, [self.network.num_parameters, flag], stage="batch")
-
-
-def takes_single_samples(network):
-    """Whether a sample can be predicted with its channels in the lanes: groups of channels can't be."""
-    return all(getattr(layer, "groups", 1) == 1 for layer in network.layers)
 
 
 def _source(sizes, table):

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from .lanes import activations, contract, norm, pack, pool, single, tables
-from .plan import CopyDistance, Planes
+from .plan import CopyDistance, Planes, Rows
 
 LOWERINGS: dict = {}
 
@@ -23,6 +23,7 @@ class Lowering:
     needs_output: ClassVar[bool] = False  # backward reads y, so that no later layer may overwrite it
     fuses_relu: ClassVar[bool] = False  # forward can end in max(y, 0)
     gates: ClassVar[bool] = False  # backward can zero dx where x is not positive
+    reads_positions: ClassVar[bool] = False  # x, of a single sample, are planes of scalars
 
     def __init_subclass__(cls):
         LOWERINGS[cls.__name__] = cls
@@ -135,6 +136,11 @@ class Flatten(Lowering):
             self.plan.emit(pack.copy_planes, [source, target], [*source.sizes, *source.steps, *target.steps])
 
 
+def _ending(relu):
+    """What becomes of the sums of a forward pass."""
+    return contract.RELU if relu else contract.PLAIN
+
+
 class _Weighted(Lowering):
     """A layer with a weight and perhaps a bias."""
 
@@ -146,19 +152,11 @@ class _Weighted(Lowering):
         """The layer's parameter in memory, or None."""
         return self.builder.parameter(f"{self.number}.{name}")
 
-    def forward_single(self, x, y, relu, kernel, stride=(1, 1), padding=(0, 0), dilation=(1, 1)):
-        """Emit y from the x of a single sample."""
-        plan, weight, bias = self.plan, self.parameter("weight"), self.parameter("bias")
-        taps = weight.count // self.output_shape[0]
-        packed, packed_bias = (plan.rows(y.channels * n * plan.lanes, "thread") for n in (taps, 1))
-        sizes = [self.output_shape[0], taps, int(bias is not None)]
-        plan.emit(single.pack_weights, [weight, packed, bias, packed_bias], sizes)
-        channels = self.builder.image_shape(self.number)[0]
-        ending = contract.RELU if relu else contract.PLAIN
-        g = single.contract_geometry(
-            x, channels, y, kernel, stride, padding, dilation, plan.lanes, ending, sizes[2]
-        )
-        plan.emit(single.contract_channels, [x, packed, packed_bias, y], g)
+    def forward_one_position(self, x, y, relu, table):
+        """Emit y, one position, from the x of a single sample; `table` says at which scalar each tap lies."""
+        weight, bias = self.parameter("weight"), self.parameter("bias")
+        sizes = [self.output_shape[0], len(table), y.plane, _ending(relu), int(bias is not None)]
+        self.plan.emit(single.dense_channels, [x, weight, bias, y], [*sizes, *table])
 
     def gradient(self, name):
         """Where the sum of the parameter's gradient goes, or None."""
@@ -207,16 +205,65 @@ class Conv2d(_Weighted):
 
     def forward(self, x, y, relu):
         if self.builder.single:
-            layer = self.layer
-            self.forward_single(
-                x, y, relu, layer.kernel_size, layer.stride, (self.top, self.left), layer.dilation
-            )
+            self._forward_single(x, y, relu)
             return
-        ending = contract.RELU if relu else contract.PLAIN
+        ending = _ending(relu)
         g = tables.conv_forward(
             *self._shape(), *self._sizes(), *self._windows(), x.steps, y.steps, int(self.layer.bias), ending
         )
         self.plan.emit(contract.contract, [x, self.parameter("weight"), self.parameter("bias"), None, y], g)
+
+    def _forward_single(self, x, y, relu):
+        if self.reads_positions:
+            self._forward_positions(x, y, relu)
+        elif self.out_size == (1, 1):
+            self.forward_one_position(x, y, relu, self._taps(x))
+        else:
+            self._forward_channels(x, y, relu)
+
+    @property
+    def reads_positions(self):
+        """Whether the first layer is better off with positions in the lanes: its channels fill too few."""
+        channels, lanes = self.output_shape[0], self.plan.lanes
+        fill = channels / (-(-channels // lanes) * lanes)
+        return self.number == 0 and self.layer.stride == (1, 1) and self.out_size != (1, 1) and fill <= 0.75
+
+    def _taps(self, x):
+        """At which scalar of the channels x each tap of the window at the first position lies."""
+        layer, lanes = self.layer, self.plan.lanes
+        c, kh, kw = (index.ravel() for index in np.indices((self.channels, *layer.kernel_size)))
+        h, w = kh * layer.dilation[0] - self.top, kw * layer.dilation[1] - self.left
+        return (c // lanes * x.plane + h * x.row + w) * lanes + c % lanes
+
+    def _forward_channels(self, x, y, relu):
+        plan, weight, bias = self.plan, self.parameter("weight"), self.parameter("bias")
+        taps = weight.count // self.output_shape[0]
+        packed, packed_bias = (plan.rows(y.channels * n * plan.lanes, "thread") for n in (taps, 1))
+        sizes = [self.output_shape[0], taps, int(bias is not None)]
+        plan.emit(single.pack_weights, [weight, packed, bias, packed_bias], sizes)
+        layer, padding = self.layer, (self.top, self.left)
+        g = single.contract_geometry(
+            x, self.channels, y, layer.kernel_size, layer.stride, padding, layer.dilation,
+            plan.lanes, _ending(relu), sizes[2],
+        )  # fmt: skip
+        plan.emit(single.contract_channels, [x, packed, packed_bias, y], g)
+
+    def _forward_positions(self, x, y, relu):
+        """The first position's window begins in the corner of the halo, where the storage does."""
+        plan, layer, bias = self.plan, self.layer, self.parameter("bias")
+        channels, dilation = self.output_shape[0], layer.dilation
+        vectors = -(-((y.height - 1) * x.row + y.width) // plan.lanes)
+        plane = vectors + single.SLACK
+        positions = plan.rows(channels * plane * plan.lanes, "thread")
+        sizes = [channels, vectors, self.channels, *layer.kernel_size]
+        steps = [x.plane, dilation[0] * x.row, dilation[1], plane]
+        plan.emit(
+            single.contract_positions,
+            [Rows(x.storage), self.parameter("weight"), bias, positions],
+            [*sizes, *steps, _ending(relu), int(bias is not None), *range(single.SLACK)],
+        )
+        g = [channels, y.height, y.width, plane * plan.lanes, x.row, y.plane, y.row]
+        plan.emit(single.positions_to_channels, [positions, y], g)
 
     def backward(self, x, y, dy, dx, gate):
         plan, weight = self.plan, self.parameter("weight")
@@ -251,10 +298,9 @@ class Conv2d(_Weighted):
 class Dense(_Weighted):
     def forward(self, x, y, relu):
         if self.builder.single:
-            self.forward_single(x, y, relu, self.builder.image_shape(self.number)[1:])
+            self.forward_one_position(x, y, relu, self.builder.scalar_table(self.number, x))
             return
-        ending = contract.RELU if relu else contract.PLAIN
-        g = tables.dense_forward(x.features, y.features, int(self.layer.bias), ending)
+        g = tables.dense_forward(x.features, y.features, int(self.layer.bias), _ending(relu))
         self.plan.emit(contract.contract, [x, self.parameter("weight"), self.parameter("bias"), None, y], g)
 
     def backward(self, x, y, dy, dx, gate):
@@ -283,8 +329,9 @@ class MaxPool2d(Lowering):
         ]  # fmt: skip
 
     def forward(self, x, y, relu):
-        self.argmax = self.plan.planes(self.output_shape)
-        self.plan.emit(pool.max_pool, [x, y, self.argmax], self._geometry(x, y))
+        training = self.builder.training
+        self.argmax = self.plan.planes(self.output_shape) if training else None
+        self.plan.emit(pool.max_pool, [x, y, self.argmax], [*self._geometry(x, y), int(training)])
 
     def backward(self, x, y, dy, dx, gate):
         if dx is None:

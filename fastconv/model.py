@@ -27,6 +27,7 @@ class Network:
         self.seed = whole_number(seed, "seed", low=0)
         self.shapes = _shapes(self.layers, self.input_shape)
         self.output_shape = self.shapes[-1]
+        self.grouped = any(getattr(layer, "groups", 1) > 1 for layer in self.layers)
         rng = np.random.default_rng(self.seed)
         self.flat_parameters, self._parameters = self._lay_out(
             lambda layer, shape: layer.initial_parameters(shape, rng)

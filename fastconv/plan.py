@@ -48,22 +48,23 @@ class Storage:
 
 @dataclass(eq=False)
 class Planes:
-    """Images [channels][height][width] of vectors in a storage, with a halo of zeros around each."""
+    """Images [channels][height][width] of vectors (or scalars) in a storage, each in a halo of zeros."""
 
     storage: Storage
     channels: int
     height: int
     width: int
     halo: tuple[int, int, int, int] = (0, 0, 0, 0)  # top, bottom, left, right
+    element_bytes: int = VECTOR_BYTES
 
     @property
     def row(self):
-        """Vectors from one row to the next."""
+        """Elements from one row to the next."""
         return self.width + self.halo[2] + self.halo[3]
 
     @property
     def plane(self):
-        """Vectors from one channel to the next."""
+        """Elements from one channel to the next."""
         return self.row * (self.height + self.halo[0] + self.halo[1])
 
     @property
@@ -84,10 +85,10 @@ class Planes:
     @property
     def first_byte(self):
         """Where the first element lies, past the halo."""
-        return (self.halo[0] * self.row + self.halo[2]) * VECTOR_BYTES
+        return (self.halo[0] * self.row + self.halo[2]) * self.element_bytes
 
     def table(self):
-        """The vector at which each feature lies, in row-major order, counted from the first."""
+        """The element at which each feature lies, in row-major order, counted from the first."""
         c, h, w = (np.arange(n) for n in self.sizes)
         return (c[:, None, None] * self.plane + h[:, None] * self.row + w).ravel()
 
@@ -129,6 +130,13 @@ class Plan:
         sizes = shape if len(shape) == 3 else (shape[0], 1, 1)
         planes = Planes(Storage(0), *sizes, halo)
         planes.storage.size = (planes.channels * planes.plane) * self.lanes
+        self._storages.append(planes.storage)
+        return planes
+
+    def scalar_planes(self, shape, halo, slack):
+        """New planes of scalars for one sample, and `slack` more behind them."""
+        planes = Planes(Storage(0), *shape, halo, self.dtype.itemsize)
+        planes.storage.size = -(-(planes.channels * planes.plane + slack) // self.lanes) * self.lanes
         self._storages.append(planes.storage)
         return planes
 

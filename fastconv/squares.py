@@ -12,9 +12,11 @@ from .simd import (
     Vector,
     emit_below,
     emit_converted,
+    emit_fma,
     emit_load,
     emit_masked,
     emit_masked_load,
+    emit_splat,
     emit_store,
     is_pointer,
     llvm_scalar,
@@ -149,6 +151,29 @@ def square_part(typingctx, p, index, step, valid, count):
     return grid(p, types.intp, types.intp, types.intp, types.intp), codegen
 
 
+@intrinsic
+def half_square_part(typingctx, p, index, step, valid, count):
+    """As `square_part`, where at most half of the rows are there: its transpose is made of fewer shuffles."""
+    if not is_pointer(p):
+        return None
+    grid = Tile(p.dtype, Vector(p.dtype).lanes, 1)
+
+    def codegen(context, b, sig, args):
+        base, start, by, valid_, limit = args
+        half = grid.rows // 2
+        places = emit_steps(b, start, by, half)
+        acc = ir.Constant(context.get_value_type(grid), None)
+        inside = emit_below(b, grid.rows, limit)
+        nothing, empty = ir.Constant(llvm_vector(grid.vector), None), ir.Constant(inside.type, None)
+        for r in range(half):
+            here = b.select(b.icmp_signed("<", ir.Constant(valid_.type, r), valid_), inside, empty)
+            first = b.bitcast(b.gep(base, [places[r]]), nothing.type.as_pointer())
+            acc = b.insert_value(acc, emit_masked_load(b, first, here, nothing), r)
+        return acc
+
+    return grid(p, types.intp, types.intp, types.intp, types.intp), codegen
+
+
 def _square(context, b, grid, source, place, valid, count):
     """The tile whose row r is the vector of elements of dtype `source` at place(r), converted."""
     raw = ir.VectorType(context.get_value_type(source), grid.rows)
@@ -203,6 +228,48 @@ def transpose(typingctx, grid):
         return acc
 
     return grid(grid), codegen
+
+
+@intrinsic
+def add_products(typingctx, grid, total, x, table, index, count):
+    """total + x[table[index]] * row 0 + x[table[index + 1]] * row 1 + ..., as far as the row `count`."""
+    if not is_pointer(x):
+        return None
+
+    def codegen(context, b, sig, args):
+        acc, start, x_, table_, first, limit = args
+
+        def product(r, total):
+            at = b.load(b.gep(table_, [b.add(first, ir.Constant(first.type, r))]))
+            return emit_fma(
+                b, emit_splat(b, total.type, b.load(b.gep(x_, [at]))), b.extract_value(acc, r), total
+            )
+
+        whole = b.icmp_signed(">=", limit, ir.Constant(limit.type, grid.rows))
+        ends = []
+        with b.if_else(whole) as (then, otherwise):
+            with then:
+                value = start
+                for r in range(grid.rows):
+                    value = product(r, value)
+                ends.append((value, b.block))
+            with otherwise:
+                value = start
+                for r in range(grid.rows):
+                    before, number = b.block, ir.Constant(limit.type, r)
+                    with b.if_then(b.icmp_signed("<", number, limit)):
+                        further, inside = product(r, value), b.block
+                    after = b.phi(value.type)
+                    after.add_incoming(value, before)
+                    after.add_incoming(further, inside)
+                    value = after
+                ends.append((value, b.block))
+        result = b.phi(start.type)
+        for value, block in ends:
+            result.add_incoming(value, block)
+        return result
+
+    return grid.vector(grid, total, x, table, types.intp, types.intp), codegen
 
 
 @intrinsic

@@ -60,7 +60,7 @@ def _by_features(kind, y, addresses, g, valid):
 
 @compiled
 def _to_boundary(address, item, lane_count):
-    """Elements of the first square, so that the next begin where a cache line does, or a whole part of one."""
+    """Elements of the first square, so that the next ones do not cross cache lines."""
     return lane_count - address // item % lane_count
 
 

@@ -13,6 +13,7 @@ from .operation import operation
 
 CHANNELS, OUT_HEIGHT, OUT_WIDTH, HEIGHT, WIDTH, KERNEL_H, KERNEL_W, STRIDE_H, STRIDE_W = range(9)
 PADDING_H, PADDING_W, DILATION_H, DILATION_W, X_PLANE, X_ROW, Y_PLANE, Y_ROW = range(9, 17)
+TAPS_WANTED = 17  # of max_pool: whether `argmax` is stored
 OVERLAP, GATED, GATE_PLANE, GATE_ROW = range(17, 21)  # of max_pool_grad
 COUNTED = 17  # of avg_pool: whether padding counts in the mean
 
@@ -64,6 +65,7 @@ def max_pool(x, y, argmax, _c, _d, _e, g, s):
     """
     out_width, width, stride, padding = g[OUT_WIDTH], g[WIDTH], g[STRIDE_W], g[PADDING_W]
     kernel, line, step = g[KERNEL_W], g[DILATION_H] * g[X_ROW], g[DILATION_W]
+    taps_wanted = g[TAPS_WANTED]
     for c in range(g[CHANNELS]):
         for i in range(g[OUT_HEIGHT]):
             top = i * g[STRIDE_H] - g[PADDING_H]
@@ -79,7 +81,8 @@ def max_pool(x, y, argmax, _c, _d, _e, g, s):
                 else:
                     best, where = _largest(x, at, line, step, kernel, h0, h1, w0, w1)
                 store(y, y_row + j, best)
-                store(argmax, argmax_row + j, where)
+                if taps_wanted:
+                    store(argmax, argmax_row + j, where)
 
 
 @register_jitable

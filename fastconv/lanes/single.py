@@ -7,7 +7,9 @@ convolutions with a kernel as large as the image, are one sum over scalars of x 
 
     y[o, p] = bias[o] + sum over c, a, b of  x[c, p + a * line + b * step] (scalar) * w[c, a, b, o] (vector)
 
-The products are added in the same order as in a block of samples, so that the results have the same bits.
+The first layer of few channels would leave most lanes empty too: its positions lie in the lanes, and its
+results are transposed. The products are added in the same order as in a block of samples, so that the results
+have the same bits.
 """
 
 import numpy as np
@@ -15,18 +17,18 @@ import numpy as np
 from .. import elementary, simd, squares, tiles
 from ..compiling import compiled
 from ..simd import advance, fill, load, multiply, store, subtract
-from ..tiles import multiply_add, rows, zeros
+from ..tiles import columns, multiply_add, offsets, rows, shape, zeros
 from . import pack
-from .contract import RELU
+from .contract import COLUMNS_1, COLUMNS_2, COLUMNS_4, COLUMNS_6, RELU, passes
 from .operation import FIRST_SAMPLE, POSITION, operation
 
+SLACK = max(COLUMNS_1, COLUMNS_2, COLUMNS_4, COLUMNS_6)  # vectors that a last tile may run over
 POSITIONS = 8 if simd.HOST.registers_per_vector == 1 else 4  # chains that hide the latency of a product
 
-# The geometry of `contract_channels`: distances in scalars for x, in vectors for y; where the blocks of
-# output channels 0, 1, ... (POSITIONS of them) begin in w, and in y; each tile's positions in x, and in y.
-TILES, OUT_BLOCKS, CHANNELS, LINES, STEPS, X_BLOCK, X_LINE, X_STEP, Y_BLOCK, ENDING, BIAS, DENSE = range(12)
-BLOCKS_AT = 12
-POSITIONS_AT = BLOCKS_AT + 2 * POSITIONS
+# The geometry of `contract_channels`: distances in scalars for x, in vectors for y; then where each tile's
+# positions lie in x, and in y.
+TILES, OUT_BLOCKS, CHANNELS, LINES, STEPS, X_BLOCK, X_LINE, X_STEP, Y_BLOCK, ENDING, BIAS = range(11)
+POSITIONS_AT = 11
 
 
 def contract_geometry(x, channels, y, kernel, stride, padding, dilation, lanes, ending, has_bias):
@@ -34,60 +36,40 @@ def contract_geometry(x, channels, y, kernel, stride, padding, dilation, lanes, 
     i, j = (index.ravel() for index in np.indices((y.height, y.width)))
     x_at = ((i * stride[0] - padding[0]) * x.row + j * stride[1] - padding[1]) * lanes
     y_at = i * y.row + j
-    size = 1 if len(i) == 1 else POSITIONS
-    tiles = -(-len(i) // size)
-    places = np.minimum(np.arange(tiles * size), len(i) - 1).reshape(tiles, size)
+    tiles = -(-len(i) // POSITIONS)
+    places = np.minimum(np.arange(tiles * POSITIONS), len(i) - 1).reshape(tiles, POSITIONS)
     g = np.zeros(POSITIONS_AT + 2 * places.size, np.int64)
     g[TILES], g[OUT_BLOCKS], g[CHANNELS] = tiles, y.channels, channels
     g[LINES], g[STEPS] = kernel
     g[X_BLOCK], g[X_LINE], g[X_STEP] = x.plane * lanes, dilation[0] * x.row * lanes, dilation[1] * lanes
-    g[Y_BLOCK], g[ENDING], g[BIAS], g[DENSE] = y.plane, ending, has_bias, size == 1
-    g[BLOCKS_AT : BLOCKS_AT + POSITIONS] = np.arange(POSITIONS) * channels * kernel[0] * kernel[1]
-    g[BLOCKS_AT + POSITIONS : POSITIONS_AT] = np.arange(POSITIONS) * y.plane
+    g[Y_BLOCK], g[ENDING], g[BIAS] = y.plane, ending, has_bias
     g[POSITIONS_AT:] = np.stack([x_at[places], y_at[places]], 1).ravel()
     return g
 
 
-@compiled
-def _channel_tiles(form, x, w, bias, y, g, first, last):
-    """All positions, for the blocks of output channels first..last, in tiles of the shape `form`."""
-    lanes = simd.lanes(x)
-    channels, lines, steps = g[CHANNELS], g[LINES], g[STEPS]
-    x_line, x_step, taps = g[X_LINE], g[X_STEP], g[CHANNELS] * g[LINES] * g[STEPS]
-    w_at = tiles.offsets(form, g, BLOCKS_AT)
-    y_blocks_at = tiles.offsets(form, g, BLOCKS_AT + POSITIONS)
-    for block in range(first, last, tiles.columns(form)):
+@operation
+def contract_channels(x, w, bias, y, _e, _f, g, s):
+    """y = the sum above, and ReLU where the geometry says so; `w` and `bias` are packed."""
+    lanes, form = simd.lanes(x), shape(x, POSITIONS, 1)
+    channels, lines, steps, x_line, x_step = g[CHANNELS], g[LINES], g[STEPS], g[X_LINE], g[X_STEP]
+    for block in range(g[OUT_BLOCKS]):
         for k in range(g[TILES]):
-            at = POSITIONS_AT + 2 * k * rows(form)
-            x_at, y_at = tiles.row_offsets(form, g, at), tiles.row_offsets(form, g, at + rows(form))
-            acc, tap = zeros(form), block * taps
+            at = POSITIONS_AT + 2 * k * POSITIONS
+            x_at, y_at = tiles.row_offsets(form, g, at), tiles.row_offsets(form, g, at + POSITIONS)
+            acc, tap = zeros(form), block * channels * lines * steps
             for start in range(0, channels, lanes):
                 x_block = start // lanes * g[X_BLOCK]
                 for c in range(min(lanes, channels - start)):
                     for a in range(lines):
                         x_tap = x_block + c + a * x_line
                         for b in range(steps):
-                            acc = multiply_add(acc, x, x_tap + b * x_step, x_at, w, tap, w_at)
+                            acc = multiply_add(acc, x, x_tap + b * x_step, x_at, w, tap, (0,))
                             tap += 1
             if g[BIAS]:
                 acc = tiles.tile_add_columns(acc, bias, block)
             if g[ENDING] == RELU:
                 acc = tiles.tile_relu(acc)
-            tiles.tile_store(acc, y, block * g[Y_BLOCK], y_at, y_blocks_at)
-
-
-@operation
-def contract_channels(x, w, bias, y, _e, _f, g, s):
-    """y = the sum above, and ReLU where the geometry says so; `w` and `bias` are packed."""
-    blocks = g[OUT_BLOCKS]
-    if g[DENSE]:
-        eight = blocks // POSITIONS * POSITIONS
-        two = blocks // 2 * 2
-        _channel_tiles(tiles.shape(x, 1, POSITIONS), x, w, bias, y, g, 0, eight)
-        _channel_tiles(tiles.shape(x, 1, 2), x, w, bias, y, g, eight, two)
-        _channel_tiles(tiles.shape(x, 1, 1), x, w, bias, y, g, two, blocks)
-    else:
-        _channel_tiles(tiles.shape(x, POSITIONS, 1), x, w, bias, y, g, 0, blocks)
+            tiles.tile_store(acc, y, block * g[Y_BLOCK], y_at, (0,))
 
 
 @operation
@@ -103,6 +85,88 @@ def pack_weights(w, packed, bias, packed_bias, _e, _f, g, s):
             squares.store_column(squares.transpose(square), packed, first // lanes * taps + tap, taps - tap)
         if g[2]:
             store(packed_bias, first // lanes, simd.load_part(bias, first, row_count - first))
+
+
+# The geometry of `dense_channels`: rows and taps of the weight, vectors between blocks of y; then at which
+# scalar of x each tap lies.
+DENSE_ROWS, DENSE_TAPS, DENSE_Y_BLOCK, DENSE_ENDING, DENSE_BIAS, DENSE_TABLE = range(6)
+
+
+@operation
+def dense_channels(x, w, bias, y, _e, _f, g, s):
+    """y = the sum above at a single position; squares of w become vectors of outputs on the way."""
+    lanes, row_count, taps, table = simd.lanes(w), g[DENSE_ROWS], g[DENSE_TAPS], advance(g, DENSE_TABLE)
+    for first in range(0, row_count, lanes):
+        acc = fill(x, 0.0)
+        for tap in range(0, taps, lanes):
+            square = squares.square_part(w, first * taps + tap, taps, row_count - first, taps - tap)
+            acc = squares.add_products(squares.transpose(square), acc, x, table, tap, taps - tap)
+        if g[DENSE_BIAS]:
+            acc = simd.add(acc, simd.load_part(bias, first, row_count - first))
+        if g[DENSE_ENDING] == RELU:
+            zero = fill(x, 0.0)
+            acc = simd.select(simd.greater(zero, acc), zero, acc)
+        store(y, first // lanes * g[DENSE_Y_BLOCK], acc)
+
+
+# The geometry of `contract_positions`: rows of the weight, vectors of positions, distances in scalars for x
+# and in vectors for y; then the numbers 0, 1, 2, ... of vectors.
+ROWS, VECTORS, P_CHANNELS, P_LINES, P_STEPS, X_PLANE, P_LINE, P_STEP, Y_PLANE, P_ENDING, P_BIAS = range(11)
+NUMBERS = 11
+
+
+@compiled
+def _position_tiles(form, x, w, bias, y, g, first, last):
+    """The output channels first..last, in tiles of channels x vectors of positions."""
+    channels, lines, steps = g[P_CHANNELS], g[P_LINES], g[P_STEPS]
+    taps, numbers = channels * lines * steps, offsets(form, g, NUMBERS)
+    for v in range(0, g[VECTORS], columns(form)):
+        for row in range(first, last, rows(form)):
+            acc, tap = zeros(form), row * taps
+            for c in range(channels):
+                for a in range(lines):
+                    at = c * g[X_PLANE] + a * g[P_LINE]
+                    for b in range(steps):
+                        shifted = advance(x, at + b * g[P_STEP])
+                        acc = multiply_add(acc, w, tap, taps, shifted, v, numbers)
+                        tap += 1
+            if g[P_BIAS]:
+                acc = tiles.tile_add_rows(acc, bias, row, 1)
+            if g[P_ENDING] == RELU:
+                acc = tiles.tile_relu(acc)
+            tiles.tile_store(acc, y, row * g[Y_PLANE] + v, g[Y_PLANE], numbers)
+
+
+@operation
+def contract_positions(x, w, bias, y, _e, _f, g, s):
+    """y[o] = the sum above, and ReLU, with the positions of a plane of scalars in the lanes.
+
+    Rows follow each other as in x, so that some positions lie beside the image and mean nothing.
+    """
+    six, four, two, one = passes(g[ROWS], 0)
+    _position_tiles(shape(x, 6, COLUMNS_6), x, w, bias, y, g, six[0], six[1])
+    _position_tiles(shape(x, 4, COLUMNS_4), x, w, bias, y, g, four[0], four[1])
+    _position_tiles(shape(x, 2, COLUMNS_2), x, w, bias, y, g, two[0], two[1])
+    _position_tiles(shape(x, 1, COLUMNS_1), x, w, bias, y, g, one[0], one[1])
+
+
+@operation
+def positions_to_channels(x, y, _c, _d, _e, _f, g, s):
+    """y[block, i, j][lane] = x[channel, i, j], zeros in the lanes past the last channel.
+
+    g: channels, H, W, plane and row steps of x in scalars, of y in vectors.
+    """
+    lanes = simd.lanes(x)
+    for block in range((g[0] + lanes - 1) // lanes):
+        channel = block * lanes
+        for i in range(g[1]):
+            for j in range(0, g[2], lanes):
+                at = channel * g[3] + i * g[4] + j
+                if 2 * (g[0] - channel) <= lanes:
+                    square = squares.transpose(squares.half_square_part(x, at, g[3], g[0] - channel, lanes))
+                else:
+                    square = squares.transpose(squares.square_part(x, at, g[3], g[0] - channel, lanes))
+                squares.store_column(square, y, block * g[5] + i * g[6] + j, g[2] - j)
 
 
 @compiled
