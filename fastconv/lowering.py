@@ -11,6 +11,7 @@ from .lanes import activations, contract, norm, pack, pool, single, tables
 from .plan import CopyDistance, Planes, Rows
 
 LOWERINGS: dict = {}
+FEW_WEIGHTS = 32  # a dense layer of so few is faster differentiated block by block than as a matrix product
 
 
 class Lowering:
@@ -162,6 +163,15 @@ class _Weighted(Lowering):
         """Where the sum of the parameter's gradient goes, or None."""
         return self.builder.gradient(f"{self.number}.{name}")
 
+    def sum_in_shards(self, x, dy, g):
+        """Emit the gradients of weight and bias as sums over positions and lanes, block by block."""
+        size = self.parameter("weight").count + (dy.channels if self.layer.bias else 0)
+        shard = self.plan.rows(size, "shard")
+        self.plan.emit(contract.contract_grad_weight, [x, dy, shard], g)
+        self.builder.after_backward(
+            contract.add_shards, [shard, self.gradient("weight")], [size, CopyDistance(shard.storage)]
+        )
+
 
 class Conv2d(_Weighted):
     def __init__(self, *args):
@@ -266,18 +276,12 @@ class Conv2d(_Weighted):
         plan.emit(single.positions_to_channels, [positions, y], g)
 
     def backward(self, x, y, dy, dx, gate):
-        plan, weight = self.plan, self.parameter("weight")
-        size = weight.count + (self.layer.out_channels if self.layer.bias else 0)
-        shard = plan.rows(size, "shard")
         g = tables.conv_grad_weight(
             *self._shape(), self.out_size, *self._windows(), x.steps, dy.steps, int(self.layer.bias)
         )
-        plan.emit(contract.contract_grad_weight, [x, dy, shard], g)
-        self.builder.after_backward(
-            contract.add_shards, [shard, self.gradient("weight")], [size, CopyDistance(shard.storage)]
-        )
+        self.sum_in_shards(x, dy, g)
         if dx is not None:
-            self._input_gradient(dy, dx, weight, x if gate else None)
+            self._input_gradient(dy, dx, self.parameter("weight"), x if gate else None)
 
     def _input_gradient(self, dy, dx, weight, gate):
         ending = contract.PLAIN if gate is None else contract.GATE
@@ -304,17 +308,28 @@ class Dense(_Weighted):
         self.plan.emit(contract.contract, [x, self.parameter("weight"), self.parameter("bias"), None, y], g)
 
     def backward(self, x, y, dy, dx, gate):
-        plan = self.plan
-        x_rows, dy_rows = self.builder.to_rows(x), self.builder.to_rows(dy)
-        g = tables.dense_grad_weight(
-            x.features, dy.features, x_rows.length, dy_rows.length, int(self.layer.bias), plan.lanes
-        )
-        operands = [x_rows, dy_rows, self.gradient("weight"), self.gradient("bias")]
-        self.builder.after_backward(contract.rows_grad_weight, operands, g)
+        if self.parameter("weight").count <= FEW_WEIGHTS:
+            ones, zeros = (1, 1), (0, 0)  # a convolution of one position
+            g = tables.conv_grad_weight(
+                x.features, dy.features, ones, ones, ones, zeros, ones, 1, ones, ones, int(self.layer.bias)
+            )
+            self.sum_in_shards(x, Planes(dy.storage, dy.features, 1, 1), g)
+        else:
+            self._multiply_rows(x, dy)
         if dx is not None:
             ending = contract.GATE if gate else contract.PLAIN
             g = tables.dense_grad_input(x.features, dy.features, ending)
-            plan.emit(contract.contract, [dy, self.parameter("weight"), None, x if gate else None, dx], g)
+            operands = [dy, self.parameter("weight"), None, x if gate else None, dx]
+            self.plan.emit(contract.contract, operands, g)
+
+    def _multiply_rows(self, x, dy):
+        """Emit the weight's gradient as a product of matrices, samples x features, over the whole batch."""
+        x_rows, dy_rows = self.builder.to_rows(x), self.builder.to_rows(dy)
+        g = tables.dense_grad_weight(
+            x.features, dy.features, x_rows.length, dy_rows.length, int(self.layer.bias), self.plan.lanes
+        )
+        operands = [x_rows, dy_rows, self.gradient("weight"), self.gradient("bias")]
+        self.builder.after_backward(contract.rows_grad_weight, operands, g)
 
 
 class MaxPool2d(Lowering):

@@ -806,6 +806,46 @@ def test_a_square_is_0_past_its_rows_and_its_count_by_a_step_and_by_addresses(dt
 
 
 @compiled
+def half_squares(out, x, row, index, valid, count):
+    p = simd.pointer(x)
+    half = squares.half_square_part(p, index, row, valid, count)
+    squares.store_column(half, simd.pointer(out), 0, simd.lanes(p))
+
+
+@both_dtypes
+def test_half_a_square_is_0_past_its_rows_and_its_count_and_in_the_other_half(dtype):
+    n = lane_count(dtype)
+    x = numbers(dtype, n, 2 * n)
+    for index, valid, count in square_parts(n):
+        out = run(half_squares, dtype, n, x, 2 * n, index, valid, count)
+        inside = square_of(n, min(valid, n // 2), count)
+        assert np.array_equal(out, np.where(inside, x[:, index : index + n], 0)), (index, valid, count)
+
+
+@compiled
+def products_of_rows(out, square, start, x, table, index, count):
+    p, y = simd.pointer(square), simd.pointer(out)
+    rows = squares.square(p, 0, simd.lanes(p))
+    total = simd.load(simd.pointer(start), 0)
+    total = squares.add_products(rows, total, simd.pointer(x), simd.pointer(table), index, count)
+    simd.store(y, 0, total)
+
+
+@both_dtypes
+def test_products_of_the_rows_of_a_square_are_added_up_to_a_count(dtype):
+    n = lane_count(dtype)
+    rng = np.random.default_rng(4)
+    square, start, x = (rng.integers(-9, 9, shape).astype(dtype) for shape in ((n, n), (1, n), 3 * n))
+    table = rng.permutation(3 * n)[: 2 * n]
+    for index, count in ((0, n), (3, n + 5), (n, n), (2, n - 1), (1, 1), (4, 0)):
+        x[table[index + min(count, n) :]] = np.nan  # what is past the count is not read
+        out = run(products_of_rows, dtype, 1, square, start, x, table, index, count)
+        places = table[index : index + min(count, n)]
+        assert np.array_equal(out, start + x[places] @ square[: len(places)]), (index, count)
+        x[:] = rng.integers(-9, 9, x.shape)
+
+
+@compiled
 def square_stores(stepped, addressed, x, step, addresses, index, valid, count):
     square = squares.square(simd.pointer(x), 0, simd.lanes(simd.pointer(x)))
     squares.store_square(square, simd.pointer(stepped), index, step, valid, count)
