@@ -3,6 +3,7 @@
 One class a layer, found by its name; to add a layer, add its record to `layers.py` and its class here.
 """
 
+import math
 from typing import ClassVar
 
 import numpy as np
@@ -153,10 +154,10 @@ class _Weighted(Lowering):
         """The layer's parameter in memory, or None."""
         return self.builder.parameter(f"{self.number}.{name}")
 
-    def forward_one_position(self, x, y, relu, table):
+    def forward_one_position(self, x, y, relu, table, at_once):
         """Emit y, one position, from the x of a single sample; `table` says at which scalar each tap lies."""
         weight, bias = self.parameter("weight"), self.parameter("bias")
-        sizes = [self.output_shape[0], len(table), y.plane, _ending(relu), int(bias is not None)]
+        sizes = [self.output_shape[0], len(table), at_once, y.plane, _ending(relu), int(bias is not None)]
         self.plan.emit(single.dense_channels, [x, weight, bias, y], [*sizes, *table])
 
     def gradient(self, name):
@@ -227,7 +228,8 @@ class Conv2d(_Weighted):
         if self.reads_positions:
             self._forward_positions(x, y, relu)
         elif self.out_size == (1, 1):
-            self.forward_one_position(x, y, relu, self._taps(x))
+            at_once = self._channels_at_once() * math.prod(self.layer.kernel_size)
+            self.forward_one_position(x, y, relu, self._taps(x), at_once)
         else:
             self._forward_channels(x, y, relu)
 
@@ -235,8 +237,12 @@ class Conv2d(_Weighted):
     def reads_positions(self):
         """Whether the first layer is better off with positions in the lanes: its channels fill too few."""
         channels, lanes = self.output_shape[0], self.plan.lanes
+        fits = self.layer.stride == (1, 1) and self.channels <= self._channels_at_once()
         fill = channels / (-(-channels // lanes) * lanes)
-        return self.number == 0 and self.layer.stride == (1, 1) and self.out_size != (1, 1) and fill <= 0.75
+        return self.number == 0 and fits and self.out_size != (1, 1) and fill <= 0.75
+
+    def _channels_at_once(self):
+        return contract.channels_at_once(math.prod(self.layer.kernel_size))
 
     def _taps(self, x):
         """At which scalar of the channels x each tap of the window at the first position lies."""
@@ -302,7 +308,8 @@ class Conv2d(_Weighted):
 class Dense(_Weighted):
     def forward(self, x, y, relu):
         if self.builder.single:
-            self.forward_one_position(x, y, relu, self.builder.scalar_table(self.number, x))
+            table = self.builder.scalar_table(self.number, x)
+            self.forward_one_position(x, y, relu, table, contract.DENSE_PRODUCTS)
             return
         g = tables.dense_forward(x.features, y.features, int(self.layer.bias), _ending(relu))
         self.plan.emit(contract.contract, [x, self.parameter("weight"), self.parameter("bias"), None, y], g)

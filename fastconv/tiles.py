@@ -252,6 +252,35 @@ def tile_store(typingctx, grid, y, y_index, y_step, y_offsets):
 
 
 @intrinsic
+def tile_add_stored(typingctx, grid, y, y_index, y_step, y_offsets):
+    """tile[r, c] += the stored vector y[y_index + r * y_step + y_offsets[c]]."""
+
+    def codegen(context, b, sig, args):
+        acc, y_, start, by, column = args
+        for r, where in enumerate(emit_steps(b, start, by, grid.rows)):
+            for c in range(grid.columns):
+                k = r * grid.columns + c
+                stored = emit_load(b, grid.vector, y_, b.add(where, b.extract_value(column, c)))
+                acc = b.insert_value(acc, b.fadd(b.extract_value(acc, k), stored), k)
+        return acc
+
+    return grid(grid, y, types.intp, types.intp, y_offsets), codegen
+
+
+@intrinsic
+def tile_sum(typingctx, grid, other):
+    """The sum of two tiles of one shape."""
+
+    def codegen(context, b, sig, args):
+        acc = args[0]
+        for _, _, k in _grid(grid):
+            acc = b.insert_value(acc, b.fadd(b.extract_value(acc, k), b.extract_value(args[1], k)), k)
+        return acc
+
+    return grid(grid, other), codegen
+
+
+@intrinsic
 def tile_add_columns(typingctx, grid, p, index):
     """tile[r, c] += vector `index + c` of the memory at `p`."""
 

@@ -523,6 +523,28 @@ def test_tile_add_columns_adds_a_vector_to_each_column_and_tile_store_takes_an_o
 
 
 @compiled
+def tile_sums(out, x, table):
+    p, y = simd.pointer(x), simd.pointer(out)
+    form, at = tiles.shape(p, 3, 2), simd.pointer(table)
+    columns = tiles.offsets(form, at, 1)
+    grid = tiles.tile_add_columns(tiles.zeros(form), p, 2)
+    stored = tiles.tile_add_stored(grid, p, 1, 3, columns)
+    tiles.tile_store(stored, y, 0, 2, tiles.offsets(form, at, 3))
+    tiles.tile_store(tiles.tile_sum(grid, stored), y, 6, 2, tiles.offsets(form, at, 3))
+
+
+@both_dtypes
+def test_a_tile_adds_stored_vectors_and_another_tile(dtype):
+    x = vectors(dtype, 12)
+    table = np.array([99, 3, 0, 0, 1])  # offsets of columns: in x from entry 1, in the result from entry 3
+    out = run(tile_sums, dtype, 12, x, table)
+    stored = x[[1 + 3 * row + column for row in range(3) for column in (3, 0)]]
+    columns = np.tile(x[2:4], (3, 1))
+    assert np.array_equal(out[:6], columns + stored)
+    assert np.array_equal(out[6:], columns + (columns + stored))
+
+
+@compiled
 def tile_functions(out, x, y, w, bias, table):
     p = simd.pointer(x)
     at = tiles.offsets(tiles.tile(p, 3, 2), simd.pointer(table), 1)

@@ -11,6 +11,7 @@ import numpy as np
 from .. import simd, squares, tiles
 from ..arguments import Array, check_length, float_array, public, same_dtype
 from ..compiling import compiled
+from ..lanes.contract import DENSE_PRODUCTS
 from ..simd import advance, keep, pointer
 from ..tiles import columns, multiply_add, offsets, tile
 
@@ -237,16 +238,18 @@ def _row_tiles(zero, narrow, a, b, panel, c, m, whole):
         for k in range(16):
             table[k] = min(k, (whole - j) // lanes - 1)
         at = offsets(zero, pointer(table), 0)
-        acc = zero
         right = advance(pointer(b), j)
-        for k in range(inner):
-            acc = multiply_add(acc, left, k, inner, advance(right, k * width), 0, at)
-        tiles.add_to_rows(acc, target, j, width, 0, whole - j)
+        for start in range(0, inner, DENSE_PRODUCTS):
+            acc = zero
+            for k in range(start, min(start + DENSE_PRODUCTS, inner)):
+                acc = multiply_add(acc, left, k, inner, advance(right, k * width), 0, at)
+            tiles.add_to_rows(acc, target, j, width, 0, whole - j)
     if width > whole:
         table[:] = 0
         first = offsets(narrow, pointer(table), 0)
-        rest = narrow
-        for k in range(inner):
-            rest = multiply_add(rest, left, k, inner, pointer(panel), k, first)
-        tiles.add_to_rows(rest, target, whole, width, 0, width - whole)
+        for start in range(0, inner, DENSE_PRODUCTS):
+            rest = narrow
+            for k in range(start, min(start + DENSE_PRODUCTS, inner)):
+                rest = multiply_add(rest, left, k, inner, pointer(panel), k, first)
+            tiles.add_to_rows(rest, target, whole, width, 0, width - whole)
     keep(table)

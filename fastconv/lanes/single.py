@@ -8,8 +8,8 @@ convolutions with a kernel as large as the image, are one sum over scalars of x 
     y[o, p] = bias[o] + sum over c, a, b of  x[c, p + a * line + b * step] (scalar) * w[c, a, b, o] (vector)
 
 The first layer of few channels would leave most lanes empty too: its positions lie in the lanes, and its
-results are transposed. The products are added in the same order as in a block of samples, so that the results
-have the same bits.
+results are transposed. The products are added in the same order and parts as in a block of samples, so that
+the results have the same bits.
 """
 
 import numpy as np
@@ -19,7 +19,7 @@ from ..compiling import compiled
 from ..simd import advance, fill, load, multiply, store, subtract
 from ..tiles import columns, multiply_add, offsets, rows, shape, zeros
 from . import pack
-from .contract import COLUMNS_1, COLUMNS_2, COLUMNS_4, COLUMNS_6, RELU, passes
+from .contract import COLUMNS_1, COLUMNS_2, COLUMNS_4, COLUMNS_6, RELU, channels_at_once, passes
 from .operation import FIRST_SAMPLE, POSITION, operation
 
 SLACK = max(COLUMNS_1, COLUMNS_2, COLUMNS_4, COLUMNS_6)  # vectors that a last tile may run over
@@ -52,24 +52,27 @@ def contract_channels(x, w, bias, y, _e, _f, g, s):
     """y = the sum above, and ReLU where the geometry says so; `w` and `bias` are packed."""
     lanes, form = simd.lanes(x), shape(x, POSITIONS, 1)
     channels, lines, steps, x_line, x_step = g[CHANNELS], g[LINES], g[STEPS], g[X_LINE], g[X_STEP]
+    at_once = channels_at_once(lines * steps)
     for block in range(g[OUT_BLOCKS]):
         for k in range(g[TILES]):
             at = POSITIONS_AT + 2 * k * POSITIONS
             x_at, y_at = tiles.row_offsets(form, g, at), tiles.row_offsets(form, g, at + POSITIONS)
-            acc, tap = zeros(form), block * channels * lines * steps
-            for start in range(0, channels, lanes):
-                x_block = start // lanes * g[X_BLOCK]
-                for c in range(min(lanes, channels - start)):
+            total, tap = zeros(form), block * channels * lines * steps
+            for start in range(0, channels, at_once):
+                acc = zeros(form)
+                for c in range(start, min(start + at_once, channels)):
+                    x_channel = c // lanes * g[X_BLOCK] + c % lanes
                     for a in range(lines):
-                        x_tap = x_block + c + a * x_line
+                        x_tap = x_channel + a * x_line
                         for b in range(steps):
                             acc = multiply_add(acc, x, x_tap + b * x_step, x_at, w, tap, (0,))
                             tap += 1
+                total = acc if start == 0 else tiles.tile_sum(acc, total)
             if g[BIAS]:
-                acc = tiles.tile_add_columns(acc, bias, block)
+                total = tiles.tile_add_columns(total, bias, block)
             if g[ENDING] == RELU:
-                acc = tiles.tile_relu(acc)
-            tiles.tile_store(acc, y, block * g[Y_BLOCK], y_at, (0,))
+                total = tiles.tile_relu(total)
+            tiles.tile_store(total, y, block * g[Y_BLOCK], y_at, (0,))
 
 
 @operation
@@ -87,9 +90,9 @@ def pack_weights(w, packed, bias, packed_bias, _e, _f, g, s):
             store(packed_bias, first // lanes, simd.load_part(bias, first, row_count - first))
 
 
-# The geometry of `dense_channels`: rows and taps of the weight, vectors between blocks of y; then at which
-# scalar of x each tap lies.
-DENSE_ROWS, DENSE_TAPS, DENSE_Y_BLOCK, DENSE_ENDING, DENSE_BIAS, DENSE_TABLE = range(6)
+# The geometry of `dense_channels`: rows and taps of the weight, taps in a part of the sum, vectors between
+# blocks of y; then at which scalar of x each tap lies.
+DENSE_ROWS, DENSE_TAPS, DENSE_AT_ONCE, DENSE_Y_BLOCK, DENSE_ENDING, DENSE_BIAS, DENSE_TABLE = range(7)
 
 
 @operation
@@ -97,16 +100,19 @@ def dense_channels(x, w, bias, y, _e, _f, g, s):
     """y = the sum above at a single position; squares of w become vectors of outputs on the way."""
     lanes, row_count, taps, table = simd.lanes(w), g[DENSE_ROWS], g[DENSE_TAPS], advance(g, DENSE_TABLE)
     for first in range(0, row_count, lanes):
-        acc = fill(x, 0.0)
-        for tap in range(0, taps, lanes):
-            square = squares.square_part(w, first * taps + tap, taps, row_count - first, taps - tap)
-            acc = squares.add_products(squares.transpose(square), acc, x, table, tap, taps - tap)
+        total = fill(x, 0.0)
+        for start in range(0, taps, g[DENSE_AT_ONCE]):
+            acc, end = fill(x, 0.0), min(start + g[DENSE_AT_ONCE], taps)
+            for tap in range(start, end, lanes):
+                square = squares.square_part(w, first * taps + tap, taps, row_count - first, end - tap)
+                acc = squares.add_products(squares.transpose(square), acc, x, table, tap, end - tap)
+            total = acc if start == 0 else simd.add(acc, total)
         if g[DENSE_BIAS]:
-            acc = simd.add(acc, simd.load_part(bias, first, row_count - first))
+            total = simd.add(total, simd.load_part(bias, first, row_count - first))
         if g[DENSE_ENDING] == RELU:
             zero = fill(x, 0.0)
-            acc = simd.select(simd.greater(zero, acc), zero, acc)
-        store(y, first // lanes * g[DENSE_Y_BLOCK], acc)
+            total = simd.select(simd.greater(zero, total), zero, total)
+        store(y, first // lanes * g[DENSE_Y_BLOCK], total)
 
 
 # The geometry of `contract_positions`: rows of the weight, vectors of positions, distances in scalars for x

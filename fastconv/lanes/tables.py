@@ -10,12 +10,15 @@ import numpy as np
 from ..compiling import compiled
 from . import pack
 from .contract import (
+    ADDS,
     BIAS,
     CHANNELS,
     COUNT,
     DENSE,
+    DENSE_PRODUCTS,
     DENSE_ROWS,
     ENDING,
+    ENDS,
     G_BIAS,
     G_COUNT,
     G_GROUPS,
@@ -56,6 +59,7 @@ from .contract import (
     X_STEP,
     Y_GROUP,
     Y_ROW,
+    channels_at_once,
     passes,
 )
 
@@ -122,14 +126,20 @@ def _products(lines, steps, size, anew):
 
 
 @compiled
-def _contraction(count, line_axis, step_axis, w_first, w_line, w_step, x_row, y_start, y_line, y_step):
-    """A geometry with its passes and tiles; channels, rows and groups are left to be filled in.
+def _contraction(
+    count, line_axis, step_axis, w_first, w_line, w_step, x_row, y_start, y_line, y_step, channels
+):
+    """A geometry with its passes and tiles; rows and groups are left to be filled in.
 
     w_first is the weight of the first tap; y_start, y_line and y_step say where positions are stored.
+    `channels` is (how many, how many in a part of the sum, x and weights from one to the next, whether they
+    are the steps of the grid of taps, as in a dense layer).
     """
     lines, steps = _useful_taps(line_axis), _useful_taps(step_axis)
     height, width = len(lines), len(steps)
     positions = height * width
+    number_of, at_once, x_channel, w_channel, as_steps = channels
+    parts = max(1, (number_of + at_once - 1) // at_once)
     plans = passes(count, positions)
     anew = np.zeros(len(plans), np.bool_)
     tiles = np.zeros(len(plans), np.int64)
@@ -140,32 +150,39 @@ def _contraction(count, line_axis, step_axis, w_first, w_line, w_step, x_row, y_
             across, in_rows = _products(lines, steps, size, False), _products(lines, steps, size, True)
             anew[number] = in_rows[0] < across[0]
             tiles[number] = in_rows[1] if anew[number] else across[1]
-            length += tiles[number] * (TILE_HEADER + 2 * size)
+            length += tiles[number] * parts * (TILE_HEADER + 2 * size)
     g = np.zeros(length, np.int64)
-    g[GROUPS], g[COUNT], g[DENSE], g[CHANNELS] = 1, count, positions == 1, 1
+    g[GROUPS], g[COUNT], g[DENSE] = 1, count, positions == 1
+    g[X_CHANNEL], g[W_CHANNEL] = x_channel, w_channel
     g[X_LINE], g[W_LINE] = line_axis[6] * x_row, w_line
     g[X_STEP], g[W_STEP] = step_axis[6], w_step
     at = HEADER
     for number in range(len(plans)):
         first, last, _, size = plans[number]
         header = PASSES + number * PASS_FIELDS
-        g[header], g[header + 1], g[header + 2], g[header + 3] = first, last, tiles[number], at
+        g[header], g[header + 1], g[header + 2], g[header + 3] = first, last, tiles[number] * parts, at
         start = 0
         for _ in range(tiles[number]):
             run_end = (start // width + 1) * width if anew[number] else positions
             end = min(start + size, run_end)
             a0, a1, b0, b1 = _tile_taps(lines, steps, start, end - 1)
-            g[at + W_FIRST] = w_first + a0 * w_line + b0 * w_step
-            g[at + LINES], g[at + STEPS] = a1 - a0, b1 - b0
-            at += TILE_HEADER
-            for k in range(size):
-                p = min(start + k, end - 1)  # a last tile repeats its last position
-                i, j = p // width, p % width
-                line = line_axis[1] + i * line_axis[2] + line_axis[5] + a0 * line_axis[6]
-                step = step_axis[1] + j * step_axis[2] + step_axis[5] + b0 * step_axis[6]
-                g[at + k] = line * x_row + step
-                g[at + size + k] = y_start + i * y_line + j * y_step
-            at += 2 * size
+            for part in range(parts):
+                channel = part * at_once
+                here = min(at_once, number_of - channel)
+                g[at + W_FIRST] = w_first + a0 * w_line + b0 * w_step + channel * w_channel
+                g[at + CHANNELS], g[at + LINES], g[at + STEPS] = here, a1 - a0, b1 - b0
+                if as_steps:
+                    g[at + CHANNELS], g[at + LINES], g[at + STEPS] = 1, 1, here
+                g[at + ADDS], g[at + ENDS] = part > 0, part == parts - 1
+                at += TILE_HEADER
+                for k in range(size):
+                    p = min(start + k, end - 1)  # a last tile repeats its last position
+                    i, j = p // width, p % width
+                    line = line_axis[1] + i * line_axis[2] + line_axis[5] + a0 * line_axis[6]
+                    step = step_axis[1] + j * step_axis[2] + step_axis[5] + b0 * step_axis[6]
+                    g[at + k] = line * x_row + step + channel * x_channel
+                    g[at + size + k] = y_start + i * y_line + j * y_step
+                at += 2 * size
             start = end
     return g
 
@@ -194,8 +211,8 @@ def conv_forward(
         (out_size[0], -padding[0], stride[0], in_size[0], kernel[0], 0, dilation[0]),
         (out_size[1], -padding[1], stride[1], in_size[1], kernel[1], 0, dilation[1]),
         0, kernel[1], 1, x_steps[1], 0, y_steps[1], 1,
+        (c_count, channels_at_once(taps), x_steps[0], taps, False),
     )  # fmt: skip
-    g[CHANNELS], g[X_CHANNEL], g[W_CHANNEL] = c_count, x_steps[0], taps
     g[Y_ROW], g[BIAS], g[ENDING] = y_steps[0], has_bias, ending
     _set_weight_rows(g, c_count * taps)
     g[GROUPS], g[X_GROUP], g[W_GROUP] = groups, c_count * x_steps[0], o_count * c_count * taps
@@ -259,8 +276,8 @@ def conv_grad_input(
     g = _contraction(
         c_count, line_axis, step_axis, kh * kernel[1] + kw, kh_step * kernel[1], kw_step, dy_steps[1],
         phase[0] * dx_steps[1] + phase[1], stride[0] * dx_steps[1], stride[1],
+        (o_count, channels_at_once(taps), dy_steps[0], c_count * taps, False),
     )  # fmt: skip
-    g[CHANNELS], g[X_CHANNEL], g[W_CHANNEL] = o_count, dy_steps[0], c_count * taps
     g[Y_ROW], g[ENDING] = dx_steps[0], ending
     _set_weight_rows(g, taps)
     g[GROUPS], g[X_GROUP], g[W_GROUP] = groups, o_count * dy_steps[0], o_count * c_count * taps
@@ -292,8 +309,9 @@ def dense_grad_input(in_features, out_features, ending):
 
 @compiled
 def _dense(features, count, w_row, w_step, has_bias, ending):
-    point, every = (1, 0, 1, 1, 1, 0, 1), (1, 0, 1, features, features, 0, 1)
-    g = _contraction(count, point, every, 0, 0, w_step, 1, 0, 0, 0)
+    point = (1, 0, 1, 1, 1, 0, 1)
+    channels = features, DENSE_PRODUCTS, 1, w_step, True
+    g = _contraction(count, point, point, 0, 0, w_step, 1, 0, 0, 0, channels)
     g[Y_ROW], g[BIAS], g[ENDING] = 1, has_bias, ending
     _set_weight_rows(g, w_row)
     return g

@@ -119,7 +119,7 @@ def batch_norm2d(x, gamma, beta, running_mean, running_var, training, momentum=0
             new_mean[c] = (1 - momentum) * new_mean[c] + momentum * mean[c]
             new_variance[c] = (1 - momentum) * new_variance[c] + momentum * unbiased
         for n, i, j in np.ndindex(x[:, c].shape):
-            standard = (float(x[n, c, i, j]) - mean[c]) / math.sqrt(variance[c] + eps)
+            standard = (float(x[n, c, i, j]) - mean[c]) / np.sqrt(variance[c] + eps)
             y[n, c, i, j] = standard * float(gamma[c]) + float(beta[c])
     return y, mean, variance, new_mean, new_variance
 

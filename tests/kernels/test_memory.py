@@ -29,28 +29,12 @@ for case in cases:
 """
 
 FENCED = """
-import ctypes, mmap
 import numpy as np
 import reference_taps
+from fences import fenced
 from test_conv import Case, check_equal, results, whole_numbers
 
 from fastconv import kernels
-
-libc, page = ctypes.CDLL(None, use_errno=True), mmap.PAGESIZE
-
-
-def fenced(array, at_end):
-    # A copy that begins after, or ends before, a page that cannot be read.
-    pages = -(-array.nbytes // page)
-    memory = mmap.mmap(-1, (pages + 2) * page)
-    first = ctypes.addressof(ctypes.c_char.from_buffer(memory))
-    for fence in (first, first + (pages + 1) * page):
-        assert libc.mprotect(ctypes.c_void_p(fence), page, 0) == 0
-    start = page + at_end * (pages * page - array.nbytes)
-    copy = np.frombuffer(memory, array.dtype, array.size, start).reshape(array.shape)
-    copy[...] = array
-    return copy
-
 
 for n in (1, 2, 3, 17):
     for size, channels, kernel, stride, padding, groups in (

@@ -1,0 +1,157 @@
+"""What every public kernel should answer, in float64, from plain NumPy: slow, and obviously right."""
+
+import numpy as np
+import reference
+import reference_pool
+import reference_taps
+
+
+def wide(a):
+    return np.asarray(a).astype(np.float64)
+
+
+def sigmoid(x):
+    return np.exp(-np.logaddexp(0, -wide(x)))
+
+
+def softmax(x):
+    x = wide(x)
+    powers = np.exp(x - x.max(axis=-1, keepdims=True)) if x.size else x
+    return powers / powers.sum(axis=-1, keepdims=True)
+
+
+def reduced(values, reduction, count=None):
+    if reduction == "none":
+        return values
+    return values.sum() if reduction == "sum" else values.sum() / (count or values.size)
+
+
+def share(values, reduction, count=None):
+    """The gradient of a reduction."""
+    return values / (count or values.size) if reduction == "mean" else values
+
+
+def bce(p, target, reduction="mean"):
+    p, t = wide(p), wide(target)
+    with np.errstate(divide="ignore"):
+        logs = np.maximum(np.log(p), -100), np.maximum(np.log1p(-p), -100)
+    return reduced(-(t * logs[0] + (1 - t) * logs[1]), reduction)
+
+
+def bce_grad(p, target, reduction="mean"):
+    p, t = wide(p), wide(target)
+    return share((p - t) / np.maximum(p * (1 - p), 1e-12), reduction)
+
+
+def bce_with_logits(z, target, reduction="mean"):
+    z, t = wide(z), wide(target)
+    return reduced(t * np.logaddexp(0, -z) + (1 - t) * np.logaddexp(0, z), reduction)
+
+
+def bce_with_logits_grad(z, target, reduction="mean"):
+    return share(sigmoid(z) - wide(target), reduction)
+
+
+def mse(y, target, reduction="mean"):
+    return reduced((wide(y) - wide(target)) ** 2, reduction)
+
+
+def mse_grad(y, target, reduction="mean"):
+    return share(2 * (wide(y) - wide(target)), reduction)
+
+
+def cross_entropy(logits, labels, reduction="mean"):
+    z = wide(logits)
+    top = z.max(axis=1, keepdims=True) if z.size else z[:, :1]
+    logs = z - top - np.log(np.exp(z - top).sum(axis=1, keepdims=True))
+    return reduced(-logs[np.arange(len(z)), np.asarray(labels)], reduction)
+
+
+def cross_entropy_grad(logits, labels, reduction="mean"):
+    slopes = softmax(logits)
+    slopes[np.arange(len(slopes)), np.asarray(labels)] -= 1
+    return share(slopes, reduction, len(slopes))
+
+
+def max_pool2d(x, kernel_size, **settings):
+    """The place of a window with nothing of the image in it is the image's last."""
+    y, argmax = reference_pool.max_pool2d(np.asarray(x), kernel_size, **settings)
+    return y, np.where(argmax < 0, np.shape(x)[2] * np.shape(x)[3] - 1, argmax)
+
+
+def avg_pool2d(x, kernel_size, **settings):
+    """Sums of infinities, which `math.fsum` refuses, are NaN where they meet their like."""
+    x = wide(x)
+    if np.isfinite(x).all():
+        return reference_pool.avg_pool2d(x, kernel_size, **settings)
+    finite, kinds = np.where(np.isfinite(x), x, 0), (np.isnan(x), x == np.inf, x == -np.inf)
+    mean = reference_pool.avg_pool2d(finite, kernel_size, **settings)
+    nan, high, low = (reference_pool.avg_pool2d(wide(kind), kernel_size, **settings) > 0 for kind in kinds)
+    return np.where(nan | (high & low), np.nan, np.where(high, np.inf, np.where(low, -np.inf, mean)))
+
+
+def batch_norm2d(x, gamma, beta, running_mean, running_var, training, momentum=0.1, eps=1e-5):
+    if not np.isfinite(wide(x)).all():  # which `math.fsum` refuses: the shapes remain
+        return np.zeros(np.shape(x)), np.zeros((2, np.shape(x)[1]))
+    y, mean, variance, _, _ = reference_pool.batch_norm2d(
+        np.asarray(x), gamma, beta, running_mean, running_var, training, momentum, eps
+    )
+    saved = np.stack([mean, 1 / np.sqrt(variance + eps)])
+    return y, saved
+
+
+def batch_norm2d_grad(dy, x, gamma, saved):
+    dy, x = wide(dy), wide(x)
+    mean, inverse = (wide(row)[:, None, None] for row in saved)
+    standard = (x - mean) * inverse
+    dgamma, dbeta = (dy * standard).sum(axis=(0, 2, 3)), dy.sum(axis=(0, 2, 3))
+    count = x.size // max(x.shape[1], 1)
+    means = dbeta[:, None, None] / max(count, 1), dgamma[:, None, None] / max(count, 1)
+    return wide(gamma)[:, None, None] * inverse * (dy - means[0] - standard * means[1]), dgamma, dbeta
+
+
+def convolution(name):
+    """Tap by tap, or, of empty arrays, which those sums cannot be reshaped for, product by product."""
+
+    def answer(first, second, *rest, **settings):
+        module = reference_taps if np.size(first) and np.size(second) else reference
+        return getattr(module, name)(np.asarray(first), np.asarray(second), *rest, **settings)
+
+    return answer
+
+
+ANSWERS = {
+    "conv2d": lambda x, weight, **more: convolution("conv2d")(x, weight, **more),
+    "conv2d_grad_input": lambda dy, weight, **more: convolution("conv2d_grad_input")(dy, weight, **more),
+    "conv2d_grad_weight": lambda x, dy, **more: convolution("conv2d_grad_weight")(x, dy, **more),
+    "conv2d_grad_bias": lambda dy: wide(dy).sum(axis=(0, 2, 3)),
+    "max_pool2d": max_pool2d,
+    "max_pool2d_grad": reference_pool.max_pool2d_grad,
+    "avg_pool2d": avg_pool2d,
+    "avg_pool2d_grad": reference_pool.avg_pool2d_grad,
+    "dense": lambda x, weight, bias=None: wide(x) @ wide(weight).T + (0 if bias is None else wide(bias)),
+    "dense_grad_input": lambda dy, weight: wide(dy) @ wide(weight),
+    "dense_grad_weight": lambda x, dy: wide(dy).T @ wide(x),
+    "dense_grad_bias": lambda dy: wide(dy).sum(axis=0),
+    "relu": lambda x: np.where(wide(x) < 0, 0, wide(x)),
+    "relu_grad": lambda dy, x: np.where(wide(x) > 0, wide(dy), 0),
+    "leaky_relu": lambda x, negative_slope=0.01: np.where(wide(x) < 0, negative_slope * wide(x), wide(x)),
+    "leaky_relu_grad": lambda dy, x, negative_slope=0.01: np.where(
+        wide(x) > 0, wide(dy), negative_slope * wide(dy)
+    ),
+    "sigmoid": sigmoid,
+    "sigmoid_grad": lambda dy, y: wide(dy) * wide(y) * (1 - wide(y)),
+    "tanh": lambda x: np.tanh(wide(x)),
+    "tanh_grad": lambda dy, y: wide(dy) * (1 - wide(y) ** 2),
+    "softmax": softmax,
+    "bce": bce,
+    "bce_grad": bce_grad,
+    "bce_with_logits": bce_with_logits,
+    "bce_with_logits_grad": bce_with_logits_grad,
+    "cross_entropy": cross_entropy,
+    "cross_entropy_grad": cross_entropy_grad,
+    "mse": mse,
+    "mse_grad": mse_grad,
+    "batch_norm2d": batch_norm2d,
+    "batch_norm2d_grad": batch_norm2d_grad,
+}

@@ -1,0 +1,233 @@
+"""Calls of every public kernel with good and bad arguments: `python kernel_fuzzer.py FIRST LAST`.
+
+A line for each case: its number before it begins, then the number and what it came to as JSON, one of
+["right"], ["refused"] or ["wrong", what happened].
+"""
+
+import json
+import resource
+import sys
+import warnings
+
+import mutations
+import numpy as np
+from answers import ANSWERS
+from reference import output_size
+
+from fastconv import kernels
+from fastconv.kernels import __all__ as NAMES
+
+REFUSALS = (TypeError, ValueError, MemoryError, OverflowError)
+MEMORY = 8 << 30
+WHOLE = ("stride", "padding", "dilation", "kernel_size", "input_size", "groups")
+
+
+def numbers(rng, shape, dtype, low=-4, high=5):
+    """Small whole numbers: sums of their products are exact in float32."""
+    return rng.integers(low, high, shape).astype(dtype)
+
+
+def conv_arguments(rng, name, dtype):
+    groups, n = int(rng.integers(1, 4)), int(rng.choice([0, 1, 2, 3, 17]))
+    channels, out = groups * int(rng.integers(1, 4)), groups * int(rng.integers(1, 5))
+    kernel = tuple(int(k) for k in rng.integers(1, 4, 2))
+    stride, dilation = (tuple(int(k) for k in rng.integers(1, 3, 2)) for _ in range(2))
+    padding = tuple(int(k) for k in rng.integers(0, 3, 2))
+    size = tuple(int((k - 1) * d + 1 + rng.integers(0, 7)) for k, d in zip(kernel, dilation, strict=True))
+    x = numbers(rng, (n, channels, *size), dtype)
+    weight = numbers(rng, (out, channels // groups, *kernel), dtype)
+    dy = numbers(rng, (n, out, *output_size(size, kernel, stride, padding, dilation)), dtype)
+    settings = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+    if name == "conv2d":
+        return {"x": x, "weight": weight, "bias": numbers(rng, out, dtype), **settings}
+    if name == "conv2d_grad_input":
+        return {"dy": dy, "weight": weight, "input_size": size, **settings}
+    if name == "conv2d_grad_weight":
+        return {"x": x, "dy": dy, "kernel_size": kernel, **settings}
+    return {"dy": dy}
+
+
+def pool_arguments(rng, name, dtype):
+    kernel = tuple(int(k) for k in rng.integers(1, 4, 2))
+    stride = tuple(int(k) for k in rng.integers(1, 4, 2))
+    padding = tuple(int(rng.integers(0, k // 2 + 1)) for k in kernel)
+    size = tuple(int(k + rng.integers(0, 6)) for k in kernel)
+    n, c, ceil = int(rng.choice([0, 1, 2, 17])), int(rng.integers(1, 4)), bool(rng.integers(2))
+    x = numbers(rng, (n, c, *size), dtype)
+    settings = {"kernel_size": kernel, "stride": stride, "padding": padding}
+    if name == "max_pool2d":
+        return {"x": x, **settings, "dilation": 1, "ceil_mode": ceil}
+    if name == "max_pool2d_grad":
+        y, argmax = ANSWERS["max_pool2d"](
+            x, kernel, stride=stride, padding=padding, dilation=1, ceil_mode=ceil
+        )
+        return {"dy": numbers(rng, y.shape, dtype), "argmax": argmax, "input_size": size}
+    settings |= {"ceil_mode": ceil, "count_include_pad": bool(rng.integers(2))}
+    if name == "avg_pool2d":
+        return {"x": x, **settings}
+    y = ANSWERS["avg_pool2d"](x, **settings)
+    return {"dy": numbers(rng, y.shape, dtype), "input_size": size, **settings}
+
+
+def dense_arguments(rng, name, dtype):
+    n, features, out = int(rng.choice([0, 1, 3, 17, 40])), int(rng.integers(1, 40)), int(rng.integers(1, 40))
+    x, weight, dy = (
+        numbers(rng, (n, features), dtype),
+        numbers(rng, (out, features), dtype),
+        numbers(rng, (n, out), dtype),
+    )
+    return {
+        "dense": {"x": x, "weight": weight, "bias": numbers(rng, out, dtype)},
+        "dense_grad_input": {"dy": dy, "weight": weight},
+        "dense_grad_weight": {"x": x, "dy": dy},
+        "dense_grad_bias": {"dy": dy},
+    }[name]
+
+
+def elementwise_arguments(rng, name, dtype):
+    shape = tuple(int(k) for k in rng.integers(0 if rng.integers(9) == 0 else 1, 6, rng.integers(1, 5)))
+    if name in ("relu", "sigmoid", "tanh", "softmax", "leaky_relu"):
+        given = {"x": rng.standard_normal(shape).astype(dtype)}
+    else:
+        other = "x" if "relu" in name else "y"
+        given = {"dy": numbers(rng, shape, dtype), other: rng.random(shape).astype(dtype)}
+    return given | ({"negative_slope": 0.25} if "leaky" in name else {})
+
+
+def loss_arguments(rng, name, dtype):
+    shape = tuple(int(k) for k in rng.integers(1, 7, 2))
+    reduction = ("mean", "sum", "none")[rng.integers(2 if name.endswith("grad") else 3)]
+    if "entropy" in name:
+        logits, labels = rng.standard_normal(shape), rng.integers(0, shape[1], shape[0])
+        return {"logits": logits.astype(dtype), "labels": labels, "reduction": reduction}
+    first = {"bce": "p", "bce_with_logits": "z", "mse": "y"}[name.removesuffix("_grad")]
+    values = rng.uniform(0.05, 0.95, shape).astype(dtype)
+    return {first: values, "target": rng.integers(0, 2, shape).astype(dtype), "reduction": reduction}
+
+
+def norm_arguments(rng, name, dtype):
+    n, c, h, w = int(rng.choice([1, 2, 17])), *(int(k) for k in rng.integers(1, 5, 3))
+    x, gamma = rng.standard_normal((n, c, h, w)).astype(dtype), rng.standard_normal(c).astype(dtype)
+    mean, var = rng.standard_normal(c).astype(dtype), rng.uniform(0.5, 2, c).astype(dtype)
+    if name == "batch_norm2d":
+        return {"x": x, "gamma": gamma, "beta": mean[::-1].copy(), "running_mean": mean, "running_var": var,
+                "training": bool(rng.integers(2)), "momentum": 0.1, "eps": 1e-5}  # fmt: skip
+    return {
+        "dy": numbers(rng, x.shape, dtype),
+        "x": x,
+        "gamma": gamma,
+        "saved": np.stack([mean, 1 / np.sqrt(var)]),
+    }
+
+
+def arguments(rng, name):
+    dtype = np.dtype(("f4", "f8")[rng.integers(2)])
+    for start, make in (
+        ("conv", conv_arguments), ("max_pool", pool_arguments), ("avg_pool", pool_arguments), ("dense", dense_arguments),
+        ("bce", loss_arguments), ("mse", loss_arguments), ("cross", loss_arguments), ("batch", norm_arguments),
+    ):  # fmt: skip
+        if name.startswith(start):
+            return make(rng, name, dtype)
+    return elementwise_arguments(rng, name, dtype)
+
+
+def mutated(rng, given):
+    """The arguments with one or two of them changed; whether the call may still be right, is for the answers."""
+    given = dict(given)
+    for name in rng.choice(list(given), size=min(len(given), int(rng.integers(1, 3))), replace=False):
+        value = given[name]
+        if isinstance(value, np.ndarray):
+            given[name] = mutations.array(rng, value)
+        elif isinstance(value, bool):
+            given[name] = mutations.flag(rng, value)
+        elif isinstance(value, str):
+            given[name] = mutations.text(rng, value)
+        else:
+            given[name] = mutations.number(rng, value)
+    return given
+
+
+def harmless(rng, given):
+    """The same arguments, their arrays elsewhere; those that are written to have to stay as they are."""
+    return {
+        k: mutations.harmless(rng, v) if isinstance(v, np.ndarray) and not k.startswith("running") else v
+        for k, v in given.items()
+    }
+
+
+def comparable(given):
+    """Whether float64 without an overflow is the yardstick for all values of the answer."""
+    arrays = [np.asarray(v) for v in given.values() if isinstance(v, np.ndarray) and v.dtype.kind == "f"]
+    if any(a.size and np.nanmax(np.abs(a), initial=0, where=np.isfinite(a)) > 1e20 for a in arrays):
+        return False
+    return all(np.isfinite(a).all() for a in arrays)
+
+
+def check(name, given, got):
+    """None if the answer is right, else what is wrong with it."""
+    plain = {k: np.asarray(v).tolist() if k in WHOLE else v for k, v in given.items()}
+    plain = {k: tuple(v) if k in WHOLE and isinstance(v, list) else v for k, v in plain.items()}
+    try:
+        with np.errstate(all="ignore"):
+            wanted = ANSWERS[name](**plain)
+    except Exception as error:  # the answers know no such arguments
+        return f"accepted, but {type(error).__name__}: {error}"
+    got, wanted = (v if isinstance(v, tuple) else (v,) for v in (got, wanted))
+    if len(got) != len(wanted):
+        return f"{len(got)} results"
+    exact = comparable(given) or name.startswith(("max_pool", "avg_pool", "relu"))
+    for ours, theirs in zip(got, wanted, strict=True):
+        ours, theirs = np.asarray(ours), np.asarray(theirs)
+        if ours.shape != theirs.shape:
+            return f"shape {ours.shape}, expected {theirs.shape}"
+        single = any(
+            isinstance(v, np.ndarray) and v.dtype.newbyteorder("=") == np.float32 for v in given.values()
+        )
+        tolerance = 1e-3 if single else 1e-9
+        scale = max(np.nanmax(np.abs(theirs), initial=0, where=np.isfinite(theirs)), 1e-5)
+        if exact and not np.allclose(ours, theirs, rtol=tolerance, atol=tolerance * scale, equal_nan=True):
+            return f"differs by {np.nanmax(np.abs(ours - theirs))}"
+    return None
+
+
+def run(number):
+    rng = np.random.default_rng((7, number))
+    name = NAMES[number % len(NAMES)]
+    good = arguments(rng, name)
+    kind = rng.integers(4)
+    given = harmless(rng, good) if kind == 0 else mutated(rng, good)
+    before = {k: v.tobytes() for k, v in given.items() if isinstance(v, np.ndarray) and v.nbytes < 1 << 20}
+    try:
+        got = getattr(kernels, name)(**given)
+    except REFUSALS as error:
+        if kind == 0:
+            return ["wrong", f"{name}: good arguments refused: {error}"]
+        return ["refused"] if str(error) else ["wrong", f"{name}: an error without a message"]
+    except Exception as error:
+        return ["wrong", f"{name}: {type(error).__name__}: {error}; {shown(given)}"]
+    for argument, content in before.items():
+        if given[argument].tobytes() != content and not argument.startswith("running"):
+            return ["wrong", f"{name} changed its argument {argument}"]
+    for argument in ("running_mean", "running_var"):  # as they were before the call
+        if argument in before:
+            given[argument] = np.frombuffer(before[argument], given[argument].dtype).reshape(
+                given[argument].shape
+            )
+    problem = check(name, given, got)
+    return ["wrong", f"{name}: {problem}; {shown(given)}"] if problem else ["right"]
+
+
+def shown(given):
+    return ", ".join(
+        f"{k}={v.dtype}{v.shape}{v.strides}" if isinstance(v, np.ndarray) else f"{k}={v!r}"
+        for k, v in given.items()
+    )
+
+
+if __name__ == "__main__":
+    warnings.simplefilter("ignore")
+    for number in range(int(sys.argv[1]), int(sys.argv[2])):
+        print(number, flush=True)
+        if number == int(sys.argv[1]) + 1:  # code is loaded by now
+            resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+        print(number, json.dumps(run(number)), flush=True)
