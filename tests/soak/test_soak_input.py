@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from conftest import fuzz
+from children import fuzz
 
 CALLS = 12_000
 

@@ -1,0 +1,95 @@
+"""Files: a run that is killed at any moment goes on where it was; a file that is damaged is refused."""
+
+import os
+import random
+import resource
+import signal
+import time
+
+import numpy as np
+import pytest
+
+import fastconv as fc
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="os.fork")
+KILLS = 200
+
+
+def train(folder, epochs=12):
+    """A run with everything that has a state; it goes on from its checkpoint, and saves the network at its end."""
+    rng = np.random.default_rng(0)
+    X, y = rng.random((600, 1, 10, 10)).astype(np.float32), rng.integers(0, 4, 600)
+    layers = [fc.Conv2d(6, 3), fc.BatchNorm2d(), fc.ReLU(), fc.MaxPool2d(2), fc.Dropout(0.3), fc.Flatten(), fc.Dense(4)]
+    model = fc.Sequential(layers, (1, 10, 10), seed=1)
+    schedule = fc.OneCycle(0.01)
+    trainer = fc.Trainer(model, optimizer=fc.AdamW(lr=schedule, clip_norm=0.5), seed=3)
+    trainer.fit(
+        X, y, epochs=epochs, batch_size=32, validation_split=0.1, checkpoint=folder / "run.npz", resume=True,
+        augment=fc.Augment(shift=1, rotation=5, noise=0.05), progress=False,
+    )  # fmt: skip
+    model.save(folder / "final.npz")
+
+
+def state(folder):
+    return {name: array.tobytes() for name, array in fc.load(folder / "final.npz").state().items()}
+
+
+def child(function, *arguments):
+    """Run a function in a forked child; returns its process number."""
+    number = os.fork()
+    if number == 0:
+        code = 1
+        try:
+            function(*arguments)
+            code = 0
+        finally:
+            os._exit(code)
+    return number
+
+
+def exit_code(number):
+    return os.waitstatus_to_exitcode(os.waitpid(number, 0)[1])
+
+
+def test_a_run_that_is_killed_at_any_moment_ends_with_the_bits_of_one_that_was_not(tmp_path, figure):
+    (tmp_path / "whole").mkdir()
+    started = time.perf_counter()
+    train(tmp_path / "whole")
+    seconds = time.perf_counter() - started
+    expected, moment = state(tmp_path / "whole"), random.Random(5)
+    kills, runs, while_writing = 0, 0, 0
+    while kills < KILLS:
+        runs += 1
+        folder = tmp_path / f"run {runs}"
+        folder.mkdir()
+        while True:
+            number = child(train, folder)
+            time.sleep(moment.uniform(0, seconds / 4))
+            os.kill(number, signal.SIGKILL)
+            if exit_code(number) == 0:
+                break
+            kills += 1
+            while_writing += any(name.startswith(".run.npz") for name in os.listdir(folder))
+        assert state(folder) == expected, f"run {runs}"
+    figure("kills of a training run survived", f"{kills} in {runs} runs, {while_writing} within a write")
+
+
+def test_a_disk_that_fills_up_gives_an_error_and_keeps_the_old_file(tmp_path):
+    train(tmp_path, epochs=1)
+    before = (tmp_path / "run.npz").read_bytes()
+
+    def train_on_a_full_disk():
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+        try:
+            train(tmp_path, epochs=2)
+        except OSError as error:
+            assert str(error)
+            os._exit(7)
+
+    assert exit_code(child(train_on_a_full_disk)) == 7
+    assert (tmp_path / "run.npz").read_bytes() == before
+    assert sorted(os.listdir(tmp_path)) == ["final.npz", "run.npz"]
+    train(tmp_path, epochs=2)
+
+
