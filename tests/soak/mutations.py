@@ -169,3 +169,9 @@ HARMLESS = (_fortran, _reversed, _spread, _read_only, _fenced, _misaligned)
 def harmless(rng, a):
     """The same numbers in another place or order of memory."""
     return HARMLESS[rng.integers(len(HARMLESS))](rng, a)
+
+
+def beside_a_fence(rng, a):
+    """An array whose elements follow each other, where one read too many is a crash; others as they are."""
+    plain = a.flags.c_contiguous and a.flags.aligned and a.dtype.kind in "fiub" and 0 < a.nbytes < 1 << 20
+    return fenced(a, bool(rng.integers(2)), writeable=a.flags.writeable) if plain else a

@@ -1,0 +1,277 @@
+"""Networks, trainers and what belongs to them with good and bad arguments: `python network_fuzzer.py FIRST LAST`.
+
+The lines are those of kernel_fuzzer.py. A network that could be made predicts what the kernels' definitions say,
+layer by layer in float64; training that was accepted ends with finite figures, or says that it diverged.
+"""
+
+import io
+import json
+import math
+import os
+import resource
+import sys
+import tempfile
+import warnings
+from contextlib import redirect_stderr, redirect_stdout
+
+import mutations
+import numpy as np
+from answers import ANSWERS, softmax
+
+import fastconv as fc
+from fastconv import metrics
+from fastconv.cli import main
+
+REFUSALS = (TypeError, ValueError, MemoryError, OverflowError)
+MEMORY = 8 << 30
+IMAGE = (2, 7, 6)
+
+
+def pick(rng, *values):
+    return values[rng.integers(len(values))]
+
+
+def whole(rng, low, high):
+    return int(rng.integers(low, high + 1))
+
+
+LAYERS = {
+    fc.Conv2d: lambda rng: {"out_channels": 2 * whole(rng, 1, 9), "kernel_size": (whole(rng, 1, 3), whole(rng, 1, 3)),
+        "stride": whole(rng, 1, 2), "padding": pick(rng, 0, 1, (1, 0), "same", "valid"), "dilation": whole(rng, 1, 2),
+        "groups": pick(rng, 1, 1, 2), "bias": bool(rng.integers(2))},
+    fc.MaxPool2d: lambda rng: {"kernel_size": whole(rng, 1, 3), "stride": pick(rng, None, 1, 2), "padding": 0,
+        "dilation": 1, "ceil_mode": bool(rng.integers(2))},
+    fc.AvgPool2d: lambda rng: {"kernel_size": whole(rng, 2, 3), "stride": pick(rng, None, 1, 2), "padding": whole(rng, 0, 1),
+        "ceil_mode": bool(rng.integers(2)), "count_include_pad": bool(rng.integers(2))},
+    fc.GlobalAvgPool2d: lambda rng: {},
+    fc.BatchNorm2d: lambda rng: {"eps": 1e-5, "momentum": 0.1},
+    fc.Dropout: lambda rng: {"p": float(rng.random() * 0.9)},
+    fc.ReLU: lambda rng: {},
+    fc.LeakyReLU: lambda rng: {"negative_slope": float(rng.random())},
+    fc.Sigmoid: lambda rng: {},
+    fc.Tanh: lambda rng: {},
+    fc.Flatten: lambda rng: {},
+    fc.Dense: lambda rng: {"out_features": whole(rng, 1, 20), "bias": bool(rng.integers(2))},
+    fc.Softmax: lambda rng: {},
+}  # fmt: skip
+OTHERS = {
+    fc.SGD: {"lr": 0.1, "momentum": 0.9, "nesterov": True, "weight_decay": 0.01, "clip_norm": 1.0, "clip_value": None},
+    fc.Adam: {"lr": 0.1, "betas": (0.9, 0.99), "eps": 1e-8, "weight_decay": 0.0, "clip_norm": None, "clip_value": 0.5},
+    fc.AdamW: {"lr": 0.1, "betas": (0.9, 0.99), "eps": 1e-8, "weight_decay": 0.1},
+    fc.StepDecay: {"lr": 0.1, "factor": 0.5, "every": 3},
+    fc.CosineDecay: {"lr": 0.1},
+    fc.OneCycle: {"lr": 0.1},
+    fc.EarlyStopping: {"monitor": "loss", "patience": 2, "min_delta": 0.0, "mode": "auto", "restore_best_weights": True},
+    fc.ModelCheckpoint: {"path": "model.npz", "monitor": "loss", "save_best_only": True, "mode": "min"},
+    fc.CSVLogger: {"path": "log.csv", "append": False},
+    fc.Augment: {"shift": 1, "flip": True, "rotation": 5.0, "noise": 0.1},
+    metrics.confusion_matrix: {"y_true": np.array([0, 1, 2]), "y_pred": np.array([0, 2, 2]), "num_classes": 3},
+    metrics.accuracy: {"predictions": np.eye(3), "y": np.array([0, 1, 1]), "loss": "cross_entropy"},
+    fc.set_num_threads: {"n": 2},
+}  # fmt: skip
+
+
+def mutated(rng, given):
+    """The arguments with one of them changed."""
+    given = dict(given)
+    if given:
+        name = list(given)[rng.integers(len(given))]
+        value = given[name]
+        if isinstance(value, np.ndarray):
+            given[name] = mutations.array(rng, value)
+        else:
+            given[name] = mutations.flag(rng, value) if isinstance(value, bool) else mutations.number(rng, value)
+    return given
+
+
+def forward(model, x):
+    """The network by the definitions of its layers, in float64."""
+    arrays = {**model.parameters(), **model.statistics()}
+    for number, layer in enumerate(model.layers):
+        own = {n.split(".")[1]: a.astype(float) for n, a in arrays.items() if n.split(".")[0] == str(number)}
+        x = STEPS[type(layer)](layer, x, own)
+    return x
+
+
+def conv(layer, x, own):
+    (top, bottom), (left, right) = layer.pads()
+    padded = np.pad(x, ((0, 0), (0, 0), (top, bottom), (left, right)))
+    y = ANSWERS["conv2d"](padded, own["weight"], stride=layer.stride, dilation=layer.dilation, groups=layer.groups)
+    return y + own["bias"][:, None, None] if "bias" in own else y
+
+
+def norm(layer, x, own):
+    mean, var, gamma, beta = (own[n][:, None, None] for n in ("running_mean", "running_var", "weight", "bias"))
+    return (x - mean) / np.sqrt(var + layer.eps) * gamma + beta
+
+
+STEPS = {
+    fc.Conv2d: conv,
+    fc.MaxPool2d: lambda layer, x, own: ANSWERS["max_pool2d"](
+        x, layer.kernel_size, stride=layer.stride, padding=layer.padding, dilation=layer.dilation,
+        ceil_mode=layer.ceil_mode)[0],
+    fc.AvgPool2d: lambda layer, x, own: ANSWERS["avg_pool2d"](
+        x, layer.kernel_size, stride=layer.stride, padding=layer.padding, ceil_mode=layer.ceil_mode,
+        count_include_pad=layer.count_include_pad),
+    fc.GlobalAvgPool2d: lambda layer, x, own: x.mean(axis=(2, 3), keepdims=True),
+    fc.BatchNorm2d: norm,
+    fc.Dropout: lambda layer, x, own: x,
+    fc.ReLU: lambda layer, x, own: np.maximum(x, 0),
+    fc.LeakyReLU: lambda layer, x, own: np.where(x > 0, x, layer.negative_slope * x),
+    fc.Sigmoid: lambda layer, x, own: ANSWERS["sigmoid"](x),
+    fc.Tanh: lambda layer, x, own: np.tanh(x),
+    fc.Flatten: lambda layer, x, own: x.reshape(len(x), -1),
+    fc.Dense: lambda layer, x, own: x @ own["weight"].T + own.get("bias", 0),
+    fc.Softmax: lambda layer, x, own: softmax(x),
+}  # fmt: skip
+
+
+def some_layers(rng, bad):
+    """A few layers that may fit each other; of bad ones, one has an argument that it should not have."""
+    kinds = list(LAYERS)
+    chosen = [kinds[rng.integers(len(kinds))] for _ in range(whole(rng, 1, 5))]
+    wrong = whole(rng, 0, len(chosen) - 1) if bad else -1
+    layers = []
+    for number, kind in enumerate(chosen):
+        given = LAYERS[kind](rng)
+        layers.append(kind(**(mutated(rng, given) if number == wrong else given)))
+    return layers
+
+
+def predictions(rng):
+    """A network of any layers, and its predictions of arrays of any kind."""
+    layers = some_layers(rng, bad=rng.integers(2))
+    shape = mutations.number(rng, 1) if rng.integers(20) == 0 else pick(rng, IMAGE, IMAGE, IMAGE, (11,))
+    dtype = pick(rng, "float32", "float64", "float64", "int8") if rng.integers(9) == 0 else pick(rng, "float32", "float64")
+    model = fc.Sequential(layers, shape, dtype=dtype, seed=whole(rng, 0, 9))
+    if model.num_parameters > 100_000 or math.prod(model.output_shape) > 100_000:
+        return None
+    x = rng.standard_normal((whole(rng, 1, 20), *model.input_shape))
+    x = mutations.array(rng, x) if rng.integers(2) else mutations.harmless(rng, x)
+    got = model.predict(x, batch_size=mutations.number(rng, 1) if rng.integers(9) == 0 else whole(rng, 1, 20))
+    with np.errstate(all="ignore"):
+        plain = np.asarray(x)
+        plain = plain / 255 if plain.dtype == np.uint8 else plain.astype(float)
+        if plain.ndim == len(model.input_shape) and model.input_shape[0] == 1:
+            plain = plain[:, None]
+        if not np.isfinite(plain).all() or np.abs(plain).max(initial=0) > 1e6 or not plain.size:
+            return None
+        wanted = forward(model, plain)
+    tolerance = 1e-3 if model.dtype == "float32" else 1e-8
+    finite = np.isfinite(wanted)
+    scale = np.abs(wanted[finite]).max(initial=1e-3)
+    if got.shape != wanted.shape or not np.allclose(got, wanted, rtol=tolerance, atol=tolerance * scale, equal_nan=True):
+        return f"{layers} on {shape}: differs by {np.abs(got - wanted).max() if got.shape == wanted.shape else got.shape}"
+    return None
+
+
+def training(rng):
+    """Trainer, fit and evaluate with one argument changed."""
+    layers = [fc.Conv2d(3, 3), fc.ReLU(), fc.Flatten(), fc.Dense(3)]
+    model = fc.Sequential(layers, IMAGE, dtype=pick(rng, "float32", "float64"))
+    loss = pick(rng, "cross_entropy", "mse", "bce_with_logits")
+    count = whole(rng, 1, 40)
+    y = rng.integers(0, 3, count) if loss == "cross_entropy" else rng.random((count, 3))
+    data = {"X": rng.standard_normal((count, *IMAGE)), "y": y}
+    fit = {"epochs": 2, "batch_size": 16, "validation_split": 0.2, "shuffle": True, "sample_weight": np.ones(count),
+           "callbacks": (), "validation_data": None, "resume": False}  # fmt: skip
+    trainer = {"loss": loss, "optimizer": fc.SGD(0.01), "metrics": ("accuracy",), "seed": 0}
+    what = whole(rng, 0, 3)
+    if what == 0:
+        data = mutated(rng, data)
+    elif what == 1:
+        fit = mutated(rng, fit)
+        if np.ndim(fit["epochs"]) == 0 and isinstance(fit["epochs"], (int, np.integer)) and fit["epochs"] > 100:
+            return None  # right, and without an end
+    elif what == 2:
+        trainer = mutated(rng, trainer)
+    trainer = fc.Trainer(model, **trainer)
+    try:
+        history = trainer.fit(**data, **fit, progress=False)
+        figures = trainer.evaluate(**data)
+    except fc.DivergedError:
+        return None
+    finite = all(map(math.isfinite, [*history["loss"], figures["loss"]]))
+    small = all(np.abs(np.asarray(a, float)).max(initial=0) < 1e6 for a in data.values())
+    if not finite and small:
+        return f"figures {history['loss']}, {figures}"
+    gradients = model.loss_and_gradients(data["X"], data["y"], loss=trainer.loss)[1]
+    return None if set(gradients) == set(model.parameters()) else "gradients of other names"
+
+
+def others(rng):
+    """Records and functions beside the network."""
+    kind = list(OTHERS)[rng.integers(len(OTHERS))]
+    known = set(kind.__init__.__code__.co_varnames) if isinstance(kind, type) else set()
+    given = {k: v for k, v in OTHERS[kind].items() if not known or k in known or k in getattr(kind, "__match_args__", ())}
+    threads = fc.get_num_threads()
+    try:
+        kind(**mutated(rng, given))
+    finally:
+        if fc.get_num_threads() > 100:
+            fc.set_num_threads(threads)
+    return None
+
+
+WORDS = ("train", "evaluate", "predict", "info", "export", "--help", "--data", "data.npz", "--epochs", "1", "--batch-size",
+         "0", "-3", "x", "1e999", "nan", "--lr", "0.1", "--optimizer", "sgd", "--seed", "--threads", "2", "--dtype",
+         "float64", "-o", "model.npz", "out.npz", "/no/such/folder/x.npz", "--quiet", "--json", "--count", "--model", "lenet",
+         "reference", "vgg", "--digits", "7", "text.txt", "", "--version", "--top", "--report", "out.html", "out.onnx",
+         "out.safetensors", ".", "--no-progress", "é", "\u0000"[:0])  # fmt: skip
+
+
+def command_line(rng):
+    """Words of the command line in any order: one of the exit codes, and no traceback."""
+    words = [WORDS[rng.integers(len(WORDS))] for _ in range(whole(rng, 0, 5))]
+    if rng.integers(4):
+        start = pick(rng, ["train", "--data", "data.npz", "--epochs", "1"], ["evaluate", "model.npz", "--data", "data.npz"],
+                     ["predict", "model.npz", "data.npz"], ["info"], ["export", "model.npz"])  # fmt: skip
+        words = start + words
+    if words[:1] == ["train"] and "data.npz" not in words:
+        return None  # the digits take their seconds
+    out, error = io.StringIO(), io.StringIO()
+    with redirect_stdout(out), redirect_stderr(error):
+        code = main(words)
+    if code not in (0, 1, 2):
+        return f"{words}: exit code {code}"
+    lines = error.getvalue().strip().splitlines()
+    if code and (not lines or "Traceback" in error.getvalue() or "error" not in lines[-1]):
+        return f"{words}: exit code {code} with {error.getvalue()[-300:]!r}" if words else None
+    return None
+
+
+KINDS = (predictions, training, others, command_line)
+
+
+def run(number):
+    rng = np.random.default_rng((13, number))
+    kind = KINDS[number % len(KINDS)]
+    try:
+        problem = kind(rng)
+    except REFUSALS as error:
+        return ["refused"] if str(error) and kind is not command_line else ["wrong", f"{kind.__name__}: {error!r}"]
+    except Exception as error:
+        return ["wrong", f"{kind.__name__}: {type(error).__name__}: {error}"]
+    return ["wrong", f"{kind.__name__}: {problem}"] if problem else ["right"]
+
+
+def prepare():
+    """A folder with small data and a model for the command line."""
+    rng = np.random.default_rng(0)
+    X, y = rng.integers(0, 256, (40, 1, 8, 8), dtype=np.uint8), np.arange(40) % 3
+    np.savez("data.npz", x_train=X, y_train=y, x_test=X, y_test=y)
+    with open("text.txt", "w") as file:
+        file.write("text")
+    with redirect_stdout(io.StringIO()):
+        assert main(["train", "--data", "data.npz", "--epochs", "1", "-o", "model.npz", "--quiet"]) == 0
+
+
+if __name__ == "__main__":
+    warnings.simplefilter("ignore")
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)
+        prepare()
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+        for number in range(int(sys.argv[1]), int(sys.argv[2])):
+            print(number, flush=True)
+            print(number, json.dumps(run(number)), flush=True)
