@@ -1,4 +1,4 @@
-"""Arrays that begin after, or end before, a page of memory that nobody may touch: a stray access is a crash."""
+"""Arrays that begin after, or end before, a page that nobody may touch: a stray access is a crash."""
 
 import ctypes
 import mmap

@@ -26,9 +26,20 @@ def fuzz(script, count, share=500):
     while first < count:
         last = min(count, first + share)
         done = subprocess.run(
-            [sys.executable, "-X", "faulthandler", str(Path(__file__).parent / script), str(first), str(last)],
-            env=environment(), capture_output=True, text=True, timeout=1800, check=False,
-        )  # fmt: skip
+            [
+                sys.executable,
+                "-X",
+                "faulthandler",
+                str(Path(__file__).parent / script),
+                str(first),
+                str(last),
+            ],
+            env=environment(),
+            capture_output=True,
+            text=True,
+            timeout=1800,
+            check=False,
+        )
         begun = first
         for line in done.stdout.splitlines():
             number, _, outcome = line.partition(" ")

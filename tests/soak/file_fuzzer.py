@@ -59,7 +59,9 @@ def make_files(folder):
 def resumed(path):
     """The network that a checkpoint goes on with."""
     trainer = fc.Trainer(model())
-    trainer.fit(np.ones((8, 1, 8, 8)), np.zeros(8, int), epochs=1, checkpoint=path, resume=True, progress=False)
+    trainer.fit(
+        np.ones((8, 1, 8, 8)), np.zeros(8, int), epochs=1, checkpoint=path, resume=True, progress=False
+    )
     return trainer.model
 
 
@@ -120,7 +122,11 @@ def run(number, files, folder):
         return ["wrong", f"{kind}: {type(error).__name__}: {error}"]
     else:
         free = kind in ("images.idx", "images.gz", "model.onnx", "arrays.npz")
-        outcome = ["right"] if free or same(reference(kind, loaded), whole) else ["wrong", f"{kind}: changed, and read"]
+        outcome = (
+            ["right"]
+            if free or same(reference(kind, loaded), whole)
+            else ["wrong", f"{kind}: changed, and read"]
+        )
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
     return outcome if grown < MEMORY else ["wrong", f"{kind}: took {grown >> 20} MB"]
 
@@ -131,7 +137,9 @@ if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         os.chdir(folder)
-        files = {kind: (read, reference(kind, read(folder / kind))) for kind, read in make_files(folder).items()}
+        files = {
+            kind: (read, reference(kind, read(folder / kind))) for kind, read in make_files(folder).items()
+        }
         for number in range(int(sys.argv[1]), int(sys.argv[2])):
             print(number, flush=True)
             print(number, json.dumps(run(number, files, folder)), flush=True)

@@ -110,8 +110,16 @@ def norm_arguments(rng, name, dtype):
     x, gamma = rng.standard_normal((n, c, h, w)).astype(dtype), rng.standard_normal(c).astype(dtype)
     mean, var = rng.standard_normal(c).astype(dtype), rng.uniform(0.5, 2, c).astype(dtype)
     if name == "batch_norm2d":
-        return {"x": x, "gamma": gamma, "beta": mean[::-1].copy(), "running_mean": mean, "running_var": var,
-                "training": bool(rng.integers(2)), "momentum": 0.1, "eps": 1e-5}  # fmt: skip
+        return {
+            "x": x,
+            "gamma": gamma,
+            "beta": mean[::-1].copy(),
+            "running_mean": mean,
+            "running_var": var,
+            "training": bool(rng.integers(2)),
+            "momentum": 0.1,
+            "eps": 1e-5,
+        }
     return {
         "dy": numbers(rng, x.shape, dtype),
         "x": x,
@@ -123,16 +131,22 @@ def norm_arguments(rng, name, dtype):
 def arguments(rng, name):
     dtype = np.dtype(("f4", "f8")[rng.integers(2)])
     for start, make in (
-        ("conv", conv_arguments), ("max_pool", pool_arguments), ("avg_pool", pool_arguments), ("dense", dense_arguments),
-        ("bce", loss_arguments), ("mse", loss_arguments), ("cross", loss_arguments), ("batch", norm_arguments),
-    ):  # fmt: skip
+        ("conv", conv_arguments),
+        ("max_pool", pool_arguments),
+        ("avg_pool", pool_arguments),
+        ("dense", dense_arguments),
+        ("bce", loss_arguments),
+        ("mse", loss_arguments),
+        ("cross", loss_arguments),
+        ("batch", norm_arguments),
+    ):
         if name.startswith(start):
             return make(rng, name, dtype)
     return elementwise_arguments(rng, name, dtype)
 
 
 def mutated(rng, given):
-    """The arguments with one or two of them changed; whether the call may still be right, is for the answers."""
+    """The arguments with one or two of them changed; the answers know whether they are still right."""
     given = dict(given)
     for name in rng.choice(list(given), size=min(len(given), int(rng.integers(1, 3))), replace=False):
         value = given[name]
@@ -196,7 +210,9 @@ def run(number):
     good = arguments(rng, name)
     kind = rng.integers(4)
     given = harmless(rng, good) if kind == 0 else mutated(rng, good)
-    given = {k: mutations.beside_a_fence(rng, v) if isinstance(v, np.ndarray) else v for k, v in given.items()}
+    given = {
+        k: mutations.beside_a_fence(rng, v) if isinstance(v, np.ndarray) else v for k, v in given.items()
+    }
     before = {k: v.tobytes() for k, v in given.items() if isinstance(v, np.ndarray) and v.nbytes < 1 << 20}
     try:
         got = getattr(kernels, name)(**given)

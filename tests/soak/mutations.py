@@ -20,12 +20,57 @@ WHOLE = (
     np.uint64(1),
     np.int64(-5),
 )
-ODD = (1.5, 2.0, np.nan, np.inf, None, "2", b"1", (), (1,), (1, 2), (2, 1, 1), [1, 2], [2], (1.5, 1), (None, 1),
-       True, np.float32(2), np.array(2), np.array([1, 2]), np.array([1.5, 2]), 1j, {}, object(), (2**62, 2**62),
-       (0, 1), (-1, 1), (1, 2**63))  # fmt: skip
+ODD = (
+    1.5,
+    2.0,
+    np.nan,
+    np.inf,
+    None,
+    "2",
+    b"1",
+    (),
+    (1,),
+    (1, 2),
+    (2, 1, 1),
+    [1, 2],
+    [2],
+    (1.5, 1),
+    (None, 1),
+    True,
+    np.float32(2),
+    np.array(2),
+    np.array([1, 2]),
+    np.array([1.5, 2]),
+    1j,
+    {},
+    object(),
+    (2**62, 2**62),
+    (0, 1),
+    (-1, 1),
+    (1, 2**63),
+)
 SPECIAL = np.array([np.nan, np.inf, -np.inf, 1e30, -1e30, 1e-42, -1e-42, -0.0, 0.0])
-DTYPES = ("f2", "f4", "f8", "g", "i1", "i4", "i8", "u1", "u8", "?", "c8", "U3", "S2", "O", "M8[s]", ">f4", ">f8", ">i8",
-          "V4")  # fmt: skip
+DTYPES = (
+    "f2",
+    "f4",
+    "f8",
+    "g",
+    "i1",
+    "i4",
+    "i8",
+    "u1",
+    "u8",
+    "?",
+    "c8",
+    "U3",
+    "S2",
+    "O",
+    "M8[s]",
+    ">f4",
+    ">f8",
+    ">i8",
+    "V4",
+)
 
 
 def number(rng, value):
@@ -161,8 +206,24 @@ def _no_array(rng, a):
     return pool[rng.integers(len(pool))]
 
 
-MUTATIONS = (_rank, _size, _empty, _dtype, _fortran, _reversed, _spread, _broadcast, _overlapping, _read_only, _fenced,
-             _misaligned, _huge, _special, _labels, _no_array)  # fmt: skip
+MUTATIONS = (
+    _rank,
+    _size,
+    _empty,
+    _dtype,
+    _fortran,
+    _reversed,
+    _spread,
+    _broadcast,
+    _overlapping,
+    _read_only,
+    _fenced,
+    _misaligned,
+    _huge,
+    _special,
+    _labels,
+    _no_array,
+)
 HARMLESS = (_fortran, _reversed, _spread, _read_only, _fenced, _misaligned)
 
 

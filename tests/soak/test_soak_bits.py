@@ -1,4 +1,4 @@
-"""The same bits for one seed, whatever else differs: threads, calls, validation, progress, checkpoints, process."""
+"""The same bits for one seed, whatever else differs: threads, calls, companions of fit, processes."""
 
 import hashlib
 import itertools
@@ -46,7 +46,7 @@ def test_nothing_but_the_seed_decides_the_bits(dtype, tmp_path, figure):
     compared = 0
     for name in NETWORKS:
         expected = digest(name, dtype)
-        model, X, y, _ = case(name, dtype)
+        _, X, y, _ = case(name, dtype)
         ways = [{"threads": t, "seconds": s} for t, s in itertools.product((1, 2, 3, 4, 5, 8), (0, 1e-4, 10))]
         ways += [
             {"validation_data": (X[:20], y[:20])},
@@ -76,7 +76,9 @@ class Counting:
 def test_two_processes_have_the_same_bits(figure):
     script = f"import test_soak_bits as t; print([t.digest(n) for n in {list(NETWORKS)!r}])"
     outputs = {
-        subprocess.run([sys.executable, "-c", script], env=environment(), capture_output=True, check=True).stdout
+        subprocess.run(
+            [sys.executable, "-c", script], env=environment(), capture_output=True, check=True
+        ).stdout
         for _ in range(2)
     }
     assert outputs == {f"{[digest(name) for name in NETWORKS]}\n".encode()}

@@ -21,7 +21,10 @@ def test_every_call_ends_in_a_right_answer_or_a_clear_error(script, figure):
     name, count = CAMPAIGNS[script]
     outcomes = fuzz(script, count)
     counts = Counter(outcome[0] for outcome in outcomes.values())
-    figure(name, f"{len(outcomes)}: {counts['right']} right, {counts['refused']} refused, {counts['crash']} crashes")
+    figure(
+        name,
+        f"{len(outcomes)}: {counts['right']} right, {counts['refused']} refused, {counts['crash']} crashes",
+    )
     bad = {number: outcome for number, outcome in outcomes.items() if outcome[0] not in ("right", "refused")}
     assert not bad, "\n".join(f"{number}: {outcome[1]}" for number, outcome in list(bad.items())[:20])
     assert len(outcomes) == count
