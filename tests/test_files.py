@@ -146,7 +146,10 @@ HEADER = {"descr": "<f4", "fortran_order": False, "shape": (2,)}
         (npy_with_header({**HEADER, "shape": (True,)}), "has the shape"),
         (npy_with_header({**HEADER, "shape": 3}), "header that is not NumPy's"),
         (npy_with_header({**HEADER, "descr": "<f3"}), "'<f3', expected numbers"),
-        (npy_with_header({**HEADER, "descr": "<U99999999999"}), "expected numbers"),
+        (
+            npy_with_header({**HEADER, "descr": "<U99999999999"}),
+            "(expected numbers|has 0 bytes)",
+        ),  # NumPy 1.24 wraps
         (npy_with_header({**HEADER, "descr": ["<f4"]}), "expected numbers"),
         (npy_with_header([1, 2]), "header that is not NumPy's"),
         (npy_with_header(HEADER).replace(b"{", b"("), "header that is not NumPy's"),

@@ -271,14 +271,21 @@ def test_an_aborted_barrier_holds_nobody_whoever_comes_and_however_often():
 
 
 @njit
-def quotients(x, flush):
+def divide_inside_and_outside(x, out, flush):
+    """Through memory, or LLVM may move a division, or make one of both."""
     state = np.int64(0)
     if flush:
         state = runtime.flush_denormals()
-    inside = x[0] / x[1]
+    out[0] = x[0] / x[1]
     if flush:
         runtime.restore_denormals(state)
-    return inside, x[0] / x[1]
+    out[1] = x[2] / x[3]
+
+
+def quotients(x, flush):
+    out = np.zeros(2, x.dtype)
+    divide_inside_and_outside(np.tile(x, 2), out, flush)
+    return tuple(out)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -152,23 +152,32 @@ def advance_vectors(p, count):
 G_COUNT, G_TAPS, G_HEIGHT, G_WIDTH, G_GROUPS, G_X_GROUP, G_Y_GROUP, G_X_LINE, G_X_STEP = range(9)
 G_Y_ROW, G_Y_LINE, G_BIAS, G_HEADER = range(9, 13)
 SLACK = 12  # a table repeats its last entry this often, so that a last tile may run over
+POSITIONS_AT_ONCE = 1024  # in a part of a sum: in one run, a 512x512 image loses 30 times as much
+
+
+@compiled
+def lines_at_once(width):
+    """Lines of an image in a part of a sum over its positions."""
+    return max(1, POSITIONS_AT_ONCE // max(width, 1))
 
 
 @compiled
 def _gradient_pass(form, x, dy, dweight, first, last, g):
-    """Rows first..last of the weight gradient, a tile of rows x taps held over the whole image."""
+    """Rows first..last of the weight gradient, a tile of rows x taps held over a band of the image."""
     taps, height, width = g[G_TAPS], g[G_HEIGHT], g[G_WIDTH]
+    band = lines_at_once(width)
     x_line, x_step, y_row, y_line = g[G_X_LINE], g[G_X_STEP], g[G_Y_ROW], g[G_Y_LINE]
     tap = advance(g, G_HEADER)
     for row in range(first, last, rows(form)):
         for t in range(0, taps, columns(form)):
             x_at = offsets(form, tap, t)
-            acc = zeros(form)
-            for i in range(height):
-                for j in range(width):
-                    at = row * y_row + i * y_line + j
-                    acc = outer_add(acc, dy, at, y_row, x, i * x_line + j * x_step, x_at)
-            add_totals(acc, dweight, row * taps + t, taps, taps - t)
+            for start in range(0, height, band):
+                acc = zeros(form)
+                for i in range(start, min(start + band, height)):
+                    for j in range(width):
+                        at = row * y_row + i * y_line + j
+                        acc = outer_add(acc, dy, at, y_row, x, i * x_line + j * x_step, x_at)
+                add_totals(acc, dweight, row * taps + t, taps, taps - t)
 
 
 @compiled
@@ -212,12 +221,14 @@ def contract_grad_weight(x, dy, dweight, _a, _b, _c, g, s):
 @compiled
 def _plane_sums_pass(form, dy, dbias, first, last, g):
     """dbias[row] += sum of plane `row` of dy over positions and lanes, for the rows first..last."""
+    height, band = g[G_HEIGHT], lines_at_once(g[G_WIDTH])
     for row in range(first, last, rows(form)):
-        acc = zeros(form)
-        for i in range(g[G_HEIGHT]):
-            for j in range(g[G_WIDTH]):
-                acc = tile_add(acc, dy, row * g[G_Y_ROW] + i * g[G_Y_LINE] + j, g[G_Y_ROW])
-        add_totals(acc, dbias, row, 1, 1)
+        for start in range(0, height, band):
+            acc = zeros(form)
+            for i in range(start, min(start + band, height)):
+                for j in range(g[G_WIDTH]):
+                    acc = tile_add(acc, dy, row * g[G_Y_ROW] + i * g[G_Y_LINE] + j, g[G_Y_ROW])
+            add_totals(acc, dbias, row, 1, 1)
 
 
 # The geometry of `rows_grad_weight`, then the numbers 0, 1, 2, ... of vectors.

@@ -57,6 +57,17 @@ def _log1p(v):
     return select(equal(u, one), v, divide(multiply(log(u), v), subtract(u, one)))
 
 
+@register_jitable
+def _add_exactly(total_, lost, v):
+    """(total, what rounding has lost of it) after adding v: images of outputs have a million addends.
+
+    Source: Kahan (1965), Further remarks on reducing truncation errors.
+    """
+    v = subtract(v, lost)
+    grown = add(total_, v)
+    return grown, subtract(subtract(grown, total_), v)
+
+
 @operation
 def cross_entropy(x, target, dx, sums, weight, _e, g, s):
     """log(sum of exp(x)) - x[label]; dx = softmax(x), minus 1 at the label.
@@ -98,7 +109,7 @@ def bce_with_logits(x, target, dx, sums, weight, _e, g, s):
     zero, one, half = fill(x, 0.0), fill(x, 1.0), fill(x, 0.5)
     valid, weights = lane_mask(x, s[2]), _weights(x, weight, g)
     share = multiply(weights, fill(x, 1.0 / (s[0] * g[0])))
-    loss, right = zero, zero
+    loss, lost, right = zero, zero, zero
     cap = fill(x, 100.0)
     for k in range(g[0]):
         v, y = load(x, k), load(target, k)
@@ -106,16 +117,17 @@ def bce_with_logits(x, target, dx, sums, weight, _e, g, s):
         p = divide(select(greater(v, zero), one, small), add(one, small))
         p = select(equal(v, v), p, v)
         store(dx, k, select(valid, multiply(subtract(p, y), share), zero))
+        right = add(right, select(_same_side(v, zero, y, half), one, zero))
         # -log(sigmoid(x)) = rest + below and -log(1 - sigmoid(x)) = rest + x + below.
         rest, below = _log1p(small), select(greater(v, zero), zero, subtract(zero, v))
         if g[2]:
             on_true, on_false = add(rest, below), add(rest, select(greater(v, zero), v, zero))
             on_true = select(greater(on_true, cap), cap, on_true)
             on_false = select(greater(on_false, cap), cap, on_false)
-            loss = add(loss, fma(y, on_true, multiply(subtract(one, y), on_false)))
+            v = fma(y, on_true, multiply(subtract(one, y), on_false))
         else:
-            loss = add(loss, add(rest, fma(subtract(one, y), v, below)))
-        right = add(right, select(_same_side(v, zero, y, half), one, zero))
+            v = add(rest, fma(subtract(one, y), v, below))
+        loss, lost = _add_exactly(loss, lost, v)
     sums[LOSS] = total(select(valid, multiply(weights, loss), zero)) / g[0]
     sums[CORRECT] = total(select(valid, right, zero)) / g[0]
 
@@ -127,14 +139,15 @@ def bce(x, target, dx, sums, weight, _e, g, s):
     floor, tiny = fill(x, -100.0), fill(x, 1e-12)
     valid, weights = lane_mask(x, s[2]), _weights(x, weight, g)
     share = multiply(weights, fill(x, 1.0 / (s[0] * g[0])))
-    loss, right = zero, zero
+    loss, lost, right = zero, zero, zero
     for k in range(g[0]):
         p, y = load(x, k), load(target, k)
         q = subtract(one, p)
         on_true, on_false = log(p), _log1p(subtract(zero, p))
         on_true = select(greater(floor, on_true), floor, on_true)
         on_false = select(greater(floor, on_false), floor, on_false)
-        loss = subtract(loss, fma(y, on_true, multiply(subtract(one, y), on_false)))
+        v = subtract(zero, fma(y, on_true, multiply(subtract(one, y), on_false)))
+        loss, lost = _add_exactly(loss, lost, v)
         spread = multiply(p, q)
         spread = select(greater(tiny, spread), tiny, spread)
         slope = divide(subtract(p, y), spread)
@@ -150,10 +163,10 @@ def mse(x, target, dx, sums, weight, _e, g, s):
     zero = fill(x, 0.0)
     valid, weights = lane_mask(x, s[2]), _weights(x, weight, g)
     share = multiply(weights, fill(x, 2.0 / (s[0] * g[0])))
-    loss = zero
+    loss, lost = zero, zero
     for k in range(g[0]):
         error = subtract(load(x, k), load(target, k))
-        loss = fma(error, error, loss)
+        loss, lost = _add_exactly(loss, lost, multiply(error, error))
         store(dx, k, select(valid, multiply(error, share), zero))
     sums[LOSS] = total(select(valid, multiply(weights, loss), zero)) / g[0]
     sums[CORRECT] = 0.0
