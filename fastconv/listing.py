@@ -68,7 +68,8 @@ def _operations(plan: Any) -> Iterator[tuple[Operation, list[Any]]]:
 
 def _memory(plan: Any) -> list[str]:
     """A comment for each array, in the order in which the operations use them."""
-    rows, first_names = [("array", "shape", "of", "one for")], {}
+    rows = [("array", "shape", "of", "one for")]
+    first_names: dict[Any, str] = {}
     for label, operand in _arrays(plan).items():
         storage = operand.storage
         owner = first_names.setdefault(storage, label)
