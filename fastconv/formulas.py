@@ -16,7 +16,7 @@ from .layers import Arrays
 
 Array = NDArray[Any]
 TERMS = 9  # of a sum are written out: all of a 3x3 window
-WINDOWS = 16  # of a max-pool are listed
+WINDOWS, SOME_WINDOWS = 16, 4  # so many of a max-pool are listed; of more than that, some
 
 FORMULAS: dict[str, type["Formula"]] = {}
 
@@ -247,8 +247,9 @@ def _few(values: list[Any]) -> str:
 
 class MaxPool2d(_Pool):
     def forward(self, x: Array, y: Array) -> list[str]:
+        listed = y.size if y.size <= WINDOWS else SOME_WINDOWS
         lines = [f"the largest of each window of {self.x}", f"{self.y}[c,i,j] = max over {self._at()}"]
-        for c, i, j in islice(np.ndindex(*y.shape), WINDOWS):
+        for c, i, j in islice(np.ndindex(*y.shape), listed):
             window = self._window(x, c, i, j)
             if not window:  # nothing but padding
                 continue
@@ -256,8 +257,7 @@ class MaxPool2d(_Pool):
             values = _few([value for _, value in window])
             winner = f"{self.x}[{','.join(map(str, where))}]"
             lines += [f"{self.y}[{c},{i},{j}] = max({values}) = {plain(y[c, i, j])}, won by {winner}"]
-        more = y.size - WINDOWS
-        return lines + ([f"... and {more:,} windows more"] if more > 0 else [])
+        return lines + ([f"... and {y.size - listed:,} windows more"] if y.size > listed else [])
 
     def backward(self, x: Array, dy: Array, dx: Array) -> list[str]:
         return [f"each dL/d{self.y} at the position of {self.x} that won its window, else 0"]
@@ -321,8 +321,7 @@ class BatchNorm2d(Formula):
         return [f"dL/d{self.y} * {self.own['weight']} / {self._deviation()}"]
 
 
-# (the loss, its gradient) of the output {z} and the target {y}. For several outputs with a target each, the loss
-# is their mean.
+# (the loss, its gradient) of the output {z} and the target {y}.
 LOSSES = {
     "bce": ("-{y} * log {z} - (1 - {y}) * log(1 - {z})", "({z} - y) / ({z} * (1 - {z}))"),
     "bce_with_logits": ("log(1 + exp {z}) - {y} * {z}", "sigmoid({z}) - y"),

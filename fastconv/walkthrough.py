@@ -205,7 +205,7 @@ def _tell_loss(
     target: Array,
     told: Explanation,
 ) -> None:
-    """Tell the loss and the gradient that the way back starts from, that of names[0]; names[1] is the output."""
+    """Tell the loss, and the gradient of names[0] that the way back starts from; names[1] is the output."""
     z, a = names
     output, slope_at = told.activations[a], told.gradients[z]
     formula, *factors, slope = fused or LOSSES[loss]
@@ -271,15 +271,18 @@ class _Page:
 
     def array(self, title: str, array: Array, more: list[str] | None = None) -> None:
         """A title with the array's shape, further lines, and the numbers."""
-        self.lines.append(f"  {title}   shape {array.shape}{_range(array)}")
-        self.lines += [f"    {line}" for line in more or []]
+        size = f", {_range(array)}" if array.size > WHOLE or not self.in_numbers else ""
+        self.lines.append(f"  {title}   shape {array.shape}{size}")
         if self.in_numbers:
+            for line in more or []:
+                self.lines += textwrap.wrap(line, WIDTH, initial_indent=" " * 4, subsequent_indent=" " * 8)
             self.lines += [f"      {line}" for line in _numbers(array)]
 
     def beside(self, columns: dict[str, Array]) -> None:
         """Arrays of one shape, side by side where they fit."""
         if not self.in_numbers:
-            self.lines += [f"    {title}: {_range(array)[2:]}" for title, array in columns.items()]
+            ranges = (f"{title} {_range(array)}" for title, array in columns.items())
+            self.lines.append(f"    {'; '.join(ranges)}")
             return
         blocks = [[title, *_numbers(array)] for title, array in columns.items()]
         widths = [max(map(len, block)) for block in blocks]
@@ -292,7 +295,7 @@ class _Page:
 
 
 def _range(array: Array) -> str:
-    return f", from {array.min():.6g} to {array.max():.6g}" if array.size > WHOLE else ""
+    return f"from {plain(array.min())} to {plain(array.max())}"
 
 
 def _numbers(array: Array) -> list[str]:
@@ -308,4 +311,4 @@ def _numbers(array: Array) -> list[str]:
         max_line_width=WIDTH, precision=6, suppress_small=False, threshold=WHOLE, edgeitems=3,
         floatmode="maxprec", sign="-",
     )  # fmt: skip
-    return first + text.splitlines()
+    return first + [line for line in text.splitlines() if line.strip()]
