@@ -107,6 +107,11 @@ class Sequential(Network):
         gradients : dict
             Name -> ndarray, shaped as in `parameters()`.
 
+        Raises
+        ------
+        ValueError, TypeError
+            If an argument does not fit the network, or there is no sample.
+
         Notes
         -----
         The network is in training mode, as in `Trainer.fit`: batch normalisation uses the batch's own

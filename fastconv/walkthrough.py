@@ -109,13 +109,15 @@ def explain(
     --------
     >>> import fastconv as fc, numpy as np
     >>> model = fc.Sequential([fc.Dense(1)], input_shape=(2,), dtype="float64")
-    >>> model.parameters()["0.weight"][:] = [[1, -2]]
+    >>> model.parameters()["0.weight"][:], model.parameters()["0.bias"][:] = [[1, -2]], 0.5
     >>> told = fc.explain(model, [3, 1], 2, loss="mse", lr=0.25)  # doctest: +ELLIPSIS
     One sample X on its way through 3 parameters to its loss L, and back.
     X -> Z1 -> L
     ...
-    >>> told.loss == (3 * 1 - 1 * 2 + model.parameters()["0.bias"][0] - 2) ** 2
-    True
+    >>> told.loss  # (3 * 1 + 1 * (-2) + 0.5 - 2)^2
+    0.25
+    >>> told.updated["0.bias"]  # 0.5 - 0.25 * 2 * (1.5 - 2)
+    array([0.75])
     """
     if not isinstance(model, Sequential):
         raise TypeError(f"`model` must be a Sequential, got {model!r}")
