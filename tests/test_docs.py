@@ -115,7 +115,9 @@ def test_its_arguments_are_described(path):
     if names:
         described = section(text, "Parameters")
         assert described
-        heads = " ".join(line for line in described.splitlines() if line and not line[0].isspace())
+        heads = " ".join(
+            line.partition(" : ")[0] for line in described.splitlines() if line and not line[0].isspace()
+        )
         assert names <= set(re.findall(r"\w+", heads))
 
 

@@ -51,6 +51,13 @@ def test_the_arrays_have_the_shapes_of_the_layers():
     assert {name: table[name] for name in shapes} == {name: str(shape) for name, shape in shapes.items()}
     assert re.search(r"^# y3 .*\(the memory of y2\)$", text, re.MULTILINE)
     assert re.search(r"^# sums .* each block$", text, re.MULTILINE)
+    assert re.search(r"^# X .* each thread$", text, re.MULTILINE)
+
+
+def test_what_a_later_stage_reads_is_kept_for_each_block():
+    model = fc.Sequential([fc.Conv2d(2, 3), fc.BatchNorm2d(), fc.Flatten(), fc.Dense(2)], (1, 6, 6))
+    text = model.source(kernels=False)  # the images are read again after the sums of the normalisation
+    assert re.search(r"^# X .* each block$", text, re.MULTILINE)
 
 
 @pytest.mark.parametrize("purpose", ["train", "gradients", "evaluate", "predict"])

@@ -8,6 +8,9 @@ import pytest
 import test_reference_network as hand
 
 import fastconv as fc
+from fastconv import formulas
+from fastconv.builder import LOSSES
+from fastconv.layers import LAYERS
 
 
 def numbers_after(text, title, count):
@@ -270,3 +273,11 @@ def test_an_argument_that_does_not_fit_is_named(changes, error, message):
     arguments = {"model": fc.models.reference_cnn(), "x": hand.X, "y": 1, **changes}
     with pytest.raises(error, match=re.escape(message)):
         fc.explain(**arguments)
+
+
+def test_every_layer_and_every_loss_has_its_formula():
+    assert set(LAYERS) <= set(formulas.FORMULAS)
+    assert set(LOSSES) == set(formulas.LOSSES)
+    assert {(loss, layer) for loss, (_, absorbed) in LOSSES.items() for layer in absorbed} == set(
+        formulas.FUSED
+    )
