@@ -26,6 +26,7 @@ from .runtime import get_num_threads, set_num_threads
 from .schedules import CosineDecay, OneCycle, StepDecay
 from .sequential import Sequential, load
 from .train import DivergedError, History, Trainer
+from .walkthrough import explain
 
 __version__ = "0.1.0"
 
@@ -58,6 +59,7 @@ __all__ = [
     "Trainer",
     "check_gradients",
     "datasets",
+    "explain",
     "get_num_threads",
     "kernels",
     "load",

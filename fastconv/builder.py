@@ -1,6 +1,6 @@
 """From a network to a plan: which memory each layer works in, and the order of all operations."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -18,6 +18,20 @@ LOSSES = {
     "cross_entropy": (losses.cross_entropy, {"Softmax": losses.cross_entropy}),
     "mse": (losses.mse, {}),
 }
+
+
+def default_loss(network):
+    """The name of the loss that suits a network's output.
+
+    "bce" after a Sigmoid and "cross_entropy" after a Softmax, which they absorb; otherwise "cross_entropy"
+    for two features or more, and "mse" for a single number or an image.
+    """
+    last = type(network.layers[-1]).__name__
+    for name, (_, absorbed) in LOSSES.items():
+        if last in absorbed:
+            return name
+    shape = network.output_shape
+    return "cross_entropy" if len(shape) == 1 and shape[0] > 1 else "mse"
 
 
 @dataclass
@@ -38,6 +52,9 @@ class Builder:
 
     purpose: "predict" (outputs), "evaluate" (loss), "gradients" (loss and gradients) or "train"
     (and the optimizer's step).
+
+    Memory is labelled as the plan's listing shows it: X, y0, y1, ... are the input and the layers' outputs,
+    dy0, dy1, ... the gradients of these.
     """
 
     def __init__(
@@ -82,7 +99,6 @@ class Builder:
             self.plan.emit_together(self._after_backward)
         if purpose == "train":
             self._update(optimizer, optimizer_state)
-        self.program = self.plan.finish()
         self.layers.clear()  # they refer back to this: a circle would keep the network alive
 
     # What lowerings ask for
@@ -93,30 +109,30 @@ class Builder:
 
     def parameter(self, name):
         """The parameter in memory, or None where there is none of that name."""
-        return self._flat(self.network.flat_parameters, name)
+        return self._flat(self.network.flat_parameters, name, f'parameters["{name}"]')
 
     def gradient(self, name):
         """The parameter's place in the flat gradient, or None."""
-        return self._flat(self.ports.gradient, name)
+        return self._flat(self.ports.gradient, name, f'gradients["{name}"]')
 
-    def _flat(self, flat, name):
+    def _flat(self, flat, name, label):
         if name not in self._offsets:
             return None
         start, count = self._offsets[name]
-        return self.plan.array(flat, start, count)
+        return self.plan.array(flat, start, count, label)
 
     def statistic(self, name):
         """A statistic in memory; those of a layer lie one after the other."""
         start, count = _offsets(self.network.statistics(), self.network.flat_statistics)[name]
-        return self.plan.array(self.network.flat_statistics, start, count)
+        return self.plan.array(self.network.flat_statistics, start, count, f'statistics["{name}"]')
 
     def numbers(self, values):
         """Constants of the network's dtype in memory."""
-        return self.plan.array(np.array(values, self.network.dtype))
+        return self.plan.array(np.array(values, self.network.dtype), count=len(values), label=f"{values}")
 
     def to_rows(self, planes):
         """Emit the transpose of planes to a row a sample, for the whole batch."""
-        rows = self.plan.sample_rows(planes.features)
+        rows = self.plan.sample_rows(planes.features, label=f"{planes.label}_rows")
         self.plan.emit(pack.lanes_to_rows, [planes, rows], table_geometry(planes, rows.length))
         return rows
 
@@ -139,11 +155,11 @@ class Builder:
                 break
         return tuple(max(sides) for sides in zip(*halos, strict=True))
 
-    def _planes(self, shape, halo):
+    def _planes(self, shape, halo, label):
         """New planes for samples of `shape`; of a single sample, the channels share planes."""
         if self.single:
             shape = (-(-shape[0] // self.plan.lanes), *shape[1:])
-        return self.plan.planes(shape, halo)
+        return self.plan.planes(shape, halo, label)
 
     def image_shape(self, number):
         """(C, H, W) of the input of layer `number` as a single sample lies: flattening changes nothing."""
@@ -166,20 +182,22 @@ class Builder:
         shapes = self.network.shapes
         halo = self._halo(0) if len(shapes[0]) == 3 else NO_HALO
         if self.single and self.layers[0].reads_positions:
-            slots = [self.plan.scalar_planes(shapes[0], halo, single.SLACK * self.plan.lanes)]
+            slots = [self.plan.scalar_planes(shapes[0], halo, single.SLACK * self.plan.lanes, "X")]
         else:
-            slots = [self._planes(shapes[0], halo)]
+            slots = [self._planes(shapes[0], halo, "X")]
         for number, layer in enumerate(self.layers):
-            below, shape = slots[-1], shapes[number + 1]
+            below, shape, label = slots[-1], shapes[number + 1], f"y{number}"
             if self.single and layer.in_place:
-                slots.append(below)
+                slots.append(replace(below, label=label))
                 continue
             keeps = number > 0 and self.layers[number - 1].needs_output and self.training
             flat = len(shape) == 1 and below.halo == NO_HALO
             if layer.in_place and not keeps and (len(shape) == 3 or flat):
-                slots.append(below if len(shape) == 3 else Planes(below.storage, *shape, 1, 1))
+                sizes = shape if len(shape) == 3 else (*shape, 1, 1)
+                slots.append(Planes(below.storage, *sizes, below.halo, label=label))
             else:
-                slots.append(self._planes(shape, self._halo(number + 1) if len(shape) == 3 else NO_HALO))
+                halo = self._halo(number + 1) if len(shape) == 3 else NO_HALO
+                slots.append(self._planes(shape, halo, label))
         return slots
 
     # The passes
@@ -211,7 +229,7 @@ class Builder:
         for number, layer in enumerate(self.layers):
             if not done:
                 fused = layer.fuses_relu and self._relu_follows(number)
-                layer.forward(self.slots[number], self.slots[number + 1], fused)
+                layer.forward(self.slots[number], self.slots[number + 1 + fused], fused)
                 done = fused
             else:
                 done = False
@@ -220,9 +238,9 @@ class Builder:
         """The last output as features without a halo."""
         last = self.slots[-1]
         if last.halo == NO_HALO:
-            return Planes(last.storage, last.features, 1, 1)
-        flat = self.plan.planes((last.features,))
-        target = Planes(flat.storage, *last.sizes)
+            return Planes(last.storage, last.features, 1, 1, label=last.label)
+        flat = self.plan.planes((last.features,), label=f"{last.label}_flat")
+        target = Planes(flat.storage, *last.sizes, label=flat.label)
         self.plan.emit(pack.copy_planes, [last, target], [*last.sizes, *last.steps, *target.steps])
         return flat
 
@@ -238,33 +256,27 @@ class Builder:
 
     def _loss(self, name, operation, weighted):
         result = self._result()
-        labels = self.plan.planes((1,) if name == "cross_entropy" else (result.features,))
+        labels = self.plan.planes((1,) if name == "cross_entropy" else (result.features,), label="target")
         self.ports.target = self._gather(labels)
-        self.slope = self.plan.planes((result.features,))
-        sums = self.plan.planes((1,))
+        self.slope = self.plan.planes((result.features,), label=f"d{result.label}")
+        sums = self.plan.planes((1,), label="sums")
         operands = [result, labels, self.slope, sums]
         if weighted:
-            operands.append(self.plan.planes((1,)))
+            operands.append(self.plan.planes((1,), label="sample_weight"))
             self.ports.weight = self._gather(operands[-1])
         clipped = int(name == "bce")
         self.plan.emit(operation, operands, [result.features, 0, clipped, int(weighted)])
         self.ports.log = np.zeros((STEPS_PER_CALL, losses.SUMS), self.network.dtype)
-        self._after_backward.append(
-            (losses.record, [sums, self.plan.array(self.ports.log)], [CopyDistance(sums.storage)])
-        )
+        log = self.plan.array(self.ports.log, label="log")
+        self._after_backward.append((losses.record, [sums, log], [CopyDistance(sums.storage)]))
         if not self.training:
             self.plan.emit_together(self._after_backward)
 
-    def _gradient_planes(self, number):
-        """Planes for the gradient of the output of layer `number`, shaped as its slot."""
-        slot = self.slots[number + 1]
-        return self.plan.planes(self.network.shapes[number + 1], slot.halo)
-
     def _backward(self):
         last = self.slots[-1]
-        dy = Planes(self.slope.storage, *last.sizes)
+        dy = Planes(self.slope.storage, *last.sizes, label=self.slope.label)
         if last.halo != NO_HALO:
-            inner = self.plan.planes(last.sizes, last.halo)
+            inner = self.plan.planes(last.sizes, last.halo, f"d{last.label}")
             self.plan.emit(pack.copy_planes, [dy, inner], [*last.sizes, *dy.steps, *inner.steps])
             dy = inner
         gated = False
@@ -272,11 +284,12 @@ class Builder:
             layer, x, y = self.layers[number], self.slots[number], self.slots[number + 1]
             dx, gate = None, False
             if self.needs_gradient(number):
-                if y.storage is x.storage:
-                    dx = Planes(dy.storage, *x.sizes, x.halo)
-                else:
-                    dx = self._gradient_planes(number - 1)
                 gate = layer.gates and self._relu_follows(number - 2)
+                label = f"d{self.slots[number - gate].label}"  # a gate gives the gradient below the ReLU
+                if y.storage is x.storage:
+                    dx = Planes(dy.storage, *x.sizes, x.halo, label=label)
+                else:
+                    dx = self.plan.planes(self.network.shapes[number], x.halo, label)
             if not gated:
                 layer.backward(x, y, dy, dx, gate)
             if dx is None:
@@ -286,8 +299,13 @@ class Builder:
     def _update(self, optimizer, state):
         self.ports.rates = np.zeros(STEPS_PER_CALL, self.network.dtype)
         operation, options, flag = optimizer_operation(optimizer)
-        operands = [self.plan.array(a) for a in (self.network.flat_parameters, self.ports.gradient, *state)]
-        operands += [self.numbers(options), self.plan.array(self.ports.rates)]
+        operands = [
+            self.plan.array(self.network.flat_parameters, label="parameters"),
+            self.plan.array(self.ports.gradient, label="gradients"),
+            *(self.plan.array(a, label=f"optimizer_state[{k}]") for k, a in enumerate(state)),
+            self.numbers(options),
+            self.plan.array(self.ports.rates, label="rates"),
+        ]
         self.plan.emit(operation, operands, [self.network.num_parameters, flag], stage="batch")
 
 

@@ -110,11 +110,35 @@ class EarlyStopping:
 
     @property
     def best(self) -> float | None:
-        """The best value seen."""
+        """The best value seen.
+
+        Examples
+        --------
+        >>> EarlyStopping().best is None
+        True
+        """
         return self._best.value
 
     def on_epoch_end(self, trainer: Any, logs: Logs) -> None:
-        """Compare this epoch with the best one; stop the trainer if it is time."""
+        """Compare this epoch with the best one; stop the trainer if it is time.
+
+        Parameters
+        ----------
+        trainer : Trainer
+            What is training.
+        logs : mapping
+            The figures of the epoch.
+
+        Examples
+        --------
+        >>> from types import SimpleNamespace
+        >>> trainer = SimpleNamespace(stop_training=False)
+        >>> stopping = EarlyStopping("loss", patience=1, restore_best_weights=False)
+        >>> for epoch, loss in enumerate([3.0, 2.0, 2.5]):
+        ...     stopping.on_epoch_end(trainer, {"epoch": epoch, "epochs": 9, "loss": loss})
+        >>> trainer.stop_training, stopping.best
+        (True, 2.0)
+        """
         if logs["epoch"] == 0:
             self._forget()
         if self._best.improves(self._best.read(logs)):
@@ -177,11 +201,34 @@ class ModelCheckpoint:
 
     @property
     def best(self) -> float | None:
-        """The best value seen."""
+        """The best value seen.
+
+        Examples
+        --------
+        >>> ModelCheckpoint("best.npz").best is None
+        True
+        """
         return self._best.value
 
     def on_epoch_end(self, trainer: Any, logs: Logs) -> None:
-        """Save `trainer.model` if this epoch is to be kept."""
+        """Save `trainer.model` if this epoch is to be kept.
+
+        Parameters
+        ----------
+        trainer : Trainer
+            What is training.
+        logs : mapping
+            The figures of the epoch.
+
+        Examples
+        --------
+        >>> from types import SimpleNamespace
+        >>> trainer = SimpleNamespace(model=SimpleNamespace(save=lambda path: None))  # as if it saved
+        >>> checkpoint = ModelCheckpoint("model-{epoch}.npz")
+        >>> checkpoint.on_epoch_end(trainer, {"epoch": 0, "loss": 0.5})
+        >>> checkpoint.saved
+        'model-1.npz'
+        """
         if logs["epoch"] == 0:
             self._best = _Best(self.monitor, self.mode)
         # Without save_best_only the figure need not exist, so it is not read.
@@ -222,7 +269,23 @@ class CSVLogger:
         self._columns: list[str] | None = None
 
     def on_epoch_end(self, trainer: Any, logs: Logs) -> None:
-        """Write one row: the epoch (from 0, as Keras does) and its figures."""
+        """Write one row: the epoch (from 0, as Keras does) and its figures.
+
+        Parameters
+        ----------
+        trainer : Trainer
+            What is training.
+        logs : mapping
+            The figures of the epoch.
+
+        Examples
+        --------
+        >>> import os, tempfile
+        >>> path = os.path.join(tempfile.mkdtemp(), "history.csv")
+        >>> CSVLogger(path).on_epoch_end(None, {"epoch": 0, "epochs": 1, "loss": 0.5})
+        >>> open(path).read().splitlines()
+        ['epoch,loss', '0,0.5']
+        """
         row = {name: value for name, value in logs.items() if name != "epochs"}
         if self._columns is None or logs["epoch"] == 0:
             self._columns = list(row)

@@ -329,6 +329,20 @@ def as_images(X: Array, name: str = "X") -> Array:
         Shape (N, H, W), (N, C, H, W), or (N, H, W, C) if the last size is 1, 3 or 4 and the second is not.
     name : str
         What to call it in messages.
+
+    Returns
+    -------
+    ndarray, shape (N, C, H, W)
+
+    Raises
+    ------
+    ValueError
+        If they are no such images.
+
+    Examples
+    --------
+    >>> as_images(np.zeros((5, 8, 8, 3), np.uint8)).shape
+    (5, 3, 8, 8)
     """
     if X.ndim == 3:
         X = X[:, None]
@@ -360,6 +374,20 @@ def as_labels(y: Array, count: int, name: str = "y") -> Array:
         How many there must be.
     name : str
         What to call it in messages.
+
+    Returns
+    -------
+    ndarray of int64, shape (N,)
+
+    Raises
+    ------
+    ValueError
+        If they are no such labels.
+
+    Examples
+    --------
+    >>> as_labels(np.array([[0.0], [2.0]]), 2)
+    array([0, 2])
     """
     if y.ndim == 2 and y.shape[1] == 1:
         y = y[:, 0]
@@ -374,6 +402,18 @@ def as_labels(y: Array, count: int, name: str = "y") -> Array:
 
 def select_classes(arrays: Arrays, classes: "list[int]") -> Arrays:
     """Only the samples of some classes, numbered anew from 0 in the order given.
+
+    Parameters
+    ----------
+    arrays : tuple of ndarrays
+        X_train, y_train, X_test, y_test.
+    classes : list of int
+        The classes to keep.
+
+    Returns
+    -------
+    tuple of ndarrays
+        As `arrays`.
 
     Raises
     ------
@@ -408,6 +448,16 @@ def _listed(values: Array) -> str:
 def fit_images(X: Array, input_shape: tuple[int, int, int]) -> Array:
     """Images in the shape that a network takes: colours averaged to grey if it takes grey, sizes by area.
 
+    Parameters
+    ----------
+    X : ndarray, shape (N, C, H, W)
+    input_shape : tuple
+        (C, H, W) of the network.
+
+    Returns
+    -------
+    ndarray, shape (N, *input_shape)
+
     Raises
     ------
     ValueError
@@ -433,6 +483,14 @@ LOADERS: dict[str, Callable[..., Arrays]] = {"digits": load_digits, "mnist-subse
 
 def load(source: str) -> Arrays:
     """The data set that a name ("digits", "mnist-subset"), a folder of IDX files or an .npz file stands for.
+
+    Parameters
+    ----------
+    source : str
+
+    Returns
+    -------
+    X_train, y_train, X_test, y_test : ndarrays
 
     Raises
     ------

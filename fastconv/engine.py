@@ -144,7 +144,7 @@ class Engine:
         started = time.perf_counter()
         built = Builder(network, purpose, batch_size, threads, loss, optimizer, optimizer_state, weighted)
         self.batch_size, self.ports = batch_size, built.ports
-        self.program, self.lanes, self.threads = built.program, lanes, threads
+        self.program, self.lanes, self.threads = built.plan.finish(), lanes, threads
         self.chunk = 1
         self._barrier = np.zeros(2, np.int64)
         self.release()

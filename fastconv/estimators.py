@@ -426,6 +426,13 @@ class ConvClassifier(ClassifierMixin, _ConvEstimator):
             If an argument or a parameter does not fit.
         DivergedError
             If the loss is no longer finite.
+
+        Examples
+        --------
+        >>> import fastconv as fc
+        >>> X, y = np.random.default_rng(0).random((20, 4)), np.array(["no", "yes"] * 10)
+        >>> fc.estimators.ConvClassifier(epochs=1).fit(X, y).classes_.tolist()
+        ['no', 'yes']
         """
         fresh = not (self.warm_start and hasattr(self, "model_"))
         self._fit(X, y, sample_weight, fresh, self.epochs, self.early_stopping)
@@ -454,6 +461,15 @@ class ConvClassifier(ClassifierMixin, _ConvEstimator):
         ------
         ValueError, TypeError
             If an argument or a parameter does not fit.
+
+        Examples
+        --------
+        >>> import fastconv as fc
+        >>> X, y = np.random.default_rng(0).random((20, 4)), np.array(["no", "yes"] * 10)
+        >>> classifier = fc.estimators.ConvClassifier()
+        >>> classifier = classifier.partial_fit(X[:10], y[:10], classes=["no", "yes"])
+        >>> classifier.partial_fit(X[10:], y[10:]).classes_.tolist()
+        ['no', 'yes']
         """
         fresh = not hasattr(self, "model_")
         if fresh and classes is None:
@@ -476,6 +492,14 @@ class ConvClassifier(ClassifierMixin, _ConvEstimator):
         Returns
         -------
         ndarray of float64, shape (N,) or (N, n_classes)
+
+        Examples
+        --------
+        >>> import fastconv as fc
+        >>> X, y = np.random.default_rng(0).random((20, 4)), np.array(["no", "yes"] * 10)
+        >>> classifier = fc.estimators.ConvClassifier(epochs=1).fit(X, y)
+        >>> classifier.decision_function(X).shape
+        (20,)
         """
         X = self._checked_samples(X)
         logits = self.model_.predict(X).astype(np.float64)
@@ -495,6 +519,14 @@ class ConvClassifier(ClassifierMixin, _ConvEstimator):
         -------
         ndarray of float64, shape (N, n_classes)
             In the order of `classes_`.
+
+        Examples
+        --------
+        >>> import fastconv as fc
+        >>> X, y = np.random.default_rng(0).random((20, 4)), np.array(["no", "yes"] * 10)
+        >>> classifier = fc.estimators.ConvClassifier(epochs=1).fit(X, y)
+        >>> classifier.predict_proba(X).sum(axis=1).round(6)[:2]
+        array([1., 1.])
         """
         logits = self.decision_function(X)
         if logits.ndim == 1:
@@ -502,7 +534,26 @@ class ConvClassifier(ClassifierMixin, _ConvEstimator):
         return softmax(logits, copy=False)
 
     def predict_log_proba(self, X: Any) -> NDArray[Any]:
-        """The logarithm of `predict_proba`."""
+        """The logarithm of `predict_proba`.
+
+        Parameters
+        ----------
+        X : array_like
+            As in `fit`.
+
+        Returns
+        -------
+        ndarray of float64, shape (N, n_classes)
+            In the order of `classes_`.
+
+        Examples
+        --------
+        >>> import fastconv as fc
+        >>> X, y = np.random.default_rng(0).random((20, 4)), np.array(["no", "yes"] * 10)
+        >>> classifier = fc.estimators.ConvClassifier(epochs=1).fit(X, y)
+        >>> bool((classifier.predict_log_proba(X) <= 0).all())
+        True
+        """
         with np.errstate(divide="ignore"):
             return np.log(self.predict_proba(X))
 
@@ -518,6 +569,14 @@ class ConvClassifier(ClassifierMixin, _ConvEstimator):
         -------
         ndarray, shape (N,)
             Of the labels' type.
+
+        Examples
+        --------
+        >>> import fastconv as fc
+        >>> X, y = np.random.default_rng(0).random((20, 4)), np.array(["no", "yes"] * 10)
+        >>> classifier = fc.estimators.ConvClassifier(epochs=1).fit(X, y)
+        >>> set(classifier.predict(X)) <= {"no", "yes"}
+        True
         """
         logits = self.decision_function(X)
         return self.classes_[(logits > 0).astype(int) if logits.ndim == 1 else logits.argmax(axis=1)]
@@ -652,6 +711,13 @@ class ConvRegressor(RegressorMixin, _ConvEstimator):
             If an argument or a parameter does not fit.
         DivergedError
             If the loss is no longer finite.
+
+        Examples
+        --------
+        >>> import fastconv as fc
+        >>> X, y = np.random.default_rng(0).random((20, 4)), np.arange(20.0)
+        >>> fc.estimators.ConvRegressor(epochs=1).fit(X, y).n_features_in_
+        4
         """
         fresh = not (self.warm_start and hasattr(self, "model_"))
         self._fit(X, y, sample_weight, fresh, self.epochs, self.early_stopping)
@@ -676,6 +742,13 @@ class ConvRegressor(RegressorMixin, _ConvEstimator):
         ------
         ValueError, TypeError
             If an argument or a parameter does not fit.
+
+        Examples
+        --------
+        >>> import fastconv as fc
+        >>> X, y = np.random.default_rng(0).random((20, 4)), np.arange(20.0)
+        >>> fc.estimators.ConvRegressor().partial_fit(X, y).partial_fit(X, y).n_features_in_
+        4
         """
         self._fit(X, y, sample_weight, not hasattr(self, "model_"), 1, False)
         return self
@@ -692,6 +765,13 @@ class ConvRegressor(RegressorMixin, _ConvEstimator):
         -------
         ndarray of float64, shape (N,) or (N, targets)
             As y was.
+
+        Examples
+        --------
+        >>> import fastconv as fc
+        >>> X, y = np.random.default_rng(0).random((20, 4)), np.arange(20.0)
+        >>> fc.estimators.ConvRegressor(epochs=1).fit(X, y).predict(X).shape
+        (20,)
         """
         X = self._checked_samples(X)
         return self.model_.predict(X).reshape(len(X), *self._target_shape).astype(np.float64)

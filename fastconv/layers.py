@@ -31,17 +31,71 @@ class Layer:
     takes: ClassVar[str] = ""  # "image" or "features" where only that input shape makes sense
 
     def output_shape(self, input_shape: Shape) -> Shape:
-        """The shape of one output sample for one input sample of `input_shape`."""
+        """The shape of one output sample for one input sample of `input_shape`.
+
+        Parameters
+        ----------
+        input_shape : tuple
+            (C, H, W) or (features,), of one sample.
+
+        Returns
+        -------
+        tuple
+
+        Raises
+        ------
+        ValueError
+            If the layer can't take such a sample.
+
+        Examples
+        --------
+        >>> MaxPool2d(2).output_shape((6, 24, 24))
+        (6, 12, 12)
+        """
         return input_shape
 
     def parameter_shapes(self, input_shape: Shape) -> dict[str, Shape]:
-        """Name -> shape of the parameters."""
+        """Name -> shape of the parameters.
+
+        Parameters
+        ----------
+        input_shape : tuple
+            (C, H, W) or (features,), of one sample.
+
+        Returns
+        -------
+        dict
+            In the order in which the parameters are stored.
+
+        Examples
+        --------
+        >>> Dense(10).parameter_shapes((84,))
+        {'weight': (10, 84), 'bias': (10,)}
+        """
         return {}
 
     def initial_parameters(self, input_shape: Shape, rng: np.random.Generator) -> Arrays:
         """Name -> array of the parameters before training.
 
         Uniform within 1 / sqrt(fan_in), PyTorch's default for convolution and linear layers.
+
+        Parameters
+        ----------
+        input_shape : tuple
+            (C, H, W) or (features,), of one sample.
+        rng : numpy.random.Generator
+            Where the numbers come from.
+
+        Returns
+        -------
+        dict
+            Name -> ndarray of float64, shaped as in `parameter_shapes`.
+
+        Examples
+        --------
+        >>> weight = Dense(3).initial_parameters((4,), np.random.default_rng(0))["weight"]
+        >>> bool(abs(weight).max() <= 1 / 4**0.5)
+        True
         """
         shapes = self.parameter_shapes(input_shape)
         if not shapes:
@@ -50,11 +104,42 @@ class Layer:
         return {name: rng.uniform(-bound, bound, shape) for name, shape in shapes.items()}
 
     def initial_statistics(self, input_shape: Shape) -> Arrays:
-        """Name -> array of the numbers that training keeps beside the parameters."""
+        """Name -> array of the numbers that training keeps beside the parameters.
+
+        Parameters
+        ----------
+        input_shape : tuple
+            (C, H, W) or (features,), of one sample.
+
+        Returns
+        -------
+        dict
+            Name -> ndarray of float64.
+
+        Examples
+        --------
+        >>> sorted(BatchNorm2d().initial_statistics((2, 8, 8)))
+        ['running_mean', 'running_var']
+        """
         return {}
 
     def check_input(self, input_shape: Shape) -> None:
-        """Raise ValueError where the layer can't take a sample of this shape."""
+        """Raise ValueError where the layer can't take a sample of this shape.
+
+        Parameters
+        ----------
+        input_shape : tuple
+            (C, H, W) or (features,), of one sample.
+
+        Raises
+        ------
+        ValueError
+            The message names the layer and the shape.
+
+        Examples
+        --------
+        >>> Dense(10).check_input((84,))
+        """
         if self.takes == "image" and len(input_shape) != 3:
             raise ValueError(f"{self} takes images (C, H, W), got samples of shape {input_shape}")
         if self.takes == "features" and len(input_shape) != 1:
@@ -64,6 +149,10 @@ class Layer:
 
     def call(self) -> str:
         """The layer as one would write it: only settings that differ from their defaults.
+
+        Returns
+        -------
+        str
 
         Examples
         --------
@@ -83,7 +172,18 @@ class Layer:
         return f"{type(self).__name__}({', '.join(parts)})"
 
     def settings(self) -> dict[str, Any]:
-        """Hyper-parameter name -> value, as JSON can hold them."""
+        """Hyper-parameter name -> value, as JSON can hold them.
+
+        Returns
+        -------
+        dict
+            Pairs are lists.
+
+        Examples
+        --------
+        >>> LeakyReLU(0.1).settings()
+        {'negative_slope': 0.1}
+        """
         values = {f.name: getattr(self, f.name) for f in fields(cast(Any, self))}
         return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
 
@@ -159,7 +259,17 @@ class Conv2d(Layer):
             )
 
     def pads(self) -> tuple[tuple[int, int], ...]:
-        """((top, bottom), (left, right)) in zeros."""
+        """((top, bottom), (left, right)) in zeros.
+
+        Returns
+        -------
+        tuple of two pairs
+
+        Examples
+        --------
+        >>> Conv2d(6, 4, padding="same").pads()
+        ((1, 2), (1, 2))
+        """
         if self.padding == "valid":
             return (0, 0), (0, 0)
         if self.padding == "same":
@@ -342,6 +452,11 @@ class BatchNorm2d(Layer):
         Share of a batch in the running mean and variance, 0 to 1.
     eps : float
         Added to the variance.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is out of range or of the wrong type.
 
     Notes
     -----

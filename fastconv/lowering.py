@@ -127,11 +127,11 @@ class Flatten(Lowering):
     """
 
     def forward(self, x, y, relu):
-        self._copy(x, Planes(y.storage, *x.sizes))
+        self._copy(x, Planes(y.storage, *x.sizes, label=y.label))
 
     def backward(self, x, y, dy, dx, gate):
         if dx is not None:
-            self._copy(Planes(dy.storage, *dx.sizes), dx)
+            self._copy(Planes(dy.storage, *dx.sizes, label=dy.label), dx)
 
     def _copy(self, source, target):
         if source.storage is not target.storage:
@@ -167,7 +167,7 @@ class _Weighted(Lowering):
     def sum_in_shards(self, x, dy, g):
         """Emit the gradients of weight and bias as sums over positions and lanes, block by block."""
         size = self.parameter("weight").count + (dy.channels if self.layer.bias else 0)
-        shard = self.plan.rows(size, "shard")
+        shard = self.plan.rows(size, "shard", f"shards{self.number}")
         self.plan.emit(contract.contract_grad_weight, [x, dy, shard], g)
         self.builder.after_backward(
             contract.add_shards, [shard, self.gradient("weight")], [size, CopyDistance(shard.storage)]
@@ -254,7 +254,10 @@ class Conv2d(_Weighted):
     def _forward_channels(self, x, y, relu):
         plan, weight, bias = self.plan, self.parameter("weight"), self.parameter("bias")
         taps = weight.count // self.output_shape[0]
-        packed, packed_bias = (plan.rows(y.channels * n * plan.lanes, "thread") for n in (taps, 1))
+        packed, packed_bias = (
+            plan.rows(y.channels * n * plan.lanes, "thread", f"packed_{name}{self.number}")
+            for name, n in (("weight", taps), ("bias", 1))
+        )
         sizes = [self.output_shape[0], taps, int(bias is not None)]
         plan.emit(single.pack_weights, [weight, packed, bias, packed_bias], sizes)
         layer, padding = self.layer, (self.top, self.left)
@@ -270,12 +273,12 @@ class Conv2d(_Weighted):
         channels, dilation = self.output_shape[0], layer.dilation
         vectors = -(-((y.height - 1) * x.row + y.width) // plan.lanes)
         plane = vectors + single.SLACK
-        positions = plan.rows(channels * plane * plan.lanes, "thread")
+        positions = plan.rows(channels * plane * plan.lanes, "thread", f"positions{self.number}")
         sizes = [channels, vectors, self.channels, *layer.kernel_size]
         steps = [x.plane, dilation[0] * x.row, dilation[1], plane]
         plan.emit(
             single.contract_positions,
-            [Rows(x.storage), self.parameter("weight"), bias, positions],
+            [Rows(x.storage, label=x.label), self.parameter("weight"), bias, positions],
             [*sizes, *steps, _ending(relu), int(bias is not None), *range(single.SLACK)],
         )
         g = [channels, y.height, y.width, plane * plan.lanes, x.row, y.plane, y.row]
@@ -320,7 +323,7 @@ class Dense(_Weighted):
             g = tables.conv_grad_weight(
                 x.features, dy.features, ones, ones, ones, zeros, ones, 1, ones, ones, int(self.layer.bias)
             )
-            self.sum_in_shards(x, Planes(dy.storage, dy.features, 1, 1), g)
+            self.sum_in_shards(x, Planes(dy.storage, dy.features, 1, 1, label=dy.label), g)
         else:
             self._multiply_rows(x, dy)
         if dx is not None:
@@ -352,7 +355,7 @@ class MaxPool2d(Lowering):
 
     def forward(self, x, y, relu):
         training = self.builder.training
-        self.argmax = self.plan.planes(self.output_shape) if training else None
+        self.argmax = self.plan.planes(self.output_shape, label=f"argmax{self.number}") if training else None
         self.plan.emit(pool.max_pool, [x, y, self.argmax], [*self._geometry(x, y), int(training)])
 
     def backward(self, x, y, dy, dx, gate):
@@ -418,7 +421,7 @@ class BatchNorm2d(_Weighted):
 
     def forward(self, x, y, relu):
         x_channels = self.input_shape[0]
-        self.saved = self.plan.rows(2 * x_channels)
+        self.saved = self.plan.rows(2 * x_channels, label=f"saved{self.number}")
         momentum = self.layer.momentum if self.builder.updates_statistics else 0.0
         options = self.builder.numbers([momentum, self.layer.eps])
         running = self.builder.statistic(f"{self.number}.running_mean")

@@ -66,6 +66,10 @@ def accuracy(predictions: ArrayLike, y: ArrayLike, loss: str) -> float:
     loss : str
         The loss that the model was trained with.
 
+    Returns
+    -------
+    float
+
     Raises
     ------
     ValueError

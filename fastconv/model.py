@@ -78,6 +78,10 @@ class Network:
     def products(self) -> int:
         """Multiplications with weights that one sample takes, forward.
 
+        Returns
+        -------
+        int
+
         Examples
         --------
         >>> import fastconv as fc
@@ -93,6 +97,10 @@ class Network:
     def parameters(self) -> Arrays:
         """Name -> array of every parameter, by PyTorch's names; live: writing to them changes the network.
 
+        Returns
+        -------
+        dict
+
         Examples
         --------
         >>> import fastconv as fc
@@ -102,11 +110,27 @@ class Network:
         return dict(self._parameters)
 
     def statistics(self) -> Arrays:
-        """Name -> array of what training keeps beside the parameters (running means and variances); live."""
+        """Name -> array of what training keeps beside the parameters (running means and variances); live.
+
+        Returns
+        -------
+        dict
+
+        Examples
+        --------
+        >>> import fastconv as fc
+        >>> model = fc.Sequential([fc.Conv2d(2, 3), fc.BatchNorm2d()], (1, 6, 6))
+        >>> {name: a.shape for name, a in model.statistics().items()}
+        {'1.running_mean': (2,), '1.running_var': (2,)}
+        """
         return dict(self._statistics)
 
     def state(self) -> Arrays:
         """Name -> copy of every parameter and statistic: all that training changes.
+
+        Returns
+        -------
+        dict
 
         Examples
         --------
@@ -131,6 +155,14 @@ class Network:
         ValueError
             If a name is missing or unknown, or an array has another shape or holds no numbers. The network
             is then unchanged.
+
+        Examples
+        --------
+        >>> import fastconv as fc
+        >>> model, other = fc.models.reference_cnn(seed=0), fc.models.reference_cnn(seed=1)
+        >>> other.load_state(model.state())
+        >>> bool((other.flat_parameters == model.flat_parameters).all())
+        True
         """
         own = {**self._parameters, **self._statistics}
         missing, unknown = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
@@ -148,7 +180,18 @@ class Network:
             array[...] = converted[name]
 
     def describe(self) -> list[tuple[str, Shape, int]]:
-        """(layer, output shape, parameters) of every layer, as `summary` prints them."""
+        """(layer, output shape, parameters) of every layer, as `summary` prints them.
+
+        Returns
+        -------
+        list of tuples
+
+        Examples
+        --------
+        >>> import fastconv as fc
+        >>> fc.models.reference_cnn().describe()[0]
+        ('0  Conv2d(1, kernel_size=3)', (1, 4, 4), 10)
+        """
         names = list(self._parameters)
         width = len(str(len(self.layers) - 1))
         return [

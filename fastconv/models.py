@@ -9,6 +9,17 @@ def reference_cnn(dtype: str = "float32", seed: int = 0) -> Sequential:
 
     The smallest network that has every part; train it with loss="bce".
 
+    Parameters
+    ----------
+    dtype : {"float32", "float64"}
+        Of parameters, activations and predictions.
+    seed : int
+        Of the initial parameters.
+
+    Returns
+    -------
+    Sequential
+
     Examples
     --------
     >>> import fastconv as fc
@@ -25,6 +36,21 @@ def lenet5(
     """LeNet-5 with ReLU and max-pooling, for 28x28 images; its output is logits.
 
     Source: LeCun et al. (1998), with the changes that today's libraries make.
+
+    Parameters
+    ----------
+    num_classes : int
+        Logits of one sample.
+    input_shape : tuple
+        (C, H, W) of an image.
+    dtype : {"float32", "float64"}
+        Of parameters, activations and predictions.
+    seed : int
+        Of the initial parameters.
+
+    Returns
+    -------
+    Sequential
 
     Examples
     --------
@@ -44,6 +70,21 @@ def lenet_digits(
     num_classes: int = 10, input_shape: Shape = (1, 8, 8), dtype: str = "float32", seed: int = 0
 ) -> Sequential:
     """A LeNet for the 8x8 digits of scikit-learn; its output is logits.
+
+    Parameters
+    ----------
+    num_classes : int
+        Logits of one sample.
+    input_shape : tuple
+        (C, H, W) of an image.
+    dtype : {"float32", "float64"}
+        Of parameters, activations and predictions.
+    seed : int
+        Of the initial parameters.
+
+    Returns
+    -------
+    Sequential
 
     Examples
     --------
@@ -65,6 +106,21 @@ def vgg_small(
     """Four 3x3 convolutions (32, 32, pool, 64, 64, pool) and two dense layers; its output is logits.
 
     Source: the pattern of Simonyan and Zisserman (2015), at the size of CIFAR images.
+
+    Parameters
+    ----------
+    num_classes : int
+        Logits of one sample.
+    input_shape : tuple
+        (C, H, W) of an image.
+    dtype : {"float32", "float64"}
+        Of parameters, activations and predictions.
+    seed : int
+        Of the initial parameters.
+
+    Returns
+    -------
+    Sequential
 
     Examples
     --------

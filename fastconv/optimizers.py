@@ -14,14 +14,35 @@ from fastconv.schedules import Schedule
 
 
 class Optimizer:
-    """What every optimizer has: `lr`, a number or a schedule."""
+    """What every optimizer has: `lr`, a number or a schedule.
+
+    Examples
+    --------
+    >>> isinstance(Adam(), Optimizer)
+    True
+    """
 
     lr: "float | Schedule"
 
     def learning_rates(
         self, first_step: int, count: int, steps_per_epoch: int, total_steps: int
     ) -> NDArray[np.float64]:
-        """The learning rates of `count` steps from `first_step` on; see `Schedule.learning_rates`."""
+        """The learning rates of `count` steps from `first_step` on; see `Schedule.learning_rates`.
+
+        Parameters
+        ----------
+        first_step, count, steps_per_epoch, total_steps : int
+            As in `Schedule.learning_rates`.
+
+        Returns
+        -------
+        ndarray of float64, shape (count,)
+
+        Examples
+        --------
+        >>> SGD(lr=0.1).learning_rates(0, 2, steps_per_epoch=1, total_steps=2)
+        array([0.1, 0.1])
+        """
         if isinstance(self.lr, Schedule):
             return self.lr.learning_rates(first_step, count, steps_per_epoch, total_steps)
         return np.full(count, self.lr, dtype=np.float64)
@@ -55,6 +76,11 @@ class SGD(Optimizer):
         Look ahead along the velocity (Sutskever et al., 2013); needs `momentum` > 0.
     weight_decay : float
         L2 penalty.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is out of range or of the wrong type.
 
     Examples
     --------
@@ -96,6 +122,11 @@ class Adam(Optimizer):
     weight_decay : float
         L2 penalty.
 
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is out of range or of the wrong type.
+
     Examples
     --------
     >>> Adam(lr=0.002).betas
@@ -123,7 +154,12 @@ class Adam(Optimizer):
 class AdamW(Adam):
     """Adam with decoupled weight decay (Loshchilov and Hutter, 2019): w <- w - lr weight_decay w comes first.
 
-    Parameters are those of `Adam`, but `weight_decay` shrinks the weights directly.
+    Parameters
+    ----------
+    lr, betas, eps
+        As in `Adam`.
+    weight_decay : float
+        Shrinks the weights directly.
 
     Examples
     --------
@@ -139,6 +175,14 @@ BY_NAME: dict[str, type[Optimizer]] = {"sgd": SGD, "adam": Adam, "adamw": AdamW}
 
 def resolve(optimizer: Any) -> Optimizer:
     """An optimizer from itself or from its name in any case ("sgd", "adam", "adamw").
+
+    Parameters
+    ----------
+    optimizer : optimizer or str
+
+    Returns
+    -------
+    SGD, Adam or AdamW
 
     Raises
     ------

@@ -48,7 +48,10 @@ class Storage:
 
 @dataclass(eq=False)
 class Planes:
-    """Images [channels][height][width] of vectors (or scalars) in a storage, each in a halo of zeros."""
+    """Images [channels][height][width] of vectors (or scalars) in a storage, each in a halo of zeros.
+
+    `label` is the name that they have in a listing of the plan, here and in `Rows`.
+    """
 
     storage: Storage
     channels: int
@@ -56,6 +59,7 @@ class Planes:
     width: int
     halo: tuple[int, int, int, int] = (0, 0, 0, 0)  # top, bottom, left, right
     element_bytes: int = VECTOR_BYTES
+    label: str = ""
 
     @property
     def row(self):
@@ -101,6 +105,7 @@ class Rows:
     length: int = 0
     first_byte: int = 0
     count: int = 0
+    label: str = ""
 
 
 @dataclass(frozen=True)
@@ -125,40 +130,40 @@ class Plan:
 
     # Memory
 
-    def planes(self, shape, halo=(0, 0, 0, 0)):
+    def planes(self, shape, halo=(0, 0, 0, 0), label=""):
         """New planes for one block of samples of `shape`."""
         sizes = shape if len(shape) == 3 else (shape[0], 1, 1)
-        planes = Planes(Storage(0), *sizes, halo)
+        planes = Planes(Storage(0), *sizes, halo, label=label)
         planes.storage.size = (planes.channels * planes.plane) * self.lanes
         self._storages.append(planes.storage)
         return planes
 
-    def scalar_planes(self, shape, halo, slack):
+    def scalar_planes(self, shape, halo, slack, label=""):
         """New planes of scalars for one sample, and `slack` more behind them."""
-        planes = Planes(Storage(0), *shape, halo, self.dtype.itemsize)
+        planes = Planes(Storage(0), *shape, halo, self.dtype.itemsize, label)
         planes.storage.size = -(-(planes.channels * planes.plane + slack) // self.lanes) * self.lanes
         self._storages.append(planes.storage)
         return planes
 
-    def rows(self, size, kept="all"):
+    def rows(self, size, kept="all", label=""):
         """New scalars, kept once ("all"), for each thread or for each shard."""
         storage = Storage(-(-size // self.lanes) * self.lanes, kept)
         self._storages.append(storage)
-        return Rows(storage)
+        return Rows(storage, count=size, label=label)
 
-    def sample_rows(self, features, kept="all"):
+    def sample_rows(self, features, kept="all", label=""):
         """A row of `features`, padded to whole vectors, for each sample of the batch or of one block."""
         length = -(-features // self.lanes) * self.lanes
         samples = self.blocks * self.lanes if kept == "all" else self.lanes
-        rows = self.rows(samples * length, kept)
+        rows = self.rows(samples * length, kept, label)
         rows.length = length
         return rows
 
-    def array(self, array, start=0, count=0):
+    def array(self, array, start=0, count=0, label=""):
         """Memory of a NumPy array of the plan's dtype: `count` elements from element `start`."""
         self._kept_alive.append(array)
         storage = Storage(array.size, "all", address=array.ctypes.data)
-        return Rows(storage, first_byte=start * array.itemsize, count=count)
+        return Rows(storage, first_byte=start * array.itemsize, count=count, label=label)
 
     # Operations
 
@@ -186,8 +191,15 @@ class Plan:
 
     # The finished plan
 
+    def settle(self):
+        """Decide of which memory there is a copy for each block, now that all operations are known."""
+        for storage in self._storages:
+            if storage.kept == "thread" and len(storage.stages) > 1:
+                storage.kept = "block"
+
     def finish(self):
-        """Lay the memory out and build the tables. Returns a `Program`."""
+        """Lay the memory out, compile the operations and build the tables. Returns a `Program`."""
+        self.settle()
         copies = {
             "thread": self.threads,
             "block": self.blocks,
@@ -196,8 +208,6 @@ class Plan:
         }
         offset, placed = 0, []
         for storage in self._storages:
-            if storage.kept == "thread" and len(storage.stages) > 1:
-                storage.kept = "block"
             # A vector more, so that equal planes of two storages do not share cache sets throughout.
             storage.copy_bytes = storage.size * self.dtype.itemsize + VECTOR_BYTES
             placed.append((storage, offset))
@@ -224,7 +234,6 @@ class Plan:
             calls=np.zeros((self.threads, len(rows), CALL), np.int64),
             held=np.full((self.threads, len(stage_rows)), -1, np.int64),
             state=np.zeros((self.threads, STATE_SIZE), np.int64),
-            listing=[(kind, [(op.name, operands) for op, operands, _ in ops]) for kind, ops in self.stages],
         )
 
 
@@ -256,4 +265,3 @@ class Program:
     calls: np.ndarray  # for each thread: the operations with the addresses of one block, ready to call
     held: np.ndarray  # for each thread and stage: block and shard that these are, or -1
     state: np.ndarray
-    listing: list

@@ -66,6 +66,10 @@ def set_num_threads(n: int) -> None:
 def get_num_threads() -> int:
     """The number of threads in use: FASTCONV_NUM_THREADS, or the processors this process may run on.
 
+    Returns
+    -------
+    int
+
     Examples
     --------
     >>> import fastconv as fc

@@ -15,7 +15,13 @@ from fastconv.checks import real_number, whole_number
 
 @runtime_checkable
 class Schedule(Protocol):
-    """Anything that can say the learning rate of each step."""
+    """Anything that can say the learning rate of each step.
+
+    Examples
+    --------
+    >>> isinstance(CosineDecay(0.1), Schedule)
+    True
+    """
 
     def learning_rates(
         self, first_step: int, count: int, steps_per_epoch: int, total_steps: int
@@ -36,6 +42,11 @@ class Schedule(Protocol):
         Returns
         -------
         ndarray of float64, shape (count,)
+
+        Examples
+        --------
+        >>> CosineDecay(0.1).learning_rates(1, 1, steps_per_epoch=1, total_steps=2).round(3)
+        array([0.05])
         """
 
 
@@ -49,7 +60,7 @@ def _cosine(start: float, end: float, fraction: NDArray[np.float64]) -> NDArray[
 
 
 @dataclass(frozen=True)
-class StepDecay:
+class StepDecay(Schedule):
     """Multiply the learning rate by `gamma` every `step_size` epochs (PyTorch's StepLR).
 
     Parameters
@@ -79,13 +90,12 @@ class StepDecay:
     def learning_rates(
         self, first_step: int, count: int, steps_per_epoch: int, total_steps: int
     ) -> NDArray[np.float64]:
-        """The learning rates of `count` steps; see `Schedule.learning_rates`."""
         epochs = np.arange(first_step, first_step + count) // max(steps_per_epoch, 1)
         return self.lr * self.gamma ** (epochs // self.step_size).astype(np.float64)
 
 
 @dataclass(frozen=True)
-class CosineDecay:
+class CosineDecay(Schedule):
     """Go from `lr` down to `min_lr` along half a cosine wave over the whole run.
 
     The formula is PyTorch's CosineAnnealingLR with `T_max` equal to the number of steps
@@ -97,6 +107,11 @@ class CosineDecay:
         Learning rate of the first step.
     min_lr : float
         Learning rate at the end.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is out of range or of the wrong type.
 
     Examples
     --------
@@ -116,13 +131,12 @@ class CosineDecay:
     def learning_rates(
         self, first_step: int, count: int, steps_per_epoch: int, total_steps: int
     ) -> NDArray[np.float64]:
-        """The learning rates of `count` steps; see `Schedule.learning_rates`."""
         steps = np.arange(first_step, first_step + count)
         return _cosine(self.lr, self.min_lr, np.minimum(steps / max(total_steps, 1), 1.0))
 
 
 @dataclass(frozen=True)
-class OneCycle:
+class OneCycle(Schedule):
     """Rise to a peak, then fall to almost nothing, both along half a cosine wave.
 
     The formula is PyTorch's OneCycleLR with cosine annealing (Smith and Topin, 2018). It starts at
@@ -160,7 +174,6 @@ class OneCycle:
     def learning_rates(
         self, first_step: int, count: int, steps_per_epoch: int, total_steps: int
     ) -> NDArray[np.float64]:
-        """The learning rates of `count` steps; see `Schedule.learning_rates`."""
         steps = np.arange(first_step, first_step + count, dtype=np.float64)
         first = self.lr / self.div
         peak = self.start_fraction * total_steps - 1

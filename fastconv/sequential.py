@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from . import listing
 from .builder import LOSSES
 from .checks import whole_number
 from .data import check_samples, check_targets
@@ -14,6 +15,7 @@ from .engine import IdleEngines
 from .layers import LAYERS, Arrays, Layer, Shape
 from .model import Network, parameter_shapes
 from .model_files import read_model, write_model
+from .optimizers import Optimizer, resolve
 
 
 class Sequential(Network):
@@ -105,6 +107,11 @@ class Sequential(Network):
         gradients : dict
             Name -> ndarray, shaped as in `parameters()`.
 
+        Raises
+        ------
+        ValueError, TypeError
+            If an argument does not fit the network, or there is no sample.
+
         Notes
         -----
         The network is in training mode, as in `Trainer.fit`: batch normalisation uses the batch's own
@@ -135,6 +142,57 @@ class Sequential(Network):
             start += array.size
         self.idle_engines.put_back(engine)
         return value, gradients
+
+    def source(
+        self,
+        purpose: str = "train",
+        loss: str | None = None,
+        optimizer: Optimizer | str | None = None,
+        batch_size: int = 32,
+        kernels: bool = True,
+    ) -> str:
+        """The program that runs, as text to read: its steps in order, and the code that Numba compiles.
+
+        Parameters
+        ----------
+        purpose : {"train", "gradients", "evaluate", "predict"}
+            A step of `Trainer.fit`, `loss_and_gradients`, `Trainer.evaluate` or `predict`.
+        loss : str, optional
+            Default: the one that suits the output, as in `fastconv.explain`.
+        optimizer : SGD, Adam or AdamW, optional
+            For "train", itself or its name; default is "sgd".
+        batch_size : int
+            Samples of a step. One sample alone is predicted by a program of its own.
+        kernels : bool
+            Whether the source of the kernels follows.
+
+        Returns
+        -------
+        str
+            The arrays, `X`, `y0` (the output of layer 0), `dy0` (its gradient) and so on, with the shape that
+            they have for each sample; then stages of operations, each a call of a kernel with its arguments.
+            What a kernel does stands above its first call.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If an argument is unknown or does not fit the network.
+
+        Examples
+        --------
+        >>> import fastconv as fc
+        >>> text = fc.models.reference_cnn().source(kernels=False)
+        >>> [line.strip() for line in text.splitlines() if "max_pool(" in line]
+        ['max_pool(x=y1, y=y2, argmax=argmax2)']
+        """
+        if purpose not in listing.PURPOSES:
+            names = ", ".join(map(repr, listing.PURPOSES))
+            raise ValueError(f"`purpose` must be one of {names}, got {purpose!r}")
+        if loss is not None:
+            check_loss(loss, self.output_shape)
+        batch_size = whole_number(batch_size, "batch_size")
+        optimizer = resolve("sgd" if optimizer is None else optimizer)
+        return listing.source(self, purpose, loss, optimizer, batch_size, kernels)
 
     def save(self, path: str | os.PathLike[str], metadata: dict[str, Any] | None = None) -> None:
         """Write the network to a `.npz` file: layers, parameters, statistics. Nothing is pickled.

@@ -54,7 +54,20 @@ class History(dict[str, list[float]]):
     """
 
     def append(self, logs: Mapping[str, Any]) -> None:
-        """Add one epoch's figures."""
+        """Add one epoch's figures.
+
+        Parameters
+        ----------
+        logs : mapping
+            Name -> figure, as callbacks get them.
+
+        Examples
+        --------
+        >>> history = History()
+        >>> history.append({"epoch": 0, "epochs": 2, "loss": 0.5})
+        >>> history
+        {'loss': [0.5]}
+        """
         for name, value in logs.items():
             if name not in ("epoch", "epochs"):
                 self.setdefault(name, []).append(value)
@@ -179,6 +192,14 @@ class Trainer:
             If an argument does not fit.
         DivergedError
             If the loss is no longer finite.
+
+        Examples
+        --------
+        >>> import fastconv as fc, numpy as np
+        >>> X, y = np.random.default_rng(0).random((64, 1, 6, 6)), np.arange(64) % 2
+        >>> trainer = fc.Trainer(fc.models.reference_cnn(), loss="bce")
+        >>> len(trainer.fit(X, y, epochs=2)["loss"])
+        2
         """
         X, y = self._checked(X, y)
         weight = None if sample_weight is None else check_sample_weight(sample_weight, len(X))

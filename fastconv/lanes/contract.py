@@ -122,7 +122,7 @@ def _rows_pass(form, x, w, bias, gate, y, g, number, w_rows):
 
 @operation
 def contract(x, w, bias, gate, y, _, g, s):
-    """y = the sum above for every row, group by group; then ReLU, or 0 where `gate` is not positive."""
+    """y = bias + the sum of w * x over the taps, row by row; then ReLU, or 0 where `gate` is not positive."""
     w_row = g[W_ROW]
     for _group in range(g[GROUPS]):
         if g[DENSE]:
@@ -279,7 +279,7 @@ def _dense_pass(form, x, dy, dweight, first, last, samples, in_features, x_row, 
 
 @operation
 def add_shards(shards, total_gradient, _a, _b, _c, _d, g, s):
-    """total[k] = shard 0's [k] + shard 1's [k] + ..., in that order; each thread takes some of the k."""
+    """total_gradient[k] = shard 0's [k] + shard 1's [k] + ..., in order; each thread takes some of the k."""
     step, shard_count = g[1], s[SHARDS]
     first, last = share(g[0], s)
     for k in range(first, last):

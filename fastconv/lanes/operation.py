@@ -48,7 +48,7 @@ class Operation:
     def __init__(self, kernel):
         self.name = kernel.__name__
         self.__doc__ = kernel.__doc__
-        self._kernel = kernel
+        self.kernel = kernel
         self.function = compiled(kernel)
 
     @cache  # noqa: B019 - operations live as long as the module
@@ -56,7 +56,7 @@ class Operation:
         """The kernel compiled (or read from Numba's cache) for a dtype, 'float32' or 'float64'."""
         memory = types.CPointer(getattr(types, str(dtype)))
         signature = types.void(*[memory] * 6, _INTEGERS, _INTEGERS)
-        return compiled_callback(self._kernel, signature)
+        return compiled_callback(self.kernel, signature)
 
     def address(self, dtype):
         """Where the compiled kernel starts."""

@@ -49,7 +49,7 @@ def contract_geometry(x, channels, y, kernel, stride, padding, dilation, lanes, 
 
 @operation
 def contract_channels(x, w, bias, y, _e, _f, g, s):
-    """y = the sum above, and ReLU where the geometry says so; `w` and `bias` are packed."""
+    """y = bias + the sum of w * x over the taps, and ReLU where the geometry says so; weights are packed."""
     lanes, form = simd.lanes(x), shape(x, POSITIONS, 1)
     channels, lines, steps, x_line, x_step = g[CHANNELS], g[LINES], g[STEPS], g[X_LINE], g[X_STEP]
     at_once = channels_at_once(lines * steps)
@@ -97,7 +97,7 @@ DENSE_ROWS, DENSE_TAPS, DENSE_AT_ONCE, DENSE_Y_BLOCK, DENSE_ENDING, DENSE_BIAS, 
 
 @operation
 def dense_channels(x, w, bias, y, _e, _f, g, s):
-    """y = the sum above at a single position; squares of w become vectors of outputs on the way."""
+    """y = bias + the sum of w * x at a single position; squares of w become vectors of outputs on the way."""
     lanes, row_count, taps, table = simd.lanes(w), g[DENSE_ROWS], g[DENSE_TAPS], advance(g, DENSE_TABLE)
     for first in range(0, row_count, lanes):
         total = fill(x, 0.0)
@@ -145,7 +145,7 @@ def _position_tiles(form, x, w, bias, y, g, first, last):
 
 @operation
 def contract_positions(x, w, bias, y, _e, _f, g, s):
-    """y[o] = the sum above, and ReLU, with the positions of a plane of scalars in the lanes.
+    """y[o] = bias + the sum of w * x over the taps, and ReLU, with the positions of a plane in the lanes.
 
     Rows follow each other as in x, so that some positions lie beside the image and mean nothing.
     """

@@ -1,0 +1,132 @@
+"""Every public name is documented: what it takes, gives and raises, and an example that runs as a doctest."""
+
+import ast
+import contextlib
+import dataclasses
+import doctest
+import inspect
+import re
+import textwrap
+from pathlib import Path
+
+import pytest
+
+import fastconv as fc
+from fastconv import callbacks, inspection, metrics, optimizers, schedules
+
+MODULES = [fc, fc.kernels, fc.models, fc.datasets, metrics, schedules, optimizers, callbacks, inspection]
+with contextlib.suppress(ImportError):  # scikit-learn is missing
+    MODULES.append(fc.estimators)
+
+
+def public(module):
+    """Name -> function or class that a module offers: its __all__, or what it defines without underscore."""
+    names = getattr(module, "__all__", None) or [
+        name
+        for name, value in vars(module).items()
+        if not name.startswith("_") and getattr(value, "__module__", None) == module.__name__
+    ]
+    found = {name: getattr(module, name) for name in names}
+    return {name: value for name, value in found.items() if callable(value)}
+
+
+def own_members(kind):
+    """(name, member) of the public methods and properties that a class has from this package."""
+    for base in kind.__mro__:
+        if base.__module__.startswith("fastconv"):
+            for name, member in vars(base).items():
+                if not name.startswith("_") and (inspect.isfunction(member) or isinstance(member, property)):
+                    yield name, member
+
+
+def everything():
+    """Path -> object, each once, however many names it has."""
+    paths = {}
+    for module in MODULES:
+        for name, value in public(module).items():
+            paths.setdefault(value, f"{module.__name__}.{name}")
+            if inspect.isclass(value):
+                for member_name, member in own_members(value):
+                    paths.setdefault(member, f"{paths[value]}.{member_name}")
+    return {path: value for value, path in paths.items()}
+
+
+EVERYTHING = everything()
+PACKAGE = str(Path(fc.__file__).parent)
+RESULTS = {"fastconv.DivergedError", "fastconv.History"}  # classes that users get and never make
+FUNCTIONS = [path for path, value in EVERYTHING.items() if not isinstance(value, property)]
+
+
+def documentation(path):
+    """The docstring; of an overriding method without one, that of the method it overrides."""
+    return inspect.getdoc(EVERYTHING[path])
+
+
+def section(text, heading):
+    """The lines below a heading, or None."""
+    found = re.search(rf"^{heading}\n-+\n(.*?)(?=^\w[^\n]*\n---|\Z)", text, re.MULTILINE | re.DOTALL)
+    return found and found.group(1)
+
+
+def parameters(value):
+    """The names of the arguments, without self; of a record, its fields."""
+    names = set(inspect.signature(value).parameters) - {"self", "args", "kwargs"}
+    if dataclasses.is_dataclass(value):
+        names &= {field.name for field in dataclasses.fields(value)}
+    return names
+
+
+def raises(value):
+    """Whether a function, or a class when it is made, has a raise statement of its own."""
+    names = ("__init__", "__post_init__")
+    for maker in map(vars(value).get, names) if inspect.isclass(value) else [value]:
+        maker = getattr(maker, "py_func", maker)
+        # A record's own __init__ has no source, and a protocol's is Python's.
+        if inspect.isfunction(maker) and maker.__code__.co_filename.startswith(PACKAGE):
+            tree = ast.parse(textwrap.dedent(inspect.getsource(maker)))
+            if any(isinstance(node, ast.Raise) for node in ast.walk(tree)):
+                return True
+    return False
+
+
+def returns_nothing(value):
+    return inspect.signature(value).return_annotation in (None, "None")
+
+
+def test_all_kinds_of_names_are_looked_at():
+    assert len(EVERYTHING) > 120
+    for path in ("fastconv.Conv2d.output_shape", "fastconv.Sequential.num_parameters", "fastconv.explain"):
+        assert path in EVERYTHING
+
+
+@pytest.mark.parametrize("path", EVERYTHING)
+def test_a_public_name_has_an_example(path):
+    text = documentation(path)
+    assert text
+    assert len(text.splitlines()[0]) > 8
+    examples = section(text, "Examples")
+    assert examples
+    assert doctest.DocTestParser().get_examples(examples)
+
+
+@pytest.mark.parametrize("path", FUNCTIONS)
+def test_its_arguments_are_described(path):
+    text, names = documentation(path), set() if path in RESULTS else parameters(EVERYTHING[path])
+    if names:
+        described = section(text, "Parameters")
+        assert described
+        heads = " ".join(
+            line.partition(" : ")[0] for line in described.splitlines() if line and not line[0].isspace()
+        )
+        assert names <= set(re.findall(r"\w+", heads))
+
+
+@pytest.mark.parametrize("path", [path for path in FUNCTIONS if not inspect.isclass(EVERYTHING[path])])
+def test_what_a_function_returns_is_described(path):
+    if not returns_nothing(EVERYTHING[path]):
+        assert section(documentation(path), "Returns")
+
+
+@pytest.mark.parametrize("path", [path for path in FUNCTIONS if raises(EVERYTHING[path])])
+def test_the_errors_that_it_raises_are_described(path):
+    assert section(documentation(path), "Raises")
