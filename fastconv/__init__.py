@@ -3,7 +3,7 @@
 import importlib
 from typing import Any
 
-from . import datasets, kernels, models
+from . import datasets, inspection, kernels, models
 from .callbacks import CSVLogger, EarlyStopping, ModelCheckpoint
 from .gradients import check_gradients
 from .layers import (
@@ -59,6 +59,7 @@ __all__ = [
     "check_gradients",
     "datasets",
     "get_num_threads",
+    "inspection",
     "kernels",
     "load",
     "models",
