@@ -64,7 +64,7 @@ def test_the_activations_are_those_of_pytorch_in_evaluation_mode(name, dtype):
             np.testing.assert_allclose(array, tensor.numpy(), rtol=tolerance, atol=tolerance)
 
 
-@pytest.mark.parametrize(("number", "name"), enumerate(NETWORKS))
+@pytest.mark.parametrize(("number", "name"), list(enumerate(NETWORKS)))
 def test_the_gradient_at_every_point_is_a_finite_difference(number, name):
     model = settled(name)
     losses = [loss for loss in losses_of(name) if (name, loss) != ("a softmax last", "cross_entropy")]
