@@ -1,5 +1,6 @@
 """Pictures of a network: its filters, and the numbers that run through it forward and backward."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from ..sequential import Sequential
 from .panels import Array, panels
 
 SIGNED = "RdBu_r"
+BETWEEN = "0.8"  # a grey, not to be taken for a zero
 MOST_WRITTEN = 40  # numbers are written into their cells up to so many cells
 
 
@@ -71,10 +73,13 @@ def filters(model: Sequential, layer: int | None = None, count: int = 64, ax: An
 
 
 def _columns(planes: Array, aspect: float, gap: int) -> int:
-    """How many planes in a row make a mosaic nearest to width / height = `aspect`."""
+    """How many planes in a row fill a panel of width / height = `aspect` well, with few places left empty."""
     count, height, width = planes.shape
-    best = np.sqrt(count * aspect * (height + gap) / (width + gap))
-    return int(np.clip(round(best), 1, count))
+    columns = np.arange(count, 0, -1)
+    rows = -(-count // columns)
+    size = np.minimum(aspect / (columns * (width + gap)), 1 / (rows * (height + gap)))
+    full = size >= 0.85 * size.max()
+    return int(columns[full][np.argmin((rows * columns)[full])])
 
 
 def _mosaic(planes: Array, columns: int, gap: int) -> Array:
@@ -88,17 +93,31 @@ def _mosaic(planes: Array, columns: int, gap: int) -> Array:
     return whole
 
 
+def _largest(values: Array) -> float:
+    """The largest finite magnitude, or 1 where all is zero."""
+    return float(np.abs(values[np.isfinite(values)]).max(initial=0.0)) or 1.0
+
+
+def _written(value: float, largest: float) -> str:
+    """A number with as many decimals as give the largest of its picture two digits."""
+    decimals = max(0, 1 - math.floor(math.log10(largest)))
+    if value == 0 or decimals > 4:
+        return f"{value:.1g}"
+    return f"{round(float(value), decimals) + 0.0:.{decimals}f}"  # + 0.0 makes -0.0 a plain zero
+
+
 def _signed_image(ax: Any, values: Array) -> Any:
     """An image with zero in the neutral colour; few numbers are also written."""
-    limit = float(np.nanmax(np.abs(values), initial=0.0)) or 1.0
+    limit = _largest(values)
     image = ax.imshow(values, cmap=SIGNED, vmin=-limit, vmax=limit, interpolation="nearest")
+    image.set_cmap(image.get_cmap().with_extremes(bad=BETWEEN))
     ax.set_axis_off()
     if values.size <= MOST_WRITTEN:
         for (i, j), value in np.ndenumerate(values):
             if np.isfinite(value):
-                dark = abs(value) > 0.6 * limit
-                color = "white" if dark else "black"
-                ax.text(j, i, f"{value:.2g}", ha="center", va="center", fontsize="x-small", color=color)
+                color = "white" if abs(value) > 0.6 * limit else "black"
+                style = {"ha": "center", "va": "center", "fontsize": "x-small", "color": color}
+                ax.text(j, i, _written(value, limit), **style)
     return image
 
 
@@ -196,21 +215,27 @@ def _layer_panels(model: Sequential, arrays: list[Array], layers: Sequence[int] 
     for panel, k in zip(axes, chosen, strict=True):
         values = arrays[k][0]
         shape = " x ".join(map(str, values.shape))
-        low, high = values.min(), values.max()
-        panel.set_title(f"{names[k]}: {shape}\n{low:.2g} to {high:.2g}", fontsize="small")
+        ends = dict.fromkeys((f"{values.min():.2g}", f"{values.max():.2g}"))
+        panel.set_title(f"{names[k]}: {shape}\n{' to '.join(ends)}", fontsize="small")
         if values.ndim == 3:
-            planes = values[:64]
-            _signed_image(panel, _mosaic(planes, _columns(planes, 1.0, 1), 1))
+            planes, gap = values[:64], int(values[0].size > 1)
+            _signed_image(panel, _mosaic(planes, _columns(planes, 1.0, gap), gap))
         else:
             _bars(panel, values)
     return axes
 
 
 def _bars(ax: Any, values: Array) -> None:
-    few = len(values) <= 20
-    colors = np.where(values < 0, "C0", "C3")
-    ax.bar(range(len(values)), values, width=0.8 if few else 1.0, color=colors)
+    few, count = len(values) <= 4, len(values)
+    bars = ax.bar(range(count), values, 0.8 if count <= 20 else 1.0, color=np.where(values < 0, "C0", "C3"))
     ax.axhline(0, color="0.5", linewidth=0.6)
+    if few:
+        largest = _largest(values)
+        ax.bar_label(bars, [_written(value, largest) for value in values], fontsize="x-small", padding=1)
+        ax.set_xlim(count / 2 - 2.5, count / 2 + 1.5)
+        ax.margins(y=0.15)
+    if count <= 10:
+        ax.set_xticks(range(count))
+    ax.yaxis.set_major_formatter("{x:g}")
     ax.tick_params(labelsize="x-small")
-    ax.xaxis.get_major_locator().set_params(integer=True)
     ax.spines[["top", "right"]].set_visible(False)

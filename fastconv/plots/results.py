@@ -131,7 +131,7 @@ def confusion_matrix(
             color = "white" if norm(value) > 0.6 else "black" if counts[i, j] else "0.7"
             text = f"{value:.2f}".lstrip("0") if normalize and 0 < value < 1 else f"{value:.0f}"
             panel.text(j, i, text, ha="center", va="center", fontsize=size, color=color)
-    step = -(-len(names) // 30)
+    step = -(-len(names) // 20)
     places, labels = range(0, len(names), step), [str(name) for name in names[::step]]
     turned = max(map(len, labels), default=0) > 3
     panel.set_xticks(places, labels, fontsize="small", rotation=90 if turned else 0)
