@@ -50,7 +50,7 @@ def history(
     """
     single = isinstance(names, str) or (ax is not None and np.ndim(ax) == 0)
     if names is None:
-        curves = [n for n in history if not n.startswith("val_") and n not in ("learning_rate", "seconds")]
+        curves = curve_names(history)
         names = curves[:1] if single else curves
     names = [names] if isinstance(names, str) else list(names)
     for name in names:
@@ -60,6 +60,11 @@ def history(
     for panel, name in zip(axes, names, strict=True):
         _curves(panel, name, history[name], history.get(f"val_{name}"))
     return axes[0] if single else axes
+
+
+def curve_names(history: Mapping[str, Sequence[float]]) -> list[str]:
+    """The figures of a history that are drawn: the loss and the metrics."""
+    return [n for n in history if not n.startswith("val_") and n not in ("learning_rate", "seconds")]
 
 
 def _curves(ax: Any, name: str, values: Sequence[float], held_out: Sequence[float] | None) -> None:
