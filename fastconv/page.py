@@ -33,10 +33,10 @@ img { display: block; max-width: 100%; height: auto; }
 dl { margin: 0; }
 .numbers { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fit, minmax(8.5rem, 1fr)); }
 .numbers div { display: flex; flex-direction: column-reverse; justify-content: flex-end; }
-.numbers dd { margin: 0; font-size: 1.5rem; font-weight: 650; line-height: 1.3;
+.numbers dd { margin: 0; font-size: 1.35rem; font-weight: 650; line-height: 1.4;
   font-variant-numeric: tabular-nums; }
 .numbers dt, .facts dt { color: var(--soft); font-size: .9rem; }
-.facts div { display: grid; grid-template-columns: minmax(6rem, 10rem) 1fr; gap: 1rem;
+.facts div { display: grid; grid-template-columns: minmax(5.5rem, 1fr) 6fr; gap: 1rem; align-items: baseline;
   padding: .35rem 0; border-top: 1px solid var(--line); }
 .facts dd { margin: 0; overflow-wrap: anywhere; }
 .scroll { overflow-x: auto; }
@@ -46,7 +46,10 @@ th, td { padding: .35rem .75rem .35rem 0; border-bottom: 1px solid var(--line); 
   text-align: right; }
 th { color: var(--soft); font-weight: 500; font-size: .9rem; }
 th.left, td.left { text-align: left; }
+th:last-child, td:last-child { padding-right: 0; }
 tr:last-child td { border-bottom: 0; }
+td.left { white-space: normal; overflow-wrap: break-word; }
+@media (max-width: 40rem) { th, td { padding-right: .5rem; } }
 pre { margin: 0 0 1rem; padding: .75rem 1rem; background: var(--ground); border: 1px solid var(--line);
   border-radius: .5rem; white-space: pre-wrap; overflow-wrap: anywhere; font-size: .9rem; }
 p { margin: 0; }

@@ -99,13 +99,14 @@ def write_report(
         ]
     )
     parts = [
+        code(command) if command else "",
         section("Results", _results(model, history, probabilities, labels)),
         section("Learning curves", _curves(history)),
         results,
         section("Worst mistakes", _mistakes(X, labels, probabilities, names)),
         section("Filters", _filters(model)),
         section("Network", _network(model)),
-        section("How it was made", _origin(command, about or {})),
+        section("How it was made", _origin(about or {})),
     ]
     with replaced(Path(path)) as file:
         file.write(page(title, parts).encode())
@@ -149,7 +150,8 @@ def _confusion(
     said = f"confusion matrix of {len(names)} classes: {wrong} of {confusion.sum()} images off the diagonal"
     predicted = probabilities.argmax(axis=1)
     draw = partial(plots.confusion_matrix, labels, predicted, classes=names)
-    return columns([_chart(draw, (4.8, 4.4), said)], "charts")
+    side = min(2.0 + 0.35 * len(names), 4.6)
+    return columns([_chart(draw, (side + 0.2, side - 0.2), said)], "charts")
 
 
 def _classes(confusion: NDArray[np.int64], names: Sequence[str]) -> str:
@@ -200,7 +202,7 @@ def _shape(shape: Sequence[int]) -> str:
     return " x ".join(map(str, shape))
 
 
-def _origin(command: str, about: Mapping[str, Any]) -> str:
+def _origin(about: Mapping[str, Any]) -> str:
     versions = ", ".join(f"{name} {version_of(name)}" for name in ("fastconv", "numpy", "numba"))
     threads = get_num_threads()
     lines = [
@@ -210,7 +212,7 @@ def _origin(command: str, about: Mapping[str, Any]) -> str:
         ("machine", f"{cpu_name()}, {os.cpu_count()} cores, {simd.HOST.name}, {platform.system()}"),
         ("threads", str(threads)),
     ]
-    return (code(command) if command else "") + facts(lines)
+    return facts(lines)
 
 
 def _chart(draw: Callable[..., Any], size: tuple[float, float], alt: str) -> str:

@@ -116,7 +116,8 @@ def _signed_image(ax: Any, values: Array) -> Any:
         for (i, j), value in np.ndenumerate(values):
             if np.isfinite(value):
                 color = "white" if abs(value) > 0.6 * limit else "black"
-                style = {"ha": "center", "va": "center", "fontsize": "x-small", "color": color}
+                size = "small" if values.size <= 16 else "x-small"
+                style = {"ha": "center", "va": "center", "fontsize": size, "color": color}
                 ax.text(j, i, _written(value, limit), **style)
     return image
 

@@ -81,6 +81,8 @@ def _curves(ax: Any, name: str, values: Sequence[float], held_out: Sequence[floa
     ax.set_title(name.replace("_", " "))
     ax.set_xlabel("epoch")
     ax.xaxis.get_major_locator().set_params(integer=True)
+    if len(values) == 1:
+        ax.set_xlim(0.5, 1.5)
     ax.grid(alpha=0.25)
     ax.spines[["top", "right"]].set_visible(False)
 
@@ -137,7 +139,7 @@ def confusion_matrix(
             text = f"{value:.2f}".lstrip("0") if normalize and 0 < value < 1 else f"{value:.0f}"
             panel.text(j, i, text, ha="center", va="center", fontsize=size, color=color)
     step = -(-len(names) // 20)
-    places, labels = range(0, len(names), step), [str(name) for name in names[::step]]
+    places, labels = range(0, len(names), step), [_short(str(name)) for name in names[::step]]
     turned = max(map(len, labels), default=0) > 3
     panel.set_xticks(places, labels, fontsize="small", rotation=90 if turned else 0)
     panel.set_yticks(places, labels, fontsize="small")
@@ -146,6 +148,10 @@ def confusion_matrix(
     panel.set_xlabel("predicted")
     panel.set_ylabel("true")
     return panel
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= 16 else f"{name[:15]}…"
 
 
 def _counted(truth: Array, predicted: Array, classes: Sequence[Any] | None) -> tuple[Array, list[Any]]:
