@@ -49,7 +49,7 @@ th.left, td.left { text-align: left; }
 th:last-child, td:last-child { padding-right: 0; }
 tr:last-child td { border-bottom: 0; }
 td.left { white-space: normal; overflow-wrap: break-word; }
-@media (max-width: 40rem) { th, td { padding-right: .5rem; } }
+@media (max-width: 40rem) { table, th { font-size: .85rem; } th, td { padding-right: .5rem; } }
 pre { margin: 0 0 1rem; padding: .75rem 1rem; background: var(--ground); border: 1px solid var(--line);
   border-radius: .5rem; white-space: pre-wrap; overflow-wrap: anywhere; font-size: .9rem; }
 p { margin: 0; }
