@@ -3,7 +3,7 @@
 import importlib
 from typing import Any
 
-from . import datasets, kernels, models
+from . import datasets, inspection, kernels, models
 from .callbacks import CSVLogger, EarlyStopping, ModelCheckpoint
 from .gradients import check_gradients
 from .layers import (
@@ -61,6 +61,7 @@ __all__ = [
     "datasets",
     "explain",
     "get_num_threads",
+    "inspection",
     "kernels",
     "load",
     "models",
@@ -69,7 +70,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """`estimators` is loaded when it is asked for: it needs scikit-learn."""
-    if name == "estimators":
-        return importlib.import_module(".estimators", __name__)
+    """`estimators` and `plots` are loaded when they are asked for: few runs need them."""
+    if name in ("estimators", "plots"):
+        return importlib.import_module(f".{name}", __name__)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted. An error is one li
 import argparse
 import math
 import os
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
@@ -34,7 +35,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     1
     """
     try:
+        argv = sys.argv[1:] if argv is None else argv
         args = parser().parse_args(argv)
+        args.command = shlex.join(["python", "-m", "fastconv", *argv])
         code = args.run(args)
         sys.stdout.flush()
         return int(code or 0)
@@ -135,7 +138,8 @@ def _add_train(commands: Any) -> None:
         "train",
         jobs.train,
         "train a network on images and save it",
-        "train\ntrain --data mnist-subset --epochs 5\ntrain --model reference --digits 3 8 -o three-8.npz",
+        "train\ntrain --data mnist-subset --epochs 5\ntrain --model reference --digits 3 8 -o three-8.npz\n"
+        "train --report report.html",
     )
     add = command.add_argument
     add("--data", default="digits", metavar="DATA", help=f"{_DATA_HELP} (default: digits)")
@@ -183,6 +187,7 @@ def _add_train(commands: Any) -> None:
     add("--threads", type=_number(int, 1), metavar="N", help="threads to use (default: all cores)")
     add("--dtype", default="float32", choices=("float32", "float64"), help="(default: float32)")
     add("--output", "-o", default=DEFAULT_OUTPUT, metavar="FILE", help=f"(default: {DEFAULT_OUTPUT})")
+    add("--report", metavar="FILE", help="also write a page about the run, as one .html file")
     add("--quiet", "-q", action="store_true", help="print nothing but errors")
     add("--no-progress", action="store_true", help="no moving bar, only a line for each epoch")
 

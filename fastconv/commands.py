@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastconv import datasets, metrics, optimizers, progress
+from fastconv.extras import require
 from fastconv.files import read_npz
 from fastconv.schedules import CosineDecay
 
@@ -72,6 +73,9 @@ def train(args: argparse.Namespace) -> int:
     import fastconv as fc
 
     _check_output(args.output)
+    if args.report is not None:
+        _check_output(args.report, "--report", ".html")
+        require("matplotlib", "plot", "--report")
     if args.threads is not None:
         fc.set_num_threads(args.threads)
     say: Callable[[str], None] = (lambda text: None) if args.quiet else print
@@ -98,7 +102,7 @@ def train(args: argparse.Namespace) -> int:
     say(f"       {loss}, {args.optimizer}, learning rate {lr:g}, batches of {batch_size}")
     trainer = fc.Trainer(model, loss=loss, optimizer=optimizer, seed=args.seed)
     shown = progress.Silent() if args.quiet else progress.Lines() if args.no_progress else True
-    trainer.fit(
+    history = trainer.fit(
         X_train,
         y_train,
         epochs=epochs,
@@ -119,7 +123,9 @@ def train(args: argparse.Namespace) -> int:
     }
     model.save(args.output, metadata=metadata)
     say(_held_out_line(result, len(X_test)))
-    say(f"saved {args.output}; next:")
+    if args.report is not None:
+        _write_report(args, model, history, X_test, y_test, classes, (loss, lr, batch_size))
+    say(f"saved {args.output}{f' and {args.report}' if args.report else ''}; next:")
     say(f"  python -m fastconv evaluate {args.output}")
     say(f"  python -m fastconv predict {args.output}")
     return 0
@@ -148,6 +154,29 @@ def _live_start(
     return min(range(8 * args.seed, 8 * args.seed + 8), key=loss_after_a_moment)
 
 
+def _write_report(
+    args: argparse.Namespace,
+    model: Any,
+    history: Any,
+    X: NDArray[Any],
+    y: NDArray[Any],
+    classes: Sequence[int],
+    settings: tuple[str, float, int],
+) -> None:
+    from fastconv.report import write_report
+
+    loss, lr, batch_size = settings
+    about = {
+        "data": f"{args.data}, {len(X)} held-out images",
+        "training": f"{loss}, {args.optimizer}, learning rate {lr:g}, batches of {batch_size}",
+        "seed": args.seed,
+        "saved as": args.output,
+    }
+    write_report(
+        args.report, model, history, X, y, classes, f"{args.model} on {args.data}", args.command, about
+    )
+
+
 def build_model(name: str, input_shape: Sequence[int], num_classes: int, dtype: str, seed: int) -> Any:
     """The network that `--model` names, for images of a shape."""
     from fastconv import models
@@ -163,17 +192,17 @@ def build_model(name: str, input_shape: Sequence[int], num_classes: int, dtype: 
     return models.lenet5(num_classes, input_shape=shape, **common)
 
 
-def _check_output(path: str) -> None:
+def _check_output(path: str, option: str = "--output", suffix: str = ".npz") -> None:
     """Refuse, before the work and not after it, a file that cannot be written."""
     folder = os.path.dirname(path) or "."
     if os.path.isdir(path):
-        raise ValueError(f"--output {path} is a folder, expected a file name")
-    if not path.endswith(".npz"):
-        raise ValueError(f"--output {path} must end in .npz")
+        raise ValueError(f"{option} {path} is a folder, expected a file name")
+    if not path.endswith(suffix):
+        raise ValueError(f"{option} {path} must end in {suffix}")
     if not os.path.isdir(folder):
-        raise ValueError(f"--output {path}: there is no folder {folder}")
+        raise ValueError(f"{option} {path}: there is no folder {folder}")
     if not os.access(path if os.path.exists(path) else folder, os.W_OK):
-        raise ValueError(f"--output {path} cannot be written")
+        raise ValueError(f"{option} {path} cannot be written")
 
 
 def _words(values: Sequence[Any]) -> str:

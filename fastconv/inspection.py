@@ -4,6 +4,7 @@ The engine keeps none of these arrays. Here each layer is a class of its name wi
 notation of `kernels`: forward(x) -> y, and backward(x, y, dy) -> (dx, {parameter: gradient}).
 """
 
+import math
 from typing import Any
 
 import numpy as np
@@ -179,7 +180,7 @@ class Dropout(Part):
 
 class Flatten(Part):
     def forward(self, x: Array) -> Array:
-        return x.reshape(len(x), -1).copy()
+        return x.reshape(len(x), math.prod(x.shape[1:])).copy()
 
 
 class Conv2d(Part):

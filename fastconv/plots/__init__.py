@@ -1,0 +1,11 @@
+"""Pictures: learning curves, filters, what the layers make of an image, and what the network gets wrong.
+
+Each function draws on the Axes that it is given, or in a new figure, and returns the Axes; none shows or
+saves anything. In pictures of positive and negative numbers, zero is white, red above and blue below.
+Matplotlib is imported as a function is called: pip install "fastconv[plot]".
+"""
+
+from .network import feature_maps, filters, gradient_maps
+from .results import confusion_matrix, history, worst_mistakes
+
+__all__ = ["confusion_matrix", "feature_maps", "filters", "gradient_maps", "history", "worst_mistakes"]

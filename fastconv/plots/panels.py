@@ -1,0 +1,27 @@
+"""The Axes that pictures are drawn on."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..extras import require
+
+Array = NDArray[Any]
+
+
+def panels(ax: Any, count: int, columns: int, size: tuple[float, float]) -> Array:
+    """`count` Axes: those given, or new ones of `size` inches each, in rows of `columns`."""
+    if ax is not None:
+        given = np.array(ax, dtype=object).reshape(-1)
+        if len(given) < count:
+            raise ValueError(f"`ax` must hold {count} Axes, one for each panel, got {len(given)}")
+        return given[:count]
+    pyplot = require("matplotlib.pyplot", "plot", "fastconv.plots")
+    columns = min(columns, count)
+    rows = -(-count // columns)
+    figure = pyplot.figure(figsize=(size[0] * columns, size[1] * rows), layout="constrained")
+    axes: Array = figure.subplots(rows, columns, squeeze=False).reshape(-1)
+    for unused in axes[count:]:
+        unused.remove()
+    return axes[:count]
