@@ -19,7 +19,7 @@ from .sequential import Sequential
 class Augment:
     """Random changes of each training image, for `Trainer.fit(..., augment=...)`; by default there are none.
 
-    An image is flipped, then rotated about its centre, then shifted, in one step; noise comes last. Each draws
+    An image is flipped, then rotated about its centre, then shifted, in one go; noise comes last. Each draws
     numbers of its own, anew in every step, from the trainer's seed: results have the same bits on any number
     of threads.
 
@@ -104,11 +104,10 @@ class Augment:
         Examples
         --------
         >>> import fastconv as fc, numpy as np
-        >>> fc.Augment(horizontal_flip=True).apply(np.array([[[1.0, 2.0, 3.0]]] * 4))[:, 0]
-        array([[3., 2., 1.],
-               [1., 2., 3.],
-               [1., 2., 3.],
-               [3., 2., 1.]], dtype=float32)
+        >>> fc.Augment(shift=1, fill=-1).apply(np.arange(12.0).reshape(1, 3, 4))
+        array([[[-1., -1., -1., -1.],
+                [ 0.,  1.,  2.,  3.],
+                [ 4.,  5.,  6.,  7.]]], dtype=float32)
         """
         seed, step = whole_number(seed, "seed", low=0), whole_number(step, "step")
         shape = np.shape(X)
@@ -142,5 +141,7 @@ def check_augment(augment: Any, input_shape: Shape) -> Augment | None:
     if not isinstance(augment, Augment):
         raise TypeError(f"`augment` must be an Augment such as Augment(shift=2), got {augment!r}")
     if len(input_shape) != 3:
-        raise ValueError(f"`augment` changes images (C, H, W), but the network takes samples of {input_shape}")
+        raise ValueError(
+            f"`augment` changes images (C, H, W), but the network takes samples of {input_shape}"
+        )
     return augment if augment.moves or augment.noise else None

@@ -150,8 +150,8 @@ def tanh(typingctx, v):
 def sine(typingctx, v):
     """sin(2 pi v): the sine of v full turns. That of v + 1/4 is the cosine.
 
-    Whole turns are taken off, which is exact, and the rest is folded into a quarter turn to either side, where
-    the Taylor series ends soon (absolute error < 2 units of the last place of 1).
+    Whole turns are taken off, which is exact, and the rest is folded into a quarter turn to either side,
+    where the Taylor series ends soon (absolute error < 2 units of the last place of 1).
     """
 
     def codegen(context, b, sig, args):

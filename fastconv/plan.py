@@ -49,7 +49,7 @@ class Storage:
 
 @dataclass(eq=False)
 class Planes:
-    """Images [channels][height][width] of vectors (or scalars) in a storage, each in a halo of what the storage held."""
+    """Images [channels][height][width] of vectors (or scalars) in a storage, each in a halo of its `fill`."""
 
     storage: Storage
     channels: int

@@ -315,7 +315,8 @@ def load_lanes(typingctx, p, row, column, row_step):
         step = emit_splat(b, ints, b.trunc(step, integer) if integer.width < step.type.width else step)
         vectors = b.add(b.mul(b.fptosi(row_, ints), step), b.fptosi(column_, ints))
         scalars = b.add(
-            b.mul(vectors, ir.Constant(ints, [row.lanes] * row.lanes)), ir.Constant(ints, list(range(row.lanes)))
+            b.mul(vectors, ir.Constant(ints, [row.lanes] * row.lanes)),
+            ir.Constant(ints, list(range(row.lanes))),
         )
         value = ir.Constant(llvm_vector(row), ir.Undefined)
         for n in range(row.lanes):

@@ -1,13 +1,12 @@
 """Random changes of images on their way into a training step: shift, flip, rotation, noise.
 
     image in its halo of fill        (i, j) of the result        (y, x), another place in every lane
-    [C][H + 3][W + 3][lanes]   <---------------------------->   nearest 1 or 4 pixels, per lane
+    [C][H + 3][W + 3][lanes]   <---------------------------->   a pixel there, or the four around
 
 The random numbers are hashes of (seed, update, sample in the batch), as those of dropout: they depend neither
 on threads nor on how steps are divided into calls.
 """
 
-from .. import simd
 from ..compiling import compiled
 from ..elementary import floor, log, random_lanes, sine, square_root
 from ..simd import (
@@ -17,7 +16,9 @@ from ..simd import (
     fill_like,
     fma,
     greater,
+    lanes,
     less,
+    load,
     load_lanes,
     multiply,
     select,
@@ -27,8 +28,8 @@ from ..simd import (
 )
 from .operation import FIRST_SAMPLE, SEED, UPDATE, operation
 
-# Around images that `move` reads: above and left a line of fill, where whatever lies outside is found; below
-# and right another one, as four pixels are read at a time.
+# Around the images that `move` reads: a line of fill on every side, where all that lies outside is found, and
+# one more below and right, as pixels are read by twos.
 HALO = (1, 2, 1, 2)
 
 # Numbers of the random streams, beside those of layers, which count from 0.
@@ -64,7 +65,7 @@ def _clamped(v, last):
 @compiled
 def _between(image, y, x, row):
     """The value at (y, x) by straight lines between the four pixels around it."""
-    n = simd.lanes(image)
+    n = lanes(image)
     top, left = floor(y), floor(x)
     down, right = subtract(y, top), subtract(x, left)
     a, b = load_lanes(image, top, left, row), load_lanes(advance(image, n), top, left, row)
@@ -74,45 +75,54 @@ def _between(image, y, x, row):
     return fma(down, subtract(lower, upper), upper)
 
 
+@compiled
+def _places(ranges, g, s):
+    """(first, by i, by j) of y and of x: where the pixel at (i, j) of the result comes from, first + ....
+
+    That is centre + flip(rotate back(i - shift - centre, j - shift - centre)), multiplied out. y and x count
+    from the corner of the halo.
+    """
+    key, first, height, width = _key(s, MOVES), s[FIRST_SAMPLE], g[1], g[2]
+    down = _whole(ranges, random_lanes(ranges, key, first, 0), 0)
+    right = _whole(ranges, random_lanes(ranges, key, first, 1), 1)
+    flip_y = _sign(ranges, random_lanes(ranges, key, first, 2), 2)
+    flip_x = _sign(ranges, random_lanes(ranges, key, first, 3), 3)
+    cosine, sine_ = fill(ranges, 1.0), fill(ranges, 0.0)
+    if g[7]:
+        number = fma(random_lanes(ranges, key, first, 4), fill(ranges, 2.0), fill(ranges, -1.0))
+        turns = multiply(number, splat(ranges, 4))
+        cosine, sine_ = sine(add(turns, fill(ranges, 0.25))), sine(turns)
+    y_by_i, y_by_j = multiply(flip_y, cosine), multiply(flip_y, sine_)
+    x_by_i, x_by_j = multiply(flip_x, subtract(fill(ranges, 0.0), sine_)), multiply(flip_x, cosine)
+    down = add(down, fill(ranges, (height - 1) / 2))
+    right = add(right, fill(ranges, (width - 1) / 2))
+    y_first = subtract(fill(ranges, (height + 1) / 2), fma(y_by_i, down, multiply(y_by_j, right)))
+    x_first = subtract(fill(ranges, (width + 1) / 2), fma(x_by_i, down, multiply(x_by_j, right)))
+    return (y_first, y_by_i, y_by_j), (x_first, x_by_i, x_by_j)
+
+
 @operation
 def move(x, y, ranges, _c, _d, _e, g, s):
-    """y = x flipped, then rotated about its centre, then shifted; from the outside comes what its halo holds.
+    """y = x flipped, then rotated about its centre, then shifted; what lies outside is what its halo holds.
 
     ranges: rows and columns to shift by, chances of a vertical and of a horizontal flip, turns to rotate by.
-    g: C, H, W, plane and row steps of x, of y, and whether there is a rotation: without one, every pixel is
-    a pixel of x, to the bit.
+    g: C, H, W, plane and row steps of x, which starts at the corner of its halo, and of y; and whether there
+    is a rotation: without one, every pixel is a pixel of x, to the bit.
     """
-    key, first, height, width, row = _key(s, MOVES), s[FIRST_SAMPLE], g[1], g[2], g[4]
-    down = _whole(ranges, random_lanes(x, key, first, 0), 0)
-    right = _whole(ranges, random_lanes(x, key, first, 1), 1)
-    flip_y = _sign(ranges, random_lanes(x, key, first, 2), 2)
-    flip_x = _sign(ranges, random_lanes(x, key, first, 3), 3)
-    cosine, sine_ = fill(x, 1.0), fill(x, 0.0)
-    if g[7]:
-        number = fma(random_lanes(x, key, first, 4), fill(x, 2.0), fill(x, -1.0))
-        turns = multiply(number, splat(ranges, 4))
-        cosine, sine_ = sine(add(turns, fill(x, 0.25))), sine(turns)
-    # (y, x) = centre + flip (rotate back (i - shift - centre, j - shift - centre)), multiplied out; y and x
-    # count from the corner of the halo.
-    y_by_i, y_by_j = multiply(flip_y, cosine), multiply(flip_y, sine_)
-    x_by_i, x_by_j = multiply(flip_x, subtract(fill(x, 0.0), sine_)), multiply(flip_x, cosine)
-    down, right = add(down, fill(x, (height - 1) / 2)), add(right, fill(x, (width - 1) / 2))
-    y_first = subtract(fill(x, (height + 1) / 2), fma(y_by_i, down, multiply(y_by_j, right)))
-    x_first = subtract(fill(x, (width + 1) / 2), fma(x_by_i, down, multiply(x_by_j, right)))
-    for h in range(height):
+    (y_first, y_by_i, y_by_j), (x_first, x_by_i, x_by_j) = _places(ranges, g, s)
+    for h in range(g[1]):
         i = fill(x, h)
         y_row, x_row = fma(y_by_i, i, y_first), fma(x_by_i, i, x_first)
-        for w in range(width):
+        for w in range(g[2]):
             j = fill(x, w)
-            from_y = _clamped(fma(y_by_j, j, y_row), height + 1)
-            from_x = _clamped(fma(x_by_j, j, x_row), width + 1)
+            from_y = _clamped(fma(y_by_j, j, y_row), g[1] + 1)
+            from_x = _clamped(fma(x_by_j, j, x_row), g[2] + 1)
             for c in range(g[0]):
-                image = advance(x, c * g[3] * simd.lanes(x))
+                image = advance(x, c * g[3] * lanes(x))
                 if g[7]:
-                    v = _between(image, from_y, from_x, row)
+                    store(y, c * g[5] + h * g[6] + w, _between(image, from_y, from_x, g[4]))
                 else:
-                    v = load_lanes(image, from_y, from_x, row)
-                store(y, c * g[5] + h * g[6] + w, v)
+                    store(y, c * g[5] + h * g[6] + w, load_lanes(image, from_y, from_x, g[4]))
 
 
 @operation
@@ -131,8 +141,8 @@ def noise(x, deviation, _b, _c, _d, _e, g, s):
                 u = subtract(one, random_lanes(x, key, first, element))  # above 0
                 turns = random_lanes(x, key, first, element + 1)
                 radius = multiply(scale, square_root(multiply(factor, log(u))))
-                store(x, at, fma(radius, sine(turns), simd.load(x, at)))
+                store(x, at, fma(radius, sine(turns), load(x, at)))
                 if w + 1 < g[2]:
                     cosine = sine(add(turns, fill(x, 0.25)))
-                    store(x, at + 1, fma(radius, cosine, simd.load(x, at + 1)))
+                    store(x, at + 1, fma(radius, cosine, load(x, at + 1)))
                 element += 2
