@@ -156,18 +156,6 @@ def test_what_one_image_draws_says_nothing_about_its_other_draws_or_the_next_ima
     assert np.abs(together - np.eye(15)).max() < 5 / np.sqrt(len(drawn))
 
 
-def test_a_positive_angle_turns_against_the_clock_and_a_positive_shift_is_down_and_right():
-    image = np.zeros((400, 21, 21))
-    image[:, 10, 16] = 1  # right of the centre
-    degrees = draws(fc.Augment(rotation=60), 400, (21, 21))[0]
-    made = fc.Augment(rotation=60).apply(image)
-    up = 10 - np.argmax(made.max(axis=2), axis=1)
-    np.testing.assert_allclose(up, 6 * np.sin(np.radians(degrees)), atol=1.2)
-    shifts = draws(fc.Augment(shift=3), 400, (21, 21))[2]
-    made = fc.Augment(shift=3).apply(image).reshape(400, -1).argmax(axis=1)
-    assert np.array_equal(np.column_stack([made // 21, made % 21]), np.round(shifts) + np.array([10, 16]))
-
-
 def test_seeds_steps_and_samples_draw_their_own_numbers_and_the_same_again():
     same = np.broadcast_to(X[0], X.shape)
     base = EVERYTHING.apply(same, seed=1, step=1)
