@@ -4,6 +4,7 @@ import importlib
 from typing import Any
 
 from . import datasets, inspection, kernels, models
+from .augment import Augment
 from .callbacks import CSVLogger, EarlyStopping, ModelCheckpoint
 from .gradients import check_gradients
 from .layers import (
@@ -34,6 +35,7 @@ __all__ = [
     "SGD",
     "Adam",
     "AdamW",
+    "Augment",
     "AvgPool2d",
     "BatchNorm2d",
     "CSVLogger",

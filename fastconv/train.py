@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import progress as progress_displays
+from .augment import Augment, check_augment
 from .builder import optimizer_state
 from .checks import real_number, whole_number
 from .data import check_samples, check_targets
@@ -88,7 +89,7 @@ class Trainer:
     metrics : tuple of str
         Figures beside the loss: "accuracy" (left out for "mse", which has no classes), or nothing.
     seed : int
-        Of the order of samples and of dropout.
+        Of the order of samples, of dropout and of augmentation.
 
     Raises
     ------
@@ -148,6 +149,7 @@ class Trainer:
         resume: bool = False,
         sample_weight: ArrayLike | None = None,
         class_weight: Any = None,
+        augment: Augment | None = None,
     ) -> History:
         """Train for some epochs.
 
@@ -180,6 +182,8 @@ class Trainer:
         class_weight : dict or "balanced", optional
             The same for all samples of a class: class number -> weight, 1 where it is missing; or weights
             that make all classes count the same. Both together are multiplied. Not for held out samples.
+        augment : Augment, optional
+            How each image is changed at random, anew in every epoch. Held out samples are left as they are.
 
         Returns
         -------
@@ -220,9 +224,10 @@ class Trainer:
             raise ValueError("`resume` needs `checkpoint`, the file to go on from")
         weight = combine(weight, class_weight, y, self.loss, math.prod(self.model.output_shape))
         callbacks = _checked_callbacks(callbacks)
+        augment = check_augment(augment, self.model.input_shape)
         history, first_epoch = History(), 0
         if resume and checkpoint is not None and Path(checkpoint).exists():
-            history, first_epoch = self._restore(checkpoint)
+            history, first_epoch = self._restore(checkpoint, augment)
         display = progress_displays.resolve(progress)
         display.start(epochs, len(X))
         try:
@@ -237,6 +242,7 @@ class Trainer:
                 self._state,
                 self.seed,
                 weighted=weight is not None,
+                augmentation=augment,
             )
             evaluator = self._evaluator(len(held_out[0]), 256, len(held_out) == 3) if held_out else None
             progress_displays.compiled(display, time.perf_counter() - started)
@@ -253,7 +259,7 @@ class Trainer:
                 for callback in callbacks:
                     callback.on_epoch_end(self, logs)
                 if checkpoint is not None:
-                    self._save(checkpoint, history, epoch + 1)
+                    self._save(checkpoint, history, epoch + 1, augment)
                 display.epoch_end(logs)
                 if self.stop_training:
                     break
@@ -388,23 +394,25 @@ class Trainer:
 
     # Checkpoints
 
-    def _save(self, path: str | os.PathLike[str], history: History, epochs_done: int) -> None:
+    def _save(
+        self, path: str | os.PathLike[str], history: History, epochs_done: int, augment: Augment | None
+    ) -> None:
         description = {
             "kind": "checkpoint",
             "epochs_done": epochs_done,
             "steps_taken": self.steps_taken,
             "history": dict(history),
-            "run": self._run_description(),
+            "run": self._run_description(augment),
         }
         arrays = {f"model.{name}": array for name, array in self.model.state().items()}
         arrays |= {f"optimizer.{k}": array for k, array in enumerate(self._state)}
         write_model(path, description, arrays)
 
-    def _restore(self, path: str | os.PathLike[str]) -> tuple[History, int]:
+    def _restore(self, path: str | os.PathLike[str], augment: Augment | None) -> tuple[History, int]:
         description, arrays = read_model(path)
         try:
-            if description["kind"] != "checkpoint" or description["run"] != self._run_description():
-                raise ValueError("it was written by another network, loss, optimizer or seed")
+            if description["kind"] != "checkpoint" or description["run"] != self._run_description(augment):
+                raise ValueError("it was written by another network, loss, optimizer, seed or augmentation")
             state = {n.removeprefix("model."): a for n, a in arrays.items() if n.startswith("model.")}
             vectors = [arrays[f"optimizer.{k}"] for k in range(len(self._state))]
             if any(vector.shape != own.shape for vector, own in zip(vectors, self._state, strict=True)):
@@ -419,11 +427,13 @@ class Trainer:
         self.steps_taken = steps_taken
         return history, epochs_done
 
-    def _run_description(self) -> Any:
+    def _run_description(self, augment: Augment | None) -> Any:
         """What must be the same for a checkpoint to be gone on from, as JSON gives it back."""
         optimizer = {"name": type(self.optimizer).__name__, **asdict(cast(Any, self.optimizer))}
         layers = [{"name": type(layer).__name__, **layer.settings()} for layer in self.model.layers]
         run = {"layers": layers, "dtype": self.model.dtype, "loss": self.loss, "seed": self.seed}
+        if augment is not None:
+            run["augment"] = asdict(augment)
         return json.loads(json.dumps({**run, "optimizer": optimizer}, default=repr))
 
 

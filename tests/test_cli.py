@@ -176,6 +176,19 @@ def test_a_closed_pipe_ends_quietly():
 # ---------------------------------------------------------------- the jobs
 
 
+def test_train_changes_images_at_random_if_asked(run, stripes):
+    arguments = "train", "--data", stripes, "--epochs", 8
+    plain, augmented = run(*arguments), run(*arguments, "--augment")
+    assert augmented[0] == 0, augmented[2]
+    assert "rotation=10.0" in augmented[1]
+    assert "rotation" not in plain[1]
+    losses = [
+        re.search(r"^epoch .* loss +([\d.]+)", out, re.MULTILINE).group(1) for _, out, _ in (plain, augmented)
+    ]
+    assert losses[0] != losses[1]
+    assert accuracy_in(augmented[1]) > 90
+
+
 def test_train_evaluate_and_predict_work_on_a_file_of_ones_own(run, stripes):
     code, out, err = run("train", "--data", stripes, "--epochs", 8, "--output", MODEL)
     assert code == 0, err

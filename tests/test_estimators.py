@@ -397,6 +397,26 @@ def test_samples_that_do_not_fit_are_refused():
         fitted.predict(DIGITS[:, ::2])
 
 
+# Augmentation
+
+
+@pytest.mark.parametrize("estimator", [classifier, regressor])
+def test_training_images_are_augmented_and_held_out_ones_are_not(estimator):
+    changes = fc.Augment(noise=0.5)
+    still = {"learning_rate": 0.0, "early_stopping": True, "epochs": 2, "batch_size": 400}
+    plain = estimator(**still).fit(IMAGES, LABELS).history_
+    augmented = estimator(**still, augment=changes).fit(IMAGES, LABELS).history_
+    assert augmented["val_loss"] == plain["val_loss"]
+    assert not set(plain["loss"]) & set(augmented["loss"])
+    copied = clone(estimator(augment=changes))
+    assert copied.get_params()["augment"] == changes
+
+
+def test_tables_are_not_augmented():
+    with pytest.raises(ValueError, match=r"`augment` changes images .*samples of \(64,\)"):
+        classifier(augment=fc.Augment(shift=1)).fit(DIGITS, LABELS)
+
+
 # In scikit-learn's company
 
 

@@ -167,6 +167,22 @@ def test_lanes_are_read_at_any_addresses_in_any_dtype_and_are_0_from_the_first_t
         assert np.array_equal(out[0], wanted), (ahead, valid)
 
 
+@compiled
+def lanes_of_rows_and_columns(out, x, places, row_step):
+    p, y, at = simd.pointer(x), simd.pointer(out), simd.pointer(places)
+    simd.store(y, 0, simd.load_lanes(p, simd.load(at, 0), simd.load(at, 1), row_step))
+
+
+@both_dtypes
+def test_every_lane_is_read_at_a_row_and_a_column_of_its_own(dtype):
+    n = lane_count(dtype)
+    rng = np.random.default_rng(6)
+    x = vectors(dtype, 35).reshape(5, 7, n)
+    rows, columns = rng.integers(0, 5, n), rng.integers(0, 7, n)
+    out = run(lanes_of_rows_and_columns, dtype, 1, x, np.array([rows, columns], dtype), 7)
+    assert np.array_equal(out[0], x[rows, columns, np.arange(n)])
+
+
 # Arithmetic
 
 BINARY = {"add": np.add, "subtract": np.subtract, "multiply": np.multiply, "divide": np.divide}
@@ -287,6 +303,37 @@ def test_a_lane_mask_holds_the_lanes_below_a_count_of_any_size(dtype):
     n = lane_count(dtype)
     for count in (-3, 0, 1, n - 1, n, n + 5, 2**40):
         assert np.array_equal(run(masked, dtype, 1, count)[0], (np.arange(n) < count).astype(dtype))
+
+
+@compiled
+def rounded_and_turned(out, x):
+    p, y, count = simd.pointer(x), simd.pointer(out), x.shape[0]
+    for k in range(count):
+        simd.store(y, k, elementary.floor(simd.load(p, k)))
+        simd.store(y, count + k, elementary.sine(simd.load(p, k)))
+
+
+def floors_and_sines(x):
+    out = run(rounded_and_turned, x.dtype, 2 * len(x), x)
+    return out[: len(x)], out[len(x) :]
+
+
+@both_dtypes
+def test_the_floor_of_a_lane_is_the_next_whole_number_below(dtype):
+    x = np.concatenate([vectors(dtype, 3), 9 * vectors(dtype, 3), np.round(9 * vectors(dtype, 3))])
+    assert np.array_equal(floors_and_sines(x)[0], np.floor(x))
+
+
+@both_dtypes
+def test_the_sine_of_turns_is_within_two_units_of_the_last_place_of_1(dtype):
+    n = lane_count(dtype)
+    rng = np.random.default_rng(8)
+    seams = np.arange(-16, 17) / 8
+    seams = np.concatenate([seams, np.nextafter(seams, -9), np.nextafter(seams, 9)])
+    x = np.concatenate([rng.uniform(-1, 1, 200_000), rng.uniform(-100, 100, 20_000), seams])
+    x = x[: len(x) // n * n].astype(dtype).reshape(-1, n)
+    true = np.sin(2 * np.pi * np.remainder(x.astype(np.float64), 1.0))
+    assert np.abs(floors_and_sines(x)[1] - true).max() < 2 * np.finfo(dtype).eps + 5e-16
 
 
 # Exponentials, logarithms, hyperbolic tangents

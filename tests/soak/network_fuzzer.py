@@ -100,7 +100,7 @@ OTHERS = {
     },
     fc.ModelCheckpoint: {"path": "model.npz", "monitor": "loss", "save_best_only": True, "mode": "min"},
     fc.CSVLogger: {"path": "log.csv", "append": False},
-    fc.Augment: {"shift": 1, "flip": True, "rotation": 5.0, "noise": 0.1},
+    fc.Augment: {"shift": 1, "horizontal_flip": True, "rotation": 5.0, "noise": 0.1, "fill": 0.0},
     metrics.confusion_matrix: {
         "y_true": np.array([0, 1, 2]),
         "y_pred": np.array([0, 2, 2]),
