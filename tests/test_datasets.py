@@ -61,7 +61,9 @@ def test_shipped_data_are_read_without_importing_the_package(package, load):
 
 def test_a_missing_package_is_one_line_that_names_the_extra(monkeypatch):
     monkeypatch.setattr(datasets.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(ImportError, match=r'^load_digits needs scikit-learn: pip install "fastconv\[sklearn\]"$'):
+    with pytest.raises(
+        ImportError, match=r'^load_digits needs scikit-learn: pip install "fastconv\[sklearn\]"$'
+    ):
         datasets.load_digits()
 
 
