@@ -29,10 +29,11 @@ def run(args: argparse.Namespace) -> int:
 
     output.check_output(args.output, "FILE", *SUFFIXES)
     model: Any = fc.load(args.model)
-    if args.output.endswith(".onnx"):
-        model.to_onnx(args.output)
-    else:
-        model.save(args.output)
+    with output.writing(args.output):
+        if args.output.endswith(".onnx"):
+            model.to_onnx(args.output)
+        else:
+            model.save(args.output)
     size = os.path.getsize(args.output)
     if args.json:
         facts = {"model": args.model, "output": args.output, "bytes": size}

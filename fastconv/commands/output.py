@@ -1,10 +1,11 @@
 """What commands print and write."""
 
+import contextlib
 import json
 import math
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -62,6 +63,16 @@ def check_output(path: str, option: str, *suffixes: str) -> None:
         raise ValueError(f"{option} {path}: there is no folder {folder}")
     if not os.access(path if os.path.exists(path) else folder, os.W_OK):
         raise ValueError(f"{option} {path} cannot be written")
+
+
+@contextlib.contextmanager
+def writing(path: str) -> Iterator[None]:
+    """Errors of the system in this block, a full disk for one, name the file."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = path
+        raise
 
 
 def words(values: Sequence[Any]) -> str:

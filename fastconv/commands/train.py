@@ -145,7 +145,8 @@ def _train(args: argparse.Namespace, loss: str) -> dict[str, Any]:
         "network": args.model,
         "held_out": result,
     }
-    model.save(args.output, metadata=about)
+    with output.writing(args.output):
+        model.save(args.output, metadata=about)
     say(output.held_out_line(result, len(data.X_test)))
     say(f"saved {args.output}; next:")
     say(f"  python -m fastconv evaluate {args.output}")
@@ -198,9 +199,10 @@ def _callbacks(args: argparse.Namespace) -> tuple[list[Any], callbacks.EarlyStop
 
 
 def _try_saving(model: Any, path: str) -> None:
-    """Fail before the training, not after it, if the format of the file needs a missing package."""
-    with tempfile.TemporaryDirectory() as folder:
-        model.save(os.path.join(folder, f"model{os.path.splitext(path)[1]}"))
+    """Fail before the training, not after it, if the disk is full or the format needs a missing package."""
+    place, suffix = os.path.dirname(path) or ".", os.path.splitext(path)[1]
+    with output.writing(path), tempfile.TemporaryDirectory(prefix=".fastconv-", dir=place) as folder:
+        model.save(os.path.join(folder, f"model{suffix}"))
 
 
 def _live_start(data: DataSet, recipe: Recipe, optimizer: Any, args: argparse.Namespace) -> int:
