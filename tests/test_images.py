@@ -146,6 +146,15 @@ def test_a_damaged_file_is_refused_by_name_or_read(tmp_path, name):
     assert all(message.startswith(f"{path} ") for message in refusals(path, contents))
 
 
+def test_whatever_a_decoder_raises_is_said_with_the_files_name(tmp_path, monkeypatch):
+    def broken(image):
+        raise IndexError("no such table")
+
+    monkeypatch.setattr(pytest.importorskip("PIL.ImageOps"), "exif_transpose", broken)
+    with pytest.raises(ValueError, match=r"a\.png cannot be read: no such table"):
+        images.read_image(save(tmp_path, np.zeros((2, 2), np.uint8), "a.png"))
+
+
 def test_a_picture_that_would_fill_the_memory_is_refused_unread(tmp_path):
     for side in (10_000, 60_000):  # more than Pillow warns of, more than it opens
         path = png(tmp_path / "bomb.png", side, side, [])
