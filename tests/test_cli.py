@@ -16,6 +16,8 @@ from fastconv.commands import info
 COMMANDS = ["train", "evaluate", "predict", "export", "bench", "info"]
 # Child processes run the fastconv that this one imported, installed or not.
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(cli.__file__).parents[1])}
+# Output that waits in a buffer is what fails again at exit.
+ENVIRONMENT.pop("PYTHONUNBUFFERED", None)
 
 
 @pytest.fixture(autouse=True)
