@@ -6,20 +6,23 @@ class numbers from 0. Files are read with care: what is not as it should be is r
 
 import gzip
 import importlib.util
-import math
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastconv.checks import real_number, whole_number
+from fastconv import images
+from fastconv.arguments import positive_pair
+from fastconv.extras import PACKAGES
 from fastconv.files import read_idx, read_npz
+from fastconv.image_arrays import Array, Arrays, as_images, as_labels, resize_area, stratified_split
 
-Array = NDArray[Any]
-Arrays = tuple[Array, Array, Array, Array]
+# A folder's images of several sizes, or larger ones than a small network takes, are read in this size.
+LARGEST_SIDE, USUAL_SIDE = 64, 32
+HELD_OUT_FOLDERS = ("test", "val", "valid", "validation")
 
 
 def load_digits(test_fraction: float = 0.2, seed: int = 0) -> Arrays:
@@ -183,105 +186,94 @@ def load_npz(path: "str | os.PathLike[str]", test_fraction: float = 0.2, seed: i
     raise ValueError(f"{path}: expected X_train, y_train, X_test and y_test, or X and y, found {names}")
 
 
-def stratified_split(X: Array, y: Array, test_fraction: float = 0.2, seed: int = 0) -> Arrays:
-    """Shuffle, and hold out the same part of every class.
+class DataSet(NamedTuple):
+    """Images and labels for training, the same held out, and what the labels 0, 1, ... stand for."""
+
+    X_train: Array
+    y_train: Array
+    X_test: Array
+    y_test: Array
+    classes: list[Any]
+
+
+def load_images(
+    folder: "str | os.PathLike[str]",
+    channels: int | None = None,
+    size: "int | tuple[int, int] | None" = None,
+    test_fraction: float = 0.2,
+    seed: int = 0,
+) -> DataSet:
+    """Image files that lie in a folder for each class.
 
     Parameters
     ----------
-    X : ndarray, shape (N, ...)
-        Samples.
-    y : ndarray of int, shape (N,)
-        Class numbers.
+    folder : str or path
+        Holds a folder of images for each class; or a folder `train` of such folders, and perhaps `test` (or
+        `val`, `valid`, `validation`) with the images that are held out. Files are read by
+        `fastconv.images.read_image`, which needs Pillow.
+    channels : {None, 1, 3}
+        1 for grey, 3 for colours, None for grey if all files are grey.
+    size : int or pair of ints, optional
+        (height, width) that all images are scaled to, by area. Default is their own size, or 32 if they are
+        of several sizes or larger than 64.
     test_fraction : float
-        Part that is held out, between 0 and 1: ceil(test_fraction * N) samples, shared among the classes by
-        their sizes (scikit-learn's train_test_split counts so too).
+        Part of each class that is held out if there is no folder of held-out images.
     seed : int
-        The same seed gives the same split on every machine.
+        Decides which images those are.
 
     Returns
     -------
     X_train, y_train, X_test, y_test : ndarray
+        Images as uint8 of shape (N, channels, H, W), labels as int64 of shape (N,).
+    classes : list
+        The name of each class, sorted: ints if all names are.
 
     Raises
     ------
+    ImportError
+        If Pillow is not installed.
+    FileNotFoundError
+        If there is no such folder, or a class without images.
     ValueError
-        If `test_fraction` is out of range, or leaves no sample on one side.
+        If a file is no whole image, or there is a class among the held-out images only.
 
     Examples
     --------
-    >>> X_train, y_train, X_test, y_test = stratified_split(np.arange(10.0), np.arange(10) % 2, 0.4)
-    >>> np.bincount(y_test)
-    array([2, 2])
+    >>> load_images("/no/such/folder")
+    Traceback (most recent call last):
+    ...
+    FileNotFoundError: /no/such/folder is not a folder
     """
-    test_fraction = real_number(test_fraction, "test_fraction", high=1.0, above=True)
-    rng = np.random.default_rng(whole_number(seed, "seed", low=0))
-    count = math.ceil(test_fraction * len(y) - 1e-9)
-    if not 0 < count < len(y):
-        raise ValueError(f"`test_fraction` {test_fraction:g} of {len(y)} samples leaves one side empty")
-    y = np.asarray(y).astype(np.int64)
-    _, class_of, sizes = np.unique(y, return_inverse=True, return_counts=True)
-    # Each class gives its share rounded down; the largest remainders give one more (the first on a tie).
-    shares = sizes * (count / len(y))
-    quotas = np.floor(shares).astype(np.int64)
-    quotas[np.argsort(quotas - shares, kind="stable")[: count - quotas.sum()]] += 1
-    order = rng.permutation(len(y))
-    by_class = order[np.argsort(class_of[order], kind="stable")]
-    rank = np.empty(len(y), dtype=np.int64)
-    rank[by_class] = np.arange(len(y)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-    held_out = (rank < quotas[class_of])[order]
-    train, test = order[~held_out], order[held_out]
-    return X[train], y[train], X[test], y[test]
-
-
-def resize_area(images: Array, size: tuple[int, int]) -> Array:
-    """Resize images so that each new pixel is the mean of the area that it covers.
-
-    Parameters
-    ----------
-    images : ndarray, shape (..., H, W)
-        Images of uint8, float32 or float64.
-    size : pair of ints
-        The new (height, width).
-
-    Returns
-    -------
-    ndarray of the same dtype, shape (..., height, width)
-        Values of uint8 images are rounded.
-
-    Raises
-    ------
-    ValueError
-        If the images have no pixels or `size` is not positive.
-
-    Examples
-    --------
-    >>> resize_area(np.array([[0.0, 2.0, 4.0, 6.0]]), (1, 2))
-    array([[1., 5.]])
-    """
-    images = np.asarray(images)
-    if images.ndim < 2 or 0 in images.shape[-2:]:
-        raise ValueError(f"`images` must have shape (..., H, W), got {images.shape}")
-    height, width = (whole_number(value, f"size[{i}]") for i, value in enumerate(size))
-    dtype = np.float32 if images.dtype == np.uint8 else images.dtype
-    rows = _area_weights(images.shape[-2], height).astype(dtype)
-    columns = _area_weights(images.shape[-1], width).astype(dtype)
-    resized = rows @ images.astype(dtype) @ columns.T
-    return np.asarray(np.rint(resized).astype(np.uint8) if images.dtype == np.uint8 else resized)
-
-
-def _area_weights(old: int, new: int) -> Array:
-    """Row i: how much of new pixel i each old pixel covers; rows sum to 1."""
-    edges = np.arange(new + 1) * (old / new)
-    pixels = np.arange(old)
-    overlap = np.minimum(edges[1:, None], pixels + 1) - np.maximum(edges[:-1, None], pixels)
-    return np.asarray(np.maximum(overlap, 0) * (new / old))
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder} is not a folder")
+    train = folder / "train" if (folder / "train").is_dir() else folder
+    held_out = [folder / name for name in HELD_OUT_FOLDERS if train != folder and (folder / name).is_dir()]
+    names = _class_names(train)
+    if not names:
+        raise FileNotFoundError(f"{train} has no folders of images, one for each class")
+    files, labels = _files_of_classes(train, names)
+    count = len(files)
+    if held_out:
+        unknown = sorted(set(_class_names(held_out[0])) - set(names))
+        if unknown:
+            raise ValueError(f"{held_out[0]} has the class {unknown[0]}, which {train} has not")
+        more = _files_of_classes(held_out[0], names)
+        files, labels = files + more[0], labels + more[1]
+    X, y = _read_images(files, channels, size), np.array(labels, dtype=np.int64)
+    classes = [int(name) for name in names] if all(map(_is_int, names)) else names
+    if held_out:
+        return DataSet(X[:count], y[:count], X[count:], y[count:], classes)
+    return DataSet(*stratified_split(X, y, test_fraction, seed), classes)
 
 
 def _shipped_file(function: str, package: str, name: str, extra: str) -> Path:
     """The path of a data file inside an installed package, found without importing it (which is slow)."""
     spec = importlib.util.find_spec(package)
     if spec is None or not spec.submodule_search_locations:
-        raise ImportError(f'{function} needs {package}: pip install "fastconv[{extra}]"')
+        raise ImportError(
+            f'{function} needs {PACKAGES.get(package, package)}: pip install "fastconv[{extra}]"'
+        )
     path = Path(spec.submodule_search_locations[0], name)
     if not path.is_file():
         raise FileNotFoundError(f"{package} is installed but does not ship {name}")
@@ -320,177 +312,58 @@ def _images_and_labels(X: Array, y: Array, where: str) -> tuple[Array, Array]:
     return images, as_labels(y, len(images), where.format("y"))
 
 
-def as_images(X: Array, name: str = "X") -> Array:
-    """Images as an NCHW array of uint8, float32 or float64, or a ValueError that starts with `name`.
-
-    Parameters
-    ----------
-    X : ndarray
-        Shape (N, H, W), (N, C, H, W), or (N, H, W, C) if the last size is 1, 3 or 4 and the second is not.
-    name : str
-        What to call it in messages.
-
-    Returns
-    -------
-    ndarray, shape (N, C, H, W)
-
-    Raises
-    ------
-    ValueError
-        If they are no such images.
-
-    Examples
-    --------
-    >>> as_images(np.zeros((5, 8, 8, 3), np.uint8)).shape
-    (5, 3, 8, 8)
-    """
-    if X.ndim == 3:
-        X = X[:, None]
-    if X.ndim != 4 or X.size == 0:
-        raise ValueError(f"{name} must be images of shape (N, H, W) or (N, C, H, W), got {X.shape}")
-    if X.shape[3] in (1, 3, 4) and X.shape[1] not in (1, 3, 4):
-        X = X.transpose(0, 3, 1, 2)
-    if X.dtype.kind == "f":
-        if not np.isfinite(X).all():
-            raise ValueError(f"{name} holds NaN or infinity")
-        return np.ascontiguousarray(X, dtype=np.float64 if X.dtype == np.float64 else np.float32)
-    if X.dtype.kind == "b":
-        return np.ascontiguousarray(X, dtype=np.float32)
-    if X.dtype.kind not in "iu":
-        raise ValueError(f"{name} must hold numbers, got {X.dtype}")
-    if X.min() < 0 or X.max() > 255:
-        raise ValueError(f"{name} must hold ints from 0 to 255 or floats, got ints {X.min()} to {X.max()}")
-    return np.ascontiguousarray(X, dtype=np.uint8)
+def _is_int(name: str) -> bool:
+    return name.isdecimal() and str(int(name)) == name
 
 
-def as_labels(y: Array, count: int, name: str = "y") -> Array:
-    """Labels of `count` images as int64 class numbers, or a ValueError that starts with `name`.
-
-    Parameters
-    ----------
-    y : ndarray
-        Shape (N,) or (N, 1): ints, or floats that are whole.
-    count : int
-        How many there must be.
-    name : str
-        What to call it in messages.
-
-    Returns
-    -------
-    ndarray of int64, shape (N,)
-
-    Raises
-    ------
-    ValueError
-        If they are no such labels.
-
-    Examples
-    --------
-    >>> as_labels(np.array([[0.0], [2.0]]), 2)
-    array([0, 2])
-    """
-    if y.ndim == 2 and y.shape[1] == 1:
-        y = y[:, 0]
-    if y.ndim != 1 or y.dtype.kind not in "biuf":
-        raise ValueError(f"{name} must be class numbers of shape (N,), got {y.shape} of {y.dtype}")
-    if len(y) != count:
-        raise ValueError(f"{name} has {len(y)} labels for {count} images")
-    if len(y) and not (y.min() >= 0 and y.max() < 2**31 and (y == np.floor(y)).all()):
-        raise ValueError(f"{name} must be whole class numbers from 0, got {y.min()} to {y.max()}")
-    return y.astype(np.int64)
+def _class_names(folder: Path) -> list[str]:
+    names = [entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith(".")]
+    return sorted(names, key=int if all(map(_is_int, names)) else None)
 
 
-def select_classes(arrays: Arrays, classes: "list[int]") -> Arrays:
-    """Only the samples of some classes, numbered anew from 0 in the order given.
-
-    Parameters
-    ----------
-    arrays : tuple of ndarrays
-        X_train, y_train, X_test, y_test.
-    classes : list of int
-        The classes to keep.
-
-    Returns
-    -------
-    tuple of ndarrays
-        As `arrays`.
-
-    Raises
-    ------
-    ValueError
-        If a class is named twice or has no training or no test samples.
-
-    Examples
-    --------
-    >>> y_train = select_classes(load_digits(), [3, 8])[1]
-    >>> np.unique(y_train)
-    array([0, 1])
-    """
-    if len(set(classes)) != len(classes):
-        raise ValueError(f"classes must differ, got {classes}")
-    chosen: list[Array] = []
-    for X, y in (arrays[:2], arrays[2:]):
-        missing = [wanted for wanted in classes if not (y == wanted).any()]
-        if missing:
-            raise ValueError(f"class {missing[0]} has no samples; there are {_listed(np.unique(y))}")
-        new_number = np.full(int(y.max()) + 1, -1)
-        new_number[classes] = np.arange(len(classes))
-        kept = new_number[y] >= 0
-        chosen += [X[kept], new_number[y[kept]]]
-    return chosen[0], chosen[1], chosen[2], chosen[3]
+def _files_of_classes(folder: Path, names: list[str]) -> tuple[list[str], list[int]]:
+    """The image files of each class, and its number for each file."""
+    files: list[str] = []
+    labels: list[int] = []
+    for number, name in enumerate(names):
+        found = list(images.find_images(folder / name)) if (folder / name).is_dir() else []
+        if not found:
+            raise FileNotFoundError(f"{folder / name} has no images ({', '.join(images.SUFFIXES)})")
+        files += found
+        labels += [number] * len(found)
+    return files, labels
 
 
-def _listed(values: Array) -> str:
-    words = [str(value) for value in values[:12]]
-    return ", ".join(words) + (", ..." if len(values) > 12 else "")
-
-
-def fit_images(X: Array, input_shape: tuple[int, int, int]) -> Array:
-    """Images in the shape that a network takes: colours averaged to grey if it takes grey, sizes by area.
-
-    Parameters
-    ----------
-    X : ndarray, shape (N, C, H, W)
-    input_shape : tuple
-        (C, H, W) of the network.
-
-    Returns
-    -------
-    ndarray, shape (N, *input_shape)
-
-    Raises
-    ------
-    ValueError
-        If the network takes another number of channels.
-
-    Examples
-    --------
-    >>> fit_images(np.ones((2, 3, 8, 8)), (1, 6, 6)).shape
-    (2, 1, 6, 6)
-    """
-    if X.shape[1:] == tuple(input_shape):
-        return X
-    if X.shape[1] != input_shape[0]:
-        if input_shape[0] != 1:
-            raise ValueError(f"the network takes images with {input_shape[0]} channels, got {X.shape[1]}")
-        grey = X.mean(axis=1, keepdims=True, dtype=np.float32 if X.dtype == np.uint8 else None)
-        X = np.rint(grey).astype(np.uint8) if X.dtype == np.uint8 else grey
-    return X if X.shape[2:] == tuple(input_shape[1:]) else resize_area(X, input_shape[1:])
+def _read_images(
+    files: list[str], channels: int | None, size: "int | tuple[int, int] | None"
+) -> NDArray[np.uint8]:
+    """The files' images in one array, in their common shape where none is asked for."""
+    if channels is None or size is None:
+        shapes = {images.image_shape(file) for file in files}
+        sizes = {shape[1:] for shape in shapes}
+        common = len(sizes) == 1 and max(max(sizes)) <= LARGEST_SIDE
+        channels = channels or max(shape[0] for shape in shapes)
+        size = size or (sizes.pop() if common else USUAL_SIDE)
+    height, width = positive_pair(size, "size")
+    X = np.empty((len(files), channels, height, width), np.uint8)
+    for place, file in zip(X, files, strict=True):
+        place[...] = resize_area(images.read_image(file, channels), (height, width))
+    return X
 
 
 LOADERS: dict[str, Callable[..., Arrays]] = {"digits": load_digits, "mnist-subset": load_mnist_subset}
+MOST_CLASSES = 10_000
 
 
-def load(source: str) -> Arrays:
-    """The data set that a name ("digits", "mnist-subset"), a folder of IDX files or an .npz file stands for.
+def load(source: str, channels: int | None = None, size: "int | tuple[int, int] | None" = None) -> DataSet:
+    """The data set that a name ("digits", "mnist-subset"), a folder or an .npz file stands for.
 
     Parameters
     ----------
     source : str
-
-    Returns
-    -------
-    X_train, y_train, X_test, y_test : ndarrays
+        The name or path. A folder holds IDX files, or a folder of image files for each class.
+    channels, size
+        How image files are read; see `load_images`.
 
     Raises
     ------
@@ -499,14 +372,27 @@ def load(source: str) -> Arrays:
 
     Examples
     --------
-    >>> load("digits")[0].shape
+    >>> load("digits").X_train.shape
     (1437, 1, 8, 8)
     """
     if source in LOADERS:
-        return LOADERS[source]()
-    if os.path.isdir(source):
-        return load_mnist(source)
-    if os.path.isfile(source):
-        return load_npz(source)
-    names = ", ".join(LOADERS)
-    raise FileNotFoundError(f"{source!r} is no data set ({names}), folder of IDX files or .npz file")
+        arrays = LOADERS[source]()
+    elif os.path.isdir(source):
+        if _holds_classes(source):
+            return load_images(source, channels, size)
+        arrays = load_mnist(source)
+    elif os.path.isfile(source):
+        arrays = load_npz(source)
+    else:
+        kinds = "folder of IDX files or images, or .npz file"
+        raise FileNotFoundError(f"{source!r} is no data set ({', '.join(LOADERS)}), {kinds}")
+    largest = int(max(arrays[1].max(), arrays[3].max()))
+    if largest >= MOST_CLASSES:
+        raise ValueError(f"{source} has labels up to {largest}, expected class numbers from 0")
+    return DataSet(*arrays, list(range(largest + 1)))
+
+
+def _holds_classes(folder: str) -> bool:
+    """Whether some folder in it holds images."""
+    inner = (entry.path for entry in os.scandir(folder) if entry.is_dir())
+    return any(True for path in inner for _ in images.find_images(path))

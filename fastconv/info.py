@@ -5,29 +5,28 @@ import importlib.util
 import os
 import platform
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
-# The packages of the optional extras, by import name and by the name that pip knows.
-EXTRAS = {
-    "sklearn": "scikit-learn",
-    "mlxtend": "mlxtend",
-    "tqdm": "tqdm",
-    "matplotlib": "matplotlib",
-    "torch": "torch",
-    "pytest": "pytest",
-}
+from fastconv.extras import PACKAGES
+
+# What the optional extras bring, by import name.
+EXTRAS = (
+    "sklearn", "mlxtend", "PIL", "tqdm", "matplotlib", "onnx", "onnxruntime", "safetensors", "torch",
+    "pytest",
+)  # fmt: skip
 
 
-def lines() -> Iterator[str]:
-    """The report, line by line.
+def lines(facts: Mapping[str, Any]) -> Iterator[str]:
+    """The report for people, line by line, of what `facts` returns.
 
     Examples
     --------
-    >>> next(lines()).split()[0]
+    >>> next(lines(facts())).split()[0]
     'fastconv'
     """
-    for name, value in _facts():
+    for name, value in _lines(facts):
         yield f"{name:<14}{value}"
 
 
@@ -45,29 +44,59 @@ def version_of(package: str) -> str:
         return "not installed"
 
 
-def _facts() -> Iterator[tuple[str, str]]:
+def facts() -> dict[str, Any]:
+    """All that is known, as values that JSON has.
+
+    Examples
+    --------
+    >>> sorted(facts()["vectors"])
+    ['bits', 'name', 'registers']
+    """
     import fastconv
     from fastconv import simd
 
-    yield "fastconv", f"{getattr(fastconv, '__version__', version_of('fastconv'))} in {Path(__file__).parent}"
-    yield "python", f"{platform.python_version()} on {platform.platform(terse=True)} {platform.machine()}"
+    return {
+        "fastconv": getattr(fastconv, "__version__", version_of("fastconv")),
+        "folder": str(Path(__file__).parent),
+        "python": platform.python_version(),
+        "platform": f"{platform.platform(terse=True)} {platform.machine()}",
+        **{package: version_of(package) for package in ("numpy", "numba", "llvmlite")},
+        "cpu": cpu_name(),
+        "cores": os.cpu_count(),
+        "vectors": {
+            "name": simd.HOST.name,
+            "bits": 8 * simd.HOST.vector_bytes,
+            "registers": simd.HOST.registers,
+        },
+        "threads": fastconv.get_num_threads(),
+        "FASTCONV_NUM_THREADS": os.environ.get("FASTCONV_NUM_THREADS"),
+        "cache": [_describe_folder(folder) for folder in cache_folders()],
+        "extras": {PACKAGES.get(module, module): _installed_version(module) for module in EXTRAS},
+    }
+
+
+def _installed_version(module: str) -> str | None:
+    found = importlib.util.find_spec(module) is not None
+    return version_of(PACKAGES.get(module, module)) if found else None
+
+
+def _lines(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    yield "fastconv", f"{facts['fastconv']} in {facts['folder']}"
+    yield "python", f"{facts['python']} on {facts['platform']}"
     for package in ("numpy", "numba", "llvmlite"):
-        yield package, version_of(package)
-    yield "CPU", f"{cpu_name()}, {os.cpu_count()} cores"
-    host = simd.HOST
-    lanes = host.vector_bytes // 4
-    yield (
-        "vectors",
-        f"{host.name}: {8 * host.vector_bytes} bits ({lanes} float32), {host.registers} registers",
-    )
-    setting = os.environ.get("FASTCONV_NUM_THREADS")
+        yield package, facts[package]
+    yield "CPU", f"{facts['cpu']}, {facts['cores']} cores"
+    name, bits, registers = (facts["vectors"][key] for key in ("name", "bits", "registers"))
+    yield "vectors", f"{name}: {bits} bits ({bits // 32} float32), {registers} registers"
+    setting = facts["FASTCONV_NUM_THREADS"]
     source = f"FASTCONV_NUM_THREADS={setting}" if setting else "FASTCONV_NUM_THREADS is not set"
-    yield "threads", f"{fastconv.get_num_threads()} ({source})"
-    for number, folder in enumerate(cache_folders()):
-        yield "" if number else "cache", _describe_folder(folder)
-    for number, (module, package) in enumerate(EXTRAS.items()):
-        installed = importlib.util.find_spec(module) is not None
-        yield "" if number else "extras", f"{package} {version_of(package) if installed else 'not installed'}"
+    yield "threads", f"{facts['threads']} ({source})"
+    for number, cache in enumerate(facts["cache"]):
+        state = "" if cache["writable"] else ", read-only"
+        size = f"{cache['files']} files, {cache['bytes'] / 1e6:.1f} MB{state}"
+        yield "" if number else "cache", f"{cache['folder']} ({size if cache['files'] else 'empty'})"
+    for number, (package, version) in enumerate(facts["extras"].items()):
+        yield "" if number else "extras", f"{package} {version or 'not installed'}"
 
 
 def cpu_name() -> str:
@@ -97,9 +126,7 @@ def cache_folders() -> list[Path]:
     return sorted(folders)
 
 
-def _describe_folder(folder: Path) -> str:
-    if not folder.is_dir():
-        return f"{folder} (empty)"
+def _describe_folder(folder: Path) -> dict[str, Any]:
     sizes = [file.stat().st_size for file in folder.glob("*.nb[ci]")]
-    state = "" if os.access(folder, os.W_OK) else ", read-only"
-    return f"{folder} ({len(sizes)} files, {sum(sizes) / 1e6:.1f} MB{state})"
+    writable = os.access(folder, os.W_OK)
+    return {"folder": str(folder), "files": len(sizes), "bytes": sum(sizes), "writable": writable}

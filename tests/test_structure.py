@@ -131,7 +131,7 @@ def extras():
     project = (PACKAGE.parent / "pyproject.toml").read_text(encoding="utf-8")
     table = re.search(r"^\[project\.optional-dependencies\]\n(.*?)^\[", project, re.DOTALL | re.MULTILINE)
     names = set(re.findall(r'"([\w-]+)[>=]=', table.group(1)))
-    return {{"scikit-learn": "sklearn"}.get(name, name.replace("-", "_")) for name in names}
+    return {{"scikit-learn": "sklearn", "pillow": "PIL"}.get(name, name.replace("-", "_")) for name in names}
 
 
 def test_what_is_imported_later_is_an_optional_extra():

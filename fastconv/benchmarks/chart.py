@@ -1,10 +1,10 @@
 """A bar chart of the ratios, one panel for each number of threads."""
 
-import importlib.util
 import os
 from collections.abc import Mapping, Sequence
 
 from fastconv.benchmarks.results import Row
+from fastconv.extras import require
 
 
 def save(path: str | os.PathLike[str], rows: Sequence[Row], titles: Mapping[str, str], caption: str) -> None:
@@ -12,13 +12,10 @@ def save(path: str | os.PathLike[str], rows: Sequence[Row], titles: Mapping[str,
 
     Raises
     ------
-    ModuleNotFoundError
+    ImportError
         If matplotlib is not installed; the message names the extra.
     """
-    if importlib.util.find_spec("matplotlib") is None:
-        raise ModuleNotFoundError('a chart needs matplotlib: pip install "fastconv[plot]"')
-    from matplotlib.figure import Figure
-
+    Figure = require("matplotlib.figure", "plot", "a chart").Figure
     rows = [row for row in rows if len(row.timings) > 1]
     counts = list(dict.fromkeys(row.threads for row in rows))
     names = list(dict.fromkeys(name for row in rows for name in row.timings if name != "fastconv"))

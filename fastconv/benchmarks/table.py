@@ -1,6 +1,5 @@
 """The table of ratios that `python -m fastconv bench` prints."""
 
-import json as json_module
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from fastconv.benchmarks import goals, machine, workloads
 from fastconv.benchmarks.peak import fma_peak
 from fastconv.benchmarks.results import Row
 from fastconv.benchmarks.timing import QUICK, Effort, race
+from fastconv.commands.output import to_json
 
 BEGIN, END = "<!-- benchmark table begin -->", "<!-- benchmark table end -->"
 
@@ -47,7 +47,7 @@ def run(
     save : str, optional
         Markdown file to write the table to.
     json : str, optional
-        JSON file to write all timings to.
+        JSON file to write all timings to; "-" prints them instead of the table.
     threads : int or sequence of int
         Threads that everybody uses; several numbers give one table each.
     update_readme : str, optional
@@ -76,15 +76,15 @@ def run(
     rows = [row for count in counts for row in measure(others, count, effort, sys.stderr)]
     goal_table = "\n\n" + goals.markdown(goals.measure(rows, effort)) if with_goals else ""
     text = markdown(rows, others, facts) + goal_table
-    print(text)
+    print(to_json(_plain(rows, facts)) if json == "-" else text)
     if save:
         Path(save).write_text(text + "\n", encoding="utf-8")
     if update_readme:
         page = Path(update_readme)
         front = markdown([row for row in rows if row.kind == "network"], others, facts) + goal_table
         page.write_text(_replace(page.read_text(encoding="utf-8"), front), encoding="utf-8")
-    if json:
-        Path(json).write_text(json_module.dumps(_plain(rows, facts), indent=1) + "\n", encoding="utf-8")
+    if json and json != "-":
+        Path(json).write_text(to_json(_plain(rows, facts), indent=1) + "\n", encoding="utf-8")
     if chart:
         charts.save(chart, rows, TITLES, _caption(facts))
     return 0 if all(row.right for row in rows) else 1
