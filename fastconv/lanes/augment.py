@@ -101,28 +101,47 @@ def _places(ranges, g, s):
     return (y_first, y_by_i, y_by_j), (x_first, x_by_i, x_by_j)
 
 
+@compiled
+def _shifted(x, y, places, g):
+    """Rows stay rows: every pixel is one of x, to the bit."""
+    (y_first, y_by_i, _), (x_first, _, x_by_j) = places
+    channels, height, width, plane, row = g[0], g[1], g[2], g[3], g[4]
+    for h in range(height):
+        from_y = _clamped(fma(y_by_i, fill(x, h), y_first), height + 1)
+        for w in range(width):
+            from_x = _clamped(fma(x_by_j, fill(x, w), x_first), width + 1)
+            for c in range(channels):
+                image = advance(x, c * plane * lanes(x))
+                store(y, c * g[5] + h * g[6] + w, load_lanes(image, from_y, from_x, row))
+
+
+@compiled
+def _turned(x, y, places, g):
+    (y_first, y_by_i, y_by_j), (x_first, x_by_i, x_by_j) = places
+    channels, height, width, plane, row = g[0], g[1], g[2], g[3], g[4]
+    for h in range(height):
+        y_row, x_row = fma(y_by_i, fill(x, h), y_first), fma(x_by_i, fill(x, h), x_first)
+        for w in range(width):
+            from_y = _clamped(fma(y_by_j, fill(x, w), y_row), height + 1)
+            from_x = _clamped(fma(x_by_j, fill(x, w), x_row), width + 1)
+            for c in range(channels):
+                image = advance(x, c * plane * lanes(x))
+                store(y, c * g[5] + h * g[6] + w, _between(image, from_y, from_x, row))
+
+
 @operation
 def move(x, y, ranges, _c, _d, _e, g, s):
     """y = x flipped, then rotated about its centre, then shifted; what lies outside is what its halo holds.
 
     ranges: rows and columns to shift by, chances of a vertical and of a horizontal flip, turns to rotate by.
     g: C, H, W, plane and row steps of x, which starts at the corner of its halo, and of y; and whether there
-    is a rotation: without one, every pixel is a pixel of x, to the bit.
+    is a rotation.
     """
-    (y_first, y_by_i, y_by_j), (x_first, x_by_i, x_by_j) = _places(ranges, g, s)
-    for h in range(g[1]):
-        i = fill(x, h)
-        y_row, x_row = fma(y_by_i, i, y_first), fma(x_by_i, i, x_first)
-        for w in range(g[2]):
-            j = fill(x, w)
-            from_y = _clamped(fma(y_by_j, j, y_row), g[1] + 1)
-            from_x = _clamped(fma(x_by_j, j, x_row), g[2] + 1)
-            for c in range(g[0]):
-                image = advance(x, c * g[3] * lanes(x))
-                if g[7]:
-                    store(y, c * g[5] + h * g[6] + w, _between(image, from_y, from_x, g[4]))
-                else:
-                    store(y, c * g[5] + h * g[6] + w, load_lanes(image, from_y, from_x, g[4]))
+    places = _places(ranges, g, s)
+    if g[7]:
+        _turned(x, y, places, g)
+    else:
+        _shifted(x, y, places, g)
 
 
 @operation
