@@ -187,7 +187,23 @@ def load_npz(path: "str | os.PathLike[str]", test_fraction: float = 0.2, seed: i
 
 
 class DataSet(NamedTuple):
-    """Images and labels for training, the same held out, and what the labels 0, 1, ... stand for."""
+    """Images and labels for training, the same held out, and what the labels 0, 1, ... stand for.
+
+    Parameters
+    ----------
+    X_train, X_test : ndarray, shape (N, C, H, W)
+        Of uint8, float32 or float64.
+    y_train, y_test : ndarray of int64, shape (N,)
+        Places in `classes`.
+    classes : list
+        Names or numbers.
+
+    Examples
+    --------
+    >>> images = np.zeros((2, 1, 8, 8), np.uint8)
+    >>> DataSet(images, np.array([0, 1]), images[:0], np.array([], int), ["cat", "dog"]).classes
+    ['cat', 'dog']
+    """
 
     X_train: Array
     y_train: Array
@@ -365,10 +381,16 @@ def load(source: str, channels: int | None = None, size: "int | tuple[int, int] 
     channels, size
         How image files are read; see `load_images`.
 
+    Returns
+    -------
+    DataSet
+
     Raises
     ------
     FileNotFoundError
         If it is none of them.
+    ValueError
+        If it holds no such images, or labels that are no class numbers.
 
     Examples
     --------
