@@ -288,7 +288,19 @@ class Builder:
         operation, options, flag = optimizer_operation(optimizer)
         operands = [self.plan.array(a) for a in (self.network.flat_parameters, self.ports.gradient, *state)]
         operands += [self.numbers(options), self.plan.array(self.ports.rates)]
-        self.plan.emit(operation, operands, [self.network.num_parameters, flag], stage="batch")
+        update = (operation, operands, [self.network.num_parameters, flag])
+        self.plan.emit_together([*self._clipping(optimizer), update])
+
+    def _clipping(self, optimizer):
+        """Operations that clip a thread's share of the gradient, for the stage in which it takes its step."""
+        gradient, count = self.plan.array(self.ports.gradient), self.network.num_parameters
+        if optimizer.clip_value is not None:
+            return [(optim.clip_value, [gradient, self.numbers([optimizer.clip_value])], [count])]
+        if optimizer.clip_norm is None:
+            return []
+        norms = self.plan.rows(-(-count // optim.CHUNK))
+        self.plan.emit(optim.chunk_norms, [gradient, norms], [count], stage="batch")
+        return [(optim.clip_norm, [gradient, norms, self.numbers([optimizer.clip_norm])], [count])]
 
 
 def _source(sizes, table):
