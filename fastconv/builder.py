@@ -37,7 +37,7 @@ class Builder:
     """Builds the plan of one network for one purpose.
 
     purpose: "predict" (outputs), "evaluate" (loss), "gradients" (loss and gradients) or "train"
-    (and the optimizer's step).
+    (and the optimizer's step). `outputs` asks for the outputs beside the loss.
     """
 
     def __init__(
@@ -50,6 +50,7 @@ class Builder:
         optimizer=None,
         optimizer_state=None,
         weighted=False,
+        outputs=False,
     ):
         self.network = network
         self.training = purpose in ("gradients", "train")
@@ -63,9 +64,9 @@ class Builder:
             LOWERINGS[type(layer).__name__](number, layer, network, self)
             for number, layer in enumerate(network.layers)
         ]
-        last = type(network.layers[-1]).__name__
+        last, ending = type(network.layers[-1]).__name__, None
         if last in absorbed:
-            self.layers.pop()
+            ending = self.layers.pop()
             loss_operation = absorbed[last]
         if self.training:
             self.ports.gradient = np.zeros(max(1, network.num_parameters), network.dtype)
@@ -73,10 +74,10 @@ class Builder:
         self.slots = self._slots()
         self._read_input()
         self._forward()
+        if outputs or not loss:
+            self._write_output(ending)
         if loss:
             self._loss(loss, loss_operation, weighted)
-        else:
-            self._write_output()
         if self.training:
             self._backward()
             self.plan.emit_together(self._after_backward)
@@ -226,12 +227,16 @@ class Builder:
         self.plan.emit(pack.copy_planes, [last, target], [*last.sizes, *last.steps, *target.steps])
         return flat
 
-    def _write_output(self):
+    def _write_output(self, ending):
+        """Emit the scatter of the outputs, after a final layer that the loss does not need."""
         if self.single:
             result, operation = self.slots[-1], single.store_sample
             table = self.scalar_table(len(self.layers), result)
         else:
             result, operation = self._result(), pack.scatter
+            if ending is not None:
+                features, result = result, self.plan.planes((result.features,))
+                ending.forward(features, result, False)
             table = result.table()
         self.ports.sink = np.array([len(table), 0, *table], np.int64)
         self.plan.emit(operation, [result], self.ports.sink)
