@@ -273,10 +273,8 @@ def _counts(
     if average == "binary" and len(confusion) > 2:
         raise ValueError(f'`average` must be "macro" for {len(confusion)} classes, got "binary"')
     hits, guesses, true = confusion.diagonal(), confusion.sum(axis=0), confusion.sum(axis=1)
-    if average == "binary":  # there is no class 1 where all is 0
-        return tuple(np.append(n, 0)[1:2] for n in (hits, guesses, true))  # type: ignore[return-value]
-    occurs = guesses + true > 0
-    return hits[occurs], guesses[occurs], true[occurs]
+    wanted = np.arange(len(confusion)) == 1 if average == "binary" else guesses + true > 0
+    return hits[wanted], guesses[wanted], true[wanted]
 
 
 def _yes_or_no(values: ArrayLike, name: str) -> NDArray[np.bool_]:
@@ -289,6 +287,8 @@ def _yes_or_no(values: ArrayLike, name: str) -> NDArray[np.bool_]:
 
 
 def _mean_ratio(part: NDArray[Any], whole: NDArray[Any]) -> float:
+    if not len(part):  # nothing is of class 1
+        return 0.0
     return float(np.mean(np.divide(part, whole, out=np.zeros(len(part)), where=whole > 0)))
 
 
@@ -310,8 +310,8 @@ def auc(y_true: ArrayLike, scores: ArrayLike) -> float:
     Returns
     -------
     float
-        0 to 1; for several classes the mean of each against the rest, for several labels their mean. NaN
-        where it is undefined: if a class has no samples, or all of them, or a score is NaN.
+        0 to 1; of class 1 of two classes, for more of them the mean of each against the rest, for several
+        labels their mean. NaN where it is undefined: if a class has no samples, or all, or a score is NaN.
 
     Raises
     ------
@@ -344,7 +344,10 @@ def auc(y_true: ArrayLike, scores: ArrayLike) -> float:
             raise ValueError(
                 f"`y_true` must be from 0 to {max(count, 2) - 1}, got {numbers.min()} to {numbers.max()}"
             )
-        truth = numbers[:, None] == (np.arange(count) if count > 1 else 1)
+        if count <= 2:
+            truth, values = numbers[:, None] == 1, values[:, -1:]
+        else:
+            truth = numbers[:, None] == np.arange(count)
     if truth.shape != values.shape:
         raise ValueError(f"`scores` must have shape {truth.shape} to fit `y_true`, got {values.shape}")
     return float(np.mean([_rank_statistic(*columns) for columns in zip(truth.T, values.T, strict=True)]))

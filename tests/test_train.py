@@ -734,7 +734,7 @@ def test_denormals_are_flushed_in_fastconv_only():
         ),
         ({"optimizer": "adam"}, TypeError, "`optimizer` must be an optimizer such as SGD.*got 'adam'"),
         ({"optimizer": fc.SGD}, TypeError, "`optimizer` must be an optimizer"),
-        ({"metrics": ("f1",)}, ValueError, "`metrics` must be among .*got 'f1'"),
+        ({"metrics": ("f2",)}, ValueError, "`metrics` must be among .*got 'f2'"),
         ({"metrics": "loss"}, ValueError, "`metrics` must be among .*got 'loss'"),
         ({"metrics": None}, TypeError, "`metrics`"),
         ({"seed": -1}, ValueError, "`seed` must be an int >= 0, got -1"),
