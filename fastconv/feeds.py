@@ -18,6 +18,10 @@ from .layers import Shape
 from .weights import Weights, check_sample_weight, combine
 
 EVALUATED_AT_ONCE = 256  # samples in work at a time where nobody says
+WANTED = {
+    "X": "an array, with y, or an iterable of batches",
+    "validation_data": "a pair (X, y), or (X, y, sample_weight), or an iterable of batches",
+}
 
 
 @dataclass(frozen=True)
@@ -184,7 +188,7 @@ class BatchFeed:
         return self._checked(batch)
 
     def _checked(self, batch: Any) -> Part:
-        where = f"batch {self._taken} of {self._name}"
+        where = f"batch {self._taken}" + ("" if self._name == "X" else f" of {self._name}")
         if not isinstance(batch, (tuple, list)) or len(batch) not in (2, 3):
             count = f" of {len(batch)}" if isinstance(batch, (tuple, list)) else ""
             raise TypeError(
@@ -213,7 +217,7 @@ def _begun(batches: Any, name: str) -> Iterator[Any]:
             return iter(batches)
     except TypeError:
         pass
-    raise TypeError(f"`{name}` without y must be an iterable of batches, got {type(batches).__name__}")
+    raise TypeError(f"`{name}` must be {WANTED[name]}, got {type(batches).__name__}")
 
 
 def _length(batches: Any) -> int | None:
@@ -253,6 +257,11 @@ def array_feeds(
     return ArrayFeed(X, y, weight, batch_size, shuffle_seed), rest
 
 
+def _is_batches(values: Any) -> bool:
+    """Whether this is a list of tuples, not one of arrays."""
+    return isinstance(values, list) and len(values) > 0 and isinstance(values[0], tuple)
+
+
 def validation_feed(validation_data: Any, form: Form, epochs: int) -> Feed:
     """The feed of `validation_data`: a tuple (or list) of arrays, or an iterable of batches.
 
@@ -261,16 +270,13 @@ def validation_feed(validation_data: Any, form: Form, epochs: int) -> Feed:
     TypeError, ValueError
         If it is neither, or does not fit.
     """
-    name, is_list = "validation_data", isinstance(validation_data, list)
-    wanted = f"`{name}` must be a pair (X, y), or (X, y, sample_weight), or an iterable of batches"
-    if hasattr(validation_data, "__array__"):
-        raise TypeError(f"{wanted}, got an array")
-    if not isinstance(validation_data, (tuple, list)) or (is_list and isinstance(validation_data[0], tuple)):
-        return BatchFeed(validation_data, form, epochs, name=name)
-    if len(validation_data) not in (2, 3):
-        raise TypeError(f"{wanted}, got a {type(validation_data).__name__} of {len(validation_data)}")
-    X, y = form.check(validation_data[0], validation_data[1], (f"{name}[0]", f"{name}[1]"))
+    name, given = "validation_data", validation_data
+    if not isinstance(given, (tuple, list)) or _is_batches(given):
+        return BatchFeed(given, form, epochs, name=name)
+    if len(given) not in (2, 3):
+        raise TypeError(f"`{name}` must be {WANTED[name]}, got {len(given)} things")
+    X, y = form.check(given[0], given[1], (f"{name}[0]", f"{name}[1]"))
     weight = None
-    if len(validation_data) == 3 and validation_data[2] is not None:
-        weight = check_sample_weight(validation_data[2], len(X), f"{name}[2]")
+    if len(given) == 3 and given[2] is not None:
+        weight = check_sample_weight(given[2], len(X), f"{name}[2]")
     return ArrayFeed(X, y, weight, EVALUATED_AT_ONCE)

@@ -806,3 +806,45 @@ def test_wrong_arguments_of_evaluate_are_refused():
         trainer.evaluate(X[:0], Y[:0])
     with pytest.raises(ValueError, match="`batch_size`"):
         trainer.evaluate(X, Y, batch_size=0)
+
+
+# The end of training
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_early_stopping_puts_the_best_weights_back_when_another_callback_stops(first):
+    class Stop:
+        def on_epoch_end(self, trainer, logs):
+            trainer.stop_training = logs["epoch"] == 5
+
+    trainer = fc.Trainer(network(), optimizer=fc.SGD(3.0))
+    stopping = fc.EarlyStopping(patience=99)
+    callbacks = [Stop(), stopping] if first else [stopping, Stop()]
+    history = trainer.fit(X, Y, epochs=40, validation_data=(X, Y), callbacks=callbacks)
+    assert len(history["loss"]) == 6
+    assert history["val_loss"][-1] > min(history["val_loss"]) > 0
+    assert trainer.evaluate(X, Y)["loss"] == pytest.approx(min(history["val_loss"]), rel=1e-6)
+
+
+def test_on_train_end_is_called_once_where_there_is_one():
+    calls = []
+
+    class Callback:
+        def on_epoch_end(self, trainer, logs):
+            calls.append(logs["epoch"])
+
+        def on_train_end(self, trainer):
+            calls.append(trainer)
+
+    trainer = fc.Trainer(network())
+    trainer.fit(X, Y, epochs=2, callbacks=[Callback()])
+    assert calls == [0, 1, trainer]
+
+
+def test_a_checkpoint_of_another_clipping_is_refused_and_one_from_before_there_was_any_is_read(tmp_path):
+    path = tmp_path / "run.npz"
+    fc.Trainer(network(), optimizer=fc.SGD(0.1)).fit(X, Y, epochs=1, checkpoint=path)
+    with np.load(path) as file:
+        assert "clip" not in "".join(str(file[name]) for name in file.files if file[name].dtype.kind in "US")
+    with pytest.raises(ValueError, match="another network, loss, optimizer or seed"):
+        fc.Trainer(network(), optimizer=fc.SGD(0.1, clip_norm=1.0)).fit(X, Y, checkpoint=path, resume=True)
