@@ -12,6 +12,7 @@ import pytest
 
 import fastconv as fc
 from fastconv import engine
+from fastconv.model_files import read_model
 from fastconv.train import History
 
 SHAPE = (1, 6, 6)
@@ -817,13 +818,12 @@ def test_early_stopping_puts_the_best_weights_back_when_another_callback_stops(f
         def on_epoch_end(self, trainer, logs):
             trainer.stop_training = logs["epoch"] == 5
 
-    trainer = fc.Trainer(network(), optimizer=fc.SGD(3.0))
-    stopping = fc.EarlyStopping(patience=99)
+    trainer = fc.Trainer(network())
+    stopping = fc.EarlyStopping(patience=99, mode="max")  # the first epoch is then the best
     callbacks = [Stop(), stopping] if first else [stopping, Stop()]
     history = trainer.fit(X, Y, epochs=40, validation_data=(X, Y), callbacks=callbacks)
     assert len(history["loss"]) == 6
-    assert history["val_loss"][-1] > min(history["val_loss"]) > 0
-    assert trainer.evaluate(X, Y)["loss"] == pytest.approx(min(history["val_loss"]), rel=1e-6)
+    assert history["val_loss"][-1] < history["val_loss"][0] == trainer.evaluate(X, Y)["loss"]
 
 
 def test_on_train_end_is_called_once_where_there_is_one():
@@ -841,10 +841,10 @@ def test_on_train_end_is_called_once_where_there_is_one():
     assert calls == [0, 1, trainer]
 
 
-def test_a_checkpoint_of_another_clipping_is_refused_and_one_from_before_there_was_any_is_read(tmp_path):
+def test_a_checkpoint_of_another_clipping_is_refused_and_one_without_it_says_nothing_of_it(tmp_path):
     path = tmp_path / "run.npz"
     fc.Trainer(network(), optimizer=fc.SGD(0.1)).fit(X, Y, epochs=1, checkpoint=path)
-    with np.load(path) as file:
-        assert "clip" not in "".join(str(file[name]) for name in file.files if file[name].dtype.kind in "US")
+    settings = read_model(path)[0]["run"]["optimizer"]
+    assert settings.keys() == {"name", "lr", "momentum", "nesterov", "weight_decay"}
     with pytest.raises(ValueError, match="another network, loss, optimizer or seed"):
         fc.Trainer(network(), optimizer=fc.SGD(0.1, clip_norm=1.0)).fit(X, Y, checkpoint=path, resume=True)
