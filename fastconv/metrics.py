@@ -287,9 +287,8 @@ def _yes_or_no(values: ArrayLike, name: str) -> NDArray[np.bool_]:
 
 
 def _mean_ratio(part: NDArray[Any], whole: NDArray[Any]) -> float:
-    if not len(part):  # nothing is of class 1
-        return 0.0
-    return float(np.mean(np.divide(part, whole, out=np.zeros(len(part)), where=whole > 0)))
+    ratios = np.divide(part, whole, out=np.zeros(len(part)), where=whole > 0)
+    return float(ratios.sum() / max(1, len(part)))  # there may be nothing of class 1
 
 
 def auc(y_true: ArrayLike, scores: ArrayLike) -> float:
@@ -354,8 +353,7 @@ def auc(y_true: ArrayLike, scores: ArrayLike) -> float:
 
 
 def _rank_statistic(positive: NDArray[np.bool_], scores: NDArray[np.float64]) -> float:
-    ones = int(positive.sum())
-    zeros = len(positive) - ones
+    ones, zeros = int(positive.sum()), int((~positive).sum())
     if ones == 0 or zeros == 0 or np.isnan(scores).any():
         return float("nan")
     _, place, counts = np.unique(scores, return_inverse=True, return_counts=True)
@@ -391,7 +389,6 @@ def top_k_accuracy(y_true: ArrayLike, scores: ArrayLike, k: int = 5) -> float:
     0.5
     """
     values, truth = np.asarray(scores), _class_numbers(y_true, "y_true")
-    k = whole_number(k, "k")
     if values.ndim != 2 or len(values) != len(truth) or not len(truth):
         raise ValueError(
             f"`scores` must have shape ({len(truth)}, classes) of at least one, got {values.shape}"
@@ -401,4 +398,4 @@ def top_k_accuracy(y_true: ArrayLike, scores: ArrayLike, k: int = 5) -> float:
             f"`y_true` must be from 0 to {values.shape[1] - 1}, got {truth.min()} to {truth.max()}"
         )
     own = np.take_along_axis(values, truth[:, None], axis=1)
-    return float(np.mean(((values > own).sum(axis=1) < k) & ~np.isnan(own[:, 0])))
+    return float(np.mean(((values > own).sum(axis=1) < whole_number(k, "k")) & ~np.isnan(own[:, 0])))

@@ -106,8 +106,12 @@ def test_an_engine_is_planned_once_for_the_largest_batch(monkeypatch):
     fc.Trainer(network()).fit(batches(16, 16, 16, 2), epochs=3)
     assert built == [16]
     built.clear()
-    fc.Trainer(network()).fit(batches(3, 16, 2, 20, 9), epochs=3)
+    first, *others = batches(3, 16, 2, 20, 9)
+    fc.Trainer(network()).fit([(*first, WEIGHT[:3]), *others], epochs=3)
     assert built == [3, 16, 20]
+    built.clear()
+    fc.Trainer(network()).fit([*others, (*first, WEIGHT[:3])], epochs=3)
+    assert built == [16, 20, 20]
 
 
 def test_sample_weights_come_with_their_batches():
