@@ -209,7 +209,7 @@ def recall(y_true: ArrayLike, y_pred: ArrayLike, average: str = "binary") -> flo
     Returns
     -------
     float
-        0 to 1. A class without samples counts as 0.
+        0 to 1, with 0 for a class without samples.
 
     Raises
     ------
@@ -319,8 +319,7 @@ def auc(y_true: ArrayLike, scores: ArrayLike) -> float:
 
     Notes
     -----
-    Source: Hanley and McNeil (1982); the average over classes is scikit-learn's
-    `roc_auc_score(multi_class="ovr")`.
+    Source: Hanley and McNeil (1982). Averages are those of scikit-learn's `roc_auc_score`, multi_class="ovr".
 
     Examples
     --------

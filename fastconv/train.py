@@ -21,7 +21,6 @@ from .history import DivergedError, History
 from .model_files import read_model, write_model
 from .optimizers import SGD, Optimizer
 from .passes import Steps, evaluate, evaluator
-from .schedules import Schedule
 from .sequential import Sequential, check_loss
 from .tally import Metrics
 from .weights import check_sample_weight
@@ -272,7 +271,7 @@ class Trainer:
         >>> losses[-1] < losses[0]
         True
         """
-        if isinstance(self.optimizer.lr, Schedule):
+        if not isinstance(self.optimizer.lr, float):
             raise ValueError(f"`lr` must be a number for train_on_batch, got {self.optimizer.lr!r}")
         X, y = self._form.check(X, y)
         weight = None
@@ -336,7 +335,7 @@ class Trainer:
         if isinstance(class_weight, str):
             raise ValueError(f"`class_weight` must be a dict for batches, got {class_weight!r}")
         feed = BatchFeed(X, self._form, epochs, steps, class_weight)
-        if feed.steps is None and isinstance(self.optimizer.lr, Schedule):
+        if feed.steps is None and not isinstance(self.optimizer.lr, float):
             raise ValueError(
                 f"`steps_per_epoch` must be given for {self.optimizer.lr!r}, got batches without a length"
             )

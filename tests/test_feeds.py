@@ -114,10 +114,12 @@ def test_an_engine_is_planned_once_for_the_largest_batch(monkeypatch):
     assert built == [16, 20, 20]
 
 
-def test_sample_weights_come_with_their_batches():
+@pytest.mark.parametrize("second", [1.0, 0.0])
+def test_sample_weights_come_with_their_batches_and_may_all_be_zero(second):
     model, expected = network(), network()
-    fc.Trainer(expected).fit(X, Y, epochs=2, batch_size=25, shuffle=False, sample_weight=WEIGHT)
-    fc.Trainer(model).fit(batches(25, 25, arrays=(X, Y, WEIGHT)), epochs=2)
+    weight = np.r_[WEIGHT[:25], second * WEIGHT[25:]]
+    fc.Trainer(expected).fit(X, Y, epochs=2, batch_size=25, shuffle=False, sample_weight=weight)
+    fc.Trainer(model).fit(batches(25, 25, arrays=(X, Y, weight)), epochs=2)
     assert_same_bits(model, expected)
 
 
