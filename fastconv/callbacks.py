@@ -136,7 +136,17 @@ class EarlyStopping:
             self.on_train_end(trainer)
 
     def on_train_end(self, trainer: Any) -> None:
-        """Put the best weights back, whoever has stopped the trainer."""
+        """Put the best weights back, whoever has stopped the trainer.
+
+        Parameters
+        ----------
+        trainer : Trainer
+            What has been trained.
+
+        Examples
+        --------
+        >>> EarlyStopping().on_train_end(None)  # there was no epoch, so there is nothing to put back
+        """
         if self._best_state is not None and self.best_epoch != self._last_epoch:
             trainer.model.load_state(self._best_state)
 
