@@ -266,10 +266,24 @@ class CSVLogger:
 def check_callbacks(callbacks: Iterable[Any]) -> list[Any]:
     """The callbacks as a list.
 
+    Parameters
+    ----------
+    callbacks : iterable
+        Objects with `on_epoch_end(trainer, logs)`.
+
+    Returns
+    -------
+    list
+
     Raises
     ------
     TypeError
-        If one has no method `on_epoch_end`.
+        If it is no iterable, or one of them has no such method.
+
+    Examples
+    --------
+    >>> len(check_callbacks((EarlyStopping(), CSVLogger("history.csv"))))
+    2
     """
     try:
         callbacks = list(callbacks)

@@ -155,7 +155,12 @@ class Adam(Optimizer):
 class AdamW(Adam):
     """Adam with decoupled weight decay (Loshchilov and Hutter, 2019): w <- w - lr weight_decay w comes first.
 
-    Parameters are those of `Adam`, but `weight_decay` shrinks the weights directly.
+    Parameters
+    ----------
+    lr, betas, eps, clip_norm, clip_value
+        As in `Adam`.
+    weight_decay : float
+        Shrinks the weights directly.
 
     Examples
     --------
