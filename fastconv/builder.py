@@ -51,7 +51,7 @@ class Builder:
     """Builds the plan of one network for one purpose.
 
     purpose: "predict" (outputs), "evaluate" (loss), "gradients" (loss and gradients) or "train"
-    (and the optimizer's step).
+    (and the optimizer's step). `outputs` asks for the outputs beside the loss.
 
     Memory is labelled as the plan's listing shows it: X, y0, y1, ... are the input and the layers' outputs,
     dy0, dy1, ... the gradients of these.
@@ -68,6 +68,7 @@ class Builder:
         optimizer_state=None,
         weighted=False,
         augmentation=None,
+        outputs=False,
     ):
         self.network = network
         self.training = purpose in ("gradients", "train")
@@ -81,9 +82,9 @@ class Builder:
             LOWERINGS[type(layer).__name__](number, layer, network, self)
             for number, layer in enumerate(network.layers)
         ]
-        last = type(network.layers[-1]).__name__
+        last, ending = type(network.layers[-1]).__name__, None
         if last in absorbed:
-            self.layers.pop()
+            ending = self.layers.pop()
             loss_operation = absorbed[last]
         if self.training:
             self.ports.gradient = np.zeros(max(1, network.num_parameters), network.dtype)
@@ -91,10 +92,10 @@ class Builder:
         self.slots = self._slots()
         self._read_input(augmentation)
         self._forward()
+        if outputs or not loss:
+            self._write_output(ending)
         if loss:
             self._loss(loss, loss_operation, weighted)
-        else:
-            self._write_output()
         if self.training:
             self._backward()
             self.plan.emit_together(self._after_backward)
@@ -265,12 +266,16 @@ class Builder:
         self.plan.emit(pack.copy_planes, [last, target], [*last.sizes, *last.steps, *target.steps])
         return flat
 
-    def _write_output(self):
+    def _write_output(self, ending):
+        """Emit the scatter of the outputs, after a final layer that the loss does not need."""
         if self.single:
             result, operation = self.slots[-1], single.store_sample
             table = self.scalar_table(len(self.layers), result)
         else:
             result, operation = self._result(), pack.scatter
+            if ending is not None:
+                features, result = result, self.plan.planes((result.features,), label="outputs")
+                ending.forward(features, result, False)
             table = result.table()
         self.ports.sink = np.array([len(table), 0, *table], np.int64)
         self.plan.emit(operation, [result], self.ports.sink)
@@ -327,7 +332,19 @@ class Builder:
             self.numbers(options),
             self.plan.array(self.ports.rates, label="rates"),
         ]
-        self.plan.emit(operation, operands, [self.network.num_parameters, flag], stage="batch")
+        update = (operation, operands, [self.network.num_parameters, flag])
+        self.plan.emit_together([*self._clipping(optimizer), update])
+
+    def _clipping(self, optimizer):
+        """Operations that clip a thread's share of the gradient, for the stage in which it takes its step."""
+        gradient, count = self.plan.array(self.ports.gradient, label="gradients"), self.network.num_parameters
+        if optimizer.clip_value is not None:
+            return [(optim.clip_value, [gradient, self.numbers([optimizer.clip_value])], [count])]
+        if optimizer.clip_norm is None:
+            return []
+        norms = self.plan.rows(-(-count // optim.CHUNK), label="norms")
+        self.plan.emit(optim.chunk_norms, [gradient, norms], [count], stage="batch")
+        return [(optim.clip_norm, [gradient, norms, self.numbers([optimizer.clip_norm])], [count])]
 
 
 def _source(sizes, table):

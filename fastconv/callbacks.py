@@ -1,12 +1,14 @@
 """Things to do after each epoch. A callback is any object with `on_epoch_end(trainer, logs)`.
 
+If it has `on_train_end(trainer)` too, that is called as `fit` ends.
+
 `logs` holds the figures of the epoch by name: "epoch" (from 0), "epochs", "loss", the metrics, the same
 with "val_" in front when there are validation data, "learning_rate" and "seconds".
 """
 
 import csv
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +107,7 @@ class EarlyStopping:
         self._best = _Best(self.monitor, self.mode, self.min_delta)
         self._best_state: dict[str, Any] | None = None
         self._waited = 0
+        self._last_epoch: int | None = None
         self.best_epoch: int | None = None
         self.stopped_epoch: int | None = None
 
@@ -151,8 +154,24 @@ class EarlyStopping:
             if self._waited >= max(self.patience, 1):
                 self.stopped_epoch = logs["epoch"]
                 trainer.stop_training = True
+        self._last_epoch = logs["epoch"]
         is_last = self.stopped_epoch is not None or logs["epoch"] + 1 >= logs["epochs"]
-        if is_last and self._best_state is not None and self.best_epoch != logs["epoch"]:
+        if is_last:
+            self.on_train_end(trainer)
+
+    def on_train_end(self, trainer: Any) -> None:
+        """Put the best weights back, whoever has stopped the trainer.
+
+        Parameters
+        ----------
+        trainer : Trainer
+            What has been trained.
+
+        Examples
+        --------
+        >>> EarlyStopping().on_train_end(None)  # there was no epoch, so there is nothing to put back
+        """
+        if self._best_state is not None and self.best_epoch != self._last_epoch:
             trainer.model.load_state(self._best_state)
 
 
@@ -305,3 +324,35 @@ class CSVLogger:
         if header != self._columns:
             raise ValueError(f"{self.path} has the columns {header}, cannot append {self._columns}")
         return True
+
+
+def check_callbacks(callbacks: Iterable[Any]) -> list[Any]:
+    """The callbacks as a list.
+
+    Parameters
+    ----------
+    callbacks : iterable
+        Objects with `on_epoch_end(trainer, logs)`.
+
+    Returns
+    -------
+    list
+
+    Raises
+    ------
+    TypeError
+        If it is no iterable, or one of them has no such method.
+
+    Examples
+    --------
+    >>> len(check_callbacks((EarlyStopping(), CSVLogger("history.csv"))))
+    2
+    """
+    try:
+        callbacks = list(callbacks)
+    except TypeError:
+        raise TypeError(f"`callbacks` must be a list of callbacks, got {callbacks!r}") from None
+    for callback in callbacks:
+        if not callable(getattr(callback, "on_epoch_end", None)) or isinstance(callback, type):
+            raise TypeError(f"`callbacks` must have a method on_epoch_end(trainer, logs), got {callback!r}")
+    return callbacks

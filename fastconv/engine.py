@@ -122,6 +122,8 @@ class Engine:
         Whether `load` gets a weight for each sample, which its loss and gradient are multiplied by.
     augmentation : Augment or None
         How images are changed at random as they are packed.
+    outputs : bool
+        Whether `write_to` says where outputs go, in the order in which samples are taken, beside the loss.
 
     All that a run needs is compiled, or read from the cache, as the engine is built: `build_seconds` says how
     long that took.
@@ -138,15 +140,25 @@ class Engine:
         seed=0,
         weighted=False,
         augmentation=None,
+        outputs=False,
     ):
         lanes = lanes_of(network.dtype)
         threads = runtime.get_num_threads()
-        self.key = purpose, batch_size, threads, loss, weighted
+        self.key = purpose, batch_size, threads, loss, weighted, outputs
         work = network.products() * batch_size
         threads = min(threads, -(-batch_size // lanes), 1 + work // PRODUCTS_PER_THREAD)
         started = time.perf_counter()
         built = Builder(
-            network, purpose, batch_size, threads, loss, optimizer, optimizer_state, weighted, augmentation
+            network,
+            purpose,
+            batch_size,
+            threads,
+            loss,
+            optimizer,
+            optimizer_state,
+            weighted,
+            augmentation,
+            outputs,
         )
         self.batch_size, self.ports = batch_size, built.ports
         self.program, self.lanes, self.threads = built.plan.finish(), lanes, threads
@@ -173,7 +185,7 @@ class Engine:
         self._samples, self._data, self._output = 0, (), None
 
     def write_to(self, output):
-        """Set where predictions go: a C-ordered array of the network's dtype, not empty."""
+        """Set where outputs go: a C-ordered array of the network's dtype, not empty."""
         first = ctypes.c_char.from_buffer(output)  # in a third of the time that `_address` takes
         self.ports.sink[pack.TARGET] = ctypes.addressof(first)
         self._output = output
@@ -242,7 +254,7 @@ class IdleEngines:
     def __reduce__(self):
         return IdleEngines, ()
 
-    def take(self, network, purpose, samples, batch_size=None, loss=None, weighted=False):
+    def take(self, network, purpose, samples, batch_size=None, loss=None, weighted=False, outputs=False):
         """An engine that takes `samples` samples in batches of `batch_size`, or all at once.
 
         Where they fit in one batch, the engine is for whole blocks, so that it serves similar numbers too.
@@ -253,7 +265,7 @@ class IdleEngines:
         elif batch_size is None or batch_size >= samples:
             lanes = lanes_of(network.dtype)
             batch_size = -(-samples // lanes) * lanes
-        key = purpose, batch_size, runtime.get_num_threads(), loss, weighted
+        key = purpose, batch_size, runtime.get_num_threads(), loss, weighted, outputs
         for engine in self._engines.copy():
             if engine.key == key:
                 try:
@@ -261,7 +273,7 @@ class IdleEngines:
                 except ValueError:  # another thread was faster
                     continue
                 return engine
-        return Engine(network, purpose, batch_size, loss, weighted=weighted)
+        return Engine(network, purpose, batch_size, loss, weighted=weighted, outputs=outputs)
 
     def put_back(self, engine):
         """Keep an engine whose run has ended well; the one that has waited longest may have to go."""

@@ -233,7 +233,7 @@ class _ConvEstimator(BaseEstimator):
 
     def _progress(self) -> Any:
         verbose = whole_number(int(self.verbose), "verbose", low=0)
-        return progress.Lines() if verbose == 1 else verbose > 1
+        return progress.Lines() if verbose > 1 else verbose == 1
 
     # Samples
 
@@ -333,7 +333,7 @@ class ConvClassifier(ClassifierMixin, _ConvEstimator):
     patience : int
         Epochs without improvement after which `early_stopping` stops.
     verbose : int
-        0 for nothing, 1 for a line an epoch, 2 for a bar too.
+        0 for nothing, 1 for a bar on a terminal and a line an epoch, 2 for the lines only, as in Keras.
 
     Attributes
     ----------
@@ -668,7 +668,7 @@ class ConvRegressor(RegressorMixin, _ConvEstimator):
     patience : int
         Epochs without improvement after which `early_stopping` stops.
     verbose : int
-        0 for nothing, 1 for a line an epoch, 2 for a bar too.
+        0 for nothing, 1 for a bar on a terminal and a line an epoch, 2 for the lines only, as in Keras.
 
     Attributes
     ----------

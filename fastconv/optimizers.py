@@ -1,9 +1,15 @@
 """Optimizers: records of how a gradient becomes a step. The compiled step does the arithmetic.
 
 Names, defaults and formulas are PyTorch's (`torch.optim`).
+
+Gradients that may explode are clipped within the step, before anything else is done with them, in one of two
+ways (as in Keras, not both at once). `clip_norm` shortens a gradient g whose Euclidean norm |g| over all
+parameters is larger: g <- g min(1, clip_norm / (|g| + 1e-6)). `clip_value` takes each number of it to the
+nearest one from -clip_value to clip_value. They are PyTorch's `clip_grad_norm_` and `clip_grad_value_`.
+Source: Pascanu, Mikolov and Bengio (2013), "On the difficulty of training recurrent neural networks".
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -14,7 +20,7 @@ from fastconv.schedules import Schedule
 
 
 class Optimizer:
-    """What every optimizer has: `lr`, a number or a schedule.
+    """What every optimizer has: `lr`, a number or a schedule, and how gradients are clipped.
 
     Examples
     --------
@@ -23,6 +29,8 @@ class Optimizer:
     """
 
     lr: "float | Schedule"
+    clip_norm: float | None
+    clip_value: float | None
 
     def learning_rates(
         self, first_step: int, count: int, steps_per_epoch: int, total_steps: int
@@ -58,6 +66,16 @@ class Optimizer:
         if not isinstance(self.lr, Schedule):
             self._check_number("lr")
 
+    def _check_clipping(self) -> None:
+        for name in ("clip_norm", "clip_value"):
+            value = getattr(self, name)
+            if value is not None:
+                object.__setattr__(self, name, real_number(value, name, above=True))
+        if self.clip_norm is not None and self.clip_value is not None:
+            raise ValueError(
+                f"`clip_value` must be None where `clip_norm` is given, got {self.clip_value:g}: choose one"
+            )
+
 
 @dataclass(frozen=True)
 class SGD(Optimizer):
@@ -76,6 +94,10 @@ class SGD(Optimizer):
         Look ahead along the velocity (Sutskever et al., 2013); needs `momentum` > 0.
     weight_decay : float
         L2 penalty.
+    clip_norm : float, optional
+        The largest Euclidean norm of the gradient over all parameters; a longer one is scaled down to it.
+    clip_value : float, optional
+        Instead, the largest size of any one number of the gradient. See `fastconv.optimizers`.
 
     Raises
     ------
@@ -84,17 +106,20 @@ class SGD(Optimizer):
 
     Examples
     --------
-    >>> SGD(lr=0.1, momentum=0.9)
-    SGD(lr=0.1, momentum=0.9, nesterov=False, weight_decay=0.0)
+    >>> SGD(lr=0.1, momentum=0.9, clip_norm=1.0)
+    SGD(lr=0.1, momentum=0.9, nesterov=False, weight_decay=0.0, clip_norm=1.0, clip_value=None)
     """
 
     lr: "float | Schedule" = 0.01
     momentum: float = 0.0
     nesterov: bool = False
     weight_decay: float = 0.0
+    clip_norm: float | None = field(default=None, kw_only=True)
+    clip_value: float | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         self._check_lr()
+        self._check_clipping()
         self._check_number("momentum", high=1.0)
         self._check_number("weight_decay")
         if not isinstance(self.nesterov, (bool, np.bool_)):
@@ -121,6 +146,10 @@ class Adam(Optimizer):
         Keeps the denominator from zero.
     weight_decay : float
         L2 penalty.
+    clip_norm : float, optional
+        The largest Euclidean norm of the gradient over all parameters; a longer one is scaled down to it.
+    clip_value : float, optional
+        Instead, the largest size of any one number of the gradient. See `fastconv.optimizers`.
 
     Raises
     ------
@@ -137,9 +166,12 @@ class Adam(Optimizer):
     betas: tuple[float, float] = (0.9, 0.999)
     eps: float = 1e-8
     weight_decay: float = 0.0
+    clip_norm: float | None = field(default=None, kw_only=True)
+    clip_value: float | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         self._check_lr()
+        self._check_clipping()
         self._check_number("eps")
         self._check_number("weight_decay")
         if not isinstance(self.betas, (tuple, list)):
@@ -156,7 +188,7 @@ class AdamW(Adam):
 
     Parameters
     ----------
-    lr, betas, eps
+    lr, betas, eps, clip_norm, clip_value
         As in `Adam`.
     weight_decay : float
         Shrinks the weights directly.

@@ -175,7 +175,7 @@ class Plan:
         self._append(operation, operands, geometry)
 
     def emit_together(self, operations):
-        """Append batch operations that do not depend on each other, as one stage."""
+        """Append batch operations as one stage: each thread needs only what it has itself made in it."""
         if operations:
             self.stages.append(("batch", []))
         for operation, operands, geometry in operations:

@@ -2,9 +2,9 @@
 
 A progress object has five methods, called in this order by the trainer:
 
-    start(epochs, samples_per_epoch)
+    start(epochs, samples_per_epoch)       # None samples where an iterable of batches does not say how many
     compiling(text)                        # before what may be a wait for the compiler
-    batch(epoch, samples_done, loss)       # every now and then, with the running figures of the epoch
+    batch(epoch, samples_done, loss)       # every now and then (after each batch, if they come one by one)
     epoch_end(logs)
     close()                                # always, an error or Ctrl-C included
 
@@ -28,8 +28,8 @@ _NOT_SHOWN = {"epoch", "epochs", "learning_rate", "seconds"}
 class Progress(Protocol):
     """What the trainer calls."""
 
-    def start(self, epochs: int, samples_per_epoch: int) -> None:
-        """Training begins."""
+    def start(self, epochs: int, samples_per_epoch: int | None) -> None:
+        """Training begins; how many samples there are may be an estimate, or not known (None)."""
 
     def compiling(self, text: str) -> None:
         """A wait for the compiler may begin; `text` says for what."""
@@ -148,7 +148,7 @@ def compiled_line(seconds: float) -> str:
 class Silent:
     """Shows nothing."""
 
-    def start(self, epochs: int, samples_per_epoch: int) -> None:
+    def start(self, epochs: int, samples_per_epoch: int | None) -> None:
         """Show nothing."""
 
     def compiling(self, text: str) -> None:
@@ -210,13 +210,14 @@ class Bar(Silent):
         self._tqdm = importlib.import_module("tqdm.auto").tqdm
         self._bar: Any = None
 
-    def start(self, epochs: int, samples_per_epoch: int) -> None:
+    def start(self, epochs: int, samples_per_epoch: int | None) -> None:
         """Draw the empty bar."""
         self.close()
         self._epochs, self._samples_per_epoch = epochs, samples_per_epoch
-        total = epochs * samples_per_epoch
+        total = None if samples_per_epoch is None else epochs * samples_per_epoch
         self._bar = self._tqdm(total=total, unit=" samples", unit_scale=True, leave=False, dynamic_ncols=True)
         self._started = False
+        self._samples_before, self._batches = 0, 0
 
     def compiling(self, text: str) -> None:
         """Say beside the bar what is being compiled."""
@@ -232,18 +233,25 @@ class Bar(Silent):
         """Move the bar."""
         if self._bar is None:
             return
+        if self._samples_per_epoch is not None:
+            self._samples_before = epoch * self._samples_per_epoch
         if not self._started:
             # Neither the wait for the compiler nor epochs of an earlier run count as speed.
-            self._bar.initial = self._bar.n = epoch * self._samples_per_epoch
+            self._bar.initial = self._bar.n = self._samples_before
             self._bar.unpause()
             self._bar.start_t = self._bar.last_print_t
             self._started = True
-        self._bar.set_description_str(f"epoch {epoch + 1}/{self._epochs}", refresh=False)
+        self._batches += 1
+        batch = f" batch {self._batches}" if self._samples_per_epoch is None else ""
+        self._bar.set_description_str(f"epoch {epoch + 1}/{self._epochs}{batch}", refresh=False)
         self._bar.set_postfix_str(f"loss {format_figure(loss).strip()}", refresh=False)
-        self._bar.update(epoch * self._samples_per_epoch + samples_done - self._bar.n)
+        self._bar.update(self._samples_before + samples_done - self._bar.n)
 
     def epoch_end(self, logs: Mapping[str, Any]) -> None:
         """Print the epoch's line above the bar."""
+        self._batches = 0
+        if self._bar is not None:
+            self._samples_before = self._bar.n
         self._tqdm.write(epoch_line(logs), file=sys.stdout)
         sys.stdout.flush()
 

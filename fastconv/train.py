@@ -1,77 +1,32 @@
 """The trainer: epochs, validation, callbacks and checkpoints around the engine's compiled steps."""
 
 import json
-import math
 import os
 import time
-from collections.abc import Iterable, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from . import progress as progress_displays
 from .augment import Augment, check_augment
 from .builder import optimizer_state
+from .callbacks import check_callbacks
 from .checks import real_number, whole_number
-from .data import check_samples, check_targets
-from .engine import Engine
+from .feeds import EVALUATED_AT_ONCE, ArrayFeed, BatchFeed, Feed, Form, array_feeds, validation_feed
+from .history import DivergedError, History
 from .model_files import read_model, write_model
 from .optimizers import SGD, Optimizer
+from .passes import Steps, evaluate, evaluator
 from .sequential import Sequential, check_loss
-from .weights import Weights, check_sample_weight, combine
+from .tally import Metrics
+from .weights import check_sample_weight
 
-METRICS = ("accuracy",)
-WITHOUT_CLASSES = ("mse",)  # losses of numbers that are neither right nor wrong
-
-
-class DivergedError(ArithmeticError):
-    """The loss became infinite or not a number; the message names the epoch and the step.
-
-    Examples
-    --------
-    >>> import fastconv as fc, numpy as np
-    >>> trainer = fc.Trainer(fc.Sequential([fc.Dense(1)], (1,)), loss="mse", optimizer=fc.SGD(lr=1e30))
-    >>> try:
-    ...     trainer.fit(np.ones(64), np.ones(64))
-    ... except fc.DivergedError as error:
-    ...     print(error)
-    the loss became inf in epoch 1, step 2: try a smaller learning rate
-    """
-
-
-class History(dict[str, list[float]]):
-    """Name of a figure -> its values, one for each epoch: `history["val_loss"]`.
-
-    Examples
-    --------
-    >>> import fastconv as fc, numpy as np
-    >>> trainer = fc.Trainer(fc.models.reference_cnn(), loss="bce")
-    >>> history = trainer.fit(np.ones((8, 1, 6, 6)), np.ones(8), epochs=3)
-    >>> list(history), len(history["loss"])
-    (['loss', 'accuracy', 'learning_rate', 'seconds'], 3)
-    """
-
-    def append(self, logs: Mapping[str, Any]) -> None:
-        """Add one epoch's figures.
-
-        Parameters
-        ----------
-        logs : mapping
-            Name -> figure, as callbacks get them.
-
-        Examples
-        --------
-        >>> history = History()
-        >>> history.append({"epoch": 0, "epochs": 2, "loss": 0.5})
-        >>> history
-        {'loss': [0.5]}
-        """
-        for name, value in logs.items():
-            if name not in ("epoch", "epochs"):
-                self.setdefault(name, []).append(value)
+__all__ = ["DivergedError", "History", "Trainer"]
 
 
 class Trainer:
@@ -86,8 +41,10 @@ class Trainer:
         layer's input, which is exact where the factors alone would overflow.
     optimizer : SGD, Adam or AdamW
         Default is SGD(lr=0.01).
-    metrics : tuple of str
-        Figures beside the loss: "accuracy" (left out for "mse", which has no classes), or nothing.
+    metrics : str or function, or a tuple of them
+        Figures beside the loss: "accuracy" (left out for "mse", which has no classes), "precision", "recall",
+        "f1", "auc", "top5_accuracy", or functions (y_true, outputs) -> number, which go by their own name;
+        see the notes.
     seed : int
         Of the order of samples, of dropout and of augmentation.
 
@@ -96,15 +53,24 @@ class Trainer:
     ValueError, TypeError
         If an argument is unknown or does not fit the model.
 
+    Notes
+    -----
+    Metrics are those of `fastconv.metrics`, over all samples of a pass at once, each counting as one: of
+    class 1 where there are two classes, else the mean over the classes. Figures of validation data are of the
+    outputs that `model.predict` gives; those of training data, as in Keras, of the outputs that the steps
+    themselves made, dropout and all, while the parameters changed. Accuracy takes no time: a step counts it
+    anyway. A function gets y in the outputs' shape, or the labels (N,), and is called once a pass.
+
     Examples
     --------
     >>> import fastconv as fc, numpy as np
     >>> rng = np.random.default_rng(0)
     >>> X, y = rng.random((64, 1, 6, 6)), rng.integers(0, 2, 64)
-    >>> trainer = fc.Trainer(fc.models.reference_cnn(), loss="bce", optimizer=fc.SGD(lr=0.1))
+    >>> model, metrics = fc.models.reference_cnn(), ("accuracy", "f1", "auc")
+    >>> trainer = fc.Trainer(model, loss="bce", optimizer=fc.SGD(lr=0.1), metrics=metrics)
     >>> history = trainer.fit(X, y, epochs=2)
-    >>> len(history["loss"])
-    2
+    >>> len(history["loss"]), 0 <= history["auc"][-1] <= 1
+    (2, True)
     """
 
     def __init__(
@@ -112,7 +78,7 @@ class Trainer:
         model: Sequential,
         loss: str = "cross_entropy",
         optimizer: Optimizer | None = None,
-        metrics: str | Sequence[str] = ("accuracy",),
+        metrics: str | Callable[..., float] | Sequence[str | Callable[..., float]] = ("accuracy",),
         seed: int = 0,
     ) -> None:
         if not isinstance(model, Sequential):
@@ -121,26 +87,23 @@ class Trainer:
         optimizer = SGD() if optimizer is None else optimizer
         if not isinstance(optimizer, Optimizer):
             raise TypeError(f"`optimizer` must be an optimizer such as SGD(lr=0.1), got {optimizer!r}")
-        try:
-            self.metrics = (metrics,) if isinstance(metrics, str) else tuple(metrics)
-        except TypeError:
-            raise TypeError(f"`metrics` must be names among {METRICS}, got {metrics!r}") from None
-        for name in self.metrics:
-            if name not in METRICS:
-                raise ValueError(f"`metrics` must be among {METRICS}, got {name!r}")
         self.model, self.loss, self.optimizer = model, loss, optimizer
         self.seed = whole_number(seed, "seed", low=0)
+        self._metrics = Metrics(metrics, loss, type(model.layers[-1]).__name__ == "Softmax")
+        self.metrics = self._metrics.wanted
         self.stop_training = False
         self.steps_taken = 0
+        self._form = Form(model.input_shape, model.output_shape, loss)
         self._state = optimizer_state(optimizer, model)
+        self._single_steps: Steps | None = None
 
     def fit(
         self,
-        X: ArrayLike,
-        y: ArrayLike,
+        X: Any,
+        y: ArrayLike | None = None,
         epochs: int = 5,
         batch_size: int = 32,
-        validation_data: tuple[ArrayLike, ...] | None = None,
+        validation_data: Any = None,
         validation_split: float = 0.0,
         shuffle: bool = True,
         callbacks: Iterable[Any] = (),
@@ -150,23 +113,26 @@ class Trainer:
         sample_weight: ArrayLike | None = None,
         class_weight: Any = None,
         augment: Augment | None = None,
+        steps_per_epoch: int | None = None,
     ) -> History:
         """Train for some epochs.
 
         Parameters
         ----------
-        X : ndarray, shape (N, *input_shape)
-            float32, float64 or uint8 (divided by 255), of any strides; read sample by sample.
+        X : ndarray, shape (N, *input_shape), or batches
+            float32, float64 or uint8 (divided by 255), of any strides; read sample by sample. Without y, an
+            iterable of batches (X, y) or (X, y, sample_weight), such as a list, a PyTorch DataLoader or a
+            generator, or a function that returns one for each epoch; see the notes.
         y : ndarray
             int labels (N,) for "cross_entropy", otherwise numbers of the output's shape.
         epochs, batch_size : int
             Passes over the data, and samples of a step. A last, smaller batch divides by its own size.
-        validation_data : tuple of arrays, optional
-            (X, y) or (X, y, sample_weight) to evaluate after every epoch.
+        validation_data : tuple of arrays or iterable of batches, optional
+            (X, y) or (X, y, sample_weight) to evaluate after every epoch, or batches of them as for X.
         validation_split : float
             Instead, the last part of X and y to hold out, 0 to 1.
         shuffle : bool
-            Whether each epoch takes the samples in a new order.
+            Whether each epoch takes the samples in a new order; batches are always taken as they come.
         callbacks : iterable
             Objects with `on_epoch_end(trainer, logs)`.
         progress : None, bool or object
@@ -184,6 +150,8 @@ class Trainer:
             that make all classes count the same. Both together are multiplied. Not for held out samples.
         augment : Augment, optional
             How each image is changed at random, anew in every epoch. Held out samples are left as they are.
+        steps_per_epoch : int, optional
+            Batches of an epoch, where an iterable has no end or is too long for one.
 
         Returns
         -------
@@ -197,87 +165,142 @@ class Trainer:
         DivergedError
             If the loss is no longer finite.
 
+        Notes
+        -----
+        An iterable is gone through once an epoch. With `steps_per_epoch`, an epoch goes on where the last one
+        has stopped, and what has come to its end is begun anew. An iterator, such as a generator, cannot be:
+        for several epochs it needs `steps_per_epoch` (or a function that makes it), and if it ends too soon,
+        so does training, with a warning, as in Keras. A resumed run begins its iterable anew.
+
         Examples
         --------
         >>> import fastconv as fc, numpy as np
-        >>> X, y = np.random.default_rng(0).random((64, 1, 6, 6)), np.arange(64) % 2
+        >>> def batches():
+        ...     rng = np.random.default_rng(0)
+        ...     while True:
+        ...         y = rng.integers(0, 2, 16)
+        ...         yield rng.random((16, 1, 6, 6)) * (1 + y[:, None, None, None]), y
         >>> trainer = fc.Trainer(fc.models.reference_cnn(), loss="bce")
-        >>> len(trainer.fit(X, y, epochs=2)["loss"])
-        2
+        >>> history = trainer.fit(batches(), epochs=3, steps_per_epoch=10)
+        >>> len(history["loss"]), trainer.steps_taken
+        (3, 30)
         """
-        X, y = self._checked(X, y)
-        weight = None if sample_weight is None else check_sample_weight(sample_weight, len(X))
         epochs, batch_size = whole_number(epochs, "epochs"), whole_number(batch_size, "batch_size")
         split = real_number(validation_split, "validation_split", 0.0, 1.0)
-        if validation_data is not None:
-            held_out: tuple[Any, ...] = self._checked_validation(validation_data)
-        elif split:
-            kept = len(X) - round(len(X) * split)
-            if not 0 < kept < len(X):
-                raise ValueError(f"`validation_split` = {split} leaves no samples on one side of {len(X)}")
-            X, held_out, y = X[:kept], (X[kept:], y[kept:]), y[:kept]
-            if weight is not None:
-                held_out, weight = (*held_out, weight[kept:]), weight[:kept]
-        else:
-            held_out = ()
         if resume and checkpoint is None:
             raise ValueError("`resume` needs `checkpoint`, the file to go on from")
-        weight = combine(weight, class_weight, y, self.loss, math.prod(self.model.output_shape))
-        callbacks = _checked_callbacks(callbacks)
+        callbacks = check_callbacks(callbacks)
         augment = check_augment(augment, self.model.input_shape)
+        display = progress_displays.resolve(progress)
+        held_out: Feed | None = None
+        if validation_data is not None:
+            held_out, split = validation_feed(validation_data, self._form, epochs), 0.0
+        if y is None:
+            _refuse(validation_split=split > 0, sample_weight=sample_weight is not None)
+            feed = self._batches(X, epochs, steps_per_epoch, class_weight)
+        else:
+            if steps_per_epoch is not None:
+                raise ValueError(f"`steps_per_epoch` is for batches, not for arrays, got {steps_per_epoch!r}")
+            X, y = self._form.check(X, y)
+            weight = None if sample_weight is None else check_sample_weight(sample_weight, len(X))
+            seed = self.seed if shuffle else None
+            feed, rest = array_feeds(X, y, weight, split, class_weight, self._form, batch_size, seed)
+            held_out = held_out or rest
         history, first_epoch = History(), 0
         if resume and checkpoint is not None and Path(checkpoint).exists():
             history, first_epoch = self._restore(checkpoint, augment)
-        display = progress_displays.resolve(progress)
-        display.start(epochs, len(X))
+        display.start(epochs, feed.samples)
         try:
             display.compiling(f"{len(self.model.layers)} layers for {self.model.dtype}")
             started = time.perf_counter()
-            engine = Engine(
-                self.model,
-                "train",
-                min(batch_size, len(X)),
-                self.loss,
-                self.optimizer,
-                self._state,
-                self.seed,
-                weighted=weight is not None,
-                augmentation=augment,
-            )
-            evaluator = self._evaluator(len(held_out[0]), 256, len(held_out) == 3) if held_out else None
+            steps = Steps(self, augment)
+            steps.engine(feed.batch_size, feed.weighted)
+            if held_out:
+                self.model.idle_engines.put_back(evaluator(self, held_out.batch_size, held_out.weighted))
             progress_displays.compiled(display, time.perf_counter() - started)
             self.stop_training = False
             for epoch in range(first_epoch, epochs):
-                logs: dict[str, Any] = {"epoch": epoch, "epochs": epochs}
-                logs.update(self._epoch(engine, X, y, weight, epoch, epochs, shuffle, display))
-                if evaluator:
-                    started = time.perf_counter()
-                    figures = self._evaluate(evaluator, *held_out)
+                started = time.perf_counter()
+                tally, rate = steps.epoch(feed, epoch, epochs, display)
+                if feed.ended:
+                    where = f"in epoch {epoch + 1} of {epochs}, after {tally.steps} steps"
+                    warnings.warn(f"`X` has come to its end {where}: training ends here", stacklevel=2)
+                if not tally.steps:
+                    break
+                logs: dict[str, Any] = {"epoch": epoch, "epochs": epochs, **tally.figures(self._metrics)}
+                logs.update(learning_rate=rate, seconds=0.0)
+                if held_out:
+                    figures = evaluate(self, held_out, epoch)
                     logs.update({f"val_{name}": value for name, value in figures.items()})
-                    logs["seconds"] += time.perf_counter() - started
+                logs["seconds"] = time.perf_counter() - started
                 history.append(logs)
                 for callback in callbacks:
                     callback.on_epoch_end(self, logs)
                 if checkpoint is not None:
                     self._save(checkpoint, history, epoch + 1, augment)
                 display.epoch_end(logs)
-                if self.stop_training:
+                if self.stop_training or feed.ended:
                     break
-            if evaluator:
-                self.model.idle_engines.put_back(evaluator)
+            for callback in callbacks:
+                getattr(callback, "on_train_end", lambda _: None)(self)
         finally:
             display.close()
         return history
 
+    def train_on_batch(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+        """Take one step on a batch.
+
+        Parameters
+        ----------
+        X, y, sample_weight : ndarray
+            One batch, as in `fit`.
+
+        Returns
+        -------
+        float
+            The mean loss of the batch, before the step.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If an argument does not fit, or the learning rate is a schedule: only `fit` knows how many steps
+            there will be.
+        DivergedError
+            If the loss is no longer finite.
+
+        Examples
+        --------
+        >>> import fastconv as fc, numpy as np
+        >>> trainer = fc.Trainer(fc.models.reference_cnn(), loss="bce", optimizer=fc.SGD(lr=0.1))
+        >>> losses = [trainer.train_on_batch(np.ones((4, 1, 6, 6)), [0, 1, 1, 1]) for _ in range(9)]
+        >>> losses[-1] < losses[0]
+        True
+        """
+        if not isinstance(self.optimizer.lr, float):
+            raise ValueError(f"`lr` must be a number for train_on_batch, got {self.optimizer.lr!r}")
+        X, y = self._form.check(X, y)
+        weight = None
+        if sample_weight is not None:
+            weight = check_sample_weight(sample_weight, len(X), may_be_zeros=True)
+        if self._single_steps is None or not self._single_steps.still_fit():
+            self._single_steps = Steps(self)
+        feed = ArrayFeed(X, y, weight, len(X))
+        tally, _ = self._single_steps.epoch(feed, 0, 1, progress_displays.Silent())
+        return tally.loss
+
     def evaluate(
-        self, X: ArrayLike, y: ArrayLike, batch_size: int = 256, sample_weight: ArrayLike | None = None
+        self,
+        X: Any,
+        y: ArrayLike | None = None,
+        batch_size: int = EVALUATED_AT_ONCE,
+        sample_weight: ArrayLike | None = None,
     ) -> dict[str, float]:
         """The mean loss and the metrics over some samples.
 
         Parameters
         ----------
         X, y : ndarray
-            As in `fit`.
+            As in `fit`; X alone may be an iterable of batches.
         batch_size : int
             Samples in work at a time.
         sample_weight : ndarray, shape (N,), optional
@@ -286,7 +309,7 @@ class Trainer:
         Returns
         -------
         dict
-            "loss", and "accuracy" if it is among the metrics and the loss has classes.
+            "loss" and the metrics, but no "accuracy" where the loss has no classes.
 
         Examples
         --------
@@ -295,12 +318,16 @@ class Trainer:
         >>> sorted(trainer.evaluate(np.zeros((4, 1, 6, 6)), [0, 1, 0, 1]))
         ['accuracy', 'loss']
         """
-        X, y = self._checked(X, y)
+        batch_size = whole_number(batch_size, "batch_size")
+        if y is None:
+            _refuse(sample_weight=sample_weight is not None)
+            return evaluate(self, BatchFeed(X, self._form), batch_size=batch_size)
+        X, y = self._form.check(X, y)
         weight = None if sample_weight is None else check_sample_weight(sample_weight, len(X))
-        evaluator = self._evaluator(len(X), whole_number(batch_size, "batch_size"), weight is not None)
-        figures = self._evaluate(evaluator, X, y, weight)
-        self.model.idle_engines.put_back(evaluator)
-        return figures
+        return evaluate(self, ArrayFeed(X, y, weight, batch_size), batch_size=batch_size)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_single_steps": None}
 
     def __setstate__(self, kept: dict[str, Any]) -> None:
         self.__dict__.update(kept)
@@ -308,89 +335,16 @@ class Trainer:
 
     # Inside
 
-    def _checked(
-        self, X: ArrayLike, y: ArrayLike, name: str | None = None
-    ) -> tuple[NDArray[Any], NDArray[Any]]:
-        X = check_samples(X, self.model.input_shape, f"{name}[0]" if name else "X")
-        y = check_targets(y, len(X), self.model.output_shape, self.loss, f"{name}[1]" if name else "y")
-        if not len(X):
-            raise ValueError(f"`{name or 'X'}` must hold at least one sample, got none")
-        return X, y
-
-    def _checked_validation(self, validation_data: Any) -> tuple[Any, ...]:
-        if not isinstance(validation_data, (tuple, list)) or len(validation_data) not in (2, 3):
-            raise TypeError("`validation_data` must be a pair (X, y), or (X, y, sample_weight)")
-        X, y = self._checked(validation_data[0], validation_data[1], "validation_data")
-        if len(validation_data) == 2 or validation_data[2] is None:
-            return X, y
-        return X, y, check_sample_weight(validation_data[2], len(X), "validation_data[2]")
-
-    def _evaluator(self, samples: int, batch_size: int, weighted: bool) -> Engine:
-        return self.model.idle_engines.take(self.model, "evaluate", samples, batch_size, self.loss, weighted)
-
-    def _epoch(
-        self,
-        engine: Engine,
-        X: NDArray[Any],
-        y: NDArray[Any],
-        weight: Weights | None,
-        epoch: int,
-        epochs: int,
-        shuffle: bool,
-        display: progress_displays.Progress,
-    ) -> dict[str, float]:
-        """One pass over the data; returns its figures."""
-        started = time.perf_counter()
-        order = None
-        if shuffle:
-            order = np.random.default_rng((self.seed, epoch)).permutation(len(X))
-        engine.load(X, y, order, weight)
-        steps = engine.steps
-        engine.set_updates(self.steps_taken)
-        rate = 0.0
-
-        def set_rates(first_step: int, count: int) -> None:
-            nonlocal rate
-            first = epoch * steps + first_step
-            rates = self.optimizer.learning_rates(first, count, steps, epochs * steps)
-            engine.ports.rates[:count] = rates
-            rate = float(rates[-1])
-
-        logs = np.empty((steps, 2))
-        for first_step, log in engine.run_all(set_rates, engine.chunk):
-            last_step = first_step + len(log)
-            logs[first_step:last_step] = log
-            losses = logs[first_step:last_step, 0]
-            mean = float(losses.sum()) / len(log)
-            if not math.isfinite(mean) and not np.isfinite(losses).all():
-                step = int(np.argmax(~np.isfinite(losses)))
-                raise DivergedError(
-                    f"the loss became {losses[step]} in epoch {epoch + 1}, step {first_step + step + 1}: "
-                    "try a smaller learning rate"
-                )
-            display.batch(epoch, min(len(X), last_step * engine.batch_size), mean)
-            self.steps_taken += len(log)
-        figures = self._figures(logs, engine.batch_size, len(X))
-        return {**figures, "learning_rate": rate, "seconds": time.perf_counter() - started}
-
-    def _evaluate(
-        self, engine: Engine, X: NDArray[Any], y: NDArray[Any], weight: Weights | None = None
-    ) -> dict[str, float]:
-        engine.load(X, y, weight=weight)
-        logs = np.empty((engine.steps, 2))
-        for first_step, log in engine.run_all():
-            logs[first_step : first_step + len(log)] = log
-        return self._figures(logs, engine.batch_size, len(X))
-
-    def _figures(self, logs: NDArray[Any], batch_size: int, samples: int) -> dict[str, float]:
-        """Of the (mean loss, right answers) of every batch, added at once: the same bits however the steps
-        were divided into calls."""
-        counts = np.full(len(logs), float(batch_size))
-        counts[-1] = samples - (len(logs) - 1) * batch_size
-        figures = {"loss": float(logs[:, 0] @ counts) / samples}
-        if "accuracy" in self.metrics and self.loss not in WITHOUT_CLASSES:
-            figures["accuracy"] = float(logs[:, 1].sum()) / samples
-        return figures
+    def _batches(self, X: Any, epochs: int, steps: int | None, class_weight: Any) -> Feed:
+        """The feed of an iterable of batches."""
+        if isinstance(class_weight, str):
+            raise ValueError(f"`class_weight` must be a dict for batches, got {class_weight!r}")
+        feed = BatchFeed(X, self._form, epochs, steps, class_weight)
+        if feed.steps is None and not isinstance(self.optimizer.lr, float):
+            raise ValueError(
+                f"`steps_per_epoch` must be given for {self.optimizer.lr!r}, got batches without a length"
+            )
+        return feed
 
     # Checkpoints
 
@@ -429,7 +383,8 @@ class Trainer:
 
     def _run_description(self, augment: Augment | None) -> Any:
         """What must be the same for a checkpoint to be gone on from, as JSON gives it back."""
-        optimizer = {"name": type(self.optimizer).__name__, **asdict(cast(Any, self.optimizer))}
+        settings = {n: v for n, v in asdict(cast(Any, self.optimizer)).items() if v is not None}
+        optimizer = {"name": type(self.optimizer).__name__, **settings}
         layers = [{"name": type(layer).__name__, **layer.settings()} for layer in self.model.layers]
         run = {"layers": layers, "dtype": self.model.dtype, "loss": self.loss, "seed": self.seed}
         if augment is not None:
@@ -437,12 +392,8 @@ class Trainer:
         return json.loads(json.dumps({**run, "optimizer": optimizer}, default=repr))
 
 
-def _checked_callbacks(callbacks: Iterable[Any]) -> list[Any]:
-    try:
-        callbacks = list(callbacks)
-    except TypeError:
-        raise TypeError(f"`callbacks` must be a list of callbacks, got {callbacks!r}") from None
-    for callback in callbacks:
-        if not callable(getattr(callback, "on_epoch_end", None)) or isinstance(callback, type):
-            raise TypeError(f"`callbacks` must have a method on_epoch_end(trainer, logs), got {callback!r}")
-    return callbacks
+def _refuse(**given: bool) -> None:
+    """Raise ValueError if an argument that only arrays can have is given with batches."""
+    for name, is_given in given.items():
+        if is_given:
+            raise ValueError(f"`{name}` is for arrays X and y, and there is no y")

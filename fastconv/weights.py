@@ -12,7 +12,9 @@ from .checks import real_number
 Weights = NDArray[np.float64]
 
 
-def check_sample_weight(sample_weight: ArrayLike, count: int, name: str = "sample_weight") -> Weights:
+def check_sample_weight(
+    sample_weight: ArrayLike, count: int, name: str = "sample_weight", may_be_zeros: bool = False
+) -> Weights:
     """`sample_weight` as float64 of shape (count,), a copy only where it has to be.
 
     Raises
@@ -20,7 +22,7 @@ def check_sample_weight(sample_weight: ArrayLike, count: int, name: str = "sampl
     TypeError
         If it is not an array of real numbers.
     ValueError
-        If its shape does not fit, a weight is negative or not finite, or all are 0.
+        If its shape does not fit, a weight is negative or not finite, or all are 0 and may not be.
     """
     weights = np.asarray(sample_weight)
     if weights.dtype.kind not in "fiub":
@@ -30,7 +32,7 @@ def check_sample_weight(sample_weight: ArrayLike, count: int, name: str = "sampl
     weights = weights.astype(np.float64, copy=False)
     if count and not (np.isfinite(weights).all() and weights.min() >= 0):
         raise ValueError(f"`{name}` must be finite numbers >= 0, got {weights.min()} to {weights.max()}")
-    if count and not weights.any():
+    if count and not may_be_zeros and not weights.any():
         raise ValueError(f"`{name}` must have a weight above 0, got only zeros")
     return weights
 
@@ -78,7 +80,12 @@ def class_weights(
 
 
 def combine(
-    sample_weight: ArrayLike | None, class_weight: Any, y: NDArray[Any], loss: str, output_features: int
+    sample_weight: ArrayLike | None,
+    class_weight: Any,
+    y: NDArray[Any],
+    loss: str,
+    output_features: int,
+    batch: bool = False,
 ) -> Weights | None:
     """The weight of each sample, or None where all count the same.
 
@@ -93,13 +100,17 @@ def combine(
         Name of the loss.
     output_features : int
         Numbers of one output sample.
+    batch : bool
+        Whether these are not all samples, so that all of their weights may be 0.
 
     Raises
     ------
     TypeError, ValueError
         If an argument does not fit.
     """
-    weights = None if sample_weight is None else check_sample_weight(sample_weight, len(y))
+    weights = None
+    if sample_weight is not None:
+        weights = check_sample_weight(sample_weight, len(y), may_be_zeros=batch)
     if class_weight is None:
         return weights
     if loss == "cross_entropy":
@@ -111,4 +122,5 @@ def combine(
             f"`class_weight` needs a class for each sample: {loss} has none, or not just 0 and 1"
         )
     by_class = class_weights(class_weight, labels, count, weights)[labels]
-    return check_sample_weight(by_class if weights is None else by_class * weights, len(y), "class_weight")
+    weights = by_class if weights is None else by_class * weights
+    return check_sample_weight(weights, len(y), "class_weight", batch)

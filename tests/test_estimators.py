@@ -353,6 +353,21 @@ def test_verbose_decides_what_is_printed(verbose, lines):
     assert said.getvalue().count("epoch") == lines
 
 
+@pytest.mark.parametrize(("verbose", "bar"), [(0, False), (1, True), (2, False)])
+def test_verbose_1_draws_a_bar_on_a_terminal(verbose, bar, monkeypatch):
+    pytest.importorskip("tqdm")
+
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    monkeypatch.setattr(sys, "stderr", terminal := Terminal())
+    with redirect_stdout(io.StringIO()) as said:
+        classifier(verbose=verbose).fit(IMAGES, LABELS)
+    assert ("samples/s" in terminal.getvalue()) is bar
+    assert said.getvalue().count("loss") == (3 if verbose else 0)
+
+
 @pytest.mark.parametrize(
     ("parameters", "error", "message"),
     [

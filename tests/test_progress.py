@@ -165,3 +165,32 @@ def test_an_object_of_the_users_own_is_used_as_it_is():
 def test_an_object_without_the_methods_is_refused(wrong):
     with pytest.raises(TypeError, match=r"`progress` must be None, True, False or have start\(\), got"):
         progress.resolve(wrong)
+
+
+def test_the_bar_counts_batches_where_nobody_knows_how_many_samples_there_are(capsys, monkeypatch):
+    pytest.importorskip("tqdm")
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    bar = progress.Bar()
+    bar.start(epochs=2, samples_per_epoch=None)
+    for epoch in range(2):
+        for done in (30, 40, 55):
+            bar.batch(epoch, done, 0.5)
+        assert (bar._bar.total, bar._bar.n) == (None, 55 * (epoch + 1))
+        assert str(bar._bar).startswith(f"epoch {epoch + 1}/2 batch 3: {(55.0, 110)[epoch]} samples [")
+        bar.epoch_end(LOGS)
+    bar.close()
+    bar.epoch_end(LOGS)
+
+
+def test_an_estimate_of_the_samples_that_is_too_small_or_too_large_is_made_good_in_the_next_epoch(
+    capsys, monkeypatch
+):
+    pytest.importorskip("tqdm")
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    bar = progress.Bar()
+    bar.start(epochs=3, samples_per_epoch=100)
+    for epoch, done in [(0, 130), (1, 70), (2, 100)]:
+        bar.batch(epoch, done, 0.5)
+        assert bar._bar.n == 100 * epoch + done
+        bar.epoch_end(LOGS)
+    bar.close()

@@ -12,6 +12,7 @@ import pytest
 
 import fastconv as fc
 from fastconv import engine
+from fastconv.model_files import read_model
 from fastconv.train import History
 
 SHAPE = (1, 6, 6)
@@ -734,7 +735,7 @@ def test_denormals_are_flushed_in_fastconv_only():
         ),
         ({"optimizer": "adam"}, TypeError, "`optimizer` must be an optimizer such as SGD.*got 'adam'"),
         ({"optimizer": fc.SGD}, TypeError, "`optimizer` must be an optimizer"),
-        ({"metrics": ("f1",)}, ValueError, "`metrics` must be among .*got 'f1'"),
+        ({"metrics": ("f2",)}, ValueError, "`metrics` must be among .*got 'f2'"),
         ({"metrics": "loss"}, ValueError, "`metrics` must be among .*got 'loss'"),
         ({"metrics": None}, TypeError, "`metrics`"),
         ({"seed": -1}, ValueError, "`seed` must be an int >= 0, got -1"),
@@ -806,3 +807,44 @@ def test_wrong_arguments_of_evaluate_are_refused():
         trainer.evaluate(X[:0], Y[:0])
     with pytest.raises(ValueError, match="`batch_size`"):
         trainer.evaluate(X, Y, batch_size=0)
+
+
+# The end of training
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_early_stopping_puts_the_best_weights_back_when_another_callback_stops(first):
+    class Stop:
+        def on_epoch_end(self, trainer, logs):
+            trainer.stop_training = logs["epoch"] == 5
+
+    trainer = fc.Trainer(network())
+    stopping = fc.EarlyStopping(patience=99, mode="max")  # the first epoch is then the best
+    callbacks = [Stop(), stopping] if first else [stopping, Stop()]
+    history = trainer.fit(X, Y, epochs=40, validation_data=(X, Y), callbacks=callbacks)
+    assert len(history["loss"]) == 6
+    assert history["val_loss"][-1] < history["val_loss"][0] == trainer.evaluate(X, Y)["loss"]
+
+
+def test_on_train_end_is_called_once_where_there_is_one():
+    calls = []
+
+    class Callback:
+        def on_epoch_end(self, trainer, logs):
+            calls.append(logs["epoch"])
+
+        def on_train_end(self, trainer):
+            calls.append(trainer)
+
+    trainer = fc.Trainer(network())
+    trainer.fit(X, Y, epochs=2, callbacks=[Callback()])
+    assert calls == [0, 1, trainer]
+
+
+def test_a_checkpoint_of_another_clipping_is_refused_and_one_without_it_says_nothing_of_it(tmp_path):
+    path = tmp_path / "run.npz"
+    fc.Trainer(network(), optimizer=fc.SGD(0.1)).fit(X, Y, epochs=1, checkpoint=path)
+    settings = read_model(path)[0]["run"]["optimizer"]
+    assert settings.keys() == {"name", "lr", "momentum", "nesterov", "weight_decay"}
+    with pytest.raises(ValueError, match="another network, loss, optimizer or seed"):
+        fc.Trainer(network(), optimizer=fc.SGD(0.1, clip_norm=1.0)).fit(X, Y, checkpoint=path, resume=True)

@@ -6,7 +6,59 @@ g: number of parameters, flags.
 
 import math
 
+import numpy as np
+
 from .operation import STEP, UPDATE, operation, share
+
+CHUNK = 1024  # gradients whose squares are added in one place, whatever the number of threads
+
+
+@operation
+def chunk_norms(gradient, norms, _b, _c, _d, _e, g, s):
+    """norms[chunk] = Euclidean norm of each chunk of the gradient; squares are added in float64.
+
+    Four sums, since each addition waits for the one before it.
+    """
+    first, last = share((g[0] + CHUNK - 1) // CHUNK, s)
+    for chunk in range(first, last):
+        begin, end = chunk * CHUNK, min((chunk + 1) * CHUNK, g[0])
+        even = end - (end - begin) % 4
+        a = b = c = d = 0.0
+        for k in range(begin, even, 4):
+            a += np.float64(gradient[k]) * np.float64(gradient[k])
+            b += np.float64(gradient[k + 1]) * np.float64(gradient[k + 1])
+            c += np.float64(gradient[k + 2]) * np.float64(gradient[k + 2])
+            d += np.float64(gradient[k + 3]) * np.float64(gradient[k + 3])
+        for k in range(even, end):
+            a += np.float64(gradient[k]) * np.float64(gradient[k])
+        norms[chunk] = math.sqrt((a + b) + (c + d))
+
+
+@operation
+def clip_norm(gradient, norms, limit, _c, _d, _e, g, s):
+    """gradient *= min(1, limit / (norm + 1e-6)), the norm from those of its chunks.
+
+    Source: Pascanu et al. (2013), algorithm 1, in PyTorch's form (clip_grad_norm_).
+    """
+    total = 0.0
+    for chunk in range((g[0] + CHUNK - 1) // CHUNK):
+        total += np.float64(norms[chunk]) * np.float64(norms[chunk])
+    scale = limit[0] / (math.sqrt(total) + 1e-6)
+    if not scale >= 1:  # so that a gradient that is not a number stays none
+        first, last = share(g[0], s)
+        for k in range(first, last):
+            gradient[k] *= scale
+
+
+@operation
+def clip_value(gradient, limit, _b, _c, _d, _e, g, s):
+    """Each gradient that is beyond -limit or limit becomes that; NaN stays NaN."""
+    first, last = share(g[0], s)
+    for k in range(first, last):
+        if gradient[k] > limit[0]:
+            gradient[k] = limit[0]
+        elif gradient[k] < -limit[0]:
+            gradient[k] = -limit[0]
 
 
 @operation
