@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import fastconv as fc
-from fastconv import engine
+from fastconv.builder import Builder
 from fastconv.optimizers import SGD, Adam, AdamW, resolve
 from fastconv.schedules import CosineDecay, StepDecay
 
@@ -218,8 +218,8 @@ def test_without_clipping_a_step_has_no_operation_for_it():
     def operations(**settings):
         model = wide_network("float32")
         trainer = fc.Trainer(model, "mse", SGD(**settings))
-        built = engine.Engine(model, "train", 8, "mse", trainer.optimizer, trainer._state)
-        return [name for _, stage in built.program.listing for name, _ in stage]
+        built = Builder(model, "train", 8, 1, "mse", trainer.optimizer, trainer._state)
+        return [operation.name for _, stage in built.plan.stages for operation, _, _ in stage]
 
     plain = operations()
     assert operations(clip_value=1.0) == [*plain[:-1], "clip_value", "sgd"]

@@ -846,5 +846,5 @@ def test_a_checkpoint_of_another_clipping_is_refused_and_one_without_it_says_not
     fc.Trainer(network(), optimizer=fc.SGD(0.1)).fit(X, Y, epochs=1, checkpoint=path)
     settings = read_model(path)[0]["run"]["optimizer"]
     assert settings.keys() == {"name", "lr", "momentum", "nesterov", "weight_decay"}
-    with pytest.raises(ValueError, match="another network, loss, optimizer or seed"):
+    with pytest.raises(ValueError, match="another network, loss, optimizer, seed"):
         fc.Trainer(network(), optimizer=fc.SGD(0.1, clip_norm=1.0)).fit(X, Y, checkpoint=path, resume=True)
