@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import fastconv as fc
+from fastconv import engine
 from fastconv.builder import Builder
 from fastconv.optimizers import SGD, Adam, AdamW, resolve
 from fastconv.schedules import CosineDecay, StepDecay
