@@ -21,10 +21,11 @@ from .layers import (
     Softmax,
     Tanh,
 )
+from .loading import from_onnx, from_torch, load
 from .optimizers import SGD, Adam, AdamW
 from .runtime import get_num_threads, set_num_threads
 from .schedules import CosineDecay, OneCycle, StepDecay
-from .sequential import Sequential, load
+from .sequential import Sequential
 from .train import DivergedError, History, Trainer
 
 __version__ = "0.1.0"
@@ -58,6 +59,8 @@ __all__ = [
     "Trainer",
     "check_gradients",
     "datasets",
+    "from_onnx",
+    "from_torch",
     "get_num_threads",
     "kernels",
     "load",

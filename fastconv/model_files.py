@@ -1,4 +1,4 @@
-"""A network in one file: its description as JSON and its arrays, in NumPy's .npz. Nothing is pickled.
+"""A network in one file: its description as JSON and its arrays, as .npz or .safetensors. Nothing is pickled.
 
 A file is written beside the old one, flushed and renamed, so that a crash leaves the old or the new one.
 A checksum over all of it tells a changed file from a whole one.
@@ -17,24 +17,45 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .files import read_npz
+from .safetensors_files import read_safetensors, write_safetensors
 
 FORMAT = "fastconv model 1"
-_DESCRIPTION = "description"
+SUFFIXES = (".npz", ".safetensors")
+# What the description is called: the name of an array of text in .npz, of a text in a .safetensors header.
+_ARRAY, _HEADER = "description", "fastconv"
+
+
+def check_suffix(path: str | os.PathLike[str], name: str = "path") -> None:
+    """Raise ValueError unless the suffix of `path` says how to write it; `name` is the argument's."""
+    if Path(path).suffix not in SUFFIXES:
+        raise ValueError(f"`{name}` must end in {' or '.join(SUFFIXES)}, got {os.fspath(path)!r}")
 
 
 def write_model(
     path: str | os.PathLike[str], description: dict[str, Any], state: Mapping[str, NDArray[Any]]
 ) -> None:
-    """Write `description` (JSON values) and the arrays of `state` to the .npz file `path`."""
+    """Write `description` (JSON values) and the arrays of `state` to `path`, .npz or .safetensors.
+
+    Raises
+    ------
+    ValueError
+        If the suffix is neither.
+    ImportError
+        If the package for it is not installed.
+    """
+    check_suffix(path)
     path = Path(path)
     text = json.dumps({"format": FORMAT, "checksum": _checksum(description, state), **description})
     with replaced(path) as file:
-        arrays: dict[str, Any] = {_DESCRIPTION: np.array(text), **state}
-        np.savez(file, **arrays)
+        if path.suffix == ".safetensors":
+            write_safetensors(file, state, {_HEADER: text})
+        else:
+            arrays: dict[str, Any] = {_ARRAY: np.array(text), **state}
+            np.savez(file, **arrays)
 
 
 def read_model(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-    """(description, state) of a file that `write_model` wrote.
+    """(description, state) of a file that `write_model` wrote, of either format whatever its name.
 
     Raises
     ------
@@ -42,18 +63,41 @@ def read_model(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, 
         If it is cut off, changed or of another kind; the message names the file.
     FileNotFoundError
         If there is no such file.
+    ImportError
+        If the package for it is not installed.
     """
-    arrays = read_npz(path)
+    text, arrays = _contents(path)
     try:
-        description = json.loads(str(arrays.pop(_DESCRIPTION)[()]))
+        description = json.loads(text or "")
         kind, checksum = description.pop("format"), description.pop("checksum")
-    except (KeyError, ValueError, AttributeError, TypeError):
+    except (KeyError, ValueError, AttributeError, TypeError, RecursionError):
         raise ValueError(f"{path} is not a model that fastconv saved") from None
     if kind != FORMAT:
         raise ValueError(f"{path} is of the format {kind!r}, expected {FORMAT!r}")
     if checksum != _checksum(description, arrays):
         raise ValueError(f"{path} was changed after it was saved: its checksum does not match")
     return description, arrays
+
+
+def read_arrays(path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
+    """The arrays of any .npz or .safetensors file; of a file of ours only if it is unchanged."""
+    text, arrays = _contents(path)
+    return arrays if text is None else read_model(path)[1]
+
+
+def _contents(path: str | os.PathLike[str]) -> tuple[str | None, dict[str, NDArray[Any]]]:
+    """(description as text, arrays) of a file; the text is None if there is none."""
+    if os.path.isdir(path):
+        raise ValueError(f"{path} is a folder, expected a file")
+    with open(path, "rb") as file:
+        start = file.read(9)
+    named = Path(path).suffix == ".safetensors"
+    if not start.startswith(b"PK") and (named or start[8:] == b"{"):  # a zip, or the length of a JSON header
+        metadata, arrays = read_safetensors(path)
+        return metadata.get(_HEADER), arrays
+    arrays = read_npz(path)
+    description = arrays.pop(_ARRAY, None)
+    return None if description is None else str(description), arrays
 
 
 def _checksum(description: dict[str, Any], state: Mapping[str, NDArray[Any]]) -> str:
