@@ -16,6 +16,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from .extras import require
 from .files import read_npz
 from .safetensors_files import read_safetensors, write_safetensors
 
@@ -25,10 +26,20 @@ SUFFIXES = (".npz", ".safetensors")
 _ARRAY, _HEADER = "description", "fastconv"
 
 
-def check_suffix(path: str | os.PathLike[str], name: str = "path") -> None:
-    """Raise ValueError unless the suffix of `path` says how to write it; `name` is the argument's."""
+def check_target(path: str | os.PathLike[str], name: str = "path") -> None:
+    """See to it that a model can be written to `path`, before there is one; `name` is the argument's.
+
+    Raises
+    ------
+    ValueError
+        If its suffix does not say how to write it.
+    ImportError
+        If the package for that is not installed.
+    """
     if Path(path).suffix not in SUFFIXES:
         raise ValueError(f"`{name}` must end in {' or '.join(SUFFIXES)}, got {os.fspath(path)!r}")
+    if Path(path).suffix == ".safetensors":
+        require("safetensors.numpy", "safetensors", "a .safetensors file")
 
 
 def write_model(
@@ -36,14 +47,9 @@ def write_model(
 ) -> None:
     """Write `description` (JSON values) and the arrays of `state` to `path`, .npz or .safetensors.
 
-    Raises
-    ------
-    ValueError
-        If the suffix is neither.
-    ImportError
-        If the package for it is not installed.
+    Raises as `check_target` does.
     """
-    check_suffix(path)
+    check_target(path)
     path = Path(path)
     text = json.dumps({"format": FORMAT, "checksum": _checksum(description, state), **description})
     with replaced(path) as file:

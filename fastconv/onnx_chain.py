@@ -1,5 +1,6 @@
 """What is read of an ONNX graph: one node, and the chain of layers so far."""
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
@@ -103,6 +104,8 @@ class Chain:
         """Add a layer that takes the arrays so far; parameters that are None it does not have."""
         self.no_pad()
         shape = layer.output_shape(self.shape)
+        if math.prod(shape) > 2**31 - 1:
+            raise ValueError(f"its output of shape {shape} is too large")
         wanted = dict(layer.parameter_shapes(self.shape))
         wanted |= {name: a.shape for name, a in layer.initial_statistics(self.shape).items()}
         given = {name: array for name, array in arrays.items() if array is not None}

@@ -6,7 +6,6 @@ from itertools import product
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .layers import (
     AvgPool2d,
@@ -28,6 +27,7 @@ from .layers import (
 from .onnx_chain import NO_PADS, Chain, Node, Pads
 from .onnx_functions import DOMAIN, elements_counted
 
+LARGEST_IMAGE = 2**16  # of a side: no file may ask for memory by sizes that it only claims
 LOWEST = float(np.finfo(np.float32).min)  # what padding for a MaxPool may be, beside -infinity
 
 # Windows
@@ -128,23 +128,22 @@ def _avg_pool(chain: Chain, node: Node) -> None:
         padding.append(before + pads[0])
         outputs.append(_window_count(node, n + before + after, k, s, pads))
         counted.append((-before - begin, n + after + end))
-    wanted = _counts(outputs, kernel, stride, padding, counted)
+    if max(outputs) > LARGEST_IMAGE:
+        raise ValueError(f"it makes images of {outputs} elements, supported are up to {LARGEST_IMAGE} a side")
+    axes = list(zip(outputs, kernel, stride, padding, strict=True))
+    wanted = [elements_counted(*axis, *limits) for axis, limits in zip(axes, counted, strict=True)]
     for ceil_mode, count_include_pad in product((False, True), (True, False)):
         layer = AvgPool2d(kernel, stride, tuple(padding), ceil_mode, count_include_pad)
+        if not _makes(layer, chain.shape, tuple(outputs)):
+            continue
         rims = padding if count_include_pad else (0, 0)
-        ranges = [(-rim, n + rim) for n, rim in zip(shape, rims, strict=True)]
-        if _makes(layer, chain.shape, tuple(outputs)) and np.array_equal(
-            _counts(outputs, kernel, stride, padding, ranges), wanted
-        ):
+        ours = [elements_counted(*a, -rim, n + rim) for a, rim, n in zip(axes, rims, shape, strict=True)]
+        if all(
+            map(np.array_equal, ours, wanted)
+        ):  # the means of the same windows, divided by the same numbers
             chain.append(layer)
             return
     raise ValueError(f"`pads` {own} with these settings have no counterpart")
-
-
-def _counts(outputs: Any, kernel: Any, stride: Any, padding: Any, ranges: Any) -> NDArray[Any]:
-    """By how many elements the sum of each window is divided."""
-    axes = zip(outputs, kernel, stride, padding, ranges, strict=True)
-    return np.outer(*(elements_counted(o, k, s, p, *limits) for o, k, s, p, limits in axes))
 
 
 def _pad(chain: Chain, node: Node) -> None:

@@ -1,7 +1,7 @@
 """An ONNX file as layers in a row.
 
-The file is walked node by node. What depends on constants alone (weights, shapes) is worked out; every other node
-must take what the one before it made, and `onnx_operators.py` knows which layer it is.
+The file is walked node by node. What depends on constants alone (weights, shapes) is worked out; every other
+node must take what the one before it made, and `onnx_operators.py` knows which layer it is.
 """
 
 import os
@@ -18,7 +18,7 @@ from .onnx_functions import DOMAIN
 from .onnx_operators import OPERATORS, Chain, Node
 
 OLDEST_OPSET = 7  # before it, Gemm, BatchNormalization and Dropout meant other things
-LARGEST_SHAPE = 16  # numbers in a shape that is worked out: what copies could otherwise ask for any memory
+LARGEST_SHAPE = 16  # numbers in the constants that nodes make others of: copies could ask for any memory
 DAMAGE = (
     ValueError,
     TypeError,
@@ -150,17 +150,10 @@ class _Walk:
         if node.kind == "Constant":
             value = next(iter(node.attributes.values()))
             return self._array(value) if hasattr(value, "data_type") else np.asarray(value)
-        array = EVALUATED[node.kind](node)
-        if array.size > LARGEST_SHAPE and node.kind not in ("Identity", "Transpose"):
+        sizes = [node.constant(k).size for k in range(len(node.inputs))]
+        if max(sizes, default=0) > LARGEST_SHAPE and node.kind not in ("Identity", "Transpose"):
             raise ValueError("it takes only constants, which is supported for weights and shapes only")
-        return array
-
-
-def _gather(node: Node) -> NDArray[Any]:
-    where = node.constant(1)
-    if where.size > LARGEST_SHAPE:
-        raise ValueError(f"it gathers {where.size} elements, expected those of a shape")
-    return np.take(node.constant(0), where, axis=node.get("axis", 0))
+        return EVALUATED[node.kind](node)
 
 
 def _unsqueeze(node: Node) -> NDArray[Any]:
@@ -171,7 +164,7 @@ def _unsqueeze(node: Node) -> NDArray[Any]:
 EVALUATED: dict[str, Callable[[Node], NDArray[Any]]] = {
     "Identity": lambda node: node.constant(0),
     "Transpose": lambda node: node.constant(0).transpose(node.get("perm")),
-    "Gather": _gather,
+    "Gather": lambda node: np.take(node.constant(0), node.constant(1), axis=node.get("axis", 0)),
     "Unsqueeze": _unsqueeze,
     "Concat": lambda node: np.concatenate(
         [node.constant(k) for k in range(len(node.inputs))], axis=node.get("axis", 0)

@@ -1,7 +1,7 @@
 """A network as an ONNX model, layer by layer.
 
 The graph is written in operators of opset 17, in their plainest form: paddings are given as numbers, and
-windows that hang over the edge (`ceil_mode`) are padded explicitly, because runtimes differ in how they round.
+windows that hang over the edge (`ceil_mode`) are padded, because runtimes differ in how they round.
 """
 
 import math

@@ -17,7 +17,7 @@ from .builder import optimizer_state
 from .checks import real_number, whole_number
 from .data import check_samples, check_targets
 from .engine import Engine
-from .model_files import read_model, write_model
+from .model_files import check_target, read_model, write_model
 from .optimizers import SGD, Optimizer
 from .sequential import Sequential, check_loss
 from .weights import Weights, check_sample_weight, combine
@@ -157,7 +157,7 @@ class Trainer:
         progress : None, bool or object
             None shows progress on a terminal only, True always, False never.
         checkpoint : path, optional
-            A file that holds, after every epoch, all that is needed to go on.
+            A file, .npz or .safetensors, that holds, after every epoch, all that is needed to go on.
         resume : bool
             Go on from `checkpoint`, if that file is there.
         sample_weight : ndarray, shape (N,), optional
@@ -197,6 +197,8 @@ class Trainer:
             held_out = ()
         if resume and checkpoint is None:
             raise ValueError("`resume` needs `checkpoint`, the file to go on from")
+        if checkpoint is not None:
+            check_target(checkpoint, "checkpoint")
         weight = combine(weight, class_weight, y, self.loss, math.prod(self.model.output_shape))
         callbacks = _checked_callbacks(callbacks)
         history, first_epoch = History(), 0
