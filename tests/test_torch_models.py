@@ -185,7 +185,10 @@ UNSUPPORTED = {
     "lazy": (nn.LazyConv2d(1, 3), "'0' LazyConv2d"),
     "indices": (nn.MaxPool2d(2, return_indices=True), "'0' MaxPool2d: `return_indices` must be False"),
     "divisor": (nn.AvgPool2d(2, divisor_override=3), "'0' AvgPool2d: `divisor_override` must be None, got 3"),
-    "adaptive": (nn.AdaptiveAvgPool2d(2), r"'0' AdaptiveAvgPool2d: `output_size` must be 1 or \(1, 1\), got 2"),
+    "adaptive": (
+        nn.AdaptiveAvgPool2d(2),
+        r"'0' AdaptiveAvgPool2d: `output_size` must be 1 or \(1, 1\), got 2",
+    ),
     "affine": (nn.BatchNorm2d(1, affine=False), "'0' BatchNorm2d: `affine` must be True, got False"),
     "statistics": (
         nn.BatchNorm2d(1, track_running_stats=False),
@@ -226,7 +229,9 @@ class Residual(nn.Sequential):
         return x + super().forward(x)
 
 
-@pytest.mark.parametrize("module", [Functional(), Residual(nn.Linear(2, 2)), nn.Linear(2, 2), None, nn.Linear])
+@pytest.mark.parametrize(
+    "module", [Functional(), Residual(nn.Linear(2, 2)), nn.Linear(2, 2), None, nn.Linear]
+)
 def test_what_is_not_sequential_is_refused(module):
     with pytest.raises(TypeError, match=r"`module` must be a torch\.nn\.Sequential, got"):
         fc.from_torch(module, (2,))
