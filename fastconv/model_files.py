@@ -72,7 +72,22 @@ def read_model(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, 
     ImportError
         If the package for it is not installed.
     """
+    return _checked(path, *_contents(path))
+
+
+def read_arrays(path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
+    """The arrays of any .npz or .safetensors file; of a file of ours only if it is unchanged.
+
+    Raises as `read_model` does.
+    """
     text, arrays = _contents(path)
+    return arrays if text is None else _checked(path, text, arrays)[1]
+
+
+def _checked(
+    path: str | os.PathLike[str], text: str | None, arrays: dict[str, NDArray[Any]]
+) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    """(description, arrays), if the description is ours and its checksum that of both."""
     try:
         description = json.loads(text or "")
         kind, checksum = description.pop("format"), description.pop("checksum")
@@ -85,20 +100,15 @@ def read_model(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, 
     return description, arrays
 
 
-def read_arrays(path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
-    """The arrays of any .npz or .safetensors file; of a file of ours only if it is unchanged."""
-    text, arrays = _contents(path)
-    return arrays if text is None else read_model(path)[1]
-
-
 def _contents(path: str | os.PathLike[str]) -> tuple[str | None, dict[str, NDArray[Any]]]:
     """(description as text, arrays) of a file; the text is None if there is none."""
     if os.path.isdir(path):
         raise ValueError(f"{path} is a folder, expected a file")
     with open(path, "rb") as file:
         start = file.read(9)
+    # A zip, as .npz is, begins with its signature; .safetensors with the length of a JSON object.
     named = Path(path).suffix == ".safetensors"
-    if not start.startswith(b"PK") and (named or start[8:] == b"{"):  # a zip, or the length of a JSON header
+    if not start.startswith(b"PK\x03\x04") and (named or start[8:] == b"{"):
         metadata, arrays = read_safetensors(path)
         return metadata.get(_HEADER), arrays
     arrays = read_npz(path)

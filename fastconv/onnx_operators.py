@@ -138,9 +138,7 @@ def _avg_pool(chain: Chain, node: Node) -> None:
             continue
         rims = padding if count_include_pad else (0, 0)
         ours = [elements_counted(*a, -rim, n + rim) for a, rim, n in zip(axes, rims, shape, strict=True)]
-        if all(
-            map(np.array_equal, ours, wanted)
-        ):  # the means of the same windows, divided by the same numbers
+        if all(map(np.array_equal, ours, wanted)):  # the same windows, divided by the same numbers
             chain.append(layer)
             return
     raise ValueError(f"`pads` {own} with these settings have no counterpart")

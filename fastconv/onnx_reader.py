@@ -118,6 +118,8 @@ class _Walk:
             except (ValueError, TypeError, IndexError) as error:
                 raise ValueError(f"node {node}: {error}") from None
         self.chain.no_pad()
+        if not self.chain.layers:
+            raise ValueError("it has no operators that compute anything")
         if self.graph.output[0].name != self.value:
             raise ValueError(f"its output {self.graph.output[0].name!r} is not what the last node makes")
         return self.chain.layers, self.input_shape, self.dtype, self.chain.arrays

@@ -227,6 +227,7 @@ REFUSED = {
         [("BatchNormalization", ["x", "s", "s", "s", "s"], ["y", "m", "v"], {"training_mode": 1})],
         (2, 4, 4), {"s": np.ones(2, np.float32)}, "`training_mode` must be 0, got 1",
     ),
+    "nothing to compute": ([("Identity", ["x"], ["y"])], (3,), {}, "no operators that compute anything"),
     "one axis": ([R], (3, 8), {}, r"its input must be of shape \(N, C, H, W\) or \(N, features\)"),
     "an open size": ([R], (1, "H", 8), {}, r"all but N known, got \['N', 1, 'H', 8\]"),
 }  # fmt: skip

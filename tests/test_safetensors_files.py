@@ -95,6 +95,17 @@ def test_a_whole_file_that_is_not_ours_is_no_model(tmp_path):
         fc.load(tmp_path / "theirs.safetensors")
 
 
+def test_a_header_whose_length_looks_like_the_beginning_of_a_zip_is_read(tmp_path):
+    header = {"__metadata__": {"x": ""}, "0.bias": entry()}
+    header["__metadata__"]["x"] = "y" * (int.from_bytes(b"PK", "little") - len(json.dumps(header)))
+    content = raw(header, bytes(8))
+    assert content.startswith(b"PK")
+    (tmp_path / "a.npz").write_bytes(content)
+    model = fc.Sequential([fc.Dense(2)], (1,))
+    with pytest.raises(ValueError, match=r"missing \['0.weight'\]"):
+        model.load_weights(tmp_path / "a.npz")
+
+
 # Networks
 
 
