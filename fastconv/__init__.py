@@ -22,10 +22,11 @@ from .layers import (
     Softmax,
     Tanh,
 )
+from .loading import from_onnx, from_torch, load
 from .optimizers import SGD, Adam, AdamW
 from .runtime import get_num_threads, set_num_threads
 from .schedules import CosineDecay, OneCycle, StepDecay
-from .sequential import Sequential, load
+from .sequential import Sequential
 from .train import DivergedError, History, Trainer
 from .walkthrough import explain
 
@@ -62,6 +63,8 @@ __all__ = [
     "check_gradients",
     "datasets",
     "explain",
+    "from_onnx",
+    "from_torch",
     "get_num_threads",
     "inspection",
     "kernels",

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from fastconv.checks import real_number, whole_number
+from fastconv.model_files import check_target
 
 Logs = Mapping[str, Any]
 
@@ -181,14 +182,19 @@ class ModelCheckpoint:
     Parameters
     ----------
     path : str or path
-        The file to write. "{epoch}" (from 1) and the names of figures in braces are filled in:
-        "model-{epoch:02d}-{val_loss:.3f}.npz".
+        The file to write, .npz or .safetensors. "{epoch}" (from 1) and the names of figures in braces are
+        filled in: "model-{epoch:02d}-{val_loss:.3f}.npz".
     monitor : str
         The figure that decides what is better. Without validation data "val_loss" means "loss".
     save_best_only : bool
         Keep only the best epoch's model; otherwise save after every epoch.
     mode : {"auto", "min", "max"}
         Whether less or more is better; "auto" takes more for accuracy and its like.
+
+    Raises
+    ------
+    ValueError
+        If `path` ends in neither .npz nor .safetensors.
 
     Attributes
     ----------
@@ -211,6 +217,7 @@ class ModelCheckpoint:
         save_best_only: bool = True,
         mode: str = "auto",
     ) -> None:
+        check_target(path)
         self.path = os.fspath(path)
         self.monitor = monitor
         self.save_best_only = bool(save_best_only)

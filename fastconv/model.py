@@ -22,7 +22,7 @@ class Network:
         self, layers: Iterable[Layer], input_shape: Shape, dtype: str = "float32", seed: int = 0
     ) -> None:
         self.layers = _checked_layers(layers)
-        self.input_shape = _checked_shape(input_shape)
+        self.input_shape = checked_shape(input_shape)
         self.dtype = _checked_dtype(dtype)
         self.seed = whole_number(seed, "seed", low=0)
         self.shapes = _shapes(self.layers, self.input_shape)
@@ -226,7 +226,7 @@ class Network:
 
 def parameter_shapes(layers: Iterable[Layer], input_shape: Shape) -> dict[str, Shape]:
     """Name -> shape of every parameter of a network that there need not be."""
-    layers, input_shape = _checked_layers(layers), _checked_shape(input_shape)
+    layers, input_shape = _checked_layers(layers), checked_shape(input_shape)
     return {
         f"{number}.{name}": shape
         for number, (layer, below) in enumerate(zip(layers, _shapes(layers, input_shape)[:-1], strict=True))
@@ -270,7 +270,8 @@ def _checked_layers(layers: Iterable[Layer]) -> list[Layer]:
     return layers
 
 
-def _checked_shape(input_shape: Any) -> Shape:
+def checked_shape(input_shape: Any) -> Shape:
+    """`input_shape` as a tuple of ints, if it is the shape of a sample that a network can take."""
     try:
         shape = tuple(int(n.__index__()) for n in input_shape)
     except (TypeError, AttributeError):

@@ -1,7 +1,8 @@
-"""`Sequential`: a network that predicts, differentiates, saves and loads."""
+"""`Sequential`: a network that predicts, differentiates, and writes itself to files."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,10 +13,13 @@ from .builder import LOSSES
 from .checks import whole_number
 from .data import check_samples, check_targets
 from .engine import IdleEngines
-from .layers import LAYERS, Arrays, Layer, Shape
-from .model import Network, parameter_shapes
-from .model_files import read_model, write_model
+from .layers import Arrays, Layer, Shape
+from .model import Network
+from .model_files import read_arrays, replaced, write_model
+from .onnx_writer import onnx_model
 from .optimizers import Optimizer, resolve
+from .state_dicts import matching
+from .torch_models import write_module
 
 
 class Sequential(Network):
@@ -195,14 +199,22 @@ class Sequential(Network):
         return listing.source(self, purpose, loss, optimizer, batch_size, kernels)
 
     def save(self, path: str | os.PathLike[str], metadata: dict[str, Any] | None = None) -> None:
-        """Write the network to a `.npz` file: layers, parameters, statistics. Nothing is pickled.
+        """Write the network to one file: layers, parameters, statistics. Nothing is pickled.
 
         Parameters
         ----------
         path : str or Path
-            The file; it is replaced only once the new one is complete.
+            The file, `.npz` or `.safetensors` (with the extra of that name); it is replaced only once the new
+            one is complete.
         metadata : dict, optional
             JSON values to keep with it; default is the network's own `metadata`.
+
+        Raises
+        ------
+        ValueError
+            If `path` ends in anything else.
+        ImportError
+            If the safetensors package is needed and not installed.
 
         Examples
         --------
@@ -221,55 +233,99 @@ class Sequential(Network):
         }
         write_model(path, description, self.state())
 
+    def load_weights(
+        self, path: str | os.PathLike[str], names: Mapping[int | str, str] | None = None
+    ) -> None:
+        """Copy in the weights of a file that holds only weights, such as a saved PyTorch `state_dict`.
 
-def load(path: str | os.PathLike[str]) -> Sequential:
-    """Read a network that `save` wrote.
+        Parameters
+        ----------
+        path : str or Path
+            A `.safetensors` or `.npz` file of arrays by name, or a file of `save`.
+        names : dict, optional
+            Layer -> the file's name of it, such as {0: "conv1", 7: "fc1"}. By default the file must have the
+            names of `parameters()` and `statistics()`, or these after one prefix, such as "features.".
 
-    Parameters
-    ----------
-    path : str or Path
+        Raises
+        ------
+        ValueError
+            If the file is damaged, a name is missing or left over, or a shape is another; the network is then
+            unchanged. Nothing is guessed from order or shapes: where names differ but shapes leave one
+            possibility, the message gives the `names` to ask for it.
 
-    Returns
-    -------
-    Sequential
+        Notes
+        -----
+        PyTorch's `num_batches_tracked`, on which no result depends, is passed over.
 
-    Raises
-    ------
-    ValueError
-        If the file is cut off, changed or not one of ours.
-    OSError
-        If it can't be read.
+        Examples
+        --------
+        >>> import fastconv as fc, numpy as np, tempfile, os
+        >>> path = os.path.join(tempfile.mkdtemp(), "weights.npz")
+        >>> np.savez(path, **{"fc.weight": np.eye(2), "fc.bias": np.ones(2)})
+        >>> model = fc.Sequential([fc.Dense(2)], input_shape=(2,))
+        >>> model.load_weights(path, names={0: "fc"})
+        >>> model.predict([[3.0, 4.0]])
+        array([[4., 5.]], dtype=float32)
+        """
+        arrays = read_arrays(path)
+        try:
+            own = {name: array.shape for name, array in {**self.parameters(), **self.statistics()}.items()}
+            self.load_state(matching(own, arrays, names))
+        except ValueError as error:
+            raise ValueError(f"{path} does not fit the network: {error}") from None
 
-    Examples
-    --------
-    >>> import fastconv as fc, tempfile, os
-    >>> path = os.path.join(tempfile.mkdtemp(), "model.npz")
-    >>> fc.models.lenet5().save(path, metadata={"classes": 10})
-    >>> fc.load(path).metadata
-    {'classes': 10}
-    """
-    description, state = read_model(path)
-    try:
-        layers = [_layer(entry) for entry in description["layers"]]
-        input_shape = tuple(description["input_shape"])
-        for name, shape in parameter_shapes(layers, input_shape).items():  # before any takes memory
-            if name not in state or state[name].shape != shape:
-                raise ValueError(f"there is no array {name!r} of shape {shape} in it")
-        model = Sequential(layers, input_shape, description["dtype"], seed=description["seed"])
-        model.load_state(state)
-        model.metadata = description["metadata"]
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ValueError(f"{path} does not describe a network: {error}") from None
-    return model
+    def to_torch(self) -> Any:
+        """The network in PyTorch: the same layers, with copies of the parameters and statistics.
 
+        Returns
+        -------
+        torch.nn.Sequential
+            In evaluation mode, on the CPU, in the network's dtype; the names of its `state_dict` are those
+            of `parameters()` and `statistics()`.
 
-def _layer(entry: dict[str, Any]) -> Layer:
-    settings: dict[str, Any] = {
-        k: tuple(v) if isinstance(v, list) else v for k, v in entry.items() if k != "name"
-    }
-    kind: Any = LAYERS[entry["name"]]
-    layer: Layer = kind(**settings)
-    return layer
+        Raises
+        ------
+        ImportError
+            If PyTorch is not installed.
+
+        Examples
+        --------
+        >>> import fastconv as fc
+        >>> fc.models.reference_cnn().to_torch()[0]
+        Conv2d(1, 1, kernel_size=(3, 3), stride=(1, 1))
+        """
+        return write_module(self)
+
+    def to_onnx(self, path: str | os.PathLike[str]) -> None:
+        """Write the network, as it predicts, to an ONNX file that any ONNX runtime can load.
+
+        Parameters
+        ----------
+        path : str or Path
+            The file; it is replaced only once the new one is complete.
+
+        Raises
+        ------
+        ImportError
+            If the onnx package is not installed.
+
+        Notes
+        -----
+        Its input is called "input" and its output "output"; the first axis of both, the batch, may be of any
+        size. ONNX Runtime has no convolution, average pooling or leaky ReLU of float64: a network of float64
+        carries these as functions of its own, made of operators that there are.
+
+        Examples
+        --------
+        >>> import fastconv as fc, tempfile, os
+        >>> path = os.path.join(tempfile.mkdtemp(), "model.onnx")
+        >>> fc.models.lenet5().to_onnx(path)
+        >>> fc.from_onnx(path).num_parameters
+        44426
+        """
+        model = onnx_model(self)
+        with replaced(Path(path)) as file:
+            file.write(model.SerializeToString(deterministic=True))
 
 
 def check_loss(loss: str, output_shape: Shape) -> None:

@@ -19,7 +19,7 @@ from .callbacks import check_callbacks
 from .checks import real_number, whole_number
 from .feeds import EVALUATED_AT_ONCE, ArrayFeed, BatchFeed, Feed, Form, array_feeds, validation_feed
 from .history import DivergedError, History
-from .model_files import read_model, write_model
+from .model_files import check_target, read_model, write_model
 from .optimizers import SGD, Optimizer
 from .passes import Steps, evaluate, evaluator
 from .sequential import Sequential, check_loss
@@ -138,7 +138,7 @@ class Trainer:
         progress : None, bool or object
             None shows progress on a terminal only, True always, False never.
         checkpoint : path, optional
-            A file that holds, after every epoch, all that is needed to go on.
+            A file, .npz or .safetensors, that holds, after every epoch, all that is needed to go on.
         resume : bool
             Go on from `checkpoint`, if that file is there.
         sample_weight : ndarray, shape (N,), optional
@@ -189,6 +189,8 @@ class Trainer:
         split = real_number(validation_split, "validation_split", 0.0, 1.0)
         if resume and checkpoint is None:
             raise ValueError("`resume` needs `checkpoint`, the file to go on from")
+        if checkpoint is not None:
+            check_target(checkpoint, "checkpoint")
         callbacks = check_callbacks(callbacks)
         augment = check_augment(augment, self.model.input_shape)
         display = progress_displays.resolve(progress)

@@ -7,7 +7,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from fastconv.model_files import read_model, replaced, write_model
+from fastconv.model_files import read_arrays, read_model, replaced, write_model
 
 DESCRIPTION = {"layers": [{"name": "Dense"}], "text": "ü", "number": 0.1}
 STATE = {
@@ -23,6 +23,15 @@ def path(tmp_path):
     return tmp_path / "model.npz"
 
 
+@pytest.fixture(params=[".npz", ".safetensors"])
+def either(tmp_path, request):
+    """A file of either format."""
+    if request.param == ".safetensors":
+        pytest.importorskip("safetensors")
+    write_model(tmp_path / f"model{request.param}", DESCRIPTION, STATE)
+    return tmp_path / f"model{request.param}"
+
+
 def rewrite(path, change):
     """Change the members of an .npz file, as somebody with NumPy would."""
     with np.load(path) as file:
@@ -31,8 +40,8 @@ def rewrite(path, change):
     np.savez(path, **arrays)
 
 
-def test_what_was_written_is_read(path):
-    description, state = read_model(path)
+def test_what_was_written_is_read(either):
+    description, state = read_model(either)
     assert description == DESCRIPTION
     assert state.keys() == STATE.keys()
     for name, array in state.items():
@@ -49,8 +58,24 @@ def test_strided_arrays_are_written_by_their_values(tmp_path):
 
 
 def test_paths_may_be_text(tmp_path):
-    write_model(str(tmp_path / "model"), DESCRIPTION, STATE)
-    assert read_model(str(tmp_path / "model"))[0] == DESCRIPTION
+    write_model(str(tmp_path / "model.npz"), DESCRIPTION, STATE)
+    assert read_model(str(tmp_path / "model.npz"))[0] == DESCRIPTION
+
+
+def test_the_format_is_seen_from_the_content_not_from_the_name(either, tmp_path):
+    other = tmp_path / ("other.npz" if either.suffix == ".safetensors" else "other.safetensors")
+    either.rename(other)
+    assert read_model(other)[0] == DESCRIPTION
+
+
+def test_arrays_are_read_without_the_description_but_not_if_they_were_changed(either):
+    assert read_arrays(either).keys() == STATE.keys()
+    content = bytearray(either.read_bytes())
+    at = content.index(np.arange(6.0).tobytes())  # of 0.weight
+    content[at + 8 * 4 + 7] ^= 1
+    either.write_bytes(content)
+    with pytest.raises(ValueError, match=either.name):
+        read_arrays(either)
 
 
 def test_the_file_needs_no_pickle(path):
@@ -58,22 +83,22 @@ def test_the_file_needs_no_pickle(path):
         assert all(file[name].dtype != object for name in file.files)
 
 
-def test_a_file_cut_anywhere_is_refused_by_its_name(path):
-    content = path.read_bytes()
-    for size in [*range(0, len(content), 97), len(content) - 1]:
-        path.write_bytes(content[:size])
-        with pytest.raises(ValueError, match=r"model\.npz"):
-            read_model(path)
+def test_a_file_cut_anywhere_is_refused_by_its_name(either):
+    content = either.read_bytes()
+    for size in [*range(0, len(content), 61), len(content) - 1]:
+        either.write_bytes(content[:size])
+        with pytest.raises(ValueError, match=either.name):
+            read_model(either)
 
 
-def test_a_file_with_any_byte_changed_is_refused_or_reads_the_same(path):
-    content = path.read_bytes()
-    for position in range(0, len(content), 7):
+def test_a_file_with_any_byte_changed_is_refused_or_reads_the_same(either):
+    content = either.read_bytes()
+    for position in range(0, len(content), 3):
         changed = bytearray(content)
         changed[position] ^= 0x41
-        path.write_bytes(changed)
+        either.write_bytes(changed)
         with contextlib.suppress(ValueError):  # a byte that means nothing, such as a date, may be any
-            description, state = read_model(path)
+            description, state = read_model(either)
             assert description == DESCRIPTION
             assert state.keys() == STATE.keys()
             assert all(np.array_equal(array, STATE[name]) for name, array in state.items())

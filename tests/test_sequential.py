@@ -372,9 +372,16 @@ def test_a_seed_of_numpy_is_saved_too(tmp_path):
 
 
 def test_the_file_has_exactly_the_name_asked_for(tmp_path, model):
-    model.save(tmp_path / "network.of.mine")
-    assert [path.name for path in tmp_path.iterdir()] == ["network.of.mine"]
-    assert fc.load(tmp_path / "network.of.mine").num_parameters == model.num_parameters
+    model.save(tmp_path / "network.of.mine.npz")
+    assert [path.name for path in tmp_path.iterdir()] == ["network.of.mine.npz"]
+    assert fc.load(tmp_path / "network.of.mine.npz").num_parameters == model.num_parameters
+
+
+@pytest.mark.parametrize("name", ["model", "model.pt", "model.NPZ", "npz", "model.npz.bak"])
+def test_a_suffix_of_another_format_is_refused_before_anything_is_written(tmp_path, model, name):
+    with pytest.raises(ValueError, match=r"`path` must end in \.npz or \.safetensors, got '.*" + name):
+        model.save(tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(

@@ -221,6 +221,7 @@ NAMES = [
     "ReLU", "LeakyReLU", "Sigmoid", "Tanh", "Softmax",
     "Sequential", "Sequential.summary", "Sequential.num_parameters", "Sequential.parameters",
     "Sequential.predict", "Sequential.save", "Sequential.loss_and_gradients", "load",
+    "Sequential.load_weights", "Sequential.to_torch", "Sequential.to_onnx", "from_torch", "from_onnx",
     "Trainer", "Trainer.fit", "Trainer.evaluate",
     "SGD", "Adam", "AdamW", "StepDecay", "CosineDecay", "OneCycle",
     "EarlyStopping", "ModelCheckpoint", "CSVLogger",
