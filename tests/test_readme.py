@@ -47,7 +47,7 @@ def test_the_first_network_trains_as_it_stands_to_the_accuracy_of_a_convolutiona
 
 
 def test_the_kernels_run_as_they_stand_from_python_and_from_compiled_code():
-    names = run(blocks("python")[2], "The kernels alone")
+    names = run(blocks("python")[-1], "The kernels alone")
     assert names["y"].shape == (32, 8, 13, 14)  # (28 + 2 - 5) // 2 + 1 and (28 + 4 - 5) // 2 + 1
     assert names["dweight"].shape == names["weight"].shape
     weight = np.random.default_rng(1).random(names["weight"].shape, dtype=np.float32)
@@ -57,14 +57,48 @@ def test_the_kernels_run_as_they_stand_from_python_and_from_compiled_code():
 
 def test_the_scikit_learn_classifier_is_cross_validated_as_it_stands(capsys):
     pytest.importorskip("sklearn")
-    run(blocks("python")[1], "In scikit-learn")
+    run(blocks("python")[2], "In scikit-learn")
     scores = [float(score) for score in re.findall(r"[\d.]+", capsys.readouterr().out)]
     assert len(scores) == 3
     assert min(scores) > 0.9
 
 
+def test_more_of_training_runs_as_it_stands(capsys):
+    pytest.importorskip("sklearn")
+    names = run(blocks("python")[1], "More of training")
+    figures = eval(capsys.readouterr().out.splitlines()[-1])
+    assert figures.keys() == {"loss", "accuracy", "f1", "auc"}
+    assert min(figures["accuracy"], figures["f1"], figures["auc"]) > 0.95
+    assert len(Path("history.csv").read_text().splitlines()) == 1 + len(names["history"]["val_f1"])
+
+
+def test_networks_go_to_other_libraries_and_back_as_it_stands():
+    for module in ("torch", "onnx", "safetensors"):
+        pytest.importorskip(module)
+    names = run(blocks("python")[3], "To and from PyTorch and ONNX")
+    X = np.random.default_rng(0).random((3, 1, 28, 28), dtype=np.float32)
+    assert np.array_equal(names["again"].predict(X), names["model"].predict(X))
+
+
+def test_a_network_is_explained_as_it_stands(capsys):
+    names = run(blocks("python")[4], "See what a network does")
+    out = capsys.readouterr().out
+    (shown,) = [
+        block for block in re.findall(r"^```\n(.*?)^```$", README, re.DOTALL | re.MULTILINE) if "Z1" in block
+    ]
+    assert [line for line in shown.splitlines() if line not in out.splitlines()] == []
+    assert "max_pool(x=y1, y=y2, argmax=argmax2)" in out
+    assert names["told"].gradients["Z1"].shape == (1, 4, 4)
+
+
+def test_the_pictures_are_drawn_as_they_stand():
+    pytest.importorskip("sklearn")
+    pytest.importorskip("matplotlib").use("agg")
+    run(blocks("python")[5], "See what a network does")
+
+
 def test_there_are_no_other_python_blocks_than_those_that_run_here():
-    assert len(blocks("python")) == 3
+    assert len(blocks("python")) == 7
     assert "```py\n" not in README
 
 
