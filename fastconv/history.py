@@ -5,7 +5,7 @@ from typing import Any
 
 
 class DivergedError(ArithmeticError):
-    """The loss became infinite or not a number; the message names the epoch and the step.
+    """The loss or a parameter became infinite or not a number; the message names the epoch and the step.
 
     Examples
     --------

@@ -69,6 +69,11 @@ class Steps:
                 mean = _finite_mean(log[:, 0], epoch, tally.steps - len(log))
                 display.batch(epoch, tally.samples, mean)
                 trainer.steps_taken += len(log)
+        if not np.isfinite(trainer.model.flat_parameters).all():  # the last step's loss was that before it
+            raise DivergedError(
+                f"the parameters became infinite or NaN in epoch {epoch + 1}, step {tally.steps} or before: "
+                "try a smaller learning rate"
+            )
         return tally, rate
 
 

@@ -433,6 +433,23 @@ def test_a_later_epoch_is_named_too():
         fc.Trainer(network()).fit(X, Y, epochs=5, callbacks=[Spoil()])
 
 
+def test_a_run_that_diverges_in_its_last_step_says_so_and_keeps_the_last_good_checkpoint(tmp_path):
+    path = tmp_path / "run.npz"
+
+    class Run:
+        lr = 0.1
+
+        def learning_rates(self, first_step, count, steps_per_epoch, total_steps):
+            return np.where(np.arange(first_step, first_step + count) == 2 * steps_per_epoch - 1, 3e38, 1e-6)
+
+    trainer = fc.Trainer(network(), optimizer=fc.SGD(lr=Run()))
+    with pytest.raises(fc.DivergedError, match="infinite or NaN in epoch 2, step 1 or before"):
+        trainer.fit(X * 1000, Y, epochs=5, batch_size=len(X), checkpoint=path)
+    description, arrays = read_model(path)
+    assert description["epochs_done"] == 1
+    assert all(np.isfinite(array).all() for array in arrays.values())
+
+
 @pytest.mark.parametrize("seconds", [0.0, 100.0])
 def test_the_step_is_right_however_steps_are_split_into_calls(monkeypatch, seconds):
     monkeypatch.setattr(engine, "SECONDS_PER_CALL", seconds)
