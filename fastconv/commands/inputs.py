@@ -4,7 +4,6 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from fastconv import datasets
@@ -77,17 +76,3 @@ def note_resizing(X: Array, model: Any) -> None:
     if X.shape[1:] != tuple(model.input_shape):
         sizes = f"{shape_text(X.shape[1:])} are made {shape_text(model.input_shape)}"
         print(f"note: images of {sizes}, the size that the model takes", file=sys.stderr)
-
-
-def probabilities(model: Any, outputs: Array, loss: str) -> NDArray[np.float64]:
-    """Outputs of a classifier as a probability for each class, shape (N, classes)."""
-    z = np.asarray(outputs, dtype=np.float64)
-    if loss == "cross_entropy":
-        if _ends_in(model, "Softmax"):
-            return z
-        powers = np.exp(z - z.max(axis=1, keepdims=True))
-        return np.asarray(powers / powers.sum(axis=1, keepdims=True))
-    yes = z.reshape(len(z))
-    if loss == "bce_with_logits":
-        yes = np.exp(-np.logaddexp(0, -yes))
-    return np.stack([1 - yes, yes], axis=1)

@@ -12,6 +12,7 @@ from fastconv.commands import inputs, options, output
 from fastconv.files import read_npz
 from fastconv.image_arrays import as_images, as_labels, fit_images, resize_area
 from fastconv.images import SUFFIXES, find_images, read_image
+from fastconv.mistakes import class_probabilities
 
 FILES_AT_A_TIME = 256
 EXAMPLES = f"""\
@@ -79,7 +80,7 @@ class _Judge:
 
     def rows(self, names: Sequence[str], X: NDArray[Any], truths: Sequence[Any]) -> Iterator[Row]:
         """What the model says about each image."""
-        chances = inputs.probabilities(self.model, self.model.predict(X), self.about["loss"])
+        chances = class_probabilities(self.model, X)
         order = np.argsort(-chances, axis=1, kind="stable")[:, : self.top]
         for name, truth, chance, best in zip(names, truths, chances, order, strict=True):
             likely = [{"class": self.classes[k], "probability": chance[k]} for k in best]
