@@ -17,6 +17,8 @@ from numba.core import sigutils
 from numba.core.caching import FunctionCache, IndexDataCacheFile, NullCache
 from numba.core.ccallback import CFunc
 
+from . import host  # noqa: F401 - before Numba has chosen its target CPU
+
 
 def _sources_hash():
     """A hash of every source file of the package: any of them may be compiled into any kernel."""

@@ -40,7 +40,7 @@ NEEDS = [
     ("onnx", "onnx", "fc.from_onnx('model.onnx')", "from_onnx"),
     ("onnx", "onnx", "cli('export', 'model.npz', 'model.onnx')", "Sequential.to_onnx"),
     ("torch", "torch", "model.to_torch()", "Sequential.to_torch"),
-    ("torch", "torch", "fc.from_torch(model)", "from_torch"),
+    ("torch", "torch", "fc.from_torch(model, (1, 8, 8))", "from_torch"),
     ("safetensors", "safetensors", "model.save('model.safetensors')", "from_torch"),
     ("safetensors", "safetensors", "fc.load('other.safetensors')", "from_torch"),
     ("safetensors", "safetensors", "cli('export', 'model.npz', 'model.safetensors')", "from_torch"),

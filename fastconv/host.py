@@ -1,0 +1,65 @@
+"""The vector unit that kernels are sized for: the machine's, or the one that FASTCONV_SIMD names.
+
+It is chosen before anything else of Numba is touched: Numba looks at its target CPU once.
+"""
+
+import os
+import platform
+from dataclasses import dataclass
+
+import numba
+from llvmlite import binding
+
+VECTOR_BYTES = 64
+
+
+@dataclass(frozen=True)
+class Host:
+    """The vector unit that kernels are sized for."""
+
+    name: str
+    vector_bytes: int
+    registers: int
+
+    @property
+    def registers_per_vector(self):
+        """How many machine registers one 64-byte vector takes."""
+        return VECTOR_BYTES // self.vector_bytes
+
+
+# The LLVM CPU names are what numba is told to compile for when FASTCONV_SIMD overrides the machine.
+_UNITS = {
+    "avx512": (Host("avx512", 64, 32), "x86-64-v4"),
+    "avx2": (Host("avx2", 32, 16), "x86-64-v3"),
+    "sse2": (Host("sse2", 16, 16), "x86-64"),
+    "neon": (Host("neon", 16, 32), "generic"),
+}
+
+
+def _detect():
+    """The widest unit whose features the CPU reports."""
+    features = binding.get_host_cpu_features()
+    if platform.machine().lower() in ("aarch64", "arm64"):
+        return "neon"
+    if all(features.get(f) for f in ("avx512f", "avx512vl", "avx512dq")):
+        return "avx512"
+    return "avx2" if features.get("avx2") and features.get("fma") else "sse2"
+
+
+def _choose():
+    """The unit named by FASTCONV_SIMD, or the machine's own.
+
+    An override also sets Numba's target CPU, so that the code really is what the narrower machine runs
+    and Numba's cache keeps it apart.
+    """
+    name = os.environ.get("FASTCONV_SIMD", "").strip().lower()
+    if not name:
+        return _UNITS[_detect()][0]
+    if name not in _UNITS:
+        raise ValueError(f"`FASTCONV_SIMD` must be one of {', '.join(_UNITS)}, got {name!r}")
+    host, cpu = _UNITS[name]
+    numba.config.CPU_NAME, numba.config.CPU_FEATURES = cpu, ""
+    return host
+
+
+HOST = _choose()
