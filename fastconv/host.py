@@ -22,7 +22,7 @@ class Host:
     registers: int
 
     @property
-    def registers_per_vector(self):
+    def registers_per_vector(self) -> int:
         """How many machine registers one 64-byte vector takes."""
         return VECTOR_BYTES // self.vector_bytes
 
@@ -36,7 +36,7 @@ _UNITS = {
 }
 
 
-def _detect():
+def _detect() -> str:
     """The widest unit whose features the CPU reports."""
     features = binding.get_host_cpu_features()
     if platform.machine().lower() in ("aarch64", "arm64"):
@@ -46,7 +46,7 @@ def _detect():
     return "avx2" if features.get("avx2") and features.get("fma") else "sse2"
 
 
-def _choose():
+def _choose() -> Host:
     """The unit named by FASTCONV_SIMD, or the machine's own.
 
     An override also sets Numba's target CPU, so that the code really is what the narrower machine runs
