@@ -6,6 +6,7 @@ It is chosen before anything else of Numba is touched: Numba looks at its target
 import os
 import platform
 from dataclasses import dataclass
+from typing import Any
 
 import numba
 from llvmlite import binding
@@ -58,7 +59,8 @@ def _choose() -> Host:
     if name not in _UNITS:
         raise ValueError(f"`FASTCONV_SIMD` must be one of {', '.join(_UNITS)}, got {name!r}")
     host, cpu = _UNITS[name]
-    numba.config.CPU_NAME, numba.config.CPU_FEATURES = cpu, ""
+    config: Any = numba.config  # its names are made as it is loaded
+    config.CPU_NAME, config.CPU_FEATURES = cpu, ""
     return host
 
 
