@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import reference_taps
 
+import fastconv as fc
 from fastconv import kernels
 
 torch = pytest.importorskip("torch")
@@ -58,12 +59,34 @@ def conv_errors(case, draw):
     }
 
 
+def dense_errors(case, draw):
+    """The same of the dense kernels; the case is (n, features, outputs)."""
+    n, features, outputs = case
+    rng = np.random.default_rng(4)
+    x, w, dy = (draw(rng, s).astype(np.float32) for s in ((n, features), (outputs, features), (n, outputs)))
+    (tx, tw, tdy), (wx, ww, wdy) = map(torch.from_numpy, (x, w, dy)), (a.astype(float) for a in (x, w, dy))
+    return {
+        "dense": (error(kernels.dense(x, w), wx @ ww.T), error(tx @ tw.T, wx @ ww.T)),
+        "dense_grad_input": (error(kernels.dense_grad_input(dy, w), wdy @ ww), error(tdy @ tw, wdy @ ww)),
+        "dense_grad_weight": (
+            error(kernels.dense_grad_weight(x, dy), wdy.T @ wx),
+            error(tdy.T @ tx, wdy.T @ wx),
+        ),
+    }
+
+
+DENSE_SHAPES = [(n, i, o) for n in (17, 128) for i in (256, 784, 2048) for o in (10, 120)]
+CAMPAIGNS = {"convolutions": (SHAPES, conv_errors), "dense layers": (DENSE_SHAPES, dense_errors)}
+
+
 @pytest.mark.parametrize("name", DRAWS)
-def test_errors_of_convolutions_are_no_larger_than_pytorchs(name, figure):
+@pytest.mark.parametrize("campaign", CAMPAIGNS)
+def test_errors_are_no_larger_than_pytorchs(campaign, name, figure):
+    shapes, errors_of = CAMPAIGNS[campaign]
     errors = {}
-    for case in SHAPES:
-        for kernel, pair in conv_errors(case, DRAWS[name]).items():
-            errors.setdefault(kernel, []).append(pair)
+    for case in shapes:
+        for kernel, pair in errors_of(case, DRAWS[name]).items():
+            errors.setdefault(kernel, []).append(np.maximum(pair, 1e-12))
     for kernel, pairs in errors.items():
         (ours, theirs), (worst, theirs_worst) = np.exp(np.log(pairs).mean(axis=0)), np.max(pairs, axis=0)
         figure(
@@ -73,3 +96,35 @@ def test_errors_of_convolutions_are_no_larger_than_pytorchs(name, figure):
     for kernel, pairs in errors.items():
         ours, theirs = np.exp(np.log(pairs).mean(axis=0))
         assert ours <= theirs, kernel
+
+
+def test_the_gradients_of_a_large_image_hold_up(figure):
+    rng = np.random.default_rng(0)
+    X = rng.random((2, 1, 512, 512), dtype=np.float32)
+    ours, exact = (gradients(X, dtype) for dtype in ("float32", "float64"))
+    start = {name: torch.from_numpy(a) for name, a in network("float32").parameters().items()}
+    theirs = torch.nn.Sequential(torch.nn.Conv2d(1, 2, 3), torch.nn.Conv2d(2, 2, 3))
+    theirs.load_state_dict(start)
+    outputs = theirs(torch.from_numpy(X))
+    torch.nn.functional.mse_loss(outputs, torch.zeros_like(outputs)).backward()
+    worst = max(np.abs(ours[n] / exact[n] - 1).max() for n in exact)
+    theirs_worst = max(np.abs(p.grad.numpy() / exact[n] - 1).max() for n, p in theirs.named_parameters())
+    figure(
+        "gradients of two convolutions of 512x512 images, largest error",
+        f"{worst:.1e} (PyTorch {theirs_worst:.1e})",
+    )
+    assert worst < 2e-6
+    assert worst <= theirs_worst
+
+
+def network(dtype):
+    """Two convolutions with positive weights that float32 holds: nothing cancels in their sums."""
+    model = fc.Sequential([fc.Conv2d(2, 3), fc.Conv2d(2, 3)], (1, 512, 512), dtype=dtype)
+    for array in model.parameters().values():
+        array[...] = np.abs(array).astype(np.float32)
+    return model
+
+
+def gradients(X, dtype):
+    model = network(dtype)
+    return model.loss_and_gradients(X, np.zeros((len(X), *model.output_shape)), loss="mse")[1]
