@@ -187,6 +187,20 @@ class Layer:
         values = {f.name: getattr(self, f.name) for f in fields(cast(Any, self))}
         return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
 
+    def record(self) -> dict[str, Any]:
+        """The layer as files hold it: its name and its settings.
+
+        Returns
+        -------
+        dict
+
+        Examples
+        --------
+        >>> Dropout(0.25).record()
+        {'name': 'Dropout', 'p': 0.25}
+        """
+        return {"name": type(self).__name__, **self.settings()}
+
 
 def _set(layer: Layer, **values: Any) -> None:
     """Fill in checked values while a frozen record is being made."""

@@ -228,7 +228,7 @@ class Sequential(Network):
             "input_shape": list(self.input_shape),
             "dtype": self.dtype,
             "seed": self.seed,
-            "layers": [{"name": type(layer).__name__, **layer.settings()} for layer in self.layers],
+            "layers": [layer.record() for layer in self.layers],
             "metadata": self.metadata if metadata is None else metadata,
         }
         write_model(path, description, self.state())

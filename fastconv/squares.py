@@ -160,25 +160,27 @@ def half_square_part(typingctx, p, index, step, valid, count):
 
     def codegen(context, b, sig, args):
         base, start, by, valid_, limit = args
-        half = grid.rows // 2
-        places = emit_steps(b, start, by, half)
         acc = ir.Constant(context.get_value_type(grid), None)
-        inside = emit_below(b, grid.rows, limit)
-        nothing, empty = ir.Constant(llvm_vector(grid.vector), None), ir.Constant(inside.type, None)
-        for r in range(half):
-            here = b.select(b.icmp_signed("<", ir.Constant(valid_.type, r), valid_), inside, empty)
-            first = b.bitcast(b.gep(base, [places[r]]), nothing.type.as_pointer())
-            acc = b.insert_value(acc, emit_masked_load(b, first, here, nothing), r)
+        inside, raw = emit_below(b, grid.rows, limit), llvm_vector(grid.vector)
+        for r, place in enumerate(emit_steps(b, start, by, grid.rows // 2)):
+            first = b.bitcast(b.gep(base, [place]), raw.as_pointer())
+            acc = b.insert_value(acc, _masked_row(b, first, r, valid_, inside), r)
         return acc
 
     return grid(p, types.intp, types.intp, types.intp, types.intp), codegen
 
 
+def _masked_row(b, first, row, valid, inside):
+    """The lanes `inside` of the vector at `first`, zeros elsewhere, and everywhere from row `valid` on."""
+    here = b.icmp_signed("<", ir.Constant(valid.type, row), valid)
+    mask = b.select(here, inside, ir.Constant(inside.type, None))
+    return emit_masked_load(b, first, mask, ir.Constant(first.type.pointee, None))
+
+
 def _square(context, b, grid, source, place, valid, count):
     """The tile whose row r is the vector of elements of dtype `source` at place(r), converted."""
     raw = ir.VectorType(context.get_value_type(source), grid.rows)
-    nothing, inside = ir.Constant(raw, None), emit_below(b, grid.rows, count)
-    empty = ir.Constant(inside.type, None)
+    inside = emit_below(b, grid.rows, count)
 
     def rows(load_row):
         acc = ir.Constant(context.get_value_type(grid), ir.Undefined)
@@ -187,15 +189,12 @@ def _square(context, b, grid, source, place, valid, count):
             acc = b.insert_value(acc, emit_converted(b, value, source, grid.vector), r)
         return acc
 
-    def masked(r, first):
-        here = b.icmp_signed("<", ir.Constant(valid.type, r), valid)
-        return emit_masked_load(b, first, b.select(here, inside, empty), nothing)
-
     with b.if_else(_whole(b, grid, valid, count)) as (then, otherwise):
         with then:
             plain, plain_end = rows(lambda r, first: b.load(first, align=1)), b.block
         with otherwise:
-            partial, partial_end = rows(masked), b.block
+            partial = rows(lambda r, first: _masked_row(b, first, r, valid, inside))
+            partial_end = b.block
     result = b.phi(plain.type)
     result.add_incoming(plain, plain_end)
     result.add_incoming(partial, partial_end)

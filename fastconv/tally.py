@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import metrics
+from .kernels import softmax
 
 CLASS_METRICS = ("precision", "recall", "f1", "auc")
 NAMES = ("accuracy", *CLASS_METRICS, "top5_accuracy")
@@ -91,9 +92,7 @@ class Metrics:
         """What the samples are ranked by, class by class: probabilities where those of one sum to 1."""
         if self.loss != "cross_entropy" or self.gives_probabilities:
             return outputs
-        shifted = outputs.astype(np.float64) - outputs.max(axis=1, keepdims=True)
-        mass = np.exp(shifted)
-        return np.asarray(mass / mass.sum(axis=1, keepdims=True))
+        return softmax(outputs.astype(np.float64))
 
 
 class Tally:

@@ -387,7 +387,7 @@ class Trainer:
         """What must be the same for a checkpoint to be gone on from, as JSON gives it back."""
         settings = {n: v for n, v in asdict(cast(Any, self.optimizer)).items() if v is not None}
         optimizer = {"name": type(self.optimizer).__name__, **settings}
-        layers = [{"name": type(layer).__name__, **layer.settings()} for layer in self.model.layers]
+        layers = [layer.record() for layer in self.model.layers]
         run = {"layers": layers, "dtype": self.model.dtype, "loss": self.loss, "seed": self.seed}
         if augment is not None:
             run["augment"] = asdict(augment)

@@ -4,9 +4,10 @@ import argparse
 import os
 from typing import Any
 
+from fastconv import model_files
 from fastconv.commands import options, output
 
-SUFFIXES = (".onnx", *options.MODEL_SUFFIXES)
+SUFFIXES = (".onnx", *model_files.SUFFIXES)
 EXAMPLES = f"""\
 export {options.DEFAULT_MODEL} model.onnx
 export {options.DEFAULT_MODEL} model.safetensors"""

@@ -45,7 +45,7 @@ def load_model(path: str) -> tuple[Any, dict[str, Any]]:
     about = dict(model.metadata) if isinstance(model.metadata, dict) else {}
     outputs = model.output_shape[0]
     if about.get("loss") not in ("bce", "bce_with_logits", "cross_entropy"):
-        binary = "bce" if _ends_in(model, "Sigmoid") else "bce_with_logits"
+        binary = "bce" if type(model.layers[-1]).__name__ == "Sigmoid" else "bce_with_logits"
         about["loss"] = "cross_entropy" if outputs > 1 else binary
     if about["loss"] != "cross_entropy" and outputs != 1:
         raise ValueError(f"{path} has {outputs} binary outputs, expected one")
@@ -53,10 +53,6 @@ def load_model(path: str) -> tuple[Any, dict[str, Any]]:
     if not isinstance(classes, list) or len(classes) != max(outputs, 2):
         about["classes"] = list(range(max(outputs, 2)))
     return model, about
-
-
-def _ends_in(model: Any, layer: str) -> bool:
-    return type(model.layers[-1]).__name__ == layer
 
 
 def held_out(model: Any, about: dict[str, Any], source: str | None) -> tuple[str, Array, Array]:

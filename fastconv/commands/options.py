@@ -7,7 +7,6 @@ from typing import Any, NoReturn
 
 DEFAULT_MODEL = "fastconv-model.npz"
 DATA_HELP = "digits, mnist-subset, a folder of images or IDX files, or an .npz file"
-MODEL_SUFFIXES = (".npz", ".safetensors")
 
 
 class Parser(argparse.ArgumentParser):

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Callable
 from typing import Any
 
-from fastconv import callbacks, progress
+from fastconv import callbacks, model_files, progress
 from fastconv.commands import inputs, options, output
 from fastconv.commands.recipes import (
     NETWORKS,
@@ -95,7 +95,7 @@ def run(args: argparse.Namespace) -> int:
         args.refuse(f"--model reference tells two classes apart, got {output.words(args.classes)}")
     if binary and args.image_size is not None:
         args.refuse("--model reference takes 6x6 images, no --image-size")
-    output.check_output(args.output, "--output", *options.MODEL_SUFFIXES)
+    output.check_output(args.output, "--output", *model_files.SUFFIXES)
     for path, option in ((args.checkpoint, "--checkpoint"), (args.log, "--log")):
         if path is not None:
             output.check_output(path, option)
