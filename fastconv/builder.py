@@ -239,9 +239,9 @@ class Builder:
             geometry = [*planes.sizes, *planes.steps]
             self.plan.emit(augment.noise, [planes, self.numbers([augmentation.noise])], geometry)
 
-    def _relu_follows(self, number):
+    def relu_follows(self, number):
         """Whether layer `number` is followed by a ReLU in the same memory."""
-        following = self.layers[number + 1] if number + 1 < len(self.layers) else None
+        following = self.layers[number + 1] if -1 <= number < len(self.layers) - 1 else None
         if type(following).__name__ != "ReLU":
             return False
         return self.slots[number + 2].storage is self.slots[number + 1].storage
@@ -250,7 +250,7 @@ class Builder:
         done = False
         for number, layer in enumerate(self.layers):
             if not done:
-                fused = layer.fuses_relu and self._relu_follows(number)
+                fused = layer.fuses_relu and self.relu_follows(number)
                 layer.forward(self.slots[number], self.slots[number + 1 + fused], fused)
                 done = fused
             else:
@@ -310,7 +310,7 @@ class Builder:
             layer, x, y = self.layers[number], self.slots[number], self.slots[number + 1]
             dx, gate = None, False
             if self.needs_gradient(number):
-                gate = layer.gates and self._relu_follows(number - 2)
+                gate = layer.gates and self.relu_follows(number - 2)
                 label = f"d{self.slots[number - gate].label}"  # a gate gives the gradient below the ReLU
                 if y.storage is x.storage:
                     dx = Planes(dy.storage, *x.sizes, x.halo, label=label)

@@ -166,6 +166,9 @@ class _Weighted(Lowering):
 
     def sum_in_shards(self, x, dy, g):
         """Emit the gradients of weight and bias as sums over positions and lanes, block by block."""
+        if self.plan.blocks == 1:
+            self.plan.emit(contract.contract_grad_weight, [x, dy, self.gradient("weight")], g)
+            return
         size = self.parameter("weight").count + (dy.channels if self.layer.bias else 0)
         shard = self.plan.rows(size, "shard", f"shards{self.number}")
         self.plan.emit(contract.contract_grad_weight, [x, dy, shard], g)
@@ -344,19 +347,33 @@ class Dense(_Weighted):
 
 class MaxPool2d(Lowering):
     in_place = False
-    gates = True
+    gates = True  # forward has already marked where nothing is positive
 
     def _geometry(self, x, y):
         layer = self.layer
+        windows = layer.kernel_size, layer.stride, layer.padding, layer.dilation
+        inside = all(
+            pad == 0 and (out - 1) * stride + dilation < size
+            for size, out, stride, pad, dilation in zip(
+                (x.height, x.width), (y.height, y.width), *windows[1:], strict=True
+            )
+        )
+        fours = layer.kernel_size == (2, 2) and inside
         return [
-            *y.sizes, x.height, x.width, *layer.kernel_size, *layer.stride, *layer.padding, *layer.dilation,
-            *x.steps, *y.steps,
-        ]  # fmt: skip
+            *y.sizes,
+            x.height,
+            x.width,
+            *(n for pair in windows for n in pair),
+            *x.steps,
+            *y.steps,
+            int(fours),
+        ]
 
     def forward(self, x, y, relu):
         training = self.builder.training
+        gated = training and self.builder.relu_follows(self.number - 2)
         self.argmax = self.plan.planes(self.output_shape, label=f"argmax{self.number}") if training else None
-        self.plan.emit(pool.max_pool, [x, y, self.argmax], [*self._geometry(x, y), int(training)])
+        self.plan.emit(pool.max_pool, [x, y, self.argmax], [*self._geometry(x, y), int(training), int(gated)])
 
     def backward(self, x, y, dy, dx, gate):
         if dx is None:
@@ -364,8 +381,7 @@ class MaxPool2d(Lowering):
         layer = self.layer
         reach = [(k - 1) * d + 1 for k, d in zip(layer.kernel_size, layer.dilation, strict=True)]
         overlaps = any(r > s for r, s in zip(reach, layer.stride, strict=True))
-        g = [*self._geometry(dx, dy), int(overlaps), int(gate), *x.steps]
-        self.plan.emit(pool.max_pool_grad, [dy, self.argmax, dx, x], g)
+        self.plan.emit(pool.max_pool_grad, [dy, self.argmax, dx], [*self._geometry(dx, dy), int(overlaps)])
 
 
 class AvgPool2d(Lowering):

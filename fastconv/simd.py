@@ -124,6 +124,21 @@ def keep(typingctx, array):
     return types.void(array), lambda context, b, sig, args: context.get_dummy_value()
 
 
+def emit_opaque(b, value):
+    """The value itself, of which LLVM then knows nothing."""
+    return b.call(ir.InlineAsm(ir.FunctionType(value.type, [value.type]), "", "=r,0"), [value])
+
+
+@intrinsic
+def opaque(typingctx, index):
+    """The index itself, as a number that LLVM knows nothing about.
+
+    Of addresses that grow with an outer loop, LLVM makes a pointer each that it keeps on the stack and adds
+    to in every round. What starts from an opaque index is added up where it is used.
+    """
+    return types.intp(types.intp), lambda context, b, sig, args: emit_opaque(b, args[0])
+
+
 @intrinsic
 def advance(typingctx, p, count):
     """The pointer `count` elements after `p`."""

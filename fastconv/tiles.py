@@ -18,28 +18,29 @@ from .simd import (
     emit_fma,
     emit_load,
     emit_masked,
+    emit_opaque,
     emit_splat,
     emit_store,
-    emit_total,
     every_lane,
     llvm_vector,
 )
 
 
 class Tile(types.Type):
-    """A grid of vectors held in registers."""
+    """A grid of vectors held in registers; its columns may be those of a block of several `lines`."""
 
-    def __init__(self, dtype, rows, columns):
+    def __init__(self, dtype, rows, columns, lines=1):
         self.vector = Vector(dtype)
-        self.dtype, self.rows, self.columns = dtype, rows, columns
-        super().__init__(name=f"Tile({dtype}, {rows} x {columns})")
+        self.dtype, self.rows, self.columns, self.lines = dtype, rows, columns, lines
+        self.offsets = columns if lines == 1 else lines + columns // lines
+        super().__init__(name=f"Tile({dtype}, {rows} x {columns} in {lines})")
 
 
 class Shape(types.Dummy):
     """The rows and columns of a tile."""
 
     def __init__(self, grid):
-        self.grid, self.rows, self.columns = grid, grid.rows, grid.columns
+        self.grid, self.rows, self.columns, self.offsets = grid, grid.rows, grid.columns, grid.offsets
         super().__init__(name=f"Shape({grid})")
 
 
@@ -64,6 +65,17 @@ def tile_columns(rows):
     return max(1, min(12, (vectors - rows) // (rows + 1)))
 
 
+def tile_block():
+    """(lines, columns) of the block of positions of a tile of one row.
+
+    Each position has a vector of its own to load, for a single product. Addresses are sums of a line's and a
+    column's, so that those of 16 positions stay in registers.
+    """
+    vectors = HOST.registers // HOST.registers_per_vector
+    edge = 4 if vectors >= 32 else 2 if vectors >= 8 else 1
+    return edge, edge
+
+
 def _grid(tile):
     """(row, column, index) of each vector of a tile."""
     return ((r, c, r * tile.columns + c) for r in range(tile.rows) for c in range(tile.columns))
@@ -75,6 +87,20 @@ def emit_steps(b, start, step, count):
     for _ in range(count - 1):
         offsets.append(b.add(offsets[-1], step))
     return offsets
+
+
+def _column_vectors(b, grid, base, start, column):
+    """(pointer, index) of the vector of each column that the offsets `column` from `start` tell."""
+    if grid.lines == 1:
+        return [(base, b.add(start, b.extract_value(column, c))) for c in range(grid.columns)]
+    # Opaque, lest LLVM adds up all lines and columns before the loop: so many sums stay in no registers.
+    lanes = ir.Constant(start.type, grid.vector.lanes)
+    lines = [
+        emit_opaque(b, b.gep(base, [b.mul(b.add(start, b.extract_value(column, n)), lanes)]))
+        for n in range(grid.lines)
+    ]
+    rest = [b.extract_value(column, n) for n in range(grid.lines, grid.offsets)]
+    return [(line, offset) for line in lines for offset in rest]
 
 
 def _row_places(b, start, by, count, in_steps):
@@ -107,6 +133,16 @@ def shape(typingctx, p, rows, columns):
 
 
 @intrinsic
+def block_shape(typingctx, p, lines, columns):
+    """The shape of a tile of one row, whose columns are a block of `lines` x `columns` positions."""
+    if not (isinstance(lines, types.IntegerLiteral) and isinstance(columns, types.IntegerLiteral)):
+        return None
+    count = lines.literal_value * columns.literal_value
+    grid = Tile(p.dtype, 1, count, lines.literal_value)
+    return Shape(grid)(p, lines, columns), lambda context, b, sig, args: context.get_dummy_value()
+
+
+@intrinsic
 def zeros(typingctx, form):
     """The tile of zeros of a shape."""
     if not isinstance(form, Shape):
@@ -127,9 +163,18 @@ def columns(typingctx, grid):
 
 
 @intrinsic
+def offset_count(typingctx, grid):
+    """How many offsets say where the columns of a tile lie, a compile-time constant."""
+    return types.intp(grid), lambda context, b, sig, args: context.get_constant(types.intp, grid.offsets)
+
+
+@intrinsic
 def offsets(typingctx, grid, table, index):
-    """The tuple table[index], table[index + 1], ... with one entry a column of the tile."""
-    return _entries(grid.columns, grid, table)
+    """The tuple table[index], table[index + 1], ... with an entry for each column of the tile.
+
+    Of a block, with an entry for each line, then for each column of a line: their sums are the offsets.
+    """
+    return _entries(grid.offsets, grid, table)
 
 
 @intrinsic
@@ -186,9 +231,7 @@ def multiply_add(typingctx, grid, w, w_index, w_rows, x, x_index, x_offsets):
     def codegen(context, b, sig, args):
         acc, w_, start, by, x_, at, column = args
         _keep_rolled(b)
-        loaded = [
-            emit_load(b, grid.vector, x_, b.add(at, b.extract_value(column, c))) for c in range(grid.columns)
-        ]
+        loaded = [emit_load(b, grid.vector, *place) for place in _column_vectors(b, grid, x_, at, column)]
         for r, where in enumerate(_row_places(b, start, by, grid.rows, in_steps)):
             scalar = emit_splat(b, llvm_vector(grid.vector), b.load(b.gep(w_, [where])))
             for c in range(grid.columns):
@@ -243,9 +286,8 @@ def tile_store(typingctx, grid, y, y_index, y_step, y_offsets):
     def codegen(context, b, sig, args):
         acc, y_, start, by, column = args
         for r, where in enumerate(_row_places(b, start, by, grid.rows, in_steps)):
-            for c in range(grid.columns):
-                at = b.add(where, b.extract_value(column, c))
-                emit_store(b, grid.vector, y_, at, b.extract_value(acc, r * grid.columns + c))
+            for c, place in enumerate(_column_vectors(b, grid, y_, where, column)):
+                emit_store(b, grid.vector, *place, b.extract_value(acc, r * grid.columns + c))
         return context.get_dummy_value()
 
     return types.void(grid, y, types.intp, types.intp if in_steps else y_step, y_offsets), codegen
@@ -258,9 +300,9 @@ def tile_add_stored(typingctx, grid, y, y_index, y_step, y_offsets):
     def codegen(context, b, sig, args):
         acc, y_, start, by, column = args
         for r, where in enumerate(emit_steps(b, start, by, grid.rows)):
-            for c in range(grid.columns):
+            for c, place in enumerate(_column_vectors(b, grid, y_, where, column)):
                 k = r * grid.columns + c
-                stored = emit_load(b, grid.vector, y_, b.add(where, b.extract_value(column, c)))
+                stored = emit_load(b, grid.vector, *place)
                 acc = b.insert_value(acc, b.fadd(b.extract_value(acc, k), stored), k)
         return acc
 
@@ -333,10 +375,9 @@ def tile_gate(typingctx, grid, y, y_index, y_step, y_offsets):
         acc, y_, start, by, column = args
         zero = ir.Constant(llvm_vector(grid.vector), None)
         for r, where in enumerate(emit_steps(b, start, by, grid.rows)):
-            for c in range(grid.columns):
+            for c, place in enumerate(_column_vectors(b, grid, y_, where, column)):
                 k = r * grid.columns + c
-                at = b.add(where, b.extract_value(column, c))
-                positive = b.fcmp_ordered(">", emit_load(b, grid.vector, y_, at), zero)
+                positive = b.fcmp_ordered(">", emit_load(b, grid.vector, *place), zero)
                 acc = b.insert_value(acc, b.select(positive, b.extract_value(acc, k), zero), k)
         return acc
 
@@ -344,35 +385,42 @@ def tile_gate(typingctx, grid, y, y_index, y_step, y_offsets):
 
 
 @intrinsic
-def add_totals(typingctx, grid, p, index, step, count):
-    """p[index + r * step + c] += the sum of the lanes of tile[r, c], for c < count."""
+def add_totals(typingctx, grid, p, index, step, count, fresh):
+    """p[index + r * step + c] += the sum of the lanes of tile[r, c], for c < count; = it where `fresh`."""
 
     def codegen(context, b, sig, args):
-        acc, base, start, by, limit = args
+        acc, base, start, by, limit, anew = args
         totals = _totals(b, [b.extract_value(acc, k) for _, _, k in _grid(grid)])
+        lane_count, short = grid.vector.lanes, ir.IntType(32)
+        limit = b.trunc(limit, short)
+        mask_type = ir.VectorType(ir.IntType(1), lane_count)
         for r, where in enumerate(emit_steps(b, start, by, grid.rows)):
-            for c in range(grid.columns):
-                with b.if_then(b.icmp_signed("<", ir.Constant(limit.type, c), limit)):
-                    at = b.gep(base, [b.add(where, ir.Constant(where.type, c))])
-                    b.store(b.fadd(b.load(at), totals[r * grid.columns + c]), at)
+            first, last = r * grid.columns, (r + 1) * grid.columns
+            for number in range(first // lane_count, (last - 1) // lane_count + 1):
+                column_0 = number * lane_count - first  # in lane 0
+                own = [column_0 + lane in range(grid.columns) for lane in range(lane_count)]
+                below = emit_below(b, lane_count, b.sub(limit, ir.Constant(short, column_0)))
+                mask = b.and_(below, ir.Constant(mask_type, own))
+                added = b.select(anew, ir.Constant(mask_type, None), mask)
+                at = b.gep(base, [b.add(where, ir.Constant(where.type, column_0))])
+                nothing = every_lane(totals[number].type, 0.0)
+                old = emit_masked(b, "load", grid.vector, at, added, nothing)
+                emit_masked(b, "store", grid.vector, at, mask, b.fadd(old, totals[number]))
         return context.get_dummy_value()
 
-    return types.void(grid, p, types.intp, types.intp, types.intp), codegen
+    return types.void(grid, p, types.intp, types.intp, types.intp, types.boolean), codegen
 
 
 def _totals(b, vectors):
-    """The sum of the lanes of each vector, as scalars.
+    """The sums of the lanes of the vectors, in the lanes of as few vectors, in order.
 
     2 shuffles and an addition merge two vectors into one; after each round, vector k holds twice as many
-    sums, each in half as many neighbouring lanes. Of few vectors, each is faster summed on its own.
+    sums, each in half as many neighbouring lanes.
     """
     lane_count, totals = vectors[0].type.count, []
-    if len(vectors) < 12:
-        return [emit_total(b, vector) for vector in vectors]
     indices = ir.VectorType(ir.IntType(32), lane_count)
     for first in range(0, len(vectors), lane_count):
         some = vectors[first : first + lane_count]
-        places = range(len(some))
         width = lane_count  # lanes of one sum
         while width > 1:
             half = width // 2
@@ -384,7 +432,7 @@ def _totals(b, vectors):
                 for pair in pairs
             ]
             width = half
-        totals += [b.extract_element(some[0], ir.Constant(ir.IntType(32), place)) for place in places]
+        totals.append(some[0])
     return totals
 
 

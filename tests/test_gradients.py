@@ -31,6 +31,13 @@ def test_cross_entropy_is_the_default_loss(images):
     assert fc.check_gradients(model, images, y) == fc.check_gradients(model, images, y, "cross_entropy")
 
 
+def test_sums_over_a_large_image_are_those_of_all_its_parts():
+    size = (1, 4 * contract.POSITIONS_AT_ONCE // 50, 52)  # four parts and a bit
+    model = fc.Sequential([fc.Conv2d(2, 3), fc.Tanh(), fc.GlobalAvgPool2d(), fc.Flatten()], size, seed=1)
+    X = np.random.default_rng(0).random((2, *size))
+    assert fc.check_gradients(model, X, np.ones((2, 2)), "mse") < 1e-6
+
+
 @pytest.mark.parametrize("name", ["0.weight", "0.bias", "4.weight", "4.bias"])
 def test_a_wrong_gradient_of_any_parameter_has_a_large_error(monkeypatch, images, name):
     right = fc.Sequential.loss_and_gradients
@@ -57,17 +64,17 @@ def test_one_wrong_entry_is_found(monkeypatch, images):
 
 
 @operation
-def zeros_for_shards(_, total_gradient, _a, _b, _c, _d, g, s):
-    """In place of `add_shards`: no gradient for the weights and biases of a convolution."""
-    for k in range(g[0]):
-        total_gradient[k] = 0.0
+def zeros_for_sums(_, _a, dweight, _b, _c, _d, g, s):
+    """In place of `contract_grad_weight`: no gradient for the weights of a convolution."""
+    for k in range(g[contract.G_COUNT] * g[contract.G_TAPS]):
+        dweight[k] = 0.0
 
 
 @pytest.mark.parametrize(
     ("module", "kernel", "other"),
     [
         (activations, "hyperbolic_tangent_grad", activations.sigmoid_grad),
-        (contract, "add_shards", zeros_for_shards),
+        (contract, "contract_grad_weight", zeros_for_sums),
     ],
 )
 def test_a_wrong_kernel_in_the_engine_has_a_large_error(monkeypatch, images, module, kernel, other):

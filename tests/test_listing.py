@@ -28,7 +28,7 @@ def test_the_step_of_the_reference_network_is_listed_operation_by_operation():
         "bce_with_logits(x=y4, target=target, dx=dy4, sums=sums)",
         "contract_grad_weight(x=y3, dy=dy4, dweight=shards4)",
         'contract(x=dy4, w=parameters["4.weight"], y=dy3)',
-        "max_pool_grad(dy=dy2, argmax=argmax2, dx=dy0, x=y1)",
+        "max_pool_grad(dy=dy2, argmax=argmax2, dx=dy0)",
         "contract_grad_weight(x=X, dy=dy0, dweight=shards0)",
         "record(sums=sums, log_=log)",
         'add_shards(shards=shards4, total_gradient=gradients["4.weight"])',

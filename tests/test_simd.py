@@ -570,6 +570,15 @@ def test_tile_add_columns_adds_a_vector_to_each_column_and_tile_store_takes_an_o
 
 
 @compiled
+def opaque_index(k):
+    return simd.opaque(k)
+
+
+def test_an_opaque_index_is_the_index():
+    assert [opaque_index(k) for k in (-(2**40), -1, 0, 7)] == [-(2**40), -1, 0, 7]
+
+
+@compiled
 def tile_sums(out, x, table):
     p, y = simd.pointer(x), simd.pointer(out)
     form, at = tiles.shape(p, 3, 2), simd.pointer(table)
@@ -626,6 +635,33 @@ def expected_product(x, w):
     return np.array(
         [[w[2 + 4 * r] * wide[1 + c] + w[3 + 4 * r] * wide[2 + c] for c in (0, 5)] for r in range(ROWS)]
     )
+
+
+@compiled
+def block_functions(out, x, w, table):
+    """A tile of one row whose columns are a block of 2 lines x 3 columns; offsets of both in tables."""
+    p, y, at = simd.pointer(x), simd.pointer(out), simd.pointer(table)
+    form = tiles.block_shape(p, 2, 3)
+    x_at, y_at = tiles.offsets(form, at, 1), tiles.offsets(form, at, 1 + tiles.offset_count(form))
+    product = tiles.multiply_add(tiles.zeros(form), simd.pointer(w), 2, 4, p, 1, x_at)
+    tiles.tile_store(product, y, 0, 1, y_at)
+    tiles.tile_store(tiles.tile_add_stored(product, p, 0, 1, y_at), y, 6, 1, y_at)
+    tiles.tile_store(tiles.tile_gate(product, p, 0, 1, y_at), y, 12, 1, y_at)
+
+
+@both_dtypes
+def test_the_columns_of_a_block_lie_where_its_lines_and_columns_add_up_to(dtype):
+    x, w = vectors(dtype, 12, seed=1), numbers(dtype, 3, seed=3)
+    x[4, 0], x[0, 1] = np.nan, -0.0
+    lines, columns, y_lines, y_columns = (3, 0), (1, 7, 4), (0, 3), (2, 0, 1)
+    out = run(block_functions, dtype, 18, x, w, np.array([99, *lines, *columns, *y_lines, *y_columns]))
+    product, added, gated = np.empty((3, 6, x.shape[1]), dtype)
+    for line, y_line in zip(lines, y_lines, strict=True):
+        for column, y_column in zip(columns, y_columns, strict=True):
+            k = y_line + y_column
+            product[k] = w[2] * x[1 + line + column]
+            added[k], gated[k] = product[k] + x[k], np.where(x[k] > 0, product[k], 0)
+    assert np.array_equal(out, np.concatenate([product, added, gated]), equal_nan=True)
 
 
 @compiled
@@ -730,17 +766,20 @@ def filled(grid, x):
 
 
 @compiled
-def totals(out, x, count):
-    tiles.add_totals(filled(tiles.tile(simd.pointer(x), 3, 2), x), simd.pointer(out), 1, 4, count)
+def totals(out, x, count, fresh):
+    tiles.add_totals(filled(tiles.tile(simd.pointer(x), 3, 2), x), simd.pointer(out), 1, 4, count, fresh)
 
 
 @both_dtypes
-def test_add_totals_adds_the_sum_of_every_vector_of_the_first_columns_only(dtype):
+@pytest.mark.parametrize("fresh", [False, True])
+def test_add_totals_adds_or_stores_the_sum_of_every_vector_of_the_first_columns_only(dtype, fresh):
     x = vectors(dtype, 6)
     for count in (0, 1, 2, 9):
         out = np.full(12, 10, dtype)
-        totals(out, x, count)
+        totals(out, x, count, fresh)
         wanted = np.full((3, 4), 10.0)
+        if fresh:
+            wanted[:, :COLUMNS][:, :count] = 0
         wanted[:, :COLUMNS][:, :count] += x.reshape(3, 2, -1).sum(-1, dtype=np.float64)[:, :count]
         rolled = np.roll(wanted.ravel(), 1)  # index 1 is where row 0 starts
         np.testing.assert_allclose(out, rolled, rtol=1e-5 if dtype is np.float32 else 1e-14)
@@ -753,7 +792,8 @@ def totals_of(rows, columns):
     @compiled
     def function(out, single, x, count):
         p = simd.pointer(x)
-        tiles.add_totals(filled(tiles.tile(p, rows, columns), x), simd.pointer(out), 1, columns + 2, count)
+        grid = filled(tiles.tile(p, rows, columns), x)
+        tiles.add_totals(grid, simd.pointer(out), 1, columns + 2, count, False)
         for k in range(x.shape[0]):
             single[k] = simd.total(simd.load(p, k))
 

@@ -9,18 +9,21 @@
             |  | t: p0 + line + step
 
 A register tile holds rows x positions accumulators: each loaded vector serves every row, each splat weight
-every position. Taps that meet nothing but padding at all positions of a tile are left out of its grid.
+every position. Of a single row, the positions are a block of several lines. Taps that meet nothing but
+padding at all positions of a tile are left out of its grid.
 Long sums are made in parts, each from 0, which are then added up: a tile stands in the table once for each.
 Groups are runs of the same sums at other offsets.
 """
 
 from .. import simd, tiles
 from ..compiling import compiled
-from ..simd import advance
+from ..simd import advance, opaque
 from ..tiles import (
     add_totals,
+    block_shape,
     columns,
     multiply_add,
+    offset_count,
     offsets,
     outer_add,
     row_offsets,
@@ -38,7 +41,9 @@ from .operation import FRESH, SAMPLES, SHARDS, operation, share
 
 COLUMNS_6, COLUMNS_4, COLUMNS_3 = (tiles.tile_columns(r) for r in (6, 4, 3))
 # As many addresses as stay in registers, too: with 10 and 12 columns these tiles are slower.
-COLUMNS_2, COLUMNS_1 = min(9, tiles.tile_columns(2)), min(6, tiles.tile_columns(1))
+COLUMNS_2, COLUMNS_1 = min(9, tiles.tile_columns(2)), min(8, tiles.tile_columns(1))
+BLOCK_LINES, BLOCK_COLUMNS = tiles.tile_block()
+TAPS_1 = min(9, tiles.tile_columns(1))  # of the weight gradient of a single row: those of 3x3
 # One position: rows alone fill the tile. 8 chains hide the latency of a product; 16 row pointers would spill.
 DENSE_ROWS = 8 if simd.HOST.registers_per_vector == 1 else 4
 
@@ -56,7 +61,9 @@ GROUPS, X_GROUP, W_GROUP, Y_GROUP, COUNT, W_ROW, Y_ROW, ENDING, BIAS, DENSE = ra
 X_CHANNEL, W_CHANNEL, X_LINE, W_LINE, X_STEP, W_STEP = range(10, 16)
 PASSES = 16  # then, for each pass: first row, last row, how many tiles, where they stand in `g`
 PASS_FIELDS = 4
-ROWS = PASSES + 4 * PASS_FIELDS  # then the weights' distances of the rows of a dense tile
+PASS_COUNT = 5
+SINGLE, BLOCKS = 3, 4  # the passes over single rows
+ROWS = PASSES + PASS_COUNT * PASS_FIELDS  # then the weights' distances of the rows of a dense tile
 HEADER = ROWS + DENSE_ROWS
 # A tile: first weight, channels, lines and steps of its taps, whether it adds to an earlier part of the sum,
 # whether the sum ends with it; then x of each position, then y of each.
@@ -64,27 +71,38 @@ W_FIRST, CHANNELS, LINES, STEPS, ADDS, ENDS, TILE_HEADER = range(7)
 
 
 @compiled
-def channels_at_once(taps):
-    """Channels in a part of a convolution's sum."""
-    return max(1, CONV_PRODUCTS // taps)
+def channels_at_once(taps, products=CONV_PRODUCTS):
+    """Channels in a part of a sum: no more products than `products`, but at least one channel."""
+    return max(1, products // max(1, taps))
 
 
 @compiled
 def passes(count, positions):
-    """(first row, last row, rows of the tile, positions of the tile) of the four passes over `count` rows."""
+    """(first row, last row, positions of the tile, lines that these lie in) of each pass over `count` rows.
+
+    Of a single row there are two, of which a plan uses one: tiles along a line, and blocks.
+    """
     if positions == 1:
         many, four = count // DENSE_ROWS * DENSE_ROWS, count // 4 * 4
-        return (0, many, DENSE_ROWS, 1), (many, four, 4, 1), (four, count, 1, 1), (count, count, 1, 1)
+        nothing = count, count, 1, 1
+        return (0, many, 1, 1), (many, four, 1, 1), (four, count, 1, 1), nothing, nothing
     # 4 rows make the best tile; 6 rows at once beat 4 + 2, as in LeNet's first layer.
     six = 6 if count % 4 == 2 and count >= 6 else 0
     four = six + (count - six) // 4 * 4
     two = four + (count - four) // 2 * 2
     return (
-        (0, six, 6, COLUMNS_6),
-        (six, four, 4, COLUMNS_4),
-        (four, two, 2, COLUMNS_2),
-        (two, count, 1, COLUMNS_1),
+        (0, six, COLUMNS_6, 1),
+        (six, four, COLUMNS_4, 1),
+        (four, two, COLUMNS_2, 1),
+        (two, count, COLUMNS_1, 1),
+        (two, count, BLOCK_LINES * BLOCK_COLUMNS, BLOCK_LINES),
     )
+
+
+@compiled
+def entries(size, lines):
+    """How many offsets tell where the positions of a tile are."""
+    return size if lines == 1 else lines + size // lines
 
 
 @compiled
@@ -96,18 +114,22 @@ def _rows_pass(form, x, w, bias, gate, y, g, number, w_rows):
     x_channel, w_channel = g[X_CHANNEL], g[W_CHANNEL]
     x_line, w_line, x_step, w_step = g[X_LINE], g[W_LINE], g[X_STEP], g[W_STEP]
     for k in range(tile_count):
-        this = advance(g, plan[3] + k * (TILE_HEADER + 2 * columns(form)))
-        channels, lines, steps = this[CHANNELS], this[LINES], this[STEPS]
+        this = advance(g, plan[3] + k * (TILE_HEADER + 2 * offset_count(form)))
+        w_first, channels, lines, steps = this[W_FIRST], this[CHANNELS], this[LINES], this[STEPS]
         x_at = offsets(form, this, TILE_HEADER)
-        y_at = offsets(form, this, TILE_HEADER + columns(form))
         for row in range(first, last, rows(form)):
-            acc = zeros(form)
-            for c in range(channels):
-                for a in range(lines):
-                    x_tap = c * x_channel + a * x_line
-                    w_tap = row * w_row + this[W_FIRST] + c * w_channel + a * w_line
+            acc, x_plane, w_plane = zeros(form), 0, row * w_row + w_first
+            for _ in range(channels):
+                x_tap, w_tap = x_plane, w_plane
+                for _ in range(lines):
+                    x_tap, w_tap = opaque(x_tap), opaque(w_tap)
                     for b in range(steps):
                         acc = multiply_add(acc, w, w_tap + b * w_step, w_rows, x, x_tap + b * x_step, x_at)
+                    x_tap += x_line
+                    w_tap += w_line
+                x_plane += x_channel
+                w_plane += w_channel
+            y_at = offsets(form, this, TILE_HEADER + offset_count(form))
             if this[ADDS]:
                 acc = tile_add_stored(acc, y, row * y_row, y_row, y_at)
             if this[ENDS]:
@@ -120,21 +142,37 @@ def _rows_pass(form, x, w, bias, gate, y, g, number, w_rows):
             tile_store(acc, y, row * y_row, y_row, y_at)
 
 
+@compiled
+def _has_tiles(g, number):
+    """Whether a pass has anything to do: a call costs as much as a small tile."""
+    return g[PASSES + number * PASS_FIELDS + 2] > 0
+
+
 @operation
 def contract(x, w, bias, gate, y, _, g, s):
     """y = bias + the sum of w * x over the taps, row by row; then ReLU, or 0 where `gate` is not positive."""
     w_row = g[W_ROW]
     for _group in range(g[GROUPS]):
         if g[DENSE]:
-            form = shape(x, DENSE_ROWS, 1)
-            _rows_pass(form, x, w, bias, gate, y, g, 0, row_offsets(form, g, ROWS))
-            _rows_pass(shape(x, 4, 1), x, w, bias, gate, y, g, 1, w_row)
-            _rows_pass(shape(x, 1, 1), x, w, bias, gate, y, g, 2, w_row)
+            if _has_tiles(g, 0):
+                form = shape(x, DENSE_ROWS, 1)
+                _rows_pass(form, x, w, bias, gate, y, g, 0, row_offsets(form, g, ROWS))
+            if _has_tiles(g, 1):
+                _rows_pass(shape(x, 4, 1), x, w, bias, gate, y, g, 1, w_row)
+            if _has_tiles(g, 2):
+                _rows_pass(shape(x, 1, 1), x, w, bias, gate, y, g, 2, w_row)
         else:
-            _rows_pass(shape(x, 6, COLUMNS_6), x, w, bias, gate, y, g, 0, w_row)
-            _rows_pass(shape(x, 4, COLUMNS_4), x, w, bias, gate, y, g, 1, w_row)
-            _rows_pass(shape(x, 2, COLUMNS_2), x, w, bias, gate, y, g, 2, w_row)
-            _rows_pass(shape(x, 1, COLUMNS_1), x, w, bias, gate, y, g, 3, w_row)
+            if _has_tiles(g, 0):
+                _rows_pass(shape(x, 6, COLUMNS_6), x, w, bias, gate, y, g, 0, w_row)
+            if _has_tiles(g, 1):
+                _rows_pass(shape(x, 4, COLUMNS_4), x, w, bias, gate, y, g, 1, w_row)
+            if _has_tiles(g, 2):
+                _rows_pass(shape(x, 2, COLUMNS_2), x, w, bias, gate, y, g, 2, w_row)
+            if _has_tiles(g, SINGLE):
+                _rows_pass(shape(x, 1, COLUMNS_1), x, w, bias, gate, y, g, SINGLE, w_row)
+            if _has_tiles(g, BLOCKS):
+                form = block_shape(x, BLOCK_LINES, BLOCK_COLUMNS)
+                _rows_pass(form, x, w, bias, gate, y, g, BLOCKS, w_row)
         x = advance_vectors(x, g[X_GROUP])
         y = advance_vectors(y, g[Y_GROUP])
         gate = advance_vectors(gate, g[Y_GROUP])
@@ -150,7 +188,7 @@ def advance_vectors(p, count):
 
 # The geometry of `contract_grad_weight`, then its taps as distances in x.
 G_COUNT, G_TAPS, G_HEIGHT, G_WIDTH, G_GROUPS, G_X_GROUP, G_Y_GROUP, G_X_LINE, G_X_STEP = range(9)
-G_Y_ROW, G_Y_LINE, G_BIAS, G_HEADER = range(9, 13)
+G_Y_ROW, G_Y_LINE, G_BIAS, G_BAND, G_HEADER = range(9, 14)
 SLACK = 12  # a table repeats its last entry this often, so that a last tile may run over
 POSITIONS_AT_ONCE = 1024  # in a part of a sum: in one run, a 512x512 image loses 30 times as much
 
@@ -162,22 +200,23 @@ def lines_at_once(width):
 
 
 @compiled
-def _gradient_pass(form, x, dy, dweight, first, last, g):
+def _gradient_pass(form, x, dy, dweight, first, last, fresh, g):
     """Rows first..last of the weight gradient, a tile of rows x taps held over a band of the image."""
-    taps, height, width = g[G_TAPS], g[G_HEIGHT], g[G_WIDTH]
-    band = lines_at_once(width)
+    taps, height, width, band = g[G_TAPS], g[G_HEIGHT], g[G_WIDTH], g[G_BAND]
     x_line, x_step, y_row, y_line = g[G_X_LINE], g[G_X_STEP], g[G_Y_ROW], g[G_Y_LINE]
     tap = advance(g, G_HEADER)
     for row in range(first, last, rows(form)):
         for t in range(0, taps, columns(form)):
             x_at = offsets(form, tap, t)
-            for start in range(0, height, band):
-                acc = zeros(form)
-                for i in range(start, min(start + band, height)):
+            start = 0
+            while start == 0 or start < height:  # without lines, too, sums are stored: zeros
+                acc, end = zeros(form), min(start + band, height)
+                for i in range(start, end):
+                    x_start, y_start = opaque(i * x_line), opaque(row * y_row + i * y_line)
                     for j in range(width):
-                        at = row * y_row + i * y_line + j
-                        acc = outer_add(acc, dy, at, y_row, x, i * x_line + j * x_step, x_at)
-                add_totals(acc, dweight, row * taps + t, taps, taps - t)
+                        acc = outer_add(acc, dy, y_start + j, y_row, x, x_start + j * x_step, x_at)
+                add_totals(acc, dweight, row * taps + t, taps, taps - t, fresh and start == 0)
+                start += band
 
 
 @compiled
@@ -199,19 +238,23 @@ def contract_grad_weight(x, dy, dweight, _a, _b, _c, g, s):
     The first block of a shard starts at 0.
     """
     count, groups, size = g[G_COUNT], g[G_GROUPS], g[G_COUNT] * g[G_TAPS]
-    dbias = advance(dweight, groups * size)
-    if s[FRESH]:
-        for k in range(groups * size + g[G_BIAS] * groups * count):
-            dweight[k] = 0.0
+    dbias, fresh = advance(dweight, groups * size), s[FRESH] != 0
     four, three, two = _gradient_rows(count, g[G_TAPS])
     for _ in range(groups):
-        _gradient_pass(shape(x, 4, COLUMNS_4), x, dy, dweight, 0, four, g)
-        _gradient_pass(shape(x, 3, COLUMNS_3), x, dy, dweight, four, three, g)
-        _gradient_pass(shape(x, 2, COLUMNS_2), x, dy, dweight, three, two, g)
-        _gradient_pass(shape(x, 1, COLUMNS_1), x, dy, dweight, two, count, g)
+        if four > 0:
+            _gradient_pass(shape(x, 4, COLUMNS_4), x, dy, dweight, 0, four, fresh, g)
+        if three > four:
+            _gradient_pass(shape(x, 3, COLUMNS_3), x, dy, dweight, four, three, fresh, g)
+        if two > three:
+            _gradient_pass(shape(x, 2, COLUMNS_2), x, dy, dweight, three, two, fresh, g)
+        if count > two:
+            _gradient_pass(shape(x, 1, TAPS_1), x, dy, dweight, two, count, fresh, g)
         if g[G_BIAS]:
-            _plane_sums_pass(shape(x, 4, 1), dy, dbias, 0, count // 4 * 4, g)
-            _plane_sums_pass(shape(x, 1, 1), dy, dbias, count // 4 * 4, count, g)
+            fours = count // 4 * 4
+            if fours > 0:
+                _plane_sums_pass(shape(x, 4, 1), dy, dbias, 0, fours, fresh, g)
+            if count > fours:
+                _plane_sums_pass(shape(x, 1, 1), dy, dbias, fours, count, fresh, g)
         x = advance_vectors(x, g[G_X_GROUP])
         dy = advance_vectors(dy, g[G_Y_GROUP])
         dweight = advance(dweight, size)
@@ -219,16 +262,18 @@ def contract_grad_weight(x, dy, dweight, _a, _b, _c, g, s):
 
 
 @compiled
-def _plane_sums_pass(form, dy, dbias, first, last, g):
+def _plane_sums_pass(form, dy, dbias, first, last, fresh, g):
     """dbias[row] += sum of plane `row` of dy over positions and lanes, for the rows first..last."""
-    height, band = g[G_HEIGHT], lines_at_once(g[G_WIDTH])
+    height, band = g[G_HEIGHT], g[G_BAND]
     for row in range(first, last, rows(form)):
-        for start in range(0, height, band):
-            acc = zeros(form)
-            for i in range(start, min(start + band, height)):
+        start = 0
+        while start == 0 or start < height:
+            acc, end = zeros(form), min(start + band, height)
+            for i in range(start, end):
                 for j in range(g[G_WIDTH]):
                     acc = tile_add(acc, dy, row * g[G_Y_ROW] + i * g[G_Y_LINE] + j, g[G_Y_ROW])
-            add_totals(acc, dbias, row, 1, 1)
+            add_totals(acc, dbias, row, 1, 1, fresh and start == 0)
+            start += band
 
 
 # The geometry of `rows_grad_weight`, then the numbers 0, 1, 2, ... of vectors.

@@ -36,13 +36,14 @@ def address(g, n):
 def _one_sample(kind, y, g, sample):
     """The features of the sample at an address, in the first lane; zeros in the others."""
     table, k = advance(g, TABLE), 0
+    lines, pixels, step, scaled = g[LINES], g[PIXELS], g[W_STEP], g[SCALED]  # y might be the same memory
     for c in range(g[PLANES]):
-        for h in range(g[LINES]):
+        for h in range(lines):
             at = sample + c * g[C_STEP] + h * g[H_STEP]
-            for w in range(g[PIXELS]):
-                value = simd.convert(simd.scalar_at(at + w * g[W_STEP], kind), y)
-                simd.store(y, table[k], simd.first_lane(y, value / 255 if g[SCALED] else value))
-                k += 1
+            for w in range(pixels):
+                value = simd.convert(simd.scalar_at(at + w * step, kind), y)
+                simd.store(y, table[k + w], simd.first_lane(y, value / 255 if scaled else value))
+            k += pixels
 
 
 @compiled

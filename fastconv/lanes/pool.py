@@ -1,20 +1,22 @@
 """Max and average pooling in the lane layout.
 
 A window is clipped to the image, so that the padding is never read; `argmax` holds which tap, kh * KW + kw,
-was the largest. 2x2 windows inside the image, most there are, have their taps written out: 3 times faster.
+was the largest. Where all windows are 2x2 and inside the image, as mostly, their taps are written out: 3
+times faster.
 """
 
 import math
 
 from numba.extending import register_jitable
 
-from ..simd import add, both, either, equal, fill, fill_like, greater, is_nan, load, multiply, select, store
+from ..simd import add, either, equal, fill, fill_like, greater, is_nan, load, multiply, select, store
 from .operation import operation
 
 CHANNELS, OUT_HEIGHT, OUT_WIDTH, HEIGHT, WIDTH, KERNEL_H, KERNEL_W, STRIDE_H, STRIDE_W = range(9)
 PADDING_H, PADDING_W, DILATION_H, DILATION_W, X_PLANE, X_ROW, Y_PLANE, Y_ROW = range(9, 17)
-TAPS_WANTED = 17  # of max_pool: whether `argmax` is stored
-OVERLAP, GATED, GATE_PLANE, GATE_ROW = range(17, 21)  # of max_pool_grad
+FOURS = 17  # of max_pool and its gradient: whether all windows are 2x2 and inside the image
+TAPS_WANTED, GATED = 18, 19  # of max_pool: whether `argmax` is stored, and with -1 where nothing is positive
+OVERLAP = 18  # of max_pool_grad
 COUNTED = 17  # of avg_pool: whether padding counts in the mean
 
 
@@ -57,32 +59,41 @@ def _largest(x, at, line, step, width, h0, h1, w0, w1):
     return best, where
 
 
+@register_jitable
+def _store_maximum(y, argmax, at, tap_at, best, where, taps_wanted, gated):
+    store(y, at, best)
+    if taps_wanted:
+        if gated:
+            where = select(greater(best, fill_like(best, 0.0)), where, fill_like(best, -1.0))
+        store(argmax, tap_at, where)
+
+
 @operation
 def max_pool(x, y, argmax, _c, _d, _e, g, s):
     """y = the largest element of each window, argmax = which tap it was; -infinity and -1 for an empty one.
 
-    NaN wins over numbers, and the first in row-major order wins a tie.
+    NaN wins over numbers, and the first in row-major order wins a tie. With `GATED`, x is what a ReLU gave,
+    and argmax is -1 where y is not positive: nothing gets a gradient through the ReLU there.
     """
     out_width, width, stride, padding = g[OUT_WIDTH], g[WIDTH], g[STRIDE_W], g[PADDING_W]
     kernel, line, step = g[KERNEL_W], g[DILATION_H] * g[X_ROW], g[DILATION_W]
-    taps_wanted = g[TAPS_WANTED]
+    wanted, gated = g[TAPS_WANTED], g[GATED]
     for c in range(g[CHANNELS]):
         for i in range(g[OUT_HEIGHT]):
             top = i * g[STRIDE_H] - g[PADDING_H]
-            h0, h1 = _taps_inside(top, g[DILATION_H], g[KERNEL_H], g[HEIGHT])
             x_row, y_row = c * g[X_PLANE] + top * g[X_ROW], c * g[Y_PLANE] + i * g[Y_ROW]
             argmax_row = (c * g[OUT_HEIGHT] + i) * out_width
-            for j in range(out_width):
-                left = j * stride - padding
-                w0, w1 = _taps_inside(left, step, kernel, width)
-                at = x_row + left
-                if h0 == 0 and w0 == 0 and h1 == 2 and w1 == 2 and kernel == 2:
-                    best, where = _largest_of_four(x, at, line, step)
-                else:
-                    best, where = _largest(x, at, line, step, kernel, h0, h1, w0, w1)
-                store(y, y_row + j, best)
-                if taps_wanted:
-                    store(argmax, argmax_row + j, where)
+            if g[FOURS]:
+                for j in range(out_width):
+                    best, where = _largest_of_four(x, x_row + j * stride, line, step)
+                    _store_maximum(y, argmax, y_row + j, argmax_row + j, best, where, wanted, gated)
+            else:
+                h0, h1 = _taps_inside(top, g[DILATION_H], g[KERNEL_H], g[HEIGHT])
+                for j in range(out_width):
+                    left = j * stride - padding
+                    w0, w1 = _taps_inside(left, step, kernel, width)
+                    best, where = _largest(x, x_row + left, line, step, kernel, h0, h1, w0, w1)
+                    _store_maximum(y, argmax, y_row + j, argmax_row + j, best, where, wanted, gated)
 
 
 @register_jitable
@@ -96,48 +107,42 @@ def _clear_planes(dx, g):
 
 
 @register_jitable
-def _give(dx, at, x, x_at, slope, where, tap, gated, overlap):
+def _give(dx, at, slope, where, tap, overlap):
     """The gradient `slope` for one tap of a window, where it was the largest."""
-    mine = equal(where, fill_like(where, tap))
-    if gated:
-        mine = both(mine, greater(load(x, x_at), fill_like(where, 0.0)))
-    here = select(mine, slope, fill_like(slope, 0.0))
+    here = select(equal(where, fill_like(where, tap)), slope, fill_like(slope, 0.0))
     store(dx, at, add(load(dx, at), here) if overlap else here)
 
 
 @operation
-def max_pool_grad(dy, argmax, dx, x, _d, _e, g, s):
-    """dx = dy at each window's maximum, summed where windows overlap.
-
-    With `GATED`, dx is 0 where x is not positive: the gradient of a ReLU before the pooling.
-    """
+def max_pool_grad(dy, argmax, dx, _c, _d, _e, g, s):
+    """dx = dy at each window's maximum, summed where windows overlap."""
     out_width, width, stride, padding = g[OUT_WIDTH], g[WIDTH], g[STRIDE_W], g[PADDING_W]
-    kernel, step, gated, overlap = g[KERNEL_W], g[DILATION_W], g[GATED], g[OVERLAP]
-    line, x_line = g[DILATION_H] * g[X_ROW], g[DILATION_H] * g[GATE_ROW]
+    kernel, line, step, overlap = g[KERNEL_W], g[DILATION_H] * g[X_ROW], g[DILATION_W], g[OVERLAP]
     if overlap:
         _clear_planes(dx, g)
     for c in range(g[CHANNELS]):
         for i in range(g[OUT_HEIGHT]):
             top = i * g[STRIDE_H] - g[PADDING_H]
+            row, dy_row = c * g[X_PLANE] + top * g[X_ROW], c * g[Y_PLANE] + i * g[Y_ROW]
+            argmax_row = (c * g[OUT_HEIGHT] + i) * out_width
+            if g[FOURS]:
+                for j in range(out_width):
+                    slope, where = load(dy, dy_row + j), load(argmax, argmax_row + j)
+                    at = row + j * stride
+                    _give(dx, at, slope, where, 0.0, overlap)
+                    _give(dx, at + step, slope, where, 1.0, overlap)
+                    _give(dx, at + line, slope, where, 2.0, overlap)
+                    _give(dx, at + line + step, slope, where, 3.0, overlap)
+                continue
             h0, h1 = _taps_inside(top, g[DILATION_H], g[KERNEL_H], g[HEIGHT])
-            row, x_row = c * g[X_PLANE] + top * g[X_ROW], c * g[GATE_PLANE] + top * g[GATE_ROW]
-            dy_row, argmax_row = c * g[Y_PLANE] + i * g[Y_ROW], (c * g[OUT_HEIGHT] + i) * out_width
             for j in range(out_width):
                 left = j * stride - padding
                 w0, w1 = _taps_inside(left, step, kernel, width)
                 slope, where = load(dy, dy_row + j), load(argmax, argmax_row + j)
-                at, x_at = row + left, x_row + left
-                if h0 == 0 and w0 == 0 and h1 == 2 and w1 == 2 and kernel == 2:
-                    _give(dx, at, x, x_at, slope, where, 0.0, gated, overlap)
-                    _give(dx, at + step, x, x_at + step, slope, where, 1.0, gated, overlap)
-                    at, x_at = at + line, x_at + x_line
-                    _give(dx, at, x, x_at, slope, where, 2.0, gated, overlap)
-                    _give(dx, at + step, x, x_at + step, slope, where, 3.0, gated, overlap)
-                    continue
                 for kh in range(h0, h1):
                     for kw in range(w0, w1):
-                        tap_at, x_tap = at + kh * line + kw * step, x_at + kh * x_line + kw * step
-                        _give(dx, tap_at, x, x_tap, slope, where, float(kh * kernel + kw), gated, overlap)
+                        at = row + left + kh * line + kw * step
+                        _give(dx, at, slope, where, float(kh * kernel + kw), overlap)
 
 
 @register_jitable

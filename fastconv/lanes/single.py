@@ -149,7 +149,7 @@ def contract_positions(x, w, bias, y, _e, _f, g, s):
 
     Rows follow each other as in x, so that some positions lie beside the image and mean nothing.
     """
-    six, four, two, one = passes(g[ROWS], 0)
+    six, four, two, one, _ = passes(g[ROWS], 0)
     _position_tiles(shape(x, 6, COLUMNS_6), x, w, bias, y, g, six[0], six[1])
     _position_tiles(shape(x, 4, COLUMNS_4), x, w, bias, y, g, four[0], four[1])
     _position_tiles(shape(x, 2, COLUMNS_2), x, w, bias, y, g, two[0], two[1])

@@ -2,7 +2,7 @@
 
 A buffer's planes are `plane` vectors apart and its rows `row`; a halo of zeros around each plane stands
 for the padding, so that offset 0 is the first element inside it and a negative one lies in the halo.
-All functions are compiled: they run when a network is planned, and inside a user's own @njit code.
+They run when a network is planned, and those for convolutions inside a user's own @njit code.
 """
 
 import numpy as np
@@ -13,12 +13,14 @@ from .contract import (
     ADDS,
     BIAS,
     CHANNELS,
+    CONV_PRODUCTS,
     COUNT,
     DENSE,
     DENSE_PRODUCTS,
     DENSE_ROWS,
     ENDING,
     ENDS,
+    G_BAND,
     G_BIAS,
     G_COUNT,
     G_GROUPS,
@@ -60,11 +62,54 @@ from .contract import (
     Y_GROUP,
     Y_ROW,
     channels_at_once,
+    entries,
+    lines_at_once,
     passes,
+)
+from .cover import (
+    ACROSS,
+    BOTTOM,
+    RIGHT,
+    TILE_LINES,
+    TILE_STEPS,
+    TILES,
+    box,
+    covers,
+    first_across,
+    next_across,
+    tile_count,
+    union,
 )
 
 # An axis of a sum, (positions, start, step, size, taps, tap start, tap step): position i and tap k meet the
 # source at start + i * step + tap start + k * tap step, which is padding unless it is from 0 to size - 1.
+
+# Numba compiles a function anew for each constant in a tuple that it gets: here they become int64.
+
+
+@compiled
+def _axis(positions, start, step, size, taps, tap_start, tap_step):
+    integer = np.int64
+    first = integer(positions), integer(start), integer(step), integer(size)
+    return (*first, integer(taps), integer(tap_start), integer(tap_step))
+
+
+@compiled
+def _grid(first, line, step):
+    """Where the first element is, and how far it is from line to line and from step to step."""
+    return np.int64(first), np.int64(line), np.int64(step)
+
+
+@compiled
+def _channels(count, products, least_taps, x_step, w_step, as_steps):
+    """How many channels, and from one to the next x and weights; how they are cut in parts of a sum.
+
+    A part has channels for so many products, counting `least_taps` even where a tile misses some. `as_steps`
+    is 1 where channels are the steps of the grid of taps, as in a dense layer.
+    """
+    integer = np.int64
+    steps = integer(x_step), integer(w_step), integer(as_steps)
+    return (integer(count), integer(products), integer(least_taps), *steps)
 
 
 @compiled
@@ -85,106 +130,114 @@ def _useful_taps(axis):
 
 
 @compiled
-def _union(ranges, first, last):
-    """The taps from the first to the last that any of the positions first..last uses."""
-    low, high = 0, 0
-    for i in range(first, last + 1):
-        if ranges[i, 0] < ranges[i, 1]:
-            if low == high:
-                low, high = ranges[i, 0], ranges[i, 1]
-            else:
-                low, high = min(low, ranges[i, 0]), max(high, ranges[i, 1])
-    return low, high
+def _parts(channels, taps):
+    """(channels in a part of a sum, parts) of a tile with so many taps; without channels, one empty part."""
+    at_once = channels_at_once(max(taps, channels[2]), channels[1])
+    return at_once, max(1, (channels[0] + at_once - 1) // at_once)
 
 
 @compiled
-def _tile_taps(lines, steps, first, last):
-    """The grid of taps, (lines from, to, steps from, to), of the positions first..last in row-major order."""
-    width = len(steps)
-    i0, i1 = first // width, last // width
-    a0, a1 = _union(lines, i0, i1)
-    b0, b1 = _union(steps, first % width, last % width) if i0 == i1 else _union(steps, 0, width - 1)
-    return a0, a1, b0, b1
-
-
-@compiled
-def _products(lines, steps, size, anew):
-    """How many products tiles of `size` positions make, and how many tiles there are.
-
-    The tiles start anew in each row, or go on across the ends of rows.
-    """
-    height, width = len(lines), len(steps)
-    runs, length = (height, width) if anew else (1, height * width)
-    products, tiles = 0, 0
-    for run in range(runs):
-        for start in range(run * length, (run + 1) * length, size):
-            end = min(start + size, (run + 1) * length)
-            a0, a1, b0, b1 = _tile_taps(lines, steps, start, end - 1)
-            products += (a1 - a0) * (b1 - b0)
-            tiles += 1
-    return products, tiles
-
-
-@compiled
-def _contraction(
-    count, line_axis, step_axis, w_first, w_line, w_step, x_row, y_start, y_line, y_step, channels
-):
+def _contraction(count, source, weights, target, channels):
     """A geometry with its passes and tiles; rows and groups are left to be filled in.
 
-    w_first is the weight of the first tap; y_start, y_line and y_step say where positions are stored.
-    `channels` is (how many, how many in a part of the sum, x and weights from one to the next, whether they
-    are the steps of the grid of taps, as in a dense layer).
+    `source` is (axis of the lines, axis of the steps, from one row of x to the next), `weights` the grid of
+    the taps' weights, `target` that of the stored positions.
     """
+    line_axis, step_axis, x_row = source
     lines, steps = _useful_taps(line_axis), _useful_taps(step_axis)
-    height, width = len(lines), len(steps)
-    positions = height * width
-    number_of, at_once, x_channel, w_channel, as_steps = channels
-    parts = max(1, (number_of + at_once - 1) // at_once)
-    plans = passes(count, positions)
-    anew = np.zeros(len(plans), np.bool_)
-    tiles = np.zeros(len(plans), np.int64)
+    positions = len(lines) * len(steps)
+    most_parts = _parts(channels, line_axis[4] * step_axis[4])[1]
+    plans, areas = passes(count, positions), covers(lines, steps, count)
     length = HEADER
     for number in range(len(plans)):
-        first, last, _, size = plans[number]
-        if first < last and positions > 0:
-            across, in_rows = _products(lines, steps, size, False), _products(lines, steps, size, True)
-            anew[number] = in_rows[0] < across[0]
-            tiles[number] = in_rows[1] if anew[number] else across[1]
-            length += tiles[number] * parts * (TILE_HEADER + 2 * size)
+        _, _, size, block_lines = plans[number]
+        length += tile_count(areas[number]) * most_parts * (TILE_HEADER + 2 * entries(size, block_lines))
     g = np.zeros(length, np.int64)
     g[GROUPS], g[COUNT], g[DENSE] = 1, count, positions == 1
-    g[X_CHANNEL], g[W_CHANNEL] = x_channel, w_channel
-    g[X_LINE], g[W_LINE] = line_axis[6] * x_row, w_line
-    g[X_STEP], g[W_STEP] = step_axis[6], w_step
-    at = HEADER
+    g[X_CHANNEL], g[W_CHANNEL] = channels[3], channels[4]
+    g[X_LINE], g[W_LINE] = line_axis[6] * x_row, weights[1]
+    g[X_STEP], g[W_STEP] = step_axis[6], weights[2]
+    at = np.int64(HEADER)
     for number in range(len(plans)):
-        first, last, _, size = plans[number]
+        first, last, size, block_lines = plans[number]
         header = PASSES + number * PASS_FIELDS
-        g[header], g[header + 1], g[header + 2], g[header + 3] = first, last, tiles[number] * parts, at
-        start = 0
-        for _ in range(tiles[number]):
-            run_end = (start // width + 1) * width if anew[number] else positions
-            end = min(start + size, run_end)
-            a0, a1, b0, b1 = _tile_taps(lines, steps, start, end - 1)
-            for part in range(parts):
-                channel = part * at_once
-                here = min(at_once, number_of - channel)
-                g[at + W_FIRST] = w_first + a0 * w_line + b0 * w_step + channel * w_channel
-                g[at + CHANNELS], g[at + LINES], g[at + STEPS] = here, a1 - a0, b1 - b0
-                if as_steps:
-                    g[at + CHANNELS], g[at + LINES], g[at + STEPS] = 1, 1, here
-                g[at + ADDS], g[at + ENDS] = part > 0, part == parts - 1
-                at += TILE_HEADER
-                for k in range(size):
-                    p = min(start + k, end - 1)  # a last tile repeats its last position
-                    i, j = p // width, p % width
-                    line = line_axis[1] + i * line_axis[2] + line_axis[5] + a0 * line_axis[6]
-                    step = step_axis[1] + j * step_axis[2] + step_axis[5] + b0 * step_axis[6]
-                    g[at + k] = line * x_row + step + channel * x_channel
-                    g[at + size + k] = y_start + i * y_line + j * y_step
-                at += 2 * size
-            start = end
+        g[header], g[header + 1], g[header + 3] = first, last, at
+        tile_length = TILE_HEADER + 2 * entries(size, block_lines)
+        for area in areas[number]:
+            at = _write_area(g, at, area, tile_length, lines, steps, (source, weights, target, channels))
+        g[header + 2] = (at - g[header + 3]) // tile_length
     return g
+
+
+@compiled
+def _write_area(g, at, area, tile_length, lines, steps, sums):
+    """Write the tiles of an area from g[at] on; returns where they end."""
+    fields = area[0], area[1], area[2], area[3], area[4], area[5], area[6]  # g might be the same memory
+    for number in range(area[TILES]):
+        top, bottom, left, right = box(fields, number)
+        a0, a1 = union(lines, top, bottom)
+        b0, b1 = union(steps, left, right)
+        at_once, parts = _parts(sums[3], (a1 - a0) * (b1 - b0))
+        for part in range(parts):
+            taps = a0, a1, b0, b1
+            _write_part(g, at, taps, part * at_once, at_once, sums)
+            _write_offsets(g, at + TILE_HEADER, fields, number, (top, left), taps, part * at_once, sums)
+            at += tile_length
+    return at
+
+
+@compiled
+def _write_offsets(g, at, area, number, corner, taps, channel, sums):
+    """Write where the positions of a tile are read and stored; past its end it repeats its last position."""
+    tile_lines, tile_steps = area[TILE_LINES], area[TILE_STEPS]
+    if min(tile_lines, tile_steps) > 1:
+        count = tile_lines + tile_steps
+        first = _addresses(corner, taps, channel, sums)
+        for k in range(tile_lines):
+            place = min(corner[0] + k, area[BOTTOM] - 1), corner[1]
+            g[at + k], g[at + count + k] = _addresses(place, taps, channel, sums)
+        for k in range(tile_steps):
+            place = corner[0], min(corner[1] + k, area[RIGHT] - 1)
+            here = _addresses(place, taps, channel, sums)
+            g[at + tile_lines + k] = here[0] - first[0]
+            g[at + count + tile_lines + k] = here[1] - first[1]
+        return
+    size = tile_lines * tile_steps
+    place = first_across(area, number) if area[ACROSS] else corner
+    for k in range(size):
+        g[at + k], g[at + size + k] = _addresses(place, taps, channel, sums)
+        if area[ACROSS]:
+            place = next_across(area, place)
+        elif tile_lines > 1:
+            place = min(place[0] + 1, area[BOTTOM] - 1), place[1]
+        else:
+            place = place[0], min(place[1] + 1, area[RIGHT] - 1)
+
+
+@compiled
+def _write_part(g, at, taps, channel, at_once, sums):
+    """Write what a tile sums up from `channel` on."""
+    _, weights, _, (count, _, _, _, w_channel, as_steps) = sums
+    a0, a1, b0, b1 = taps
+    here = min(at_once, count - channel)
+    g[at + W_FIRST] = weights[0] + a0 * weights[1] + b0 * weights[2] + channel * w_channel
+    if as_steps:
+        g[at + CHANNELS], g[at + LINES], g[at + STEPS] = 1, 1, here
+    else:
+        g[at + CHANNELS], g[at + LINES], g[at + STEPS] = here, a1 - a0, b1 - b0
+    g[at + ADDS], g[at + ENDS] = channel > 0, channel + here == count
+
+
+@compiled
+def _addresses(place, taps, channel, sums):
+    """Where the first tap of a position is read, and where its sum is stored."""
+    (line_axis, step_axis, x_row), _, target, channels = sums
+    line = line_axis[1] + place[0] * line_axis[2] + line_axis[5] + taps[0] * line_axis[6]
+    step = step_axis[1] + place[1] * step_axis[2] + step_axis[5] + taps[2] * step_axis[6]
+    return (
+        line * x_row + step + channel * channels[3],
+        target[0] + place[0] * target[1] + place[1] * target[2],
+    )
 
 
 @compiled
@@ -206,13 +259,18 @@ def conv_forward(
     """Geometry of `contract` for a convolution; `x_steps` and `y_steps` are (plane, row)."""
     c_count, o_count = channels // groups, out_channels // groups
     taps = kernel[0] * kernel[1]
+    source = (
+        _axis(out_size[0], -padding[0], stride[0], in_size[0], kernel[0], 0, dilation[0]),
+        _axis(out_size[1], -padding[1], stride[1], in_size[1], kernel[1], 0, dilation[1]),
+        np.int64(x_steps[1]),
+    )
     g = _contraction(
         o_count,
-        (out_size[0], -padding[0], stride[0], in_size[0], kernel[0], 0, dilation[0]),
-        (out_size[1], -padding[1], stride[1], in_size[1], kernel[1], 0, dilation[1]),
-        0, kernel[1], 1, x_steps[1], 0, y_steps[1], 1,
-        (c_count, channels_at_once(taps), x_steps[0], taps, False),
-    )  # fmt: skip
+        source,
+        _grid(0, kernel[1], 1),
+        _grid(0, y_steps[1], 1),
+        _channels(c_count, CONV_PRODUCTS, taps, x_steps[0], taps, 0),  # as in the sums of a single sample
+    )
     g[Y_ROW], g[BIAS], g[ENDING] = y_steps[0], has_bias, ending
     _set_weight_rows(g, c_count * taps)
     g[GROUPS], g[X_GROUP], g[W_GROUP] = groups, c_count * x_steps[0], o_count * c_count * taps
@@ -242,7 +300,7 @@ def _input_axis(in_size, out_size, kernel, stride, padding, dilation, phase):
     first, step, taps = _meeting_taps(kernel, dilation, stride, phase + padding)
     positions = max(0, (in_size - phase + stride - 1) // stride)
     tap_start = (phase + padding - first * dilation) // stride
-    return (positions, 0, 1, out_size, taps, tap_start, -(step * dilation // stride)), first, step
+    return _axis(positions, 0, 1, out_size, taps, tap_start, -(step * dilation // stride)), first, step
 
 
 @compiled
@@ -274,10 +332,12 @@ def conv_grad_input(
         in_size[1], out_size[1], kernel[1], stride[1], padding[1], dilation[1], phase[1]
     )
     g = _contraction(
-        c_count, line_axis, step_axis, kh * kernel[1] + kw, kh_step * kernel[1], kw_step, dy_steps[1],
-        phase[0] * dx_steps[1] + phase[1], stride[0] * dx_steps[1], stride[1],
-        (o_count, channels_at_once(taps), dy_steps[0], c_count * taps, False),
-    )  # fmt: skip
+        c_count,
+        (line_axis, step_axis, np.int64(dy_steps[1])),
+        _grid(kh * kernel[1] + kw, kh_step * kernel[1], kw_step),
+        _grid(phase[0] * dx_steps[1] + phase[1], stride[0] * dx_steps[1], stride[1]),
+        _channels(o_count, CONV_PRODUCTS, 0, dy_steps[0], c_count * taps, 0),
+    )
     g[Y_ROW], g[ENDING] = dx_steps[0], ending
     _set_weight_rows(g, taps)
     g[GROUPS], g[X_GROUP], g[W_GROUP] = groups, o_count * dy_steps[0], o_count * c_count * taps
@@ -295,13 +355,11 @@ def grad_input_halo(kernel, in_size, out_size, stride, padding, dilation):
     return top, bottom, left, right
 
 
-@compiled
 def dense_forward(in_features, out_features, has_bias, ending):
     """Geometry of `contract` for y = W x + b."""
     return _dense(in_features, out_features, in_features, 1, has_bias, ending)
 
 
-@compiled
 def dense_grad_input(in_features, out_features, ending):
     """Geometry of `contract` for dx = W^T dy."""
     return _dense(out_features, in_features, 1, in_features, 0, ending)
@@ -309,9 +367,9 @@ def dense_grad_input(in_features, out_features, ending):
 
 @compiled
 def _dense(features, count, w_row, w_step, has_bias, ending):
-    point = (1, 0, 1, 1, 1, 0, 1)
-    channels = features, DENSE_PRODUCTS, 1, w_step, True
-    g = _contraction(count, point, point, 0, 0, w_step, 1, 0, 0, 0, channels)
+    point = _axis(1, 0, 1, 1, 1, 0, 1)
+    channels = _channels(features, DENSE_PRODUCTS, 0, 1, w_step, 1)
+    g = _contraction(count, (point, point, np.int64(1)), _grid(0, 0, w_step), _grid(0, 0, 0), channels)
     g[Y_ROW], g[BIAS], g[ENDING] = 1, has_bias, ending
     _set_weight_rows(g, w_row)
     return g
@@ -338,6 +396,7 @@ def conv_grad_weight(
     g[G_X_GROUP], g[G_Y_GROUP] = c_count * x_steps[0], o_count * y_steps[0]
     g[G_X_LINE], g[G_X_STEP] = stride[0] * x_steps[1], stride[1]
     g[G_Y_ROW], g[G_Y_LINE] = y_steps
+    g[G_BAND] = lines_at_once(out_size[1])
     at = G_HEADER
     for c in range(c_count):
         for kh in range(kernel[0]):

@@ -56,6 +56,13 @@ GROUPS = [
     Case(1, 12, 18, (4, 6), stride=2, groups=3),
     Case(1, 12, 28, (3, 3), groups=4),
 ]
+# A single row, of an output channel or of a group, is cut in blocks; the image ends within some of them.
+ONE_ROW = [
+    Case(2, 3, 1, size, (3, 2), stride, padding)
+    for size in ((9, 10), (11, 7), (6, 17), (4, 30))
+    for stride, padding in ((1, 0), (1, (2, 1)), ((2, 1), 1))
+]
+ONE_ROW += [Case(1, 1, 1, (22, 19), (5, 5), 1, 2), Case(1, 3, 3, (18, 20), (3, 3), 1, 1, (2, 1), 3)]
 ONE_POSITION = [Case(2, 2, o, (3, 4), (3, 4)) for o in (1, 3, 4, 15, 16, 17, 22, 36, 37)]
 BATCHES = [Case(n, 2, 3, (5, 7), (3, 2), (2, 1), 1) for n in (0, 1, 3, 7, 8, 9, 15, 16, 17, 33)]
 EDGES = [
@@ -72,7 +79,7 @@ EDGES = [
     Case(2, 0, 3, (4, 4)),
     Case(1, 1, 1, (1, 1), (1, 1), dilation=9),
 ]
-CASES = GRID + CHANNELS + GROUPS + ONE_POSITION + BATCHES + EDGES
+CASES = GRID + CHANNELS + GROUPS + ONE_ROW + ONE_POSITION + BATCHES + EDGES
 
 
 def whole_numbers(case, dtype=np.float64, seed=0):
