@@ -1,4 +1,4 @@
-"""What a lane kernel is to the engine: a C function of six memory pointers and two integer tables.
+"""What a lane kernel is to the engine: a function of six memory pointers and two integer tables.
 
     def kernel(a, b, c, d, e, f, g, s): ...
 
@@ -12,7 +12,8 @@ from functools import cache
 
 from numba import types
 
-from ..compiling import compiled, compiled_callback
+from ..compiling import compiled
+from ..staggering import StaggeringCompiler
 
 # The step state `s`.
 SAMPLES = 0  # in this batch
@@ -39,7 +40,9 @@ def share(count, s):
     return count * s[THREAD] // s[THREADS], count * (s[THREAD] + 1) // s[THREADS]
 
 
-_INTEGERS = types.CPointer(types.int64)
+def operation_types(dtype):
+    """Numba's types of an operation's arguments."""
+    return (types.CPointer(dtype),) * 6 + (types.CPointer(types.int64),) * 2
 
 
 class Operation:
@@ -49,18 +52,15 @@ class Operation:
         self.name = kernel.__name__
         self.__doc__ = kernel.__doc__
         self.kernel = kernel
-        self.function = compiled(kernel)
+        self.function = compiled(kernel, pipeline_class=StaggeringCompiler)
 
     @cache  # noqa: B019 - operations live as long as the module
-    def compiled(self, dtype):
-        """The kernel compiled (or read from Numba's cache) for a dtype, 'float32' or 'float64'."""
-        memory = types.CPointer(getattr(types, str(dtype)))
-        signature = types.void(*[memory] * 6, _INTEGERS, _INTEGERS)
-        return compiled_callback(self.kernel, signature)
-
     def address(self, dtype):
-        """Where the compiled kernel starts."""
-        return self.compiled(dtype).address
+        """Where the kernel starts that is compiled (or read from the cache) for 'float32' or 'float64'."""
+        arguments = operation_types(getattr(types, str(dtype)))
+        self.function.compile(arguments)
+        code = self.function.overloads[arguments]
+        return code.library.get_pointer_to_function(code.fndesc.llvm_func_name)
 
 
 def operation(kernel):
