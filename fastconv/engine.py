@@ -9,6 +9,7 @@ sample, as blocks are packed; nothing is copied whole.
 """
 
 import ctypes
+import struct
 import time
 from functools import partial
 
@@ -37,6 +38,12 @@ def _point(operations, calls, first, last, block, thread, shard):
             calls[k, FIRST_OPERAND + n] = (
                 row[at] + block * row[at + 1] + thread * row[at + 2] + shard * row[at + 3]
             )
+
+
+@compiled
+def _first_block(shard, blocks, shards):
+    """The first block of a shard; mostly there is one in each."""
+    return shard if shards == blocks else shard * blocks // shards
 
 
 @compiled
@@ -71,10 +78,11 @@ def run_steps(
     for step in range(steps):
         position = (first_step + step) * batch_size
         count = min(batch_size, samples - position)
-        blocks = (count + lanes - 1) // lanes
-        shards = min(blocks, MAX_SHARDS)
-        state[op.SAMPLES], state[op.POSITION], state[op.STEP] = count, position, step
-        state[op.BLOCKS], state[op.SHARDS] = blocks, shards
+        if state[op.SAMPLES] != count:  # small networks would notice the division
+            state[op.SAMPLES], state[op.BLOCKS] = count, (count + lanes - 1) // lanes
+            state[op.SHARDS] = min(state[op.BLOCKS], MAX_SHARDS)
+        blocks, shards = state[op.BLOCKS], state[op.SHARDS]
+        state[op.POSITION], state[op.STEP] = position, step
         state[op.UPDATE] += 1
         for stage in range(stages.shape[0]):
             first, last = stages[stage, 1], stages[stage, 2]
@@ -85,8 +93,8 @@ def run_steps(
                 _run_calls(calls, first, last, state)
             else:
                 for shard in range(thread, shards, threads):
-                    begin = shard * blocks // shards
-                    for block in range(begin, (shard + 1) * blocks // shards):
+                    begin = _first_block(shard, blocks, shards)
+                    for block in range(begin, _first_block(shard + 1, blocks, shards)):
                         place = block * MAX_SHARDS + shard
                         if held[stage] != place:
                             _point(operations, calls, first, last, block, thread, shard)
@@ -186,8 +194,7 @@ class Engine:
 
     def write_to(self, output):
         """Set where outputs go: a C-ordered array of the network's dtype, not empty."""
-        first = ctypes.c_char.from_buffer(output)  # in a third of the time that `_address` takes
-        self.ports.sink[pack.TARGET] = ctypes.addressof(first)
+        self.ports.sink[pack.TARGET] = _address(output)
         self._output = output
 
     @property
@@ -284,8 +291,13 @@ class IdleEngines:
 
 
 def _address(array):
-    """As `array.ctypes.data`, in a third of the time."""
+    """As `array.ctypes.data`, in a quarter of the time for most arrays."""
+    if array.flags.carray and array.size:
+        return ctypes.addressof(ctypes.c_char.from_buffer(array))
     return array.__array_interface__["data"][0]
+
+
+_SOURCE_FIELDS = struct.Struct(f"={pack.TABLE - pack.C_STEP}q")
 
 
 def _describe_source(g, array, order, scaled):
@@ -297,4 +309,5 @@ def _describe_source(g, array, order, scaled):
     else:  # features in the last axis, or none
         c, h, w = (steps[0] if steps else item), item, item
     g[pack.KIND] = pack.DTYPE_CODES[array.dtype]
-    g[pack.C_STEP : pack.TABLE] = c, h, w, array.strides[0], _address(array), order, scaled
+    values = c, h, w, array.strides[0], _address(array), order, scaled
+    _SOURCE_FIELDS.pack_into(g, pack.C_STEP * 8, *values)  # in a third of the time of an assignment

@@ -14,6 +14,8 @@ from .progress import Progress
 from .runtime import get_num_threads
 from .tally import Tally
 
+Rates = NDArray[Any]  # named here: an annotation of a function inside another is worked out at every call
+
 
 class Steps:
     """Takes a trainer's steps, on an engine that is planned for the largest batch so far."""
@@ -58,7 +60,7 @@ class Steps:
             engine = self.engine(part.batch_size, part.weight is not None)
             engine.set_updates(trainer.steps_taken)
 
-            def set_rates(_: int, count: int, rates: NDArray[Any] = engine.ports.rates) -> None:
+            def set_rates(_: int, count: int, rates: Rates = engine.ports.rates) -> None:
                 nonlocal rate
                 first = epoch * per_epoch + tally.steps
                 new = trainer.optimizer.learning_rates(first, count, per_epoch, epochs * per_epoch)
