@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from .lanes import activations, contract, norm, pack, pool, single, tables
+from .lanes import activations, contract, dense, norm, pack, pool, single, tables
 from .plan import CopyDistance, Planes, Rows
 
 LOWERINGS: dict = {}
@@ -315,10 +315,10 @@ class Dense(_Weighted):
     def forward(self, x, y, relu):
         if self.builder.single:
             table = self.builder.scalar_table(self.number, x)
-            self.forward_one_position(x, y, relu, table, contract.DENSE_PRODUCTS)
+            self.forward_one_position(x, y, relu, table, dense.DENSE_PRODUCTS)
             return
-        g = tables.dense_forward(x.features, y.features, int(self.layer.bias), _ending(relu))
-        self.plan.emit(contract.contract, [x, self.parameter("weight"), self.parameter("bias"), None, y], g)
+        g = dense.forward_geometry(x.features, y.features, int(self.layer.bias), _ending(relu))
+        self.plan.emit(dense.dense, [x, self.parameter("weight"), self.parameter("bias"), None, y], g)
 
     def backward(self, x, y, dy, dx, gate):
         if self.parameter("weight").count <= FEW_WEIGHTS:
@@ -331,18 +331,18 @@ class Dense(_Weighted):
             self._multiply_rows(x, dy)
         if dx is not None:
             ending = contract.GATE if gate else contract.PLAIN
-            g = tables.dense_grad_input(x.features, dy.features, ending)
+            g = dense.grad_input_geometry(x.features, dy.features, ending)
             operands = [dy, self.parameter("weight"), None, x if gate else None, dx]
-            self.plan.emit(contract.contract, operands, g)
+            self.plan.emit(dense.dense, operands, g)
 
     def _multiply_rows(self, x, dy):
         """Emit the weight's gradient as a product of matrices, samples x features, over the whole batch."""
         x_rows, dy_rows = self.builder.to_rows(x), self.builder.to_rows(dy)
-        g = tables.dense_grad_weight(
+        g = dense.grad_weight_geometry(
             x.features, dy.features, x_rows.length, dy_rows.length, int(self.layer.bias), self.plan.lanes
         )
         operands = [x_rows, dy_rows, self.gradient("weight"), self.gradient("bias")]
-        self.builder.after_backward(contract.rows_grad_weight, operands, g)
+        self.builder.after_backward(dense.rows_grad_weight, operands, g)
 
 
 class MaxPool2d(Lowering):

@@ -8,7 +8,7 @@ from test_engine import NETWORKS
 
 import fastconv as fc
 from fastconv import engine
-from fastconv.lanes import contract, losses, optim
+from fastconv.lanes import contract, dense, losses, optim
 from fastconv.plan import Plan
 
 
@@ -23,11 +23,11 @@ def test_the_step_of_the_reference_network_is_listed_operation_by_operation():
         "gather(y=X)",
         'contract(x=X, w=parameters["0.weight"], bias=parameters["0.bias"], y=y1)',  # ReLU, too
         "max_pool(x=y1, y=y2, argmax=argmax2)",
-        'contract(x=y3, w=parameters["4.weight"], bias=parameters["4.bias"], y=y4)',
+        'dense(x=y3, w=parameters["4.weight"], bias=parameters["4.bias"], y=y4)',
         "gather(y=target)",
         "bce_with_logits(x=y4, target=target, dx=dy4, sums=sums)",
         "contract_grad_weight(x=y3, dy=dy4, dweight=shards4)",
-        'contract(x=dy4, w=parameters["4.weight"], y=dy3)',
+        'dense(x=dy4, w=parameters["4.weight"], y=dy3)',
         "max_pool_grad(dy=dy2, argmax=argmax2, dx=dy0)",
         "contract_grad_weight(x=X, dy=dy0, dweight=shards0)",
         "record(sums=sums, log_=log)",
@@ -98,7 +98,7 @@ def test_the_source_of_every_kernel_and_of_the_loop_follows():
 
 def test_what_a_kernel_does_stands_above_its_first_call_only():
     text = fc.models.lenet5().source(kernels=False, batch_size=128)
-    meaning = contract.rows_grad_weight.__doc__.splitlines()[0]
+    meaning = dense.rows_grad_weight.__doc__.splitlines()[0]
     assert len(re.findall(rf"# {re.escape(meaning)}\n +rows_grad_weight\(", text)) == 1
     assert text.count("rows_grad_weight(") == 3
     assert text.count(meaning) == 1

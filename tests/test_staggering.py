@@ -5,13 +5,13 @@ import ctypes
 import numpy as np
 
 from fastconv import staggering
-from fastconv.lanes import activations, contract, losses, optim, pack, pool
+from fastconv.lanes import activations, contract, dense, losses, optim, pack, pool
 from fastconv.lanes.operation import STATE_SIZE, THREADS
 
 KERNELS = [
     contract.contract,
     contract.contract_grad_weight,
-    contract.rows_grad_weight,
+    dense.rows_grad_weight,
     contract.add_shards,
     pack.gather,
     pool.max_pool,

@@ -11,7 +11,7 @@ import numpy as np
 from .. import simd, squares, tiles
 from ..arguments import Array, check_length, float_array, public, same_dtype
 from ..compiling import compiled
-from ..lanes.contract import DENSE_PRODUCTS
+from ..lanes.dense import DENSE_PRODUCTS
 from ..simd import advance, keep, pointer
 from ..tiles import columns, multiply_add, offsets, tile
 

@@ -1,9 +1,9 @@
-"""Convolution, dense layers and their gradients: sums of products over a grid of taps.
+"""Convolutions and their gradients: sums of products over a grid of taps.
 
     y[row, p] = bias[row] + sum over c, a, b of  w[row, c, a, b] * x[p + c * channel + a * line + b * step]
 
-            x (one block, vectors)        p: where a window starts. A tap is a distance from there: for a
-            +--+--+--+--+--+              convolution a = kh and b = kw, for a dense layer b is the feature.
+            x (one block, vectors)        p: where a window starts. A tap is a distance from there:
+            +--+--+--+--+--+              a = kh and b = kw.
             |  |p0|p1|p2|  |              All distances are in the geometry `g`, made by `tables.py`, so
             +--+--+--+--+--+              stride, padding, dilation and odd sizes cost nothing here.
             |  | t: p0 + line + step
@@ -37,7 +37,7 @@ from ..tiles import (
     tile_store,
     zeros,
 )
-from .operation import FRESH, SAMPLES, SHARDS, operation, share
+from .operation import FRESH, SHARDS, operation, share
 
 COLUMNS_6, COLUMNS_4, COLUMNS_3 = (tiles.tile_columns(r) for r in (6, 4, 3))
 # As many addresses as stay in registers, too: with 10 and 12 columns these tiles are slower.
@@ -45,35 +45,31 @@ COLUMNS_2, COLUMNS_1 = min(9, tiles.tile_columns(2)), min(8, tiles.tile_columns(
 BLOCK_LINES, BLOCK_COLUMNS = tiles.tile_block()
 TAPS_1 = min(9, tiles.tile_columns(1))  # of the weight gradient of a single row: those of 3x3
 # One position: rows alone fill the tile. 8 chains hide the latency of a product; 16 row pointers would spill.
-DENSE_ROWS = 8 if simd.HOST.registers_per_vector == 1 else 4
-
-# Of a dense weight gradient: 4 vectors divide the usual numbers of features, 5 would leave a fifth idle.
-DENSE_COLUMNS = min(4, COLUMNS_4)
+MANY_ROWS = 8 if simd.HOST.registers_per_vector == 1 else 4
 
 PLAIN, RELU, GATE = 0, 1, 2  # what becomes of a finished sum
 
-# Products in a part of a sum. In a single run, 64 channels of 3x3 taps lose twice as much to rounding as in
-# parts of 160, and 784 features 2 to 4 times as much as in parts of 32.
-CONV_PRODUCTS, DENSE_PRODUCTS = 160, 32
+# Products in a part of a sum: in a single run, 64 channels of 3x3 taps lose twice as much to rounding.
+CONV_PRODUCTS = 160
 
 # The geometry of `contract`: distances in vectors for x and y, in scalars for w.
-GROUPS, X_GROUP, W_GROUP, Y_GROUP, COUNT, W_ROW, Y_ROW, ENDING, BIAS, DENSE = range(10)
+GROUPS, X_GROUP, W_GROUP, Y_GROUP, COUNT, W_ROW, Y_ROW, ENDING, BIAS, ONE_POSITION = range(10)
 X_CHANNEL, W_CHANNEL, X_LINE, W_LINE, X_STEP, W_STEP = range(10, 16)
 PASSES = 16  # then, for each pass: first row, last row, how many tiles, where they stand in `g`
 PASS_FIELDS = 4
 PASS_COUNT = 5
 SINGLE, BLOCKS = 3, 4  # the passes over single rows
 ROWS = PASSES + PASS_COUNT * PASS_FIELDS  # then the weights' distances of the rows of a dense tile
-HEADER = ROWS + DENSE_ROWS
+HEADER = ROWS + MANY_ROWS
 # A tile: first weight, channels, lines and steps of its taps, whether it adds to an earlier part of the sum,
 # whether the sum ends with it; then x of each position, then y of each.
 W_FIRST, CHANNELS, LINES, STEPS, ADDS, ENDS, TILE_HEADER = range(7)
 
 
 @compiled
-def channels_at_once(taps, products=CONV_PRODUCTS):
-    """Channels in a part of a sum: no more products than `products`, but at least one channel."""
-    return max(1, products // max(1, taps))
+def channels_at_once(taps):
+    """Channels in a part of a sum, at least one."""
+    return max(1, CONV_PRODUCTS // max(1, taps))
 
 
 @compiled
@@ -83,7 +79,7 @@ def passes(count, positions):
     Of a single row there are two, of which a plan uses one: tiles along a line, and blocks.
     """
     if positions == 1:
-        many, four = count // DENSE_ROWS * DENSE_ROWS, count // 4 * 4
+        many, four = count // MANY_ROWS * MANY_ROWS, count // 4 * 4
         nothing = count, count, 1, 1
         return (0, many, 1, 1), (many, four, 1, 1), (four, count, 1, 1), nothing, nothing
     # 4 rows make the best tile; 6 rows at once beat 4 + 2, as in LeNet's first layer.
@@ -103,6 +99,18 @@ def passes(count, positions):
 def entries(size, lines):
     """How many offsets tell where the positions of a tile are."""
     return size if lines == 1 else lines + size // lines
+
+
+@compiled
+def end_sum(acc, has_bias, bias, ending, gate, row, y_row, y_at):
+    """What becomes of the finished sums of the rows from `row` on."""
+    if has_bias:
+        acc = tile_add_rows(acc, bias, row, 1)
+    if ending == RELU:
+        acc = tile_relu(acc)
+    elif ending == GATE:
+        acc = tile_gate(acc, gate, row * y_row, y_row, y_at)
+    return acc
 
 
 @compiled
@@ -133,12 +141,7 @@ def _rows_pass(form, x, w, bias, gate, y, g, number, w_rows):
             if this[ADDS]:
                 acc = tile_add_stored(acc, y, row * y_row, y_row, y_at)
             if this[ENDS]:
-                if g[BIAS]:
-                    acc = tile_add_rows(acc, bias, row, 1)
-                if ending == RELU:
-                    acc = tile_relu(acc)
-                elif ending == GATE:
-                    acc = tile_gate(acc, gate, row * y_row, y_row, y_at)
+                acc = end_sum(acc, g[BIAS], bias, ending, gate, row, y_row, y_at)
             tile_store(acc, y, row * y_row, y_row, y_at)
 
 
@@ -153,9 +156,9 @@ def contract(x, w, bias, gate, y, _, g, s):
     """y = bias + the sum of w * x over the taps, row by row; then ReLU, or 0 where `gate` is not positive."""
     w_row = g[W_ROW]
     for _group in range(g[GROUPS]):
-        if g[DENSE]:
+        if g[ONE_POSITION]:
             if _has_tiles(g, 0):
-                form = shape(x, DENSE_ROWS, 1)
+                form = shape(x, MANY_ROWS, 1)
                 _rows_pass(form, x, w, bias, gate, y, g, 0, row_offsets(form, g, ROWS))
             if _has_tiles(g, 1):
                 _rows_pass(shape(x, 4, 1), x, w, bias, gate, y, g, 1, w_row)
@@ -274,52 +277,6 @@ def _plane_sums_pass(form, dy, dbias, first, last, fresh, g):
                     acc = tile_add(acc, dy, row * g[G_Y_ROW] + i * g[G_Y_LINE] + j, g[G_Y_ROW])
             add_totals(acc, dbias, row, 1, 1, fresh and start == 0)
             start += band
-
-
-# The geometry of `rows_grad_weight`, then the numbers 0, 1, 2, ... of vectors.
-R_OUT, R_IN, R_X_ROW, R_DY_ROW, R_BIAS, R_HEADER = range(6)
-
-
-@operation
-def rows_grad_weight(x, dy, dweight, dbias, _a, _b, g, s):
-    """A dense layer's gradients over a whole batch, from samples x features.
-
-    dweight[o, i] = sum over n of dy[n, o] * x[n, i], and dbias[o] = sum over n of dy[n, o]. Each thread
-    takes some of the rows o and adds the samples in order, so any number of threads gives the same bits.
-    """
-    out_features, in_features, x_row, dy_row = g[R_OUT], g[R_IN], g[R_X_ROW], g[R_DY_ROW]
-    samples = s[SAMPLES]
-    first, last = share((out_features + 3) // 4, s)
-    first, last = first * 4, min(last * 4, out_features)
-    fours = first + (last - first) // 4 * 4
-    _dense_pass(
-        shape(x, 4, DENSE_COLUMNS), x, dy, dweight, first, fours, samples, in_features, x_row, dy_row, g
-    )
-    _dense_pass(
-        shape(x, 1, DENSE_COLUMNS), x, dy, dweight, fours, last, samples, in_features, x_row, dy_row, g
-    )
-    if g[R_BIAS]:
-        lane_count = simd.lanes(dy)
-        first, last = share((out_features + lane_count - 1) // lane_count, s)
-        for v in range(first, last):
-            acc = zeros(shape(dy, 1, 1))
-            for n in range(samples):
-                acc = tile_add(acc, dy, n * (dy_row // lane_count) + v, 0)
-            tiles.store_rows(acc, dbias, 0, 0, v, out_features)
-
-
-@compiled
-def _dense_pass(form, x, dy, dweight, first, last, samples, in_features, x_row, dy_row, g):
-    lane_count = simd.lanes(x)
-    row_vectors = x_row // lane_count
-    numbers = advance(g, R_HEADER)
-    for o in range(first, last, rows(form)):
-        for v in range(0, (in_features + lane_count - 1) // lane_count, columns(form)):
-            x_at = offsets(form, numbers, v)
-            acc = zeros(form)
-            for n in range(samples):
-                acc = multiply_add(acc, dy, n * dy_row + o, 1, x, n * row_vectors, x_at)
-            tiles.store_rows(acc, dweight, o * in_features, in_features, v, in_features)
 
 
 @operation

@@ -13,11 +13,7 @@ from .contract import (
     ADDS,
     BIAS,
     CHANNELS,
-    CONV_PRODUCTS,
     COUNT,
-    DENSE,
-    DENSE_PRODUCTS,
-    DENSE_ROWS,
     ENDING,
     ENDS,
     G_BAND,
@@ -37,14 +33,10 @@ from .contract import (
     GROUPS,
     HEADER,
     LINES,
+    MANY_ROWS,
+    ONE_POSITION,
     PASS_FIELDS,
     PASSES,
-    R_BIAS,
-    R_DY_ROW,
-    R_HEADER,
-    R_IN,
-    R_OUT,
-    R_X_ROW,
     ROWS,
     SLACK,
     STEPS,
@@ -101,15 +93,12 @@ def _grid(first, line, step):
 
 
 @compiled
-def _channels(count, products, least_taps, x_step, w_step, as_steps):
-    """How many channels, and from one to the next x and weights; how they are cut in parts of a sum.
+def _channels(count, least_taps, x_step, w_step):
+    """How many channels, and from one to the next x and weights.
 
-    A part has channels for so many products, counting `least_taps` even where a tile misses some. `as_steps`
-    is 1 where channels are the steps of the grid of taps, as in a dense layer.
+    A part of a sum counts `least_taps` a channel, even where its tile misses some.
     """
-    integer = np.int64
-    steps = integer(x_step), integer(w_step), integer(as_steps)
-    return (integer(count), integer(products), integer(least_taps), *steps)
+    return np.int64(count), np.int64(least_taps), np.int64(x_step), np.int64(w_step)
 
 
 @compiled
@@ -132,7 +121,7 @@ def _useful_taps(axis):
 @compiled
 def _parts(channels, taps):
     """(channels in a part of a sum, parts) of a tile with so many taps; without channels, one empty part."""
-    at_once = channels_at_once(max(taps, channels[2]), channels[1])
+    at_once = channels_at_once(max(taps, channels[1]))
     return at_once, max(1, (channels[0] + at_once - 1) // at_once)
 
 
@@ -153,8 +142,8 @@ def _contraction(count, source, weights, target, channels):
         _, _, size, block_lines = plans[number]
         length += tile_count(areas[number]) * most_parts * (TILE_HEADER + 2 * entries(size, block_lines))
     g = np.zeros(length, np.int64)
-    g[GROUPS], g[COUNT], g[DENSE] = 1, count, positions == 1
-    g[X_CHANNEL], g[W_CHANNEL] = channels[3], channels[4]
+    g[GROUPS], g[COUNT], g[ONE_POSITION] = 1, count, positions == 1
+    g[X_CHANNEL], g[W_CHANNEL] = channels[2], channels[3]
     g[X_LINE], g[W_LINE] = line_axis[6] * x_row, weights[1]
     g[X_STEP], g[W_STEP] = step_axis[6], weights[2]
     at = np.int64(HEADER)
@@ -217,14 +206,11 @@ def _write_offsets(g, at, area, number, corner, taps, channel, sums):
 @compiled
 def _write_part(g, at, taps, channel, at_once, sums):
     """Write what a tile sums up from `channel` on."""
-    _, weights, _, (count, _, _, _, w_channel, as_steps) = sums
+    _, weights, _, (count, _, _, w_channel) = sums
     a0, a1, b0, b1 = taps
     here = min(at_once, count - channel)
     g[at + W_FIRST] = weights[0] + a0 * weights[1] + b0 * weights[2] + channel * w_channel
-    if as_steps:
-        g[at + CHANNELS], g[at + LINES], g[at + STEPS] = 1, 1, here
-    else:
-        g[at + CHANNELS], g[at + LINES], g[at + STEPS] = here, a1 - a0, b1 - b0
+    g[at + CHANNELS], g[at + LINES], g[at + STEPS] = here, a1 - a0, b1 - b0
     g[at + ADDS], g[at + ENDS] = channel > 0, channel + here == count
 
 
@@ -235,7 +221,7 @@ def _addresses(place, taps, channel, sums):
     line = line_axis[1] + place[0] * line_axis[2] + line_axis[5] + taps[0] * line_axis[6]
     step = step_axis[1] + place[1] * step_axis[2] + step_axis[5] + taps[2] * step_axis[6]
     return (
-        line * x_row + step + channel * channels[3],
+        line * x_row + step + channel * channels[2],
         target[0] + place[0] * target[1] + place[1] * target[2],
     )
 
@@ -269,7 +255,7 @@ def conv_forward(
         source,
         _grid(0, kernel[1], 1),
         _grid(0, y_steps[1], 1),
-        _channels(c_count, CONV_PRODUCTS, taps, x_steps[0], taps, 0),  # as in the sums of a single sample
+        _channels(c_count, taps, x_steps[0], taps),  # as in the sums of a single sample
     )
     g[Y_ROW], g[BIAS], g[ENDING] = y_steps[0], has_bias, ending
     _set_weight_rows(g, c_count * taps)
@@ -336,7 +322,7 @@ def conv_grad_input(
         (line_axis, step_axis, np.int64(dy_steps[1])),
         _grid(kh * kernel[1] + kw, kh_step * kernel[1], kw_step),
         _grid(phase[0] * dx_steps[1] + phase[1], stride[0] * dx_steps[1], stride[1]),
-        _channels(o_count, CONV_PRODUCTS, 0, dy_steps[0], c_count * taps, 0),
+        _channels(o_count, 0, dy_steps[0], c_count * taps),
     )
     g[Y_ROW], g[ENDING] = dx_steps[0], ending
     _set_weight_rows(g, taps)
@@ -355,31 +341,11 @@ def grad_input_halo(kernel, in_size, out_size, stride, padding, dilation):
     return top, bottom, left, right
 
 
-def dense_forward(in_features, out_features, has_bias, ending):
-    """Geometry of `contract` for y = W x + b."""
-    return _dense(in_features, out_features, in_features, 1, has_bias, ending)
-
-
-def dense_grad_input(in_features, out_features, ending):
-    """Geometry of `contract` for dx = W^T dy."""
-    return _dense(out_features, in_features, 1, in_features, 0, ending)
-
-
-@compiled
-def _dense(features, count, w_row, w_step, has_bias, ending):
-    point = _axis(1, 0, 1, 1, 1, 0, 1)
-    channels = _channels(features, DENSE_PRODUCTS, 0, 1, w_step, 1)
-    g = _contraction(count, (point, point, np.int64(1)), _grid(0, 0, w_step), _grid(0, 0, 0), channels)
-    g[Y_ROW], g[BIAS], g[ENDING] = 1, has_bias, ending
-    _set_weight_rows(g, w_row)
-    return g
-
-
 @compiled
 def _set_weight_rows(g, w_row):
     """Set the distance of the weights of one row from those of the next."""
     g[W_ROW] = w_row
-    for r in range(DENSE_ROWS):
+    for r in range(MANY_ROWS):
         g[ROWS + r] = r * w_row
 
 
@@ -446,16 +412,4 @@ def scatter_array(y, steps):
     g = np.zeros(pack.SCATTER_TABLE + features, np.int64)
     g[pack.FEATURES], g[pack.TARGET] = features, y.ctypes.data
     _nchw_table(g, pack.SCATTER_TABLE, y.shape, steps)
-    return g
-
-
-@compiled
-def dense_grad_weight(in_features, out_features, x_row, dy_row, has_bias, lanes):
-    """Geometry of `rows_grad_weight`; rows of x and dy are `x_row` and `dy_row` scalars apart."""
-    vectors = (in_features + lanes - 1) // lanes
-    g = np.zeros(R_HEADER + vectors + SLACK, np.int64)
-    g[R_OUT], g[R_IN], g[R_X_ROW], g[R_DY_ROW], g[R_BIAS] = out_features, in_features, x_row, dy_row, has_bias
-    for v in range(vectors):
-        g[R_HEADER + v] = v
-    _repeat_last(g, R_HEADER + vectors)
     return g
