@@ -70,3 +70,8 @@ def compiled(function, **options):
     dispatcher = njit(nogil=True, error_model="numpy", no_cfunc_wrapper=True, **options)(function)
     dispatcher._cache = _cache(function)
     return dispatcher
+
+
+def inlined(function):
+    """As `compiled`, for what takes a register tile: passed to a function it would go through memory."""
+    return compiled(function, forceinline=True)

@@ -16,7 +16,7 @@ Groups are runs of the same sums at other offsets.
 """
 
 from .. import simd, tiles
-from ..compiling import compiled
+from ..compiling import compiled, inlined
 from ..simd import advance, opaque
 from ..tiles import (
     add_totals,
@@ -101,7 +101,7 @@ def entries(size, lines):
     return size if lines == 1 else lines + size // lines
 
 
-@compiled
+@inlined
 def end_sum(acc, has_bias, bias, ending, gate, row, y_row, y_at):
     """What becomes of the finished sums of the rows from `row` on."""
     if has_bias:
