@@ -203,22 +203,29 @@ def lines_at_once(width):
 
 
 @compiled
-def _gradient_pass(form, x, dy, dweight, first, last, fresh, g):
-    """Rows first..last of the weight gradient, a tile of rows x taps held over a band of the image."""
+def _gradient_pass(form, x, dy, dweight, dbias, first, last, fresh, g):
+    """Rows first..last of the weight gradient, a tile of rows x taps held over a band of the image.
+
+    A single row has registers left for the sum of dy, which is its bias's gradient.
+    """
     taps, height, width, band = g[G_TAPS], g[G_HEIGHT], g[G_WIDTH], g[G_BAND]
     x_line, x_step, y_row, y_line = g[G_X_LINE], g[G_X_STEP], g[G_Y_ROW], g[G_Y_LINE]
-    tap = advance(g, G_HEADER)
+    tap, single_row = advance(g, G_HEADER), rows(form) == 1
     for row in range(first, last, rows(form)):
         for t in range(0, taps, columns(form)):
             x_at = offsets(form, tap, t)
             start = 0
             while start == 0 or start < height:  # without lines, too, sums are stored: zeros
-                acc, end = zeros(form), min(start + band, height)
+                acc, total, end = zeros(form), zeros(shape(x, 1, 1)), min(start + band, height)
                 for i in range(start, end):
                     x_start, y_start = opaque(i * x_line), opaque(row * y_row + i * y_line)
                     for j in range(width):
                         acc = outer_add(acc, dy, y_start + j, y_row, x, x_start + j * x_step, x_at)
+                        if single_row:
+                            total = tile_add(total, dy, y_start + j, 0)
                 add_totals(acc, dweight, row * taps + t, taps, taps - t, fresh and start == 0)
+                if single_row and t == 0 and g[G_BIAS]:
+                    add_totals(total, dbias, row, 1, 1, fresh and start == 0)
                 start += band
 
 
@@ -245,19 +252,19 @@ def contract_grad_weight(x, dy, dweight, _a, _b, _c, g, s):
     four, three, two = _gradient_rows(count, g[G_TAPS])
     for _ in range(groups):
         if four > 0:
-            _gradient_pass(shape(x, 4, COLUMNS_4), x, dy, dweight, 0, four, fresh, g)
+            _gradient_pass(shape(x, 4, COLUMNS_4), x, dy, dweight, dbias, 0, four, fresh, g)
         if three > four:
-            _gradient_pass(shape(x, 3, COLUMNS_3), x, dy, dweight, four, three, fresh, g)
+            _gradient_pass(shape(x, 3, COLUMNS_3), x, dy, dweight, dbias, four, three, fresh, g)
         if two > three:
-            _gradient_pass(shape(x, 2, COLUMNS_2), x, dy, dweight, three, two, fresh, g)
+            _gradient_pass(shape(x, 2, COLUMNS_2), x, dy, dweight, dbias, three, two, fresh, g)
         if count > two:
-            _gradient_pass(shape(x, 1, TAPS_1), x, dy, dweight, two, count, fresh, g)
+            _gradient_pass(shape(x, 1, TAPS_1), x, dy, dweight, dbias, two, count, fresh, g)
         if g[G_BIAS]:
-            fours = count // 4 * 4
+            fours = two // 4 * 4
             if fours > 0:
                 _plane_sums_pass(shape(x, 4, 1), dy, dbias, 0, fours, fresh, g)
-            if count > fours:
-                _plane_sums_pass(shape(x, 1, 1), dy, dbias, fours, count, fresh, g)
+            if two > fours:
+                _plane_sums_pass(shape(x, 1, 1), dy, dbias, fours, two, fresh, g)
         x = advance_vectors(x, g[G_X_GROUP])
         dy = advance_vectors(dy, g[G_Y_GROUP])
         dweight = advance(dweight, size)
