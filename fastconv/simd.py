@@ -139,6 +139,26 @@ def opaque(typingctx, index):
     return types.intp(types.intp), lambda context, b, sig, args: emit_opaque(b, args[0])
 
 
+def emit_rolled(b):
+    """Forbid LLVM to unroll the loop around.
+
+    LLVM never makes a remainder loop around a convergent call, which this empty one is.
+    """
+    nothing = ir.InlineAsm(ir.FunctionType(ir.VoidType(), []), "", "", side_effect=True)
+    b.call(nothing, [], attrs=("convergent",))
+
+
+@intrinsic
+def rolled(typingctx):
+    """Forbid LLVM to unroll the loop around: for short ones, whose rounds are all alike."""
+
+    def codegen(context, b, sig, args):
+        emit_rolled(b)
+        return context.get_dummy_value()
+
+    return types.void(), codegen
+
+
 @intrinsic
 def advance(typingctx, p, count):
     """The pointer `count` elements after `p`."""

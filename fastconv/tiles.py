@@ -19,6 +19,7 @@ from .simd import (
     emit_load,
     emit_masked,
     emit_opaque,
+    emit_rolled,
     emit_splat,
     emit_store,
     every_lane,
@@ -210,15 +211,6 @@ def tile_add_rows(typingctx, grid, p, index, step):
     return grid(grid, p, types.intp, types.intp), codegen
 
 
-def _keep_rolled(b):
-    """Forbid LLVM to unroll the loop around: two rounds of a full tile do not fit the registers.
-
-    LLVM never makes a remainder loop around a convergent call, which this empty one is.
-    """
-    nothing = ir.InlineAsm(ir.FunctionType(ir.VoidType(), []), "", "", side_effect=True)
-    b.call(nothing, [], attrs=("convergent",))
-
-
 @intrinsic
 def multiply_add(typingctx, grid, w, w_index, w_rows, x, x_index, x_offsets):
     """tile[r, c] += w[w_index + w_rows[r]] (a scalar) * x[x_index + x_offsets[c]] (a vector).
@@ -230,7 +222,7 @@ def multiply_add(typingctx, grid, w, w_index, w_rows, x, x_index, x_offsets):
 
     def codegen(context, b, sig, args):
         acc, w_, start, by, x_, at, column = args
-        _keep_rolled(b)
+        emit_rolled(b)
         loaded = [emit_load(b, grid.vector, *place) for place in _column_vectors(b, grid, x_, at, column)]
         for r, where in enumerate(_row_places(b, start, by, grid.rows, in_steps)):
             scalar = emit_splat(b, llvm_vector(grid.vector), b.load(b.gep(w_, [where])))
@@ -249,7 +241,7 @@ def outer_add(typingctx, grid, y, y_index, y_step, x, x_index, x_offsets):
 
     def codegen(context, b, sig, args):
         acc, y_, start, by, x_, at, column = args
-        _keep_rolled(b)
+        emit_rolled(b)
         loaded = [
             emit_load(b, grid.vector, x_, b.add(at, b.extract_value(column, c))) for c in range(grid.columns)
         ]

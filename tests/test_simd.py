@@ -570,6 +570,19 @@ def test_tile_add_columns_adds_a_vector_to_each_column_and_tile_store_takes_an_o
 
 
 @compiled
+def rolled_sum(x):
+    total = 0.0
+    for value in x:
+        simd.rolled()
+        total += value
+    return total
+
+
+def test_a_rolled_loop_does_the_same():
+    assert rolled_sum(np.arange(101.0)) == 5050
+
+
+@compiled
 def opaque_index(k):
     return simd.opaque(k)
 

@@ -41,6 +41,7 @@ def _one_sample(kind, y, g, sample):
         for h in range(lines):
             at = sample + c * g[C_STEP] + h * g[H_STEP]
             for w in range(pixels):
+                simd.rolled()
                 value = simd.convert(simd.scalar_at(at + w * step, kind), y)
                 simd.store(y, table[k + w], simd.first_lane(y, value / 255 if scaled else value))
             k += pixels
@@ -53,6 +54,7 @@ def _by_features(kind, y, addresses, g, valid):
     for c in range(g[PLANES]):
         for h in range(g[LINES]):
             for w in range(g[PIXELS]):
+                simd.rolled()
                 offset = c * g[C_STEP] + h * g[H_STEP] + w * g[W_STEP]
                 v = simd.lanes_at(y, addresses, offset, kind, valid)
                 simd.store(y, table[k], simd.divide(v, scale) if g[SCALED] else v)
