@@ -9,7 +9,7 @@ says how many columns fit the machine's registers, here and nowhere else.
 
 from llvmlite import ir
 from numba import types
-from numba.extending import intrinsic, models, register_model
+from numba.extending import intrinsic, models, register_jitable, register_model
 
 from .simd import (
     HOST,
@@ -27,13 +27,19 @@ from .simd import (
 )
 
 
+@register_jitable
+def entries(columns, lines):
+    """How many offsets tell where the columns of a tile lie: of a block, its lines' and those in a line."""
+    return columns if lines == 1 else lines + columns // lines
+
+
 class Tile(types.Type):
     """A grid of vectors held in registers; its columns may be those of a block of several `lines`."""
 
     def __init__(self, dtype, rows, columns, lines=1):
         self.vector = Vector(dtype)
         self.dtype, self.rows, self.columns, self.lines = dtype, rows, columns, lines
-        self.offsets = columns if lines == 1 else lines + columns // lines
+        self.offsets = entries(columns, lines)
         super().__init__(name=f"Tile({dtype}, {rows} x {columns} in {lines})")
 
 

@@ -25,7 +25,7 @@ def tiles(g, rows, positions):
     """(pass, tile header, places in y) of every tile."""
     for number, (_, _, size, lines) in enumerate(contract.passes(rows, positions[0] * positions[1])):
         _, _, count, start = g[contract.PASSES + number * contract.PASS_FIELDS :][: contract.PASS_FIELDS]
-        entries = contract.entries(size, lines)
+        entries = tables.entries(size, lines)
         for k in range(count):
             tile = g[start + k * (contract.TILE_HEADER + 2 * entries) :]
             y = tile[contract.TILE_HEADER + entries :][:entries]

@@ -95,12 +95,6 @@ def passes(count, positions):
     )
 
 
-@compiled
-def entries(size, lines):
-    """How many offsets tell where the positions of a tile are."""
-    return size if lines == 1 else lines + size // lines
-
-
 @inlined
 def end_sum(acc, has_bias, bias, ending, gate, row, y_row, y_at):
     """What becomes of the finished sums of the rows from `row` on."""

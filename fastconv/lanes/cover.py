@@ -20,7 +20,7 @@ MANY_POSITIONS = 256  # of more, the edges are few, and a search for the best cu
 
 
 @compiled
-def union(ranges, first, last):
+def _union(ranges, first, last):
     """The taps from the first to the last that any of the positions first..last - 1 uses."""
     low, high = 0, 0
     for i in range(first, last):
@@ -38,6 +38,16 @@ def _positions(area):
 
 
 @compiled
+def position(area, k):
+    """(line, step) of position number k of an area whose tiles go on across the ends of rows or columns."""
+    if area[TILE_LINES] > 1:
+        height = area[BOTTOM] - area[TOP]
+        return area[TOP] + k % height, area[LEFT] + k // height
+    width = area[RIGHT] - area[LEFT]
+    return area[TOP] + k // width, area[LEFT] + k % width
+
+
+@compiled
 def box(area, number):
     """(lines from, to, steps from, to) of the smallest box around a tile."""
     top, bottom, left, right = area[TOP], area[BOTTOM], area[LEFT], area[RIGHT]
@@ -48,18 +58,18 @@ def box(area, number):
         j = left + number % tiles_in_line * tile_steps
         return i, min(i + tile_lines, bottom), j, min(j + tile_steps, right)
     size = tile_lines * tile_steps
-    first, last = number * size, min((number + 1) * size, _positions(area))
+    i0, j0 = position(area, number * size)
+    i1, j1 = position(area, min((number + 1) * size, _positions(area)) - 1)
     if tile_lines > 1:
-        length = bottom - top
-        left, right = left + first // length, left + (last - 1) // length + 1
-        if right - left == 1:
-            top, bottom = top + first % length, top + (last - 1) % length + 1
-    else:
-        length = right - left
-        top, bottom = top + first // length, top + (last - 1) // length + 1
-        if bottom - top == 1:
-            left, right = left + first % length, left + (last - 1) % length + 1
-    return top, bottom, left, right
+        return (i0, i1 + 1, j0, j0 + 1) if j0 == j1 else (top, bottom, j0, j1 + 1)
+    return (i0, i0 + 1, j0, j1 + 1) if i0 == i1 else (i0, i1 + 1, left, right)
+
+
+@compiled
+def box_taps(lines, steps, bounds):
+    """The grid of taps, (lines from, to, steps from, to), that the positions in a box use."""
+    top, bottom, left, right = bounds
+    return *_union(lines, top, bottom), *_union(steps, left, right)
 
 
 @compiled
@@ -74,22 +84,11 @@ def next_across(area, place):
 
 
 @compiled
-def first_across(area, number):
-    """The first position of a tile in an area whose tiles go on across the ends of rows or columns."""
-    first = number * area[TILE_LINES] * area[TILE_STEPS]
-    if area[TILE_LINES] > 1:
-        height = area[BOTTOM] - area[TOP]
-        return area[TOP] + first % height, area[LEFT] + first // height
-    width = area[RIGHT] - area[LEFT]
-    return area[TOP] + first // width, area[LEFT] + first % width
-
-
-@compiled
 def _axis_products(ranges, size):
     """The taps of tiles of `size` positions along an axis, added up, and how many tiles there are."""
     taps, tiles = 0, 0
     for start in range(0, len(ranges), size):
-        low, high = union(ranges, start, min(start + size, len(ranges)))
+        low, high = _union(ranges, start, min(start + size, len(ranges)))
         taps += high - low
         tiles += 1
     return taps, tiles
@@ -103,9 +102,7 @@ def _products(lines, steps, area):
         size = area[TILE_LINES] * area[TILE_STEPS]
         area[TILES] = (_positions(area) + size - 1) // size
         for number in range(area[TILES]):
-            top, bottom, left, right = box(area, number)
-            a0, a1 = union(lines, top, bottom)
-            b0, b1 = union(steps, left, right)
+            a0, a1, b0, b1 = box_taps(lines, steps, box(area, number))
             products += (a1 - a0) * (b1 - b0)
         return products
     line_taps, line_tiles = _axis_products(lines[area[TOP] : area[BOTTOM]], area[TILE_LINES])

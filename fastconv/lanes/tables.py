@@ -8,6 +8,7 @@ They run when a network is planned, and those for convolutions inside a user's o
 import numpy as np
 
 from ..compiling import compiled
+from ..tiles import entries
 from . import pack
 from .contract import (
     ADDS,
@@ -54,7 +55,6 @@ from .contract import (
     Y_GROUP,
     Y_ROW,
     channels_at_once,
-    entries,
     lines_at_once,
     passes,
 )
@@ -66,11 +66,11 @@ from .cover import (
     TILE_STEPS,
     TILES,
     box,
+    box_taps,
     covers,
-    first_across,
     next_across,
+    position,
     tile_count,
-    union,
 )
 
 # An axis of a sum, (positions, start, step, size, taps, tap start, tap step): position i and tap k meet the
@@ -163,14 +163,12 @@ def _write_area(g, at, area, tile_length, lines, steps, sums):
     """Write the tiles of an area from g[at] on; returns where they end."""
     fields = area[0], area[1], area[2], area[3], area[4], area[5], area[6]  # g might be the same memory
     for number in range(area[TILES]):
-        top, bottom, left, right = box(fields, number)
-        a0, a1 = union(lines, top, bottom)
-        b0, b1 = union(steps, left, right)
-        at_once, parts = _parts(sums[3], (a1 - a0) * (b1 - b0))
+        bounds = box(fields, number)
+        taps, corner = box_taps(lines, steps, bounds), (bounds[0], bounds[2])
+        at_once, parts = _parts(sums[3], (taps[1] - taps[0]) * (taps[3] - taps[2]))
         for part in range(parts):
-            taps = a0, a1, b0, b1
             _write_part(g, at, taps, part * at_once, at_once, sums)
-            _write_offsets(g, at + TILE_HEADER, fields, number, (top, left), taps, part * at_once, sums)
+            _write_offsets(g, at + TILE_HEADER, fields, number, corner, taps, part * at_once, sums)
             at += tile_length
     return at
 
@@ -192,7 +190,7 @@ def _write_offsets(g, at, area, number, corner, taps, channel, sums):
             g[at + count + tile_lines + k] = here[1] - first[1]
         return
     size = tile_lines * tile_steps
-    place = first_across(area, number) if area[ACROSS] else corner
+    place = position(area, number * size) if area[ACROSS] else corner
     for k in range(size):
         g[at + k], g[at + size + k] = _addresses(place, taps, channel, sums)
         if area[ACROSS]:
