@@ -4,31 +4,25 @@ import importlib
 from typing import Any
 
 from . import datasets, inspection, kernels, models
-from .augment import Augment
-from .callbacks import CSVLogger, EarlyStopping, ModelCheckpoint
-from .gradients import check_gradients
-from .layers import (
-    AvgPool2d,
-    BatchNorm2d,
-    Conv2d,
-    Dense,
-    Dropout,
-    Flatten,
-    GlobalAvgPool2d,
-    LeakyReLU,
-    MaxPool2d,
-    ReLU,
-    Sigmoid,
-    Softmax,
-    Tanh,
-)
-from .loading import from_onnx, from_torch, load
-from .optimizers import SGD, Adam, AdamW
-from .runtime import get_num_threads, set_num_threads
-from .schedules import CosineDecay, OneCycle, StepDecay
-from .sequential import Sequential
-from .train import DivergedError, History, Trainer
-from .walkthrough import explain
+from .engine.threads import get_num_threads, set_num_threads
+from .inspection.explain import explain
+from .inspection.gradient_check import check_gradients
+from .models import Sequential, from_onnx, from_torch, load
+from .nn import optimizers, schedules
+from .nn.activations import LeakyReLU, ReLU, Sigmoid, Softmax, Tanh
+from .nn.conv import Conv2d
+from .nn.dense import Dense
+from .nn.dropout import Dropout
+from .nn.norm import BatchNorm2d
+from .nn.optimizers import SGD, Adam, AdamW
+from .nn.pool import AvgPool2d, GlobalAvgPool2d, MaxPool2d
+from .nn.schedules import CosineDecay, OneCycle, StepDecay
+from .nn.shape import Flatten
+from .training import callbacks, metrics
+from .training.augment import Augment
+from .training.callbacks import CSVLogger, EarlyStopping, ModelCheckpoint
+from .training.history import DivergedError, History
+from .training.trainer import Trainer
 
 __version__ = "0.1.0"
 
@@ -60,6 +54,7 @@ __all__ = [
     "StepDecay",
     "Tanh",
     "Trainer",
+    "callbacks",
     "check_gradients",
     "datasets",
     "explain",
@@ -69,7 +64,10 @@ __all__ = [
     "inspection",
     "kernels",
     "load",
+    "metrics",
     "models",
+    "optimizers",
+    "schedules",
     "set_num_threads",
 ]
 

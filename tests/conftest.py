@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from fastconv import cli, engine
+from fastconv.cli import main
+from fastconv.engine import engine
 
 
 @pytest.fixture(autouse=True)
@@ -16,7 +17,7 @@ def run(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
     def run_one(*argv):
-        code = cli.main([str(arg) for arg in argv])
+        code = main([str(arg) for arg in argv])
         out, err = capsys.readouterr()
         return code, out, err
 

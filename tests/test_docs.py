@@ -12,9 +12,11 @@ from pathlib import Path
 import pytest
 
 import fastconv as fc
-from fastconv import callbacks, inspection, metrics, optimizers, schedules
+from fastconv.inspection import layer_by_layer
+from fastconv.nn import optimizers, schedules
+from fastconv.training import callbacks, metrics
 
-MODULES = [fc, fc.kernels, fc.models, fc.datasets, metrics, schedules, optimizers, callbacks, inspection]
+MODULES = [fc, fc.kernels, fc.models, fc.datasets, metrics, schedules, optimizers, callbacks, layer_by_layer]
 with contextlib.suppress(ImportError):  # scikit-learn is missing
     MODULES.append(fc.estimators)
 

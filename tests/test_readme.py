@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import fastconv as fc
-from fastconv import cli
+from fastconv.cli import main
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -134,7 +134,7 @@ def test_every_command_that_the_readme_names_exists(capsys):
     named = set(re.findall(r"python -m fastconv (\w+)", README))
     assert {"train", "bench", "info"} <= named
     for name in sorted(named):
-        assert cli.main([name, "--help"]) == 0, name
+        assert main([name, "--help"]) == 0, name
         assert f"fastconv {name}" in capsys.readouterr().out
 
 

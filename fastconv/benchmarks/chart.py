@@ -3,8 +3,8 @@
 import os
 from collections.abc import Mapping, Sequence
 
-from fastconv.benchmarks.results import Row
-from fastconv.extras import require
+from ..checks.extras import require
+from .results import Row
 
 
 def save(path: str | os.PathLike[str], rows: Sequence[Row], titles: Mapping[str, str], caption: str) -> None:

@@ -5,9 +5,9 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from fastconv.benchmarks import lane_kernels, machine, processes, workloads
-from fastconv.benchmarks.results import Row
-from fastconv.benchmarks.timing import Effort, race
+from . import lane_kernels, machine, processes, workloads
+from .results import Row
+from .timing import Effort, race
 
 
 class Goal(NamedTuple):

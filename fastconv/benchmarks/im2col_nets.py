@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from fastconv.benchmarks.im2col import (
+from .im2col import (
     Array,
     Geometry,
     Workspace,
@@ -20,7 +20,7 @@ from fastconv.benchmarks.im2col import (
     max_pool_forward,
     pad,
 )
-from fastconv.benchmarks.nets import NETS, Spec
+from .nets import NETS, Spec
 
 
 class Layer:

@@ -4,13 +4,13 @@ from typing import Any
 
 import numpy as np
 
-from fastconv import simd
-from fastconv.benchmarks.timing import Contender
-from fastconv.compiling import compiled
-from fastconv.lanes import contract, tables
-from fastconv.lanes.operation import FRESH, STATE_SIZE, Operation
-from fastconv.plan import CALL, FIRST_OPERAND, FUNCTION, GEOMETRY, Planes, Storage
-from fastconv.runtime import call_operation
+from .. import simd
+from ..engine.loop import call_operation
+from ..engine.plan import CALL, FIRST_OPERAND, FUNCTION, GEOMETRY, Planes, Storage
+from ..kernels.lanes import conv, conv_geometry
+from ..kernels.lanes.operation import FRESH, STATE_SIZE, Operation
+from ..simd.compiling import compiled
+from .timing import Contender
 
 REPEATS = 20
 KERNELS = ("forward", "grad_weight", "grad_input")
@@ -57,19 +57,19 @@ def contender(shape: tuple[int, int, int, int, int], which: str) -> tuple[Conten
     y, y_at = memory.planes(o, out, k - 1 - padding)
     weight = memory.numbers(o * c * k * k + o)
     geometry = ((k, k), (edge, edge), (out, out), (1, 1), (padding, padding), (1, 1), 1)
-    operation: Operation = contract.contract
+    operation: Operation = conv.contract
     if which == "forward":
         g, buffers = (
-            tables.conv_forward(c, o, *geometry, x.steps, y.steps, 1, 0),
+            conv_geometry.conv_forward(c, o, *geometry, x.steps, y.steps, 1, 0),
             [x_at, weight, weight, 0, y_at],
         )
     elif which == "grad_input":
-        g = tables.conv_grad_input(c, o, *geometry, x.steps, y.steps, (0, 0), 0)
+        g = conv_geometry.conv_grad_input(c, o, *geometry, x.steps, y.steps, (0, 0), 0)
         buffers = [y_at, weight, 0, 0, x_at]
     else:
         kernel, _, size, *rest = geometry
-        g = tables.conv_grad_weight(c, o, kernel, size, *rest, x.steps, y.steps, 1)
-        operation, buffers = contract.contract_grad_weight, [x_at, y_at, weight]
+        g = conv_geometry.conv_grad_weight(c, o, kernel, size, *rest, x.steps, y.steps, 1)
+        operation, buffers = conv.contract_grad_weight, [x_at, y_at, weight]
     calls, state = np.zeros((1, CALL), np.int64), np.zeros(STATE_SIZE, np.int64)
     calls[0, FUNCTION], calls[0, GEOMETRY] = operation.address("float32"), g.ctypes.data
     calls[0, FIRST_OPERAND : FIRST_OPERAND + len(buffers)] = buffers

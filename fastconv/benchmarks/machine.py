@@ -7,7 +7,7 @@ import os
 import platform
 from collections.abc import Iterator
 
-from fastconv.info import cpu_name, version_of
+from ..checks.environment import cpu_name, version_of
 
 
 def installed(module: str) -> bool:
@@ -58,7 +58,8 @@ def facts(packages: tuple[str, ...] = ("numpy", "numba", "torch")) -> dict[str, 
     ['CPU', 'cores', 'date', 'fastconv', 'python', 'system', 'vectors']
     """
     import fastconv
-    from fastconv import simd
+
+    from .. import simd
 
     affinity = getattr(os, "sched_getaffinity", None)
     return {

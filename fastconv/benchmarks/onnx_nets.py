@@ -7,7 +7,7 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from fastconv.benchmarks.nets import NETS, Spec
+from .nets import NETS, Spec
 
 OPSET, IR_VERSION = 17, 8  # old enough for every ONNX Runtime of the last years
 

@@ -7,10 +7,11 @@ import numpy as np
 from llvmlite import ir
 from numba.extending import intrinsic
 
-from .. import runtime, simd, tiles
-from ..compiling import compiled
-from ..simd import pointer
-from ..tiles import tile
+from .. import simd
+from ..engine.threads import run_threads
+from ..simd import pointer, tiles
+from ..simd.compiling import compiled
+from ..simd.tiles import tile
 
 # Independent chains: more than latency x throughput of any machine (8 to 10), and all in registers.
 CHAINS = min(16, simd.HOST.registers // simd.HOST.registers_per_vector - 2)
@@ -57,6 +58,6 @@ def fma_peak(threads: int = 1, dtype: str = "float32", seconds: float = 0.3) -> 
     best, end = np.inf, time.perf_counter() + seconds
     while time.perf_counter() < end:
         start = time.perf_counter()
-        runtime.run_threads(threads, lambda k: _run_chains(memories[k], table, _ROUNDS))
+        run_threads(threads, lambda k: _run_chains(memories[k], table, _ROUNDS))
         best = min(best, time.perf_counter() - start)
     return threads * _ROUNDS * CHAINS * lanes * 2 / best

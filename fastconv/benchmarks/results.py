@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from fastconv.benchmarks.timing import Timing
+from .timing import Timing
 
 
 class Row(NamedTuple):

@@ -5,12 +5,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TextIO
 
-from fastconv.benchmarks import chart as charts
-from fastconv.benchmarks import goals, machine, workloads
-from fastconv.benchmarks.peak import fma_peak
-from fastconv.benchmarks.results import Row
-from fastconv.benchmarks.timing import QUICK, Effort, race
-from fastconv.commands.output import to_json
+from ..formats.json_text import to_json
+from . import chart as charts
+from . import goals, machine, workloads
+from .peak import fma_peak
+from .results import Row
+from .timing import QUICK, Effort, race
 
 BEGIN, END = "<!-- benchmark table begin -->", "<!-- benchmark table end -->"
 

@@ -6,7 +6,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from fastconv.benchmarks.nets import NETS, Spec
+from .nets import NETS, Spec
 
 
 def _module(spec: Spec, shape: tuple[int, ...]) -> nn.Module:

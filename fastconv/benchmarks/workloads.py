@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from fastconv.benchmarks import lane_kernels
-from fastconv.benchmarks.nets import NETS
-from fastconv.benchmarks.timing import Contender
+from . import lane_kernels
+from .nets import NETS
+from .timing import Contender
 
 CONTENDERS = ("fastconv", "im2col", "im2col_inside", "torch", "onnxruntime")
 
@@ -236,7 +236,7 @@ def _fastconv_steps(net: str, batch_size: int, epochs: int, X: Any, y: Any, lr: 
 def _im2col_steps(
     inside: bool, net: str, batch_size: int, epochs: int, X: Any, y: Any, lr: float
 ) -> Contender:
-    from fastconv.benchmarks.im2col_nets import Network
+    from .im2col_nets import Network
 
     network = Network(net, NETS[net].initial_parameters(), samples_inside=inside)
 
@@ -250,7 +250,7 @@ def _im2col_steps(
 def _torch_steps(net: str, batch_size: int, epochs: int, X: Any, y: Any, lr: float) -> Contender:
     import torch
 
-    from fastconv.benchmarks.torch_nets import Network
+    from .torch_nets import Network
 
     network = Network(net, NETS[net].initial_parameters(), lr)
     images, labels = torch.from_numpy(X), torch.from_numpy(y)
@@ -319,7 +319,7 @@ def _fastconv_predictions(X: Any, parameters: Any) -> Callable[[], Any]:
 def _torch_predictions(X: Any, parameters: Any) -> Callable[[], Any]:
     import torch
 
-    from fastconv.benchmarks.torch_nets import Network
+    from .torch_nets import Network
 
     model, images = Network("lenet5", parameters, 0.0).model.eval(), torch.from_numpy(X)
 
@@ -332,7 +332,8 @@ def _torch_predictions(X: Any, parameters: Any) -> Callable[[], Any]:
 
 def _onnx_predictions(X: Any, parameters: Any) -> Callable[[], Any]:
     import fastconv as fc
-    from fastconv.benchmarks.onnx_nets import session
+
+    from .onnx_nets import session
 
     runtime = session("lenet5", parameters, fc.get_num_threads())
     return lambda: runtime.run(None, {"x0": X})[0]

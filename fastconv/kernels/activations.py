@@ -6,11 +6,26 @@ partial vector goes through a small buffer, so that every element is computed by
 
 import numpy as np
 
-from .. import elementary, simd
-from ..arguments import Array, check_same_shape, float_array, public, same_dtype, scalar
-from ..compiling import compiled
-from ..elementary import exp
-from ..simd import add, divide, fill, fill_like, greater, load, multiply, pointer, select, store, subtract
+from .. import simd
+from ..checks.arrays import check_same_shape, float_array, same_dtype
+from ..checks.jit import Array, public
+from ..checks.scalars import scalar
+from ..simd import (
+    add,
+    divide,
+    fill,
+    fill_like,
+    greater,
+    load,
+    multiply,
+    pointer,
+    select,
+    store,
+    subtract,
+    vector_math,
+)
+from ..simd.compiling import compiled
+from ..simd.vector_math import exp
 
 RELU, LEAKY_RELU, SIGMOID, TANH = 0, 1, 2, 3
 
@@ -341,7 +356,7 @@ def _value(kind, v, slope):
         return select(greater(v, zero), v, multiply(v, slope))
     if kind == SIGMOID:
         return divide(one, add(one, exp(subtract(zero, v))))
-    return elementary.tanh(v)
+    return vector_math.tanh(v)
 
 
 @compiled

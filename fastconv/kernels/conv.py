@@ -10,30 +10,20 @@ too few samples for the lanes, images are cut in strips of rows: see `strips.py`
 import numpy as np
 
 from .. import simd
-from ..arguments import (
-    Array,
-    IntOrPair,
-    check_conv,
-    check_length,
-    check_shape4,
-    check_total,
-    float_array,
-    nonnegative_pair,
-    positive_int,
-    positive_pair,
-    public,
-    same_dtype,
-)
-from ..compiling import compiled
-from ..lanes import pack, tables
-from ..lanes.contract import PLAIN, contract, contract_grad_weight
-from ..lanes.operation import FIRST_SAMPLE, STATE_SIZE, VALID
+from ..checks.arrays import check_length, check_shape4, float_array, same_dtype
+from ..checks.jit import Array, IntOrPair, public
+from ..checks.scalars import nonnegative_pair, positive_int, positive_pair
+from ..checks.windows import check_conv, check_total
 from ..simd import advance, keep, pointer
-from .strips import gather_strips, scatter_strips, strip_rows
+from ..simd.compiling import compiled
+from .lanes import conv_geometry, layout
+from .lanes.conv import PLAIN, contract, contract_grad_weight
+from .lanes.operation import FIRST_SAMPLE, STATE_SIZE, VALID
+from .row_strips import gather_strips, scatter_strips, strip_rows
 
 _contract = contract.function
 _contract_grad_weight = contract_grad_weight.function
-_gather, _scatter = pack.gather.function, pack.scatter.function
+_gather, _scatter = layout.gather.function, layout.scatter.function
 
 
 @public
@@ -355,11 +345,11 @@ def _conv2d(x, weight, bias, stride, padding, dilation, groups, y):
     halo = _input_halo(size, kernel, out_size, stride, padding, dilation)
     x_steps, y_steps = _steps(size, halo), (out_size[0] * out_size[1], out_size[1])
     x_block, y_block = _block(x.shape[1], x_steps, x), _block(y.shape[1], y_steps, x)
-    g = tables.conv_forward(
+    g = conv_geometry.conv_forward(
         x.shape[1], y.shape[1], kernel, size, out_size, stride, padding, dilation, groups, x_steps, y_steps,
         1 if bias.size else 0, PLAIN,
     )  # fmt: skip
-    from_x, to_y = tables.gather_array(x, x_steps), tables.scatter_array(y, y_steps)
+    from_x, to_y = layout.gather_array(x, x_steps), layout.scatter_array(y, y_steps)
     state = np.zeros(STATE_SIZE, np.int64)
     image, result, count = _inner(x_block, size, halo), _first(y_block), x.shape[0] * x_cut[0]
     for first in range(0, count, lanes):
@@ -374,18 +364,18 @@ def _conv2d_grad_input(dy, weight, stride, padding, dilation, groups, dx):
     kernel, lanes = weight.shape[2:], simd.lanes(pointer(dy))
     dy_cut, dx_cut, top = _input_cuts(dx.shape, dy.shape, kernel, stride, padding, dilation, lanes)
     size, out_size, padding = (dx_cut[3], dx.shape[3]), (dy_cut[3], dy.shape[3]), (top, padding[1])
-    halo = tables.grad_input_halo(kernel, size, out_size, stride, padding, dilation)
+    halo = conv_geometry.grad_input_halo(kernel, size, out_size, stride, padding, dilation)
     dy_steps, dx_steps = _steps(out_size, halo), (size[0] * size[1], size[1])
     dy_block, dx_block = _block(dy.shape[1], dy_steps, dy), _block(dx.shape[1], dx_steps, dy)
     geometries = [
-        tables.conv_grad_input(
+        conv_geometry.conv_grad_input(
             dx.shape[1], dy.shape[1], kernel, size, out_size, stride, padding, dilation, groups,
             dx_steps, dy_steps, (row, column), PLAIN,
         )
         for row in range(min(stride[0], size[0]))
         for column in range(min(stride[1], size[1]))
     ]  # fmt: skip
-    from_dy, to_dx = tables.gather_array(dy, dy_steps), tables.scatter_array(dx, dx_steps)
+    from_dy, to_dx = layout.gather_array(dy, dy_steps), layout.scatter_array(dx, dx_steps)
     state = np.zeros(STATE_SIZE, np.int64)
     slope, result, count = _inner(dy_block, out_size, halo), _first(dx_block), dy.shape[0] * dy_cut[0]
     w = pointer(weight)
@@ -406,10 +396,10 @@ def _conv2d_grad_weight(x, dy, stride, padding, dilation, groups, dweight):
     halo = _input_halo(size, kernel, out_size, stride, padding, dilation)
     x_steps, dy_steps = _steps(size, halo), (out_size[0] * out_size[1], out_size[1])
     x_block, dy_block = _block(x.shape[1], x_steps, x), _block(dy.shape[1], dy_steps, x)
-    g = tables.conv_grad_weight(
+    g = conv_geometry.conv_grad_weight(
         x.shape[1], dy.shape[1], kernel, out_size, stride, padding, dilation, groups, x_steps, dy_steps, 0
     )
-    from_x, from_dy = tables.gather_array(x, x_steps), tables.gather_array(dy, dy_steps)
+    from_x, from_dy = layout.gather_array(x, x_steps), layout.gather_array(dy, dy_steps)
     state = np.zeros(STATE_SIZE, np.int64)
     gradient, count = pointer(dweight), x.shape[0] * x_cut[0]
     image, slope = _inner(x_block, size, halo), _first(dy_block)

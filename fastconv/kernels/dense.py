@@ -8,12 +8,13 @@ so the right matrix is transposed first where its rows run the other way.
 
 import numpy as np
 
-from .. import simd, squares, tiles
-from ..arguments import Array, check_length, float_array, public, same_dtype
-from ..compiling import compiled
-from ..lanes.dense import DENSE_PRODUCTS
-from ..simd import advance, keep, pointer
-from ..tiles import columns, multiply_add, offsets, tile
+from .. import simd
+from ..checks.arrays import check_length, float_array, same_dtype
+from ..checks.jit import Array, public
+from ..simd import advance, keep, pointer, tiles, transpose
+from ..simd.compiling import compiled
+from ..simd.tiles import columns, multiply_add, offsets, tile
+from .lanes.dense import DENSE_PRODUCTS
 
 COLUMNS_4 = tiles.tile_columns(4)
 COLUMNS_1 = tiles.tile_columns(1)
@@ -190,7 +191,7 @@ def _transposed(a):
     whole_rows, whole_width = rows // lanes * lanes, width // lanes * lanes
     for m in range(0, whole_rows, lanes):
         for k in range(0, whole_width, lanes):
-            square = squares.transpose(squares.square(source, m * width + k, width))
+            square = transpose.transpose(transpose.square(source, m * width + k, width))
             tiles.store_rows(square, target, k * rows + m, rows, 0, lanes)
     for m in range(rows):
         for k in range(whole_width if m < whole_rows else 0, width):

@@ -9,19 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from ..arguments import (
-    Array,
-    check_indices,
-    check_length,
-    check_same_shape,
-    float_array,
-    int_array,
-    public_with_text,
-    reduce_losses,
-    reduction_code,
-    same_dtype,
-)
-from ..compiling import compiled
+from ..checks.arrays import check_indices, check_length, check_same_shape, float_array, int_array, same_dtype
+from ..checks.jit import Array, public_with_text
+from ..simd.compiling import compiled
+from .reductions import reduce_losses, reduction_code
 
 SMALLEST = 1e-12  # of p (1 - p) in the gradient of bce, as in PyTorch
 

@@ -2,20 +2,11 @@
 
 import numpy as np
 
-from ..arguments import (
-    Array,
-    check_length,
-    check_same_shape,
-    check_some,
-    flag,
-    float_array,
-    output_array,
-    public,
-    same_dtype,
-    scalar,
-)
-from ..compiling import compiled
+from ..checks.arrays import check_length, check_same_shape, check_some, float_array, output_array, same_dtype
+from ..checks.jit import Array, public
+from ..checks.scalars import flag, scalar
 from ..simd import keep, pointer
+from ..simd.compiling import compiled
 
 
 @public

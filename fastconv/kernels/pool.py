@@ -10,24 +10,13 @@ every column, of which each stride-th is kept: loops of step 1, which LLVM turns
 
 import numpy as np
 
-from ..arguments import (
-    Array,
-    IntOrPair,
-    check_indices,
-    check_pool,
-    check_shape4,
-    check_total,
-    flag,
-    float_array,
-    int_array,
-    nonnegative_pair,
-    pair_or,
-    positive_pair,
-    public,
-)
-from ..compiling import compiled
-from ..lanes.pool import average_window
+from ..checks.arrays import check_indices, check_shape4, float_array, int_array
+from ..checks.jit import Array, IntOrPair, public
+from ..checks.scalars import flag, nonnegative_pair, pair_or, positive_pair
+from ..checks.windows import check_pool, check_total
 from ..simd import advance, keep, pointer
+from ..simd.compiling import compiled
+from .lanes.pool import average_window
 
 
 @public

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..checks import whole_number
-from ..data import check_samples
-from ..inspection import activations, backward
-from ..sequential import Sequential
+from ..checks.settings import whole_number
+from ..engine.inputs import check_samples
+from ..inspection.layer_by_layer import activations, backward
+from ..models.sequential import Sequential
 from .panels import Array, panels
 
 SIGNED = "RdBu_r"

@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .. import metrics
-from ..checks import whole_number
-from ..data import check_samples
-from ..extras import require
-from ..mistakes import class_labels, class_probabilities, worst
-from ..sequential import Sequential
+from ..checks.extras import require
+from ..checks.settings import whole_number
+from ..engine.inputs import check_samples
+from ..inspection.classification import class_labels, class_probabilities, worst
+from ..models.sequential import Sequential
+from ..training import metrics
 from .panels import Array, panels
 
 LOW_IS_GOOD = ("loss", "mse", "mae")

@@ -6,7 +6,8 @@ The interface is that of `reference`, and so are the results.
 """
 
 import numpy as np
-from reference import output_size, padded, pair
+
+from tests.kernels.reference import output_size, padded, pair
 
 
 def taps(kernel_size, size, stride, dilation):

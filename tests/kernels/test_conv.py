@@ -4,13 +4,13 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-import reference
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numba import njit
 
 from fastconv import kernels
 from fastconv.kernels import conv2d, conv2d_grad_bias, conv2d_grad_input, conv2d_grad_weight
+from tests.kernels import reference
 
 
 class Case(NamedTuple):

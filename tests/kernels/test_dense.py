@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
-import reference
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numba import njit
 
 from fastconv import kernels
 from fastconv.kernels import dense, dense_grad_bias, dense_grad_input, dense_grad_weight
+from tests.kernels import reference
 
 SHAPES = [  # samples, inputs, outputs
     *((n, 5, 3) for n in (0, 1, 2, 3, 4, 5, 7, 8, 33)),

@@ -3,9 +3,9 @@ import itertools
 import numba
 import numpy as np
 import pytest
-import reference_pool as reference
 
 from fastconv.kernels import batch_norm2d, batch_norm2d_grad
+from tests.kernels import reference_pool as reference
 
 DTYPES = [np.float32, np.float64]
 TOLERANCE = {np.float32: 1e-5, np.float64: 1e-12}

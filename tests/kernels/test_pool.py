@@ -3,11 +3,11 @@ import itertools
 import numba
 import numpy as np
 import pytest
-import reference_pool as reference
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from fastconv.kernels import avg_pool2d, avg_pool2d_grad, max_pool2d, max_pool2d_grad
+from tests.kernels import reference_pool as reference
 
 DTYPES = [np.float32, np.float64]
 TOLERANCE = {np.float32: 1e-5, np.float64: 1e-13}

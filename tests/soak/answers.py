@@ -1,9 +1,8 @@
 """What every public kernel should answer, in float64, from plain NumPy: slow, and obviously right."""
 
 import numpy as np
-import reference
-import reference_pool
-import reference_taps
+
+from tests.kernels import reference, reference_pool, reference_taps
 
 
 def wide(a):

@@ -17,7 +17,8 @@ from pathlib import Path
 import numpy as np
 
 import fastconv as fc
-from fastconv.files import read_idx, read_npz
+from fastconv.formats.idx import read_idx
+from fastconv.formats.npz import read_npz
 
 REFUSALS = (ValueError, OSError, ImportError)
 MEMORY = 256 << 20  # that a load may add

@@ -9,13 +9,13 @@ import resource
 import sys
 import warnings
 
-import mutations
 import numpy as np
-from answers import ANSWERS
-from reference import output_size
 
 from fastconv import kernels
 from fastconv.kernels import __all__ as NAMES
+from tests.kernels.reference import output_size
+from tests.soak import mutations
+from tests.soak.answers import ANSWERS
 
 REFUSALS = (TypeError, ValueError, MemoryError, OverflowError)
 MEMORY = 8 << 30

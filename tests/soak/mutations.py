@@ -1,7 +1,8 @@
 """Arguments as nobody should give them: what a fuzzer puts in place of a good one."""
 
 import numpy as np
-from fences import fenced
+
+from tests.kernels.fences import fenced
 
 WHOLE = (
     0,

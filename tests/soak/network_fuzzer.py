@@ -14,13 +14,13 @@ import tempfile
 import warnings
 from contextlib import redirect_stderr, redirect_stdout
 
-import mutations
 import numpy as np
-from answers import ANSWERS, softmax
 
 import fastconv as fc
-from fastconv import metrics
 from fastconv.cli import main
+from fastconv.training import metrics
+from tests.soak import mutations
+from tests.soak.answers import ANSWERS, softmax
 
 REFUSALS = (TypeError, ValueError, MemoryError, OverflowError)
 MEMORY = 8 << 30

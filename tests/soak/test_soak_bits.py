@@ -7,11 +7,11 @@ import sys
 
 import numpy as np
 import pytest
-from children import environment
-from test_engine import NETWORKS
 
 import fastconv as fc
-from fastconv import engine
+from fastconv.engine import engine
+from tests.engine.test_engine import NETWORKS
+from tests.soak.children import environment
 
 
 def case(name, dtype):

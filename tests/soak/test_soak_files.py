@@ -10,9 +10,9 @@ import time
 
 import numpy as np
 import pytest
-from children import environment
 
 import fastconv as fc
+from tests.soak.children import environment
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="os.fork")
 KILLS = 200

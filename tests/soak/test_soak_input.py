@@ -7,7 +7,8 @@ a crash is seen.
 from collections import Counter
 
 import pytest
-from children import fuzz
+
+from tests.soak.children import fuzz
 
 CAMPAIGNS = {
     "kernel_fuzzer.py": ("calls of kernels", 14_000),

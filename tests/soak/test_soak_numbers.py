@@ -4,10 +4,10 @@ import itertools
 
 import numpy as np
 import pytest
-import reference_taps
 
 import fastconv as fc
 from fastconv import kernels
+from tests.kernels import reference_taps
 
 torch = pytest.importorskip("torch")
 

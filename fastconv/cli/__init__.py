@@ -1,0 +1,18 @@
+"""The command line, one command a file, and what the commands share.
+
+Each command has `add_to(commands)`, which describes its options, and `run(args)`, which does the work and
+returns the exit code.
+
+program.py   one command from its arguments: errors, exit codes
+options.py   what their options have in common
+output.py    what they print and write: JSON, lines of errors, files
+inputs.py    what they read: models and data sets
+recipes.py   which network is trained for how long
+report.py    the page of a training run, made of html.py
+facts.py     what `info` tells
+train.py evaluate.py predict.py export.py bench.py info.py
+"""
+
+from .program import main
+
+__all__ = ["main"]

@@ -1,0 +1,67 @@
+"""`fastconv bench`."""
+
+import argparse
+from typing import Any
+
+from ..checks.extras import require
+from . import options, output
+
+EXAMPLES = """\
+bench
+bench --quick --compare torch
+bench --threads 1 2 --save table.md --chart ratios.png"""
+
+
+def add_to(commands: Any) -> None:
+    """Describe the options."""
+    text = "measure fastconv against a NumPy im2col baseline, and PyTorch where installed"
+    command = options.add_command(commands, "bench", run, text, EXAMPLES)
+    add = command.add_argument
+    add(
+        "--compare",
+        nargs="+",
+        choices=("im2col", "im2col_inside", "torch", "onnxruntime"),
+        default=("im2col", "torch", "onnxruntime"),
+        help="what to compare with, where it is installed (default: im2col torch onnxruntime)",
+    )
+    add(
+        "--threads",
+        type=options.number(int, 1),
+        nargs="+",
+        default=[1, 2],
+        metavar="N",
+        help="a table for each of these numbers of threads (default: 1 2)",
+    )
+    add("--quick", action="store_true", help="fewer repetitions: seconds instead of minutes")
+    add("--save", metavar="FILE", help="write the table to a Markdown file")
+    add(
+        "--json",
+        metavar="FILE",
+        nargs="?",
+        const="-",
+        help="write the measurements to a JSON file; without FILE print them instead of the table",
+    )
+    add("--chart", metavar="FILE", help="draw the ratios as bars, in a PNG, SVG or PDF file")
+    add("--update-readme", metavar="FILE", help="put the table between the benchmark markers of this page")
+    add("--no-goals", action="store_true", help="leave out the table of goals, which starts whole processes")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure."""
+    from ..benchmarks import table
+
+    for path, option in ((args.save, "--save"), (args.json, "--json"), (args.chart, "--chart")):
+        if path not in (None, "-"):
+            output.check_output(path, option)
+    if args.chart:
+        require("matplotlib", "plot", "--chart")
+    return table.run(
+        compare=tuple(args.compare),
+        quick=args.quick,
+        save=args.save,
+        json=args.json,
+        threads=args.threads,
+        update_readme=args.update_readme,
+        chart=args.chart,
+        with_goals=not args.no_goals,
+    )

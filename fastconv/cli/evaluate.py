@@ -1,0 +1,76 @@
+"""`fastconv evaluate`."""
+
+import argparse
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..formats import json_text
+from ..training import metrics
+from . import inputs, options, output
+
+EXAMPLES = f"""\
+evaluate {options.DEFAULT_MODEL}
+evaluate {options.DEFAULT_MODEL} --data my-images.npz --json"""
+
+
+def add_to(commands: Any) -> None:
+    """Describe the options."""
+    text = "print loss, accuracy and a table per class of a saved model on held-out images"
+    command = options.add_command(commands, "evaluate", run, text, EXAMPLES, "MODEL")
+    options.add_model(command)
+    command.add_argument(
+        "--data", metavar="DATA", help=f"{options.DATA_HELP} (default: what it was trained on)"
+    )
+    options.add_threads(command)
+    options.add_json(command)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure the model on held-out images."""
+    import fastconv as fc
+
+    inputs.set_threads(args.threads)
+    model, about = inputs.load_model(args.model)
+    source, X, y = inputs.held_out(model, about, args.data)
+    result = fc.Trainer(model, loss=about["loss"]).evaluate(X, y)
+    predicted = metrics.predicted_classes(model.predict(X), about["loss"])
+    classes = about["classes"]
+    confusion = metrics.confusion_matrix(y, predicted, len(classes))
+    if args.json:
+        facts = {"model": args.model, "data": source, "images": len(X), **result}
+        print(json_text.to_json({**facts, "classes": _per_class(confusion, classes), "confusion": confusion}))
+        return 0
+    print(f"{args.model} on {source}: {len(X)} held-out images")
+    print(output.held_out_line(result, len(X)))
+    print()
+    for line in _class_table(confusion, classes):
+        print(line)
+    return 0
+
+
+def _per_class(confusion: NDArray[np.int64], classes: Sequence[Any]) -> list[dict[str, Any]]:
+    precision, recall = metrics.precision_recall(confusion)
+    counts = confusion.sum(axis=1)
+    return [
+        {"class": name, "images": counts[i], "recall": recall[i], "precision": precision[i]}
+        for i, name in enumerate(classes)
+    ]
+
+
+def _class_table(confusion: NDArray[np.int64], classes: Sequence[Any]) -> list[str]:
+    """Images, recall, precision and the most frequent mistake of each class."""
+    width = max(5, *(len(str(name)) for name in classes))
+    lines = [f"{'class':>{width}}  images  recall  precision  most often mistaken for"]
+    for i, row in enumerate(_per_class(confusion, classes)):
+        mistakes = confusion[i].copy()
+        mistakes[i] = 0
+        worst = int(mistakes.argmax())
+        mistake = f"{classes[worst]} ({mistakes[worst]} times)" if mistakes[worst] else "-"
+        lines.append(
+            f"{row['class']!s:>{width}}  {row['images']:>6}  {output.percent(row['recall'])}  "
+            f"{output.percent(row['precision']):>9}  {mistake.replace('(1 times)', '(once)')}"
+        )
+    return lines

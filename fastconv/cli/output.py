@@ -1,0 +1,89 @@
+"""What commands print and write."""
+
+import contextlib
+import math
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+
+def complain(message: str, kind: str = "error: ") -> None:
+    """One line on standard error."""
+    print(f"fastconv: {kind}{' '.join(message.split())}", file=sys.stderr)
+
+
+def describe(error: BaseException) -> str:
+    """What an exception says, with the file that it is about.
+
+    Examples
+    --------
+    >>> describe(FileNotFoundError(2, "No such file or directory", "a.png"))
+    'a.png: No such file or directory'
+    """
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename is not None else error.strerror
+    return str(error) or type(error).__name__
+
+
+def check_output(path: str, option: str, *suffixes: str) -> None:
+    """Refuse, before the work and not after it, a file that cannot be written."""
+    folder = os.path.dirname(path) or "."
+    if os.path.isdir(path):
+        raise ValueError(f"{option} {path} is a folder, expected a file name")
+    if suffixes and not path.endswith(suffixes):
+        raise ValueError(f"{option} {path} must end in {' or '.join(suffixes)}")
+    if not os.path.isdir(folder):
+        raise ValueError(f"{option} {path}: there is no folder {folder}")
+    if not os.access(path if os.path.exists(path) else folder, os.W_OK):
+        raise ValueError(f"{option} {path} cannot be written")
+
+
+@contextlib.contextmanager
+def writing(path: str) -> Iterator[None]:
+    """Errors of the system in this block, a full disk for one, name the file."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = path
+        raise
+
+
+def words(values: Sequence[Any]) -> str:
+    """The values in a line, the middle left out where there are many.
+
+    Examples
+    --------
+    >>> words(["cat", 3])
+    'cat 3'
+    """
+    texts = [str(value) for value in values]
+    return " ".join(texts if len(texts) <= 20 else [*texts[:18], "...", texts[-1]])
+
+
+def shape_text(image_shape: Sequence[int]) -> str:
+    """A shape as people write it.
+
+    Examples
+    --------
+    >>> shape_text((1, 28, 28))
+    '1x28x28'
+    """
+    return "x".join(str(size) for size in image_shape)
+
+
+def percent(value: float) -> str:
+    """A part of 1 in percent, six characters wide or more.
+
+    Examples
+    --------
+    >>> percent(0.5), percent(float("nan"))
+    (' 50.0%', '     -')
+    """
+    return f"{value:6.1%}" if math.isfinite(value) else "     -"
+
+
+def held_out_line(result: Mapping[str, float], count: int) -> str:
+    """The figures of `count` held-out images."""
+    right = round(result["accuracy"] * count)
+    return f"held-out accuracy {result['accuracy']:.2%} ({right} of {count}), loss {result['loss']:.4f}"

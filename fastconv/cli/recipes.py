@@ -1,0 +1,79 @@
+"""Which network `train` builds, and how it is trained unless told otherwise."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..nn import optimizers
+from ..nn.schedules import CosineDecay, OneCycle, Schedule, StepDecay
+
+NETWORKS = ("lenet", "reference", "vgg")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How long and how fast a network is trained."""
+
+    epochs: int
+    batch_size: int
+    lr: float
+
+
+# Chosen among a few dozen by the worst held-out accuracy over 8 seeds; lenet on digits was then tried on
+# six other splits (worst 98.1 %, mean 98.9 %).
+RECIPES = {
+    ("lenet", "digits"): Recipe(epochs=20, batch_size=16, lr=0.005),
+    ("lenet", "mnist-subset"): Recipe(epochs=15, batch_size=32, lr=0.003),
+    ("vgg", "digits"): Recipe(epochs=10, batch_size=32, lr=0.002),
+    ("vgg", "mnist-subset"): Recipe(epochs=4, batch_size=32, lr=0.002),
+    ("reference", "digits"): Recipe(epochs=60, batch_size=16, lr=0.03),
+    ("reference", "mnist-subset"): Recipe(epochs=30, batch_size=16, lr=0.03),
+}
+OTHER_DATA = {
+    "lenet": Recipe(epochs=10, batch_size=64, lr=0.002),
+    "vgg": Recipe(epochs=5, batch_size=64, lr=0.002),
+    "reference": Recipe(epochs=10, batch_size=32, lr=0.03),
+}
+# What is best for SGD with momentum is 8 (digits) to 13 (MNIST) times what is best for Adam; 20 diverges.
+SGD_LR_FACTOR = 10
+OPTIMIZERS: dict[str, Callable[[Any], optimizers.Optimizer]] = {
+    "adam": lambda lr: optimizers.Adam(lr=lr),
+    "adamw": lambda lr: optimizers.AdamW(lr=lr),
+    "sgd": lambda lr: optimizers.SGD(lr=lr, momentum=0.9),
+}
+SCHEDULES: dict[str, Callable[[float, int], Schedule | float]] = {
+    "cosine": lambda lr, epochs: CosineDecay(lr),
+    "onecycle": lambda lr, epochs: OneCycle(lr),
+    "step": lambda lr, epochs: StepDecay(lr, step_size=-(-epochs // 3)),
+    "constant": lambda lr, epochs: lr,
+}
+
+
+def recipe_for(
+    network: str, data: str, optimizer: str, epochs: int | None, batch_size: int | None, lr: float | None
+) -> Recipe:
+    """The settings of a run: those given, the others by network and data.
+
+    Examples
+    --------
+    >>> recipe_for("lenet", "digits", "sgd", 3, None, None)
+    Recipe(epochs=3, batch_size=16, lr=0.05)
+    """
+    usual = RECIPES.get((network, data), OTHER_DATA[network])
+    factor = SGD_LR_FACTOR if optimizer == "sgd" else 1
+    return Recipe(epochs or usual.epochs, batch_size or usual.batch_size, lr or usual.lr * factor)
+
+
+def build_model(name: str, input_shape: Sequence[int], num_classes: int, dtype: str, seed: int) -> Any:
+    """The network of a name, for images of a shape."""
+    from ..models import zoo as models
+
+    common: dict[str, Any] = {"dtype": dtype, "seed": seed}
+    shape = tuple(input_shape)
+    if name == "reference":
+        return models.reference_cnn(**common)
+    if name == "vgg":
+        return models.vgg_small(num_classes, input_shape=shape, **common)
+    if min(shape[1:]) < 16:
+        return models.lenet_digits(num_classes, input_shape=shape, **common)
+    return models.lenet5(num_classes, input_shape=shape, **common)

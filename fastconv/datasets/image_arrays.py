@@ -1,0 +1,214 @@
+"""Images and labels as arrays: checked, split in two, cut down to some classes, resized."""
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..checks.settings import real_number, whole_number
+
+Array = NDArray[Any]
+Arrays = tuple[Array, Array, Array, Array]
+
+
+def stratified_split(X: Array, y: Array, test_fraction: float = 0.2, seed: int = 0) -> Arrays:
+    """Shuffle, and hold out the same part of every class.
+
+    Parameters
+    ----------
+    X : ndarray, shape (N, ...)
+        Samples.
+    y : ndarray of int, shape (N,)
+        Class numbers.
+    test_fraction : float
+        Part that is held out, between 0 and 1: ceil(test_fraction * N) samples, shared among the classes by
+        their sizes (scikit-learn's train_test_split counts so too).
+    seed : int
+        The same seed gives the same split on every machine.
+
+    Returns
+    -------
+    X_train, y_train, X_test, y_test : ndarray
+
+    Raises
+    ------
+    ValueError
+        If `test_fraction` is out of range, or leaves no sample on one side.
+
+    Examples
+    --------
+    >>> X_train, y_train, X_test, y_test = stratified_split(np.arange(10.0), np.arange(10) % 2, 0.4)
+    >>> np.bincount(y_test)
+    array([2, 2])
+    """
+    test_fraction = real_number(test_fraction, "test_fraction", high=1.0, above=True)
+    rng = np.random.default_rng(whole_number(seed, "seed", low=0))
+    count = math.ceil(test_fraction * len(y) - 1e-9)
+    if not 0 < count < len(y):
+        raise ValueError(f"`test_fraction` {test_fraction:g} of {len(y)} samples leaves one side empty")
+    y = np.asarray(y).astype(np.int64)
+    _, class_of, sizes = np.unique(y, return_inverse=True, return_counts=True)
+    # Each class gives its share rounded down; the largest remainders give one more (the first on a tie).
+    shares = sizes * (count / len(y))
+    quotas = np.floor(shares).astype(np.int64)
+    quotas[np.argsort(quotas - shares, kind="stable")[: count - quotas.sum()]] += 1
+    order = rng.permutation(len(y))
+    by_class = order[np.argsort(class_of[order], kind="stable")]
+    rank = np.empty(len(y), dtype=np.int64)
+    rank[by_class] = np.arange(len(y)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    held_out = (rank < quotas[class_of])[order]
+    train, test = order[~held_out], order[held_out]
+    return X[train], y[train], X[test], y[test]
+
+
+def resize_area(images: Array, size: tuple[int, int]) -> Array:
+    """Resize images so that each new pixel is the mean of the area that it covers.
+
+    Parameters
+    ----------
+    images : ndarray, shape (..., H, W)
+        Images of uint8, float32 or float64.
+    size : pair of ints
+        The new (height, width).
+
+    Returns
+    -------
+    ndarray of the same dtype, shape (..., height, width)
+        Values of uint8 images are rounded.
+
+    Raises
+    ------
+    ValueError
+        If the images have no pixels or `size` is not positive.
+
+    Examples
+    --------
+    >>> resize_area(np.array([[0.0, 2.0, 4.0, 6.0]]), (1, 2))
+    array([[1., 5.]])
+    """
+    images = np.asarray(images)
+    if images.ndim < 2 or 0 in images.shape[-2:]:
+        raise ValueError(f"`images` must have shape (..., H, W), got {images.shape}")
+    height, width = (whole_number(value, f"size[{i}]") for i, value in enumerate(size))
+    dtype = np.float32 if images.dtype == np.uint8 else images.dtype
+    rows = _area_weights(images.shape[-2], height).astype(dtype)
+    columns = _area_weights(images.shape[-1], width).astype(dtype)
+    resized = rows @ images.astype(dtype) @ columns.T
+    return np.asarray(np.rint(resized).astype(np.uint8) if images.dtype == np.uint8 else resized)
+
+
+def _area_weights(old: int, new: int) -> Array:
+    """Row i: how much of new pixel i each old pixel covers; rows sum to 1."""
+    edges = np.arange(new + 1) * (old / new)
+    pixels = np.arange(old)
+    overlap = np.minimum(edges[1:, None], pixels + 1) - np.maximum(edges[:-1, None], pixels)
+    return np.asarray(np.maximum(overlap, 0) * (new / old))
+
+
+def as_images(X: Array, name: str = "X") -> Array:
+    """Images as an NCHW array of uint8, float32 or float64, or a ValueError that starts with `name`.
+
+    Parameters
+    ----------
+    X : ndarray
+        Shape (N, H, W), (N, C, H, W), or (N, H, W, C) if the last size is 1, 3 or 4 and the second is not.
+    name : str
+        What to call it in messages.
+    """
+    if X.ndim == 3:
+        X = X[:, None]
+    if X.ndim != 4 or X.size == 0:
+        raise ValueError(f"{name} must be images of shape (N, H, W) or (N, C, H, W), got {X.shape}")
+    if X.shape[3] in (1, 3, 4) and X.shape[1] not in (1, 3, 4):
+        X = X.transpose(0, 3, 1, 2)
+    if X.dtype.kind == "f":
+        if not np.isfinite(X).all():
+            raise ValueError(f"{name} holds NaN or infinity")
+        return np.ascontiguousarray(X, dtype=np.float64 if X.dtype == np.float64 else np.float32)
+    if X.dtype.kind == "b":
+        return np.ascontiguousarray(X, dtype=np.float32)
+    if X.dtype.kind not in "iu":
+        raise ValueError(f"{name} must hold numbers, got {X.dtype}")
+    if X.min() < 0 or X.max() > 255:
+        raise ValueError(f"{name} must hold ints from 0 to 255 or floats, got ints {X.min()} to {X.max()}")
+    return np.ascontiguousarray(X, dtype=np.uint8)
+
+
+def as_labels(y: Array, count: int, name: str = "y") -> Array:
+    """Labels of `count` images as int64 class numbers, or a ValueError that starts with `name`.
+
+    Parameters
+    ----------
+    y : ndarray
+        Shape (N,) or (N, 1): ints, or floats that are whole.
+    count : int
+        How many there must be.
+    name : str
+        What to call it in messages.
+    """
+    if y.ndim == 2 and y.shape[1] == 1:
+        y = y[:, 0]
+    if y.ndim != 1 or y.dtype.kind not in "biuf":
+        raise ValueError(f"{name} must be class numbers of shape (N,), got {y.shape} of {y.dtype}")
+    if len(y) != count:
+        raise ValueError(f"{name} has {len(y)} labels for {count} images")
+    if len(y) and not (y.min() >= 0 and y.max() < 2**31 and (y == np.floor(y)).all()):
+        raise ValueError(f"{name} must be whole class numbers from 0, got {y.min()} to {y.max()}")
+    return y.astype(np.int64)
+
+
+def select_classes(arrays: Arrays, classes: "list[int]") -> Arrays:
+    """Only the samples of some classes, numbered anew from 0 in the order given.
+
+    Raises
+    ------
+    ValueError
+        If a class is named twice or has no training or no test samples.
+
+    Examples
+    --------
+    >>> y = np.array([3, 5, 8, 3])
+    >>> select_classes((y, y, y, y), [3, 8])[1]
+    array([0, 1, 0])
+    """
+    if len(set(classes)) != len(classes):
+        raise ValueError(f"classes must differ, got {classes}")
+    chosen: list[Array] = []
+    for X, y in (arrays[:2], arrays[2:]):
+        missing = [wanted for wanted in classes if not (y == wanted).any()]
+        if missing:
+            raise ValueError(f"class {missing[0]} has no samples; there are {_listed(np.unique(y))}")
+        new_number = np.full(int(y.max()) + 1, -1)
+        new_number[classes] = np.arange(len(classes))
+        kept = new_number[y] >= 0
+        chosen += [X[kept], new_number[y[kept]]]
+    return chosen[0], chosen[1], chosen[2], chosen[3]
+
+
+def _listed(values: Array) -> str:
+    words = [str(value) for value in values[:12]]
+    return ", ".join(words) + (", ..." if len(values) > 12 else "")
+
+
+def fit_images(X: Array, input_shape: tuple[int, int, int]) -> Array:
+    """Images in the shape that a network takes: colours averaged to grey if it takes grey, sizes by area.
+
+    Raises
+    ------
+    ValueError
+        If the network takes another number of channels.
+
+    Examples
+    --------
+    >>> fit_images(np.ones((2, 3, 8, 8)), (1, 6, 6)).shape
+    (2, 1, 6, 6)
+    """
+    if X.shape[1:] == tuple(input_shape):
+        return X
+    if X.shape[1] != input_shape[0]:
+        if input_shape[0] != 1:
+            raise ValueError(f"the network takes images with {input_shape[0]} channels, got {X.shape[1]}")
+        grey = X.mean(axis=1, keepdims=True, dtype=np.float32 if X.dtype == np.uint8 else None)
+        X = np.rint(grey).astype(np.uint8) if X.dtype == np.uint8 else grey
+    return X if X.shape[2:] == tuple(input_shape[1:]) else resize_area(X, input_shape[1:])

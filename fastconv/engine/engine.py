@@ -1,0 +1,184 @@
+"""Runs a network: one compiled call takes a whole run of steps, forward, loss, backward and update.
+
+    Engine       a plan with its memory, for one purpose and batch size; `run` takes steps
+    IdleEngines  those of one network that wait for their next use
+    run_steps    the compiled loop: step, stage, block, operation
+
+Python sees only the ends of calls. Data are read where they lie (any strides, uint8 or float), sample by
+sample, as blocks are packed; nothing is copied whole.
+"""
+
+import ctypes
+import struct
+import time
+from functools import partial
+
+import numpy as np
+
+from ..kernels.lanes import layout
+from ..kernels.lanes import operation as op
+from .builder import Builder
+from .loop import run_steps
+from .plan import lanes_of
+from .ports import STEPS_PER_CALL
+from .threads import get_num_threads, run_threads
+
+PRODUCTS_PER_THREAD = 500_000  # some 4 us: with less to do, a thread costs more than it brings
+SECONDS_PER_CALL = 0.1  # so that an interrupt and a progress bar are served in time
+
+
+class Engine:
+    """A network ready to run for one purpose: "predict", "evaluate", "gradients" or "train".
+
+    Parameters
+    ----------
+    network : Network
+        Its parameters and statistics are read and changed in place.
+    purpose : str
+        What a run does.
+    batch_size : int
+        Samples of a step; the last one may have fewer.
+    loss : str or None
+        Name of the loss, where one is computed.
+    optimizer, optimizer_state
+        The record, and its vectors, for "train".
+    seed : int
+        Of the random numbers of dropout and augmentation.
+    weighted : bool
+        Whether `load` gets a weight for each sample, which its loss and gradient are multiplied by.
+    augmentation : Augment or None
+        How images are changed at random as they are packed.
+    outputs : bool
+        Whether `write_to` says where outputs go, in the order in which samples are taken, beside the loss.
+
+    All that a run needs is compiled, or read from the cache, as the engine is built: `build_seconds` says how
+    long that took.
+    """
+
+    def __init__(
+        self,
+        network,
+        purpose,
+        batch_size,
+        loss=None,
+        optimizer=None,
+        optimizer_state=None,
+        seed=0,
+        weighted=False,
+        augmentation=None,
+        outputs=False,
+    ):
+        lanes = lanes_of(network.dtype)
+        threads = get_num_threads()
+        self.key = purpose, batch_size, threads, loss, weighted, outputs
+        work = network.products() * batch_size
+        threads = min(threads, -(-batch_size // lanes), 1 + work // PRODUCTS_PER_THREAD)
+        started = time.perf_counter()
+        built = Builder(
+            network,
+            purpose,
+            batch_size,
+            threads,
+            loss,
+            optimizer,
+            optimizer_state,
+            weighted,
+            augmentation,
+            outputs,
+        )
+        self.batch_size, self.ports = batch_size, built.ports
+        self.program, self.lanes, self.threads = built.plan.finish(), lanes, threads
+        self.chunk = 1
+        self._barrier = np.zeros(2, np.int64)
+        self.release()
+        self.set_seed(seed)
+        self._steps(0, 0, 0)
+        self.build_seconds = time.perf_counter() - started
+
+    def load(self, X, y=None, order=None, weight=None):
+        """Set the samples of the coming runs, arrays that stay the caller's, and their order."""
+        addresses = _address(order) if order is not None else 0
+        _describe_source(self.ports.source, X, addresses, X.dtype == np.uint8)
+        if self.ports.target is not None:
+            _describe_source(self.ports.target, y, addresses, False)
+        if self.ports.weight is not None:
+            _describe_source(self.ports.weight, weight, addresses, False)
+        self._samples = len(X) if order is None else len(order)
+        self._data = X, y, order, weight  # kept alive
+
+    def release(self):
+        """Let go of the caller's arrays."""
+        self._samples, self._data, self._output = 0, (), None
+
+    def write_to(self, output):
+        """Set where outputs go: a C-ordered array of the network's dtype, not empty."""
+        self.ports.sink[layout.TARGET] = _address(output)
+        self._output = output
+
+    @property
+    def steps(self):
+        """Steps through all samples."""
+        return -(-self._samples // self.batch_size)
+
+    def set_updates(self, count):
+        """Tell how many optimizer steps came before."""
+        self.program.state[:, op.UPDATE] = count
+
+    def set_seed(self, seed):
+        """Set the seed of the random numbers; of a large one, the lower 63 bits."""
+        self.program.state[:, op.SEED] = seed % 2**63
+
+    def run(self, first_step, steps):
+        """Take `steps` steps; returns their (loss, right answers), one row each, where there is a loss."""
+        self._barrier[:] = 0  # an earlier run may have been interrupted
+        run_threads(self.threads, partial(self._steps, first_step, steps), self._barrier)
+        return None if self.ports.log is None else self.ports.log[:steps]
+
+    def _steps(self, first_step, steps, thread):
+        """One thread's part of a run."""
+        program = self.program
+        run_steps(
+            program.operations, program.stages, program.calls, program.held, program.state, self._barrier,
+            self.lanes, self.batch_size, self._samples, first_step, steps, thread, self.threads,
+        )  # fmt: skip
+
+    def run_all(self, each=None, chunk=1):
+        """Take all steps, in calls of about SECONDS_PER_CALL; yields (first step, log) after each call.
+
+        `each` is called as each(first_step, steps) before a call, to set its learning rates. `chunk` is the
+        number of steps in the first call; the attribute `chunk` is what would have been that of the next.
+        """
+        step, steps = 0, self.steps
+        while step < steps:
+            chunk = min(chunk, steps - step, STEPS_PER_CALL)
+            if each is not None:
+                each(step, chunk)
+            started = time.perf_counter()
+            log = self.run(step, chunk)
+            wanted = SECONDS_PER_CALL * chunk / (time.perf_counter() - started + 1e-9)
+            yield step, log
+            step += chunk
+            self.chunk = chunk = int(min(wanted, 8 * chunk + 8)) or 1
+
+
+def _address(array):
+    """As `array.ctypes.data`, in a quarter of the time for most arrays."""
+    if array.flags.carray and array.size:
+        return ctypes.addressof(ctypes.c_char.from_buffer(array))
+    return array.__array_interface__["data"][0]
+
+
+_SOURCE_FIELDS = struct.Struct(f"={layout.TABLE - layout.C_STEP}q")
+
+
+def _describe_source(g, array, order, scaled):
+    """Fill in the geometry of a gather: see lanes/pack.py."""
+    item = array.itemsize
+    steps = array.strides[1:]
+    if array.ndim == 4:
+        c, h, w = steps
+    else:  # features in the last axis, or none
+        c, h, w = (steps[0] if steps else item), item, item
+    g[layout.KIND] = layout.DTYPE_CODES[array.dtype]
+    values = c, h, w, array.strides[0], _address(array), order, scaled
+    _SOURCE_FIELDS.pack_into(g, layout.C_STEP * 8, *values)  # in a third of the time of an assignment

@@ -1,0 +1,170 @@
+"""A network's plan as text: the steps that run, in order, and below them the code that Numba compiles.
+
+Everything is read from the plan that the engine would run and from the kernels in it.
+"""
+
+import inspect
+import sys
+from collections.abc import Iterable, Iterator
+from types import FunctionType
+from typing import Any
+
+from ..kernels.lanes.operation import Operation
+from ..nn.losses import default_loss
+from ..nn.network import Network
+from ..nn.optimizers import Optimizer, optimizer_state
+from . import loop
+from .builder import Builder
+from .plan import Planes
+
+PURPOSES = {
+    "train": "one training step",
+    "gradients": "the loss and its gradients",
+    "evaluate": "the loss",
+    "predict": "a prediction",
+}
+HERE = ("fastconv.engine.", "fastconv.kernels.lanes.")  # the modules whose functions are shown
+COPIES = {"thread": "each thread", "block": "each block", "shard": "each shard of blocks", "all": "all"}
+
+
+def source(
+    network: Network, purpose: str, loss: str | None, optimizer: Optimizer, batch_size: int, kernels: bool
+) -> str:
+    """The text of `Sequential.source`; its arguments have been checked."""
+    loss = None if purpose == "predict" else loss or default_loss(network)
+    state = optimizer_state(optimizer, network)
+    builder = Builder(network, purpose, batch_size, 1, loss, optimizer, state)
+    plan = builder.plan
+    plan.settle()
+    lines = [
+        f"# What runs for {PURPOSES[purpose]}: {network.num_parameters:,} parameters, {network.dtype}, "
+        f"batches of {batch_size:,}.",
+        f"# A vector has {plan.lanes} lanes: {_lanes(builder.single, plan.lanes)}.",
+        *(() if loss is None else (f"# Loss: {loss}.",)),
+        *(() if purpose != "train" else (f"# Optimizer: {optimizer}.",)),
+        "#",
+        *_memory(plan),
+        "",
+        *_steps(plan),
+    ]
+    if kernels:
+        lines += _code(plan)
+    return "\n".join(lines) + "\n"
+
+
+def _lanes(single: bool, lanes: int) -> str:
+    if single:
+        return "so many channels of the sample, or positions of the first layer"
+    return f"a batch is cut in blocks of {lanes} samples, one in each lane"
+
+
+def _operations(plan: Any) -> Iterator[tuple[Operation, list[Any]]]:
+    for _, operations in plan.stages:
+        for operation, operands, _ in operations:
+            yield operation, operands
+
+
+# The memory
+
+
+def _memory(plan: Any) -> list[str]:
+    """A comment for each array, in the order in which the operations use them."""
+    rows = [("array", "shape", "of", "one for")]
+    first_names: dict[Any, str] = {}
+    for label, operand in _arrays(plan).items():
+        storage = operand.storage
+        owner = first_names.setdefault(storage, label)
+        copies = COPIES[storage.kept] if owner == label else f"(the memory of {owner})"
+        rows.append((label, *_size(operand, plan.dtype.itemsize), copies))
+    widths = [max(len(row[k]) for row in rows) for k in range(3)]
+    return ["# " + "  ".join(map(str.ljust, row, [*widths, 0])) for row in rows]
+
+
+def _arrays(plan: Any) -> dict[str, Any]:
+    """Label -> operand, without the constants, whose labels are their values."""
+    arrays: dict[str, Any] = {}
+    for _, operands in _operations(plan):
+        for operand in operands:
+            if operand is not None and not operand.label.startswith("["):
+                arrays.setdefault(operand.label, operand)
+    return arrays
+
+
+def _size(operand: Any, itemsize: int) -> tuple[str, str]:
+    """(shape, what its elements are)."""
+    if isinstance(operand, Planes):
+        unit = "numbers" if operand.element_bytes == itemsize else "vectors"
+        shape = operand.sizes if operand.sizes[1:] != (1, 1) else operand.sizes[:1]
+        padded = f", padded by {'/'.join(map(str, operand.halo))}" if any(operand.halo) else ""
+        return str(shape), unit + padded
+    count = operand.count or operand.storage.size
+    return str((count // operand.length, operand.length) if operand.length else (count,)), "numbers"
+
+
+# The steps
+
+
+def _steps(plan: Any) -> list[str]:
+    lines = [f"for step in range(steps):  # samples: {plan.batch_size:,}, blocks: {plan.blocks:,}"]
+    explained = set()
+    for number, (kind, operations) in enumerate(plan.stages, 1):
+        indent = " " * 4
+        if kind == "block":
+            lines += [f"{indent}# Stage {number}: each thread takes its own blocks through all of it."]
+            lines += [f"{indent}for block in my_blocks:"]
+            indent *= 2
+        else:
+            lines += [f"{indent}# Stage {number}: once for the whole batch, shared out among the threads."]
+        for operation, operands, _ in operations:
+            if operation not in explained:
+                explained.add(operation)
+                lines += [f"{indent}# {inspect.cleandoc(operation.__doc__).splitlines()[0]}"]
+            lines += [indent + _call(operation, operands)]
+        lines += ["    wait_for_all_threads()", ""]
+    return lines
+
+
+def _call(operation: Operation, operands: list[Any]) -> str:
+    """The operation as a call, with the kernel's own names of its arguments."""
+    names = inspect.signature(operation.kernel).parameters
+    pairs = zip(names, operands, strict=False)  # the rest of a kernel's six arguments is not used
+    given = [f"{name}={operand.label}" for name, operand in pairs if operand is not None]
+    return f"{operation.name}({', '.join(given)})"
+
+
+# The code
+
+
+def _code(plan: Any) -> list[str]:
+    """The compiled loop, the kernels of the plan and their helpers, file by file."""
+    lines = ["", "# The loop above as it is compiled, then the kernels that it calls, and their helpers."]
+    lines += ["# Beyond that they use vectors and register tiles (fastconv/simd/)."]
+    found = _functions([_python(loop.run_steps), *(operation.kernel for operation, _ in _operations(plan))])
+    modules: dict[str, list[FunctionType]] = {}
+    for function in found:
+        modules.setdefault(function.__module__, []).append(function)
+    for name, functions in modules.items():
+        lines += ["", "", f"# {name.replace('.', '/')}.py", "", f'"""{sys.modules[name].__doc__}"""']
+        for function in sorted(functions, key=lambda f: f.__code__.co_firstlineno):
+            lines += ["", "", inspect.getsource(function).rstrip()]
+    return lines
+
+
+def _functions(wanted: Iterable[FunctionType]) -> list[FunctionType]:
+    """The functions, and those of the engine and of the lane kernels that they call."""
+    found: list[FunctionType] = []
+    waiting = list(wanted)
+    while waiting:
+        function = waiting.pop(0)
+        if function in found:
+            continue
+        found.append(function)
+        called = (_python(function.__globals__.get(name)) for name in function.__code__.co_names)
+        waiting += [f for f in called if f and f.__module__.startswith(HERE)]
+    return found
+
+
+def _python(function: Any) -> Any:
+    """The Python function behind a compiled one, a function itself, or None for anything else."""
+    function = getattr(function, "py_func", function)
+    return function if isinstance(function, FunctionType) else None

@@ -1,0 +1,99 @@
+"""How each layer is computed: the lane operations of its forward and its backward pass.
+
+One class a layer, found by its name; to add a layer, add its record to `layers.py` and its class here.
+"""
+
+from typing import ClassVar
+
+import numpy as np
+
+from ...kernels.lanes import conv, single_sample
+from ..plan import CopyDistance
+
+LOWERINGS: dict = {}
+
+
+class Lowering:
+    """A layer in a plan. Defaults describe an elementwise layer that may work in place.
+
+    x, y, dy and dx are planes; dx is None where nobody needs the input gradient.
+    """
+
+    in_place: ClassVar[bool] = True  # y may be the same memory as x
+    needs_output: ClassVar[bool] = False  # backward reads y, so that no later layer may overwrite it
+    fuses_relu: ClassVar[bool] = False  # forward can end in max(y, 0)
+    gates: ClassVar[bool] = False  # backward can zero dx where x is not positive
+    reads_positions: ClassVar[bool] = False  # x, of a single sample, are planes of scalars
+
+    def __init_subclass__(cls):
+        LOWERINGS[cls.__name__] = cls
+
+    def __init__(self, number, layer, network, builder):
+        self.number, self.layer, self.builder = number, layer, builder
+        self.plan = builder.plan
+        self.input_shape, self.output_shape = network.shapes[number], network.shapes[number + 1]
+
+    def input_halo(self):
+        """Zeros that forward reads around x: (top, bottom, left, right)."""
+        return (0, 0, 0, 0)
+
+    def gradient_halo(self):
+        """Zeros that backward reads around dy."""
+        return (0, 0, 0, 0)
+
+    def forward(self, x, y, relu):
+        """Emit y from x; `relu` asks for max(y, 0), where `fuses_relu`."""
+        raise NotImplementedError
+
+    def backward(self, x, y, dy, dx, gate):
+        """Emit the gradients; `gate` asks for dx = 0 where x is not positive, where `gates`."""
+        raise NotImplementedError
+
+    def elementwise(self, operation, operands, planes):
+        """Emit an operation over planes of one size with the steps of each of `planes`."""
+        steps = [step for p in planes for step in p.steps]
+        self.plan.emit(operation, operands, [*planes[0].sizes, *steps, *[0] * (6 - len(steps)), self.number])
+
+
+def ending_of(relu):
+    """What becomes of the sums of a forward pass."""
+    return conv.RELU if relu else conv.PLAIN
+
+
+class WeightedLowering(Lowering):
+    """A layer with a weight and perhaps a bias."""
+
+    in_place = False
+    fuses_relu = True
+    gates = True
+
+    def parameter(self, name):
+        """The layer's parameter in memory, or None."""
+        return self.builder.parameter(f"{self.number}.{name}")
+
+    def forward_one_position(self, x, y, relu, table, at_once):
+        """Emit y, one position, from the x of a single sample; `table` says at which scalar each tap lies."""
+        weight, bias = self.parameter("weight"), self.parameter("bias")
+        sizes = [self.output_shape[0], len(table), at_once, y.plane, ending_of(relu), int(bias is not None)]
+        self.plan.emit(single_sample.dense_channels, [x, weight, bias, y], [*sizes, *table])
+
+    def gradient(self, name):
+        """Where the sum of the parameter's gradient goes, or None."""
+        return self.builder.gradient(f"{self.number}.{name}")
+
+    def sum_in_shards(self, x, dy, g):
+        """Emit the gradients of weight and bias as sums over positions and lanes, block by block."""
+        if self.plan.blocks == 1:
+            self.plan.emit(conv.contract_grad_weight, [x, dy, self.gradient("weight")], g)
+            return
+        size = self.parameter("weight").count + (dy.channels if self.layer.bias else 0)
+        shard = self.plan.rows(size, "shard", f"shards{self.number}")
+        self.plan.emit(conv.contract_grad_weight, [x, dy, shard], g)
+        self.builder.after_backward(
+            conv.add_shards, [shard, self.gradient("weight")], [size, CopyDistance(shard.storage)]
+        )
+
+
+def table_geometry(planes, row_length):
+    """Geometry of the transposes between rows and lanes."""
+    return np.array([planes.features, row_length, *planes.table()], np.int64)

@@ -1,0 +1,41 @@
+"""Dense layers as operations of a plan."""
+
+from ...kernels.lanes import conv, conv_geometry, dense
+from ..plan import Planes
+from .base import WeightedLowering, ending_of
+
+FEW_WEIGHTS = 32  # a dense layer of so few is faster differentiated block by block than as a matrix product
+
+
+class Dense(WeightedLowering):
+    def forward(self, x, y, relu):
+        if self.builder.single:
+            table = self.builder.scalar_table(self.number, x)
+            self.forward_one_position(x, y, relu, table, dense.DENSE_PRODUCTS)
+            return
+        g = dense.forward_geometry(x.features, y.features, int(self.layer.bias), ending_of(relu))
+        self.plan.emit(dense.dense, [x, self.parameter("weight"), self.parameter("bias"), None, y], g)
+
+    def backward(self, x, y, dy, dx, gate):
+        if self.parameter("weight").count <= FEW_WEIGHTS:
+            ones, zeros = (1, 1), (0, 0)  # a convolution of one position
+            g = conv_geometry.conv_grad_weight(
+                x.features, dy.features, ones, ones, ones, zeros, ones, 1, ones, ones, int(self.layer.bias)
+            )
+            self.sum_in_shards(x, Planes(dy.storage, dy.features, 1, 1, label=dy.label), g)
+        else:
+            self._multiply_rows(x, dy)
+        if dx is not None:
+            ending = conv.GATE if gate else conv.PLAIN
+            g = dense.grad_input_geometry(x.features, dy.features, ending)
+            operands = [dy, self.parameter("weight"), None, x if gate else None, dx]
+            self.plan.emit(dense.dense, operands, g)
+
+    def _multiply_rows(self, x, dy):
+        """Emit the weight's gradient as a product of matrices, samples x features, over the whole batch."""
+        x_rows, dy_rows = self.builder.to_rows(x), self.builder.to_rows(dy)
+        g = dense.grad_weight_geometry(
+            x.features, dy.features, x_rows.length, dy_rows.length, int(self.layer.bias), self.plan.lanes
+        )
+        operands = [x_rows, dy_rows, self.gradient("weight"), self.gradient("bias")]
+        self.builder.after_backward(dense.rows_grad_weight, operands, g)

@@ -1,0 +1,43 @@
+"""Batch normalisation as operations of a plan."""
+
+from ...kernels.lanes import norm, single_sample
+from ..plan import CopyDistance
+from .base import WeightedLowering
+
+
+class BatchNorm2d(WeightedLowering):
+    fuses_relu = False
+    gates = False
+
+    def _geometry(self, x, y, dx):
+        steps = [step for p in (x, y, dx) for step in p.steps]
+        return [
+            *self.input_shape,
+            *steps,
+            CopyDistance(x.storage),
+            CopyDistance(y.storage),
+            int(self.builder.training),
+        ]
+
+    def forward(self, x, y, relu):
+        x_channels = self.input_shape[0]
+        self.saved = self.plan.rows(2 * x_channels, label=f"saved{self.number}")
+        momentum = self.layer.momentum if self.builder.updates_statistics else 0.0
+        options = self.builder.numbers([momentum, self.layer.eps])
+        running = self.builder.statistic(f"{self.number}.running_mean")
+        g = self._geometry(x, y, y)
+        self.plan.emit(norm.batch_norm_statistics, [x, self.saved, running, options], g, stage="batch")
+        gamma, beta = self.parameter("weight"), self.parameter("bias")
+        operands = [x, y, self.saved, gamma, beta]
+        if self.builder.single:
+            self.plan.emit(single_sample.norm_channels, operands, [*x.sizes, *x.steps, *y.steps, x_channels])
+        else:
+            self.plan.emit(norm.batch_norm, operands, g)
+
+    def backward(self, x, y, dy, dx, gate):
+        dgamma, dbeta = self.gradient("weight"), self.gradient("bias")
+        g = self._geometry(x, dy, dy if dx is None else dx)
+        self.plan.emit(norm.batch_norm_grad_sums, [x, dy, self.saved, dgamma, dbeta], g, stage="batch")
+        if dx is not None:
+            operands = [x, dy, dx, self.saved, self.parameter("weight"), dgamma]
+            self.plan.emit(norm.batch_norm_grad_input, operands, g)

@@ -1,0 +1,272 @@
+"""A plan: the operations of a network in order, and the memory they work in, laid out before the run.
+
+Operations come in stages. In a stage of blocks, each thread takes its blocks of samples through all the
+operations, one block after the other; in a stage of the batch, each operation runs once over the whole
+batch, divided among the threads by what it produces. Threads wait for each other after every stage.
+
+    stage       its operations run      its memory
+    "block"     for each block          one copy for each thread, or, where a later stage needs it, for each
+                                        block; or for each shard
+    "batch"     once, on all threads    one for all
+
+A shard is a run of blocks whose weight gradients are summed in one place. How many there are depends on
+the batch alone, and they are added up in order: results have the same bits on any number of threads.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ..kernels.lanes.operation import STATE_SIZE, Operation
+from ..simd import VECTOR_BYTES
+
+MAX_SHARDS = 64  # more threads than that would wait for blocks; memory is MAX_SHARDS x conv parameters
+
+BLOCK, BATCH = 0, 1
+OPERANDS = 6
+FUNCTION, GEOMETRY, FIRST_OPERAND = 0, 1, 2
+OPERAND_FIELDS = 4  # base address, and the bytes to add for each block, thread and shard
+ROW = FIRST_OPERAND + OPERANDS * OPERAND_FIELDS
+CALL = FIRST_OPERAND + OPERANDS  # what a call needs: function, geometry, addresses
+
+
+def lanes_of(dtype):
+    """Samples in a block of this dtype: one in each lane of a vector."""
+    return VECTOR_BYTES // np.dtype(dtype).itemsize
+
+
+@dataclass(eq=False)
+class Storage:
+    """Memory of `size` scalars; `kept` says for what there is a copy: thread, block, shard or all."""
+
+    size: int
+    kept: str = "thread"
+    fill: float = 0.0  # what it holds at first
+    stages: set = field(default_factory=set)
+    address: int = 0
+    copy_bytes: int = 0
+
+
+@dataclass(eq=False)
+class Planes:
+    """Images [channels][height][width] of vectors (or scalars) in a storage, each in a halo of its `fill`.
+
+    `label` is the name that they have in a listing of the plan, here and in `Rows`.
+    """
+
+    storage: Storage
+    channels: int
+    height: int
+    width: int
+    halo: tuple[int, int, int, int] = (0, 0, 0, 0)  # top, bottom, left, right
+    element_bytes: int = VECTOR_BYTES
+    label: str = ""
+
+    @property
+    def row(self):
+        """Elements from one row to the next."""
+        return self.width + self.halo[2] + self.halo[3]
+
+    @property
+    def plane(self):
+        """Elements from one channel to the next."""
+        return self.row * (self.height + self.halo[0] + self.halo[1])
+
+    @property
+    def steps(self):
+        """(plane, row)."""
+        return self.plane, self.row
+
+    @property
+    def sizes(self):
+        """(channels, height, width)."""
+        return self.channels, self.height, self.width
+
+    @property
+    def features(self):
+        """Elements of one sample."""
+        return self.channels * self.height * self.width
+
+    @property
+    def first_byte(self):
+        """Where the first element lies, past the halo."""
+        return (self.halo[0] * self.row + self.halo[2]) * self.element_bytes
+
+    def table(self):
+        """The element at which each feature lies, in row-major order, counted from the first."""
+        c, h, w = (np.arange(n) for n in self.sizes)
+        return (c[:, None, None] * self.plane + h[:, None] * self.row + w).ravel()
+
+
+@dataclass(eq=False)
+class Rows:
+    """Scalars in a storage, such as samples x features."""
+
+    storage: Storage
+    length: int = 0
+    first_byte: int = 0
+    count: int = 0
+    label: str = ""
+
+
+@dataclass(frozen=True)
+class CopyDistance:
+    """In a geometry: how many scalars lie between one block of a storage and the next."""
+
+    storage: Storage
+
+
+class Plan:
+    """Collects operations and memory; `finish` turns them into the table that the engine runs."""
+
+    def __init__(self, dtype, batch_size, threads):
+        self.dtype = np.dtype(dtype)
+        self.lanes = lanes_of(dtype)
+        self.blocks = -(-batch_size // self.lanes)
+        self.batch_size = batch_size
+        self.threads = threads
+        self.stages = []  # ("block" or "batch", [(operation, operands, geometry)])
+        self._storages = []
+        self._kept_alive = []
+
+    # Memory
+
+    def planes(self, shape, halo=(0, 0, 0, 0), label="", fill=0.0):
+        """New planes for one block of samples of `shape`, in a halo of `fill`."""
+        sizes = shape if len(shape) == 3 else (shape[0], 1, 1)
+        planes = Planes(Storage(0, fill=fill), *sizes, halo, label=label)
+        planes.storage.size = (planes.channels * planes.plane) * self.lanes
+        self._storages.append(planes.storage)
+        return planes
+
+    def scalar_planes(self, shape, halo, slack, label=""):
+        """New planes of scalars for one sample, and `slack` more behind them."""
+        planes = Planes(Storage(0), *shape, halo, self.dtype.itemsize, label)
+        planes.storage.size = -(-(planes.channels * planes.plane + slack) // self.lanes) * self.lanes
+        self._storages.append(planes.storage)
+        return planes
+
+    def rows(self, size, kept="all", label=""):
+        """New scalars, kept once ("all"), for each thread or for each shard."""
+        storage = Storage(-(-size // self.lanes) * self.lanes, kept)
+        self._storages.append(storage)
+        return Rows(storage, count=size, label=label)
+
+    def sample_rows(self, features, kept="all", label=""):
+        """A row of `features`, padded to whole vectors, for each sample of the batch or of one block."""
+        length = -(-features // self.lanes) * self.lanes
+        samples = self.blocks * self.lanes if kept == "all" else self.lanes
+        rows = self.rows(samples * length, kept, label)
+        rows.length = length
+        return rows
+
+    def array(self, array, start=0, count=0, label=""):
+        """Memory of a NumPy array of the plan's dtype: `count` elements from element `start`."""
+        self._kept_alive.append(array)
+        storage = Storage(array.size, "all", address=array.ctypes.data)
+        return Rows(storage, first_byte=start * array.itemsize, count=count, label=label)
+
+    # Operations
+
+    def emit(self, operation: Operation, operands, geometry=(), stage="block"):
+        """Append an operation; block operations in a row share a stage, a batch operation has its own."""
+        if stage == "batch" or not self.stages or self.stages[-1][0] == "batch":
+            self.stages.append((stage, []))
+        self._append(operation, operands, geometry)
+
+    def emit_together(self, operations):
+        """Append batch operations as one stage: each thread needs only what it has itself made in it."""
+        if operations:
+            self.stages.append(("batch", []))
+        for operation, operands, geometry in operations:
+            self._append(operation, operands, geometry)
+
+    def _append(self, operation, operands, geometry):
+        stage, operations = self.stages[-1]
+        for operand in operands:
+            if operand is not None:
+                operand.storage.stages.add(len(self.stages) - 1)
+                if stage == "batch" and operand.storage.kept == "thread":
+                    operand.storage.kept = "block"
+        operations.append((operation, operands, geometry))
+
+    # The finished plan
+
+    def settle(self):
+        """Decide of which memory there is a copy for each block, now that all operations are known."""
+        for storage in self._storages:
+            if storage.kept == "thread" and len(storage.stages) > 1:
+                storage.kept = "block"
+
+    def finish(self):
+        """Lay the memory out, compile the operations and build the tables. Returns a `Program`."""
+        self.settle()
+        copies = {
+            "thread": self.threads,
+            "block": self.blocks,
+            "shard": min(self.blocks, MAX_SHARDS),
+            "all": 1,
+        }
+        offset, placed = 0, []
+        for storage in self._storages:
+            # A vector more, so that equal planes of two storages do not share cache sets throughout.
+            storage.copy_bytes = storage.size * self.dtype.itemsize + VECTOR_BYTES
+            placed.append((storage, offset))
+            offset += storage.copy_bytes * copies[storage.kept]
+        memory = np.zeros(offset // 8 + 8, np.int64)
+        base = -(-memory.ctypes.data // VECTOR_BYTES) * VECTOR_BYTES
+        for storage, start in placed:
+            storage.address = base + start
+            if storage.fill:
+                first = (storage.address - memory.ctypes.data) // self.dtype.itemsize
+                count = storage.copy_bytes * copies[storage.kept] // self.dtype.itemsize
+                memory.view(self.dtype)[first : first + count] = storage.fill
+        rows, stage_rows, geometries = [], [], []
+        for kind, operations in self.stages:
+            stage_rows.append((BATCH if kind == "batch" else BLOCK, len(rows), len(rows) + len(operations)))
+            for operation, operands, geometry in operations:
+                geometries.append(_resolved(geometry, self.dtype.itemsize))
+                row = [operation.address(self.dtype.name), geometries[-1].ctypes.data]
+                for operand in (*operands, *[None] * (OPERANDS - len(operands))):
+                    row += _operand_fields(operand)
+                rows.append(row)
+        return Program(
+            operations=np.array(rows, np.int64).reshape(-1, ROW),
+            stages=np.array(stage_rows, np.int64).reshape(-1, 3),
+            memory=memory,
+            geometries=geometries,
+            kept_alive=self._kept_alive,
+            calls=np.zeros((self.threads, len(rows), CALL), np.int64),
+            held=np.full((self.threads, len(stage_rows)), -1, np.int64),
+            state=np.zeros((self.threads, STATE_SIZE), np.int64),
+        )
+
+
+def _resolved(geometry, itemsize):
+    """The geometry as int64, with distances filled in now that memory is laid out."""
+    if isinstance(geometry, np.ndarray):
+        return geometry
+    values = [v.storage.copy_bytes // itemsize if isinstance(v, CopyDistance) else v for v in geometry]
+    return np.array(values or [0], np.int64)
+
+
+def _operand_fields(operand):
+    if operand is None:
+        return [0, 0, 0, 0]
+    storage = operand.storage
+    steps = [storage.copy_bytes if storage.kept == kept else 0 for kept in ("block", "thread", "shard")]
+    return [storage.address + operand.first_byte, *steps]
+
+
+@dataclass(eq=False)
+class Program:
+    """The tables of a finished plan, and what must live as long as they do."""
+
+    operations: np.ndarray
+    stages: np.ndarray
+    memory: np.ndarray
+    geometries: list
+    kept_alive: list
+    calls: np.ndarray  # for each thread: the operations with the addresses of one block, ready to call
+    held: np.ndarray  # for each thread and stage: block and shard that these are, or -1
+    state: np.ndarray

@@ -1,0 +1,305 @@
+"""What the classifier and the regressor share: arguments, networks, training."""
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.model_selection import train_test_split
+from sklearn.utils import check_array, check_random_state, check_X_y
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from .. import models
+from ..checks.settings import real_number, whole_number
+from ..models.sequential import Sequential
+from ..nn import optimizers
+from ..nn.activations import ReLU
+from ..nn.conv import Conv2d
+from ..nn.dense import Dense
+from ..nn.layer import Layer, Shape
+from ..nn.pool import MaxPool2d
+from ..nn.shape import Flatten
+from ..training import progress
+from ..training.callbacks import EarlyStopping
+from ..training.sample_weights import Weights, check_sample_weight
+from ..training.trainer import Trainer
+
+NETWORKS = {
+    "lenet5": models.lenet5,
+    "lenet_digits": models.lenet_digits,
+    "vgg_small": models.vgg_small,
+}
+READ_AS_THEY_ARE = [np.float32, np.float64, np.uint8]  # other numbers become the first of these
+
+
+def default_layers(input_shape: Shape, n_outputs: int) -> list[Layer]:
+    """A small network that suits the input: a LeNet for images, two hidden layers for features.
+
+    Images are halved by pooling until about 4 pixels of the shorter side are left: once for 8x8, twice for
+    28x28, three times for 32x32.
+
+    Examples
+    --------
+    >>> len(default_layers((1, 8, 8), 10)), len(default_layers((20,), 3))
+    (9, 5)
+    """
+    layers: list[Layer] = []
+    if len(input_shape) == 3:
+        pools = max(0, int(math.log2(min(input_shape[1:]) / 4)))
+        blocks = max(2, pools)
+        for block in range(blocks):
+            layers += [Conv2d(min(16 << block, 64), 3, padding=1), ReLU()]
+            if block >= blocks - pools:
+                layers.append(MaxPool2d(2))
+        layers.append(Flatten())
+    else:
+        layers += [Dense(64), ReLU()]
+    return [*layers, Dense(64), ReLU(), Dense(n_outputs)]
+
+
+class ConvEstimator(BaseEstimator):
+    """What classifier and regressor share; they say what their targets, outputs and loss are."""
+
+    def __init__(
+        self,
+        layers: Any = None,
+        input_shape: Any = None,
+        *,
+        epochs: int = 30,
+        batch_size: int = 32,
+        learning_rate: Any = 0.001,
+        optimizer: Any = "adam",
+        augment: Any = None,
+        dtype: str | None = None,
+        random_state: Any = None,
+        warm_start: bool = False,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        patience: int = 5,
+        verbose: int = 0,
+    ) -> None:
+        self.layers = layers
+        self.input_shape = input_shape
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.optimizer = optimizer
+        self.augment = augment
+        self.dtype = dtype
+        self.random_state = random_state
+        self.warm_start = warm_start
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.patience = patience
+        self.verbose = verbose
+
+    # What subclasses answer
+
+    _metrics: tuple[str, ...] = ()
+
+    def _learn_targets(self, y: NDArray[Any], fresh: bool, classes: ArrayLike | None) -> NDArray[Any]:
+        """The targets as the trainer takes them; a fresh fit takes down what they are."""
+        raise NotImplementedError
+
+    def _class_weight(self, targets: NDArray[Any], weight: Weights | None) -> Weights | None:
+        """The weight of each sample by its class, or None."""
+        return None
+
+    def _n_outputs(self) -> int:
+        raise NotImplementedError
+
+    def _network(self, layers: list[Layer], shape: Shape, dtype: str, seed: int) -> Sequential:
+        """The network of these layers, if its output fits."""
+        raise NotImplementedError
+
+    def _loss(self) -> str:
+        raise NotImplementedError
+
+    # Training
+
+    def _fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: ArrayLike | None,
+        fresh: bool,
+        epochs: int,
+        early_stopping: bool,
+        classes: ArrayLike | None = None,
+    ) -> None:
+        X, y = self._checked_data(X, y, reset=fresh)
+        weight = None if sample_weight is None else check_sample_weight(sample_weight, len(X))
+        if weight is not None and not weight.all():  # as if these samples were not there
+            kept = weight > 0
+            X, y, weight = X[kept], y[kept], weight[kept]
+        targets = self._learn_targets(y, fresh, classes)
+        by_class = self._class_weight(targets, weight)
+        if by_class is not None:
+            weight = by_class if weight is None else weight * by_class
+            weight = check_sample_weight(weight, len(X), "class_weight")
+        if weight is not None:  # of mean 1, so that their scale does not matter
+            weight = weight / weight.mean()
+        if fresh:
+            self._build(X)
+        X = X.reshape(len(X), *self.model_.input_shape)
+        self._train(X, targets, weight, epochs, early_stopping)
+
+    def _build(self, X: NDArray[Any]) -> None:
+        """A new network and its trainer."""
+        self._rng = check_random_state(self.random_state)
+        shape = self._sample_shape(X)
+        seed = int(self._rng.randint(2**31 - 1))
+        dtype = ("float64" if X.dtype == np.float64 else "float32") if self.dtype is None else self.dtype
+        self.model_ = self._network(self._resolved_layers(shape), shape, dtype, seed)
+        self._trainer = self._new_trainer()
+        self.history_: dict[str, list[float]] = {}
+        self.n_iter_ = 0
+
+    def _new_trainer(self) -> Trainer:
+        return Trainer(self.model_, self._loss(), self._resolved_optimizer(), self._metrics)
+
+    def _train(
+        self, X: NDArray[Any], y: NDArray[Any], weight: Weights | None, epochs: int, early_stopping: bool
+    ) -> None:
+        if self._trainer.optimizer != self._resolved_optimizer():  # set_params before a warm start
+            self._trainer = self._new_trainer()
+        self._trainer.seed = int(self._rng.randint(2**31 - 1))  # another order of samples in each call
+        validation: Any = None
+        callbacks = []
+        if early_stopping:
+            train, held_out = self._split(y)
+            validation = (X[held_out], y[held_out], None if weight is None else weight[held_out])
+            X, y, weight = X[train], y[train], None if weight is None else weight[train]
+            callbacks.append(EarlyStopping("val_loss", whole_number(self.patience, "patience")))
+        history = self._trainer.fit(
+            X,
+            y,
+            epochs=epochs,
+            batch_size=self.batch_size,
+            validation_data=validation,
+            callbacks=callbacks,
+            progress=self._progress(),
+            sample_weight=weight,
+            augment=self.augment,
+        )
+        for name, values in history.items():
+            self.history_.setdefault(name, []).extend(values)
+        self.n_iter_ = len(self.history_["loss"])
+
+    def _split(self, y: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Numbers of the samples to train on, and of those to hold out."""
+        fraction = real_number(self.validation_fraction, "validation_fraction", 0.0, 1.0, above=True)
+        classes = y if isinstance(self, ClassifierMixin) else None
+        train, held_out = train_test_split(
+            np.arange(len(y)), test_size=fraction, random_state=self._rng, stratify=classes
+        )
+        return train, held_out
+
+    # Parameters resolved
+
+    def _resolved_layers(self, shape: Shape) -> list[Layer]:
+        layers, n_outputs = self.layers, self._n_outputs()
+        if layers is None:
+            layers = default_layers
+        if isinstance(layers, str):
+            if layers not in NETWORKS:
+                raise ValueError(f"`layers` must be one of {', '.join(NETWORKS)}, got {layers!r}")
+            return NETWORKS[layers](n_outputs, shape).layers
+        if callable(layers) and not isinstance(layers, type):
+            layers = layers(shape, n_outputs)
+        try:
+            return list(layers)
+        except TypeError:
+            raise TypeError(
+                "`layers` must be None, a name, a list of layers or a function "
+                f"(input_shape, n_outputs) -> layers, got {self.layers!r}"
+            ) from None
+
+    def _resolved_optimizer(self) -> optimizers.Optimizer:
+        optimizer = optimizers.resolve(self.optimizer)
+        if isinstance(self.optimizer, str):
+            optimizer = replace(optimizer, lr=self.learning_rate)  # type: ignore[type-var]
+        return optimizer
+
+    def _progress(self) -> Any:
+        verbose = whole_number(int(self.verbose), "verbose", low=0)
+        return progress.Lines() if verbose > 1 else verbose == 1
+
+    # Samples
+
+    def _checked_data(self, X: Any, y: Any, reset: bool) -> tuple[NDArray[Any], NDArray[Any]]:
+        """X and y as arrays that fit each other, and what was seen before; a reset takes down their form."""
+        regressor = isinstance(self, RegressorMixin)
+        options = {"dtype": READ_AS_THEY_ARE, "multi_output": regressor, "y_numeric": regressor}
+        if y is None or not _is_image_stack(X):
+            X, y = validate_data(self, X, y, reset=reset, **options)
+            return X, y
+        X, y = check_X_y(X, y, allow_nd=True, estimator=self, **options)
+        if reset:
+            self.n_features_in_ = math.prod(X.shape[1:])
+            if hasattr(self, "feature_names_in_"):
+                del self.feature_names_in_
+        else:
+            self._check_images(X)
+        return X, y
+
+    def _checked_samples(self, X: Any) -> NDArray[Any]:
+        """X to predict from, in the network's shape."""
+        check_is_fitted(self, "model_")
+        if _is_image_stack(X):
+            X = check_array(X, dtype=READ_AS_THEY_ARE, allow_nd=True, estimator=self)
+            self._check_images(X)
+        else:
+            X = validate_data(self, X, reset=False, dtype=READ_AS_THEY_ARE)
+        return X.reshape(len(X), *self.model_.input_shape)
+
+    def _check_images(self, X: NDArray[Any]) -> None:
+        if not _same_images(X.shape[1:], self.model_.input_shape):
+            raise ValueError(
+                f"X has samples of shape {X.shape[1:]}, but {type(self).__name__} is expecting "
+                f"{self.model_.input_shape}"
+            )
+
+    def _sample_shape(self, X: NDArray[Any]) -> Shape:
+        """The input shape of the network for X: `input_shape`, or as X has it."""
+        own: Shape = X.shape[1:]
+        if len(own) > 3:
+            raise ValueError(f"X must have 2, 3 or 4 axes, (N, features) to (N, C, H, W), got {X.shape}")
+        if self.input_shape is None:
+            return own if len(own) != 2 else (1, *own)
+        try:
+            shape = tuple(whole_number(n, "input_shape") for n in self.input_shape)
+        except TypeError:
+            shape = ()
+        if len(shape) == 2:
+            shape = (1, *shape)
+        if len(shape) not in (1, 3):
+            raise ValueError(f"`input_shape` must be (C, H, W) or (H, W), got {self.input_shape!r}")
+        if math.prod(own) != math.prod(shape) or (len(own) > 1 and not _same_images(own, shape)):
+            raise ValueError(f"`input_shape` {shape} does not fit X, whose samples have shape {own}")
+        return shape
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        return tags
+
+
+def _is_image_stack(X: Any) -> bool:
+    shape = X.shape if hasattr(X, "shape") else np.asarray(X).shape
+    return len(shape) > 2
+
+
+def _same_images(shape: Shape, input_shape: Shape) -> bool:
+    """Whether images of `shape` fit `input_shape`; grey ones may leave out their channel."""
+    return shape == input_shape or (1, *shape) == input_shape
+
+
+def checked_output(model: Sequential, fitting: list[Shape], what: str) -> Sequential:
+    if model.output_shape not in fitting:
+        raise ValueError(
+            f"`layers` must end in an output of shape {fitting[0]} for {what}, got {model.output_shape}"
+        )
+    return model

@@ -1,0 +1,184 @@
+"""PyTorch's modules as layers and back: the same settings, names and numbers."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from ..checks.extras import require
+from ..nn.activations import LeakyReLU, ReLU, Sigmoid, Softmax, Tanh
+from ..nn.conv import Conv2d
+from ..nn.dense import Dense
+from ..nn.dropout import Dropout
+from ..nn.layer import Arrays, Layer, Shape
+from ..nn.network import Network, checked_shape
+from ..nn.norm import BatchNorm2d
+from ..nn.pool import AvgPool2d, GlobalAvgPool2d, MaxPool2d
+from ..nn.shape import Flatten
+
+# PyTorch's class -> our layer, given the module. Identity is left out of the network.
+LAYERS: dict[str, Callable[[Any], Layer | None]] = {
+    "Conv2d": lambda m: Conv2d(
+        m.out_channels, m.kernel_size, m.stride, m.padding, m.dilation, m.groups, m.bias is not None
+    ),
+    "MaxPool2d": lambda m: MaxPool2d(m.kernel_size, m.stride, m.padding, m.dilation, m.ceil_mode),
+    "AvgPool2d": lambda m: AvgPool2d(m.kernel_size, m.stride, m.padding, m.ceil_mode, m.count_include_pad),
+    "AdaptiveAvgPool2d": lambda m: GlobalAvgPool2d(),
+    "BatchNorm2d": lambda m: BatchNorm2d(m.momentum, m.eps),
+    "Dropout": lambda m: Dropout(m.p),
+    "Flatten": lambda m: Flatten(),
+    "Linear": lambda m: Dense(m.out_features, m.bias is not None),
+    "ReLU": lambda m: ReLU(),
+    "LeakyReLU": lambda m: LeakyReLU(m.negative_slope),
+    "Sigmoid": lambda m: Sigmoid(),
+    "Tanh": lambda m: Tanh(),
+    "Softmax": lambda m: Softmax(),
+    "Identity": lambda m: None,
+}
+
+# Settings that our layers don't have -> what they must be. Softmax over dimension None of (N, features) is 1.
+NEEDED: dict[str, dict[str, tuple[Any, ...]]] = {
+    "Conv2d": {"padding_mode": ("zeros",)},
+    "MaxPool2d": {"return_indices": (False,)},
+    "AvgPool2d": {"divisor_override": (None,)},
+    "AdaptiveAvgPool2d": {"output_size": (1, (1, 1))},
+    "BatchNorm2d": {"affine": (True,), "track_running_stats": (True,)},
+    "Flatten": {"start_dim": (1,), "end_dim": (-1, 3)},
+    "Softmax": {"dim": (1, -1, None)},
+}
+
+
+def read_module(module: Any, input_shape: Shape, dtype: str | None = None) -> tuple[list[Layer], str, Arrays]:
+    """(layers, dtype, state) of a torch.nn.Sequential.
+
+    Raises
+    ------
+    TypeError
+        If `module` is not a torch.nn.Sequential.
+    ValueError
+        If a layer or a setting has no counterpart; the message names both.
+    ImportError
+        If PyTorch is not installed.
+    """
+    torch = require("torch", "torch", "`from_torch`")
+    if _kind(torch, module, ("Sequential",)) is None:
+        raise TypeError(
+            "`module` must be a torch.nn.Sequential, got "
+            f"{type(module).__name__}: what another module does with its parts only its Python code says"
+        )
+    layers: list[Layer] = []
+    state: Arrays = {}
+    shape = checked_shape(input_shape)
+    for where, part in _parts(torch, module, ""):
+        try:
+            layer = _layer(torch, part)
+            if layer is None:
+                continue
+            arrays = _arrays(torch, part, layer, shape)
+            shape = layer.output_shape(shape)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"`module` has at {where!r} {type(part).__name__}: {error}") from None
+        state.update({f"{len(layers)}.{name}": array for name, array in arrays.items()})
+        layers.append(layer)
+    if dtype is None:
+        tensors = [t.dtype for t in module.parameters()]
+        dtype = "float64" if torch.float64 in tensors else "float32"
+    return layers, dtype, state
+
+
+def _parts(torch: Any, module: Any, where: str) -> Iterator[tuple[str, Any]]:
+    """(path, module) of everything in a Sequential that is not one itself, in order."""
+    for name, part in module.named_children():
+        if _kind(torch, part, ("Sequential",)):
+            yield from _parts(torch, part, f"{where}{name}.")
+        else:
+            yield f"{where}{name}", part
+
+
+def _kind(torch: Any, module: Any, kinds: Any) -> str | None:
+    """Which of torch.nn's classes computes this module: its own class, or one whose `forward` it keeps."""
+    for kind in kinds:
+        known = getattr(torch.nn, kind)
+        if isinstance(module, known) and type(module).forward is known.forward:
+            return str(kind)
+    return None
+
+
+def _layer(torch: Any, module: Any) -> Layer | None:
+    kind = _kind(torch, module, LAYERS)
+    if kind is None:
+        raise ValueError(f"there is no such layer here, only {', '.join(LAYERS)}")
+    for setting, allowed in NEEDED.get(kind, {}).items():
+        value = getattr(module, setting)
+        if value not in allowed:
+            raise ValueError(f"`{setting}` must be {' or '.join(map(repr, allowed))}, got {value!r}")
+    return LAYERS[kind](module)
+
+
+def _arrays(torch: Any, module: Any, layer: Layer, input_shape: Shape) -> Arrays:
+    """Name -> array of the layer's parameters and statistics."""
+    layer.check_input(input_shape)
+    shapes = dict(layer.parameter_shapes(input_shape))
+    shapes |= {name: array.shape for name, array in layer.initial_statistics(input_shape).items()}
+    arrays = {}
+    for name, shape in shapes.items():
+        tensor = getattr(module, name).detach().cpu()
+        if tuple(tensor.shape) != shape:
+            raise ValueError(
+                f"its {name} has shape {tuple(tensor.shape)}, an input of shape {input_shape} needs {shape}"
+            )
+        arrays[name] = tensor.to(torch.float64).numpy()  # exact; NumPy has no bfloat16
+    return arrays
+
+
+# To PyTorch
+
+
+# Our layer -> its module, given torch.nn, the layer and the shape of an input sample.
+MODULES: dict[type[Layer], Callable[[Any, Any, Shape], Any]] = {
+    Conv2d: lambda nn, own, shape: nn.Conv2d(
+        shape[0],
+        own.out_channels,
+        own.kernel_size,
+        own.stride,
+        own.padding,
+        own.dilation,
+        own.groups,
+        own.bias,
+    ),
+    MaxPool2d: lambda nn, own, shape: nn.MaxPool2d(
+        own.kernel_size, own.stride, own.padding, own.dilation, ceil_mode=own.ceil_mode
+    ),
+    AvgPool2d: lambda nn, own, shape: nn.AvgPool2d(
+        own.kernel_size, own.stride, own.padding, own.ceil_mode, own.count_include_pad
+    ),
+    GlobalAvgPool2d: lambda nn, own, shape: nn.AdaptiveAvgPool2d(1),
+    BatchNorm2d: lambda nn, own, shape: nn.BatchNorm2d(shape[0], own.eps, own.momentum),
+    Dropout: lambda nn, own, shape: nn.Dropout(own.p),
+    Flatten: lambda nn, own, shape: nn.Flatten(),
+    Dense: lambda nn, own, shape: nn.Linear(shape[0], own.out_features, own.bias),
+    ReLU: lambda nn, own, shape: nn.ReLU(),
+    LeakyReLU: lambda nn, own, shape: nn.LeakyReLU(own.negative_slope),
+    Sigmoid: lambda nn, own, shape: nn.Sigmoid(),
+    Tanh: lambda nn, own, shape: nn.Tanh(),
+    Softmax: lambda nn, own, shape: nn.Softmax(1),
+}
+
+
+def write_module(network: Network) -> Any:
+    """A torch.nn.Sequential of the network's layers, one module each, with copies of its numbers.
+
+    Raises
+    ------
+    ImportError
+        If PyTorch is not installed.
+    """
+    torch = require("torch", "torch", "`to_torch`")
+    with torch.device("meta"):  # without memory, and without drawing from PyTorch's random numbers
+        modules = [
+            MODULES[type(layer)](torch.nn, layer, shape)
+            for layer, shape in zip(network.layers, network.shapes, strict=False)
+        ]
+    module = torch.nn.Sequential(*modules)
+    state = {name: torch.from_numpy(array) for name, array in network.state().items()}
+    counters = {name for name in module.state_dict() if name not in state}
+    module.load_state_dict(state | {name: torch.tensor(0) for name in counters}, assign=True)
+    return module.eval()

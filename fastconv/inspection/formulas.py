@@ -1,0 +1,344 @@
+"""Each layer and each loss in words: its formula, and one number of it worked out.
+
+One class a layer, found by its name. Arrays are those of a single sample, as they have been computed; here
+nothing is computed but the terms that are written out.
+"""
+
+import math
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..nn.layer import Arrays
+
+Array = NDArray[Any]
+TERMS = 9  # of a sum are written out: all of a 3x3 window
+WINDOWS, SOME_WINDOWS = 16, 4  # so many of a max-pool are listed; of more than that, some
+
+FORMULAS: dict[str, type["Formula"]] = {}
+
+
+def plain(value: Any) -> str:
+    """A number as text."""
+    return f"{float(value) + 0.0:.6g}"  # no -0
+
+
+def number(value: Any) -> str:
+    """A number as part of a formula: in parentheses where it is negative."""
+    text = plain(value)
+    return f"({text})" if text.startswith("-") else text
+
+
+def products(pairs: Iterable[tuple[Any, Any]]) -> str:
+    """a*b + a*b + ..., cut off after some terms."""
+    terms = [f"{number(a)}*{number(b)}" for a, b in pairs]
+    rest = len(terms) - TERMS
+    return " + ".join(terms[:TERMS] or ["0"]) + (f" + ... ({rest:,} more)" if rest > 0 else "")
+
+
+def _position(index: str, tap: str, stride: int, dilation: int, padding: int) -> str:
+    """A row or column of the input as written: 2i + kh - 1."""
+    first = index if stride == 1 else f"{stride}{index}"
+    step = tap if dilation == 1 else f"{dilation}{tap}"
+    return f"{first}+{step}" + (f"-{padding}" if padding else "")
+
+
+def _inside(start: int, step: int, taps: int, size: int) -> Iterator[tuple[int, int]]:
+    """(tap, row) of the taps of a window that lie in the image."""
+    return ((k, start + k * step) for k in range(taps) if 0 <= start + k * step < size)
+
+
+class Formula:
+    """A layer in words. `x` and `y` are the names of its input and output, `own` those of its arrays."""
+
+    letter: ClassVar[str] = "A"  # of the output's name
+    numbered: ClassVar[bool] = True  # whether a number follows
+    weighted: ClassVar[bool] = False  # whether that number counts on here
+    own_letters: ClassVar[dict[str, str]] = {}  # array -> letter of its name
+
+    def __init_subclass__(cls) -> None:
+        FORMULAS[cls.__name__] = cls
+
+    def __init__(self, layer: Any, x: str, y: str, arrays: Arrays) -> None:
+        self.layer, self.x, self.y, self.arrays = layer, x, y, arrays
+        self.own = {name: letter + y[1:] for name, letter in self.own_letters.items() if name in arrays}
+
+    def forward(self, x: Array, y: Array) -> list[str]:
+        """What y is, and further lines about it."""
+        raise NotImplementedError
+
+    def parameter(self, name: str, x: Array, dy: Array, gradient: Array) -> list[str]:
+        """The right side of dL/d(parameter), and further lines."""
+        raise NotImplementedError
+
+    def backward(self, x: Array, dy: Array, dx: Array) -> list[str]:
+        """The right side of dL/dx, and further lines."""
+        raise NotImplementedError
+
+
+class _Elementwise(Formula):
+    function: ClassVar[str]  # of {x}
+    slope: ClassVar[str]  # of {x}, {y} and {dy}
+
+    def forward(self, x: Array, y: Array) -> list[str]:
+        return [self.function.format(x=self.x, **self.layer.settings())]
+
+    def backward(self, x: Array, dy: Array, dx: Array) -> list[str]:
+        return [self.slope.format(x=self.x, y=self.y, dy=f"dL/d{self.y}", **self.layer.settings())]
+
+
+class ReLU(_Elementwise):
+    function, slope = "max({x}, 0)", "{dy} where {x} > 0, else 0"
+
+
+class LeakyReLU(_Elementwise):
+    function = "{x} where {x} > 0, else {negative_slope:g} * {x}"
+    slope = "{dy} where {x} > 0, else {negative_slope:g} * {dy}"
+
+
+class _Smooth(_Elementwise):
+    def forward(self, x: Array, y: Array) -> list[str]:
+        worked = self.function.format(x=number(x.flat[0]))
+        return [*super().forward(x, y), f"{self.y}[{','.join('0' * y.ndim)}] = {worked} = {plain(y.flat[0])}"]
+
+
+class Sigmoid(_Smooth):
+    function, slope = "1 / (1 + exp(-{x}))", "{dy} * {y} * (1 - {y})"
+
+
+class Tanh(_Smooth):
+    function, slope = "tanh {x}", "{dy} * (1 - {y}^2)"
+
+
+class Softmax(_Elementwise):
+    function = "softmax({x}): exp({x}[k]) / sum over j of exp({x}[j])"
+    slope = "{y}[k] * ({dy}[k] - sum over j of {dy}[j] * {y}[j])"
+
+
+class Dropout(_Elementwise):
+    letter = "D"
+    function, slope = "{x}: dropout lets everything pass, except in training", "{dy}"
+
+
+class Flatten(_Elementwise):
+    letter, numbered = "F", False
+    function, slope = "{x} as one row, channel by channel, row by row", "{dy} in the shape of {x}"
+
+
+class Conv2d(Formula):
+    letter, weighted, own_letters = "Z", True, {"weight": "W", "bias": "b"}
+
+    def _at(self) -> str:
+        """Which element of x meets tap (kh, kw) at output position (i, j)."""
+        layer, pads = self.layer, [first for first, _ in self.layer.pads()]
+        row = _position("i", "kh", layer.stride[0], layer.dilation[0], pads[0])
+        column = _position("j", "kw", layer.stride[1], layer.dilation[1], pads[1])
+        return f"{self.x}[c,{row},{column}]"
+
+    def _taps(self, x: Array) -> Iterator[tuple[tuple[int, int, int], Any]]:
+        """((c, kh, kw), element of x) of the first output position."""
+        layer, ((top, _), (left, _)) = self.layer, self.layer.pads()
+        for c in range(self.arrays["weight"].shape[1]):
+            for kh, h in _inside(-top, layer.dilation[0], layer.kernel_size[0], x.shape[1]):
+                for kw, w in _inside(-left, layer.dilation[1], layer.kernel_size[1], x.shape[2]):
+                    yield (c, kh, kw), x[c, h, w]
+
+    def forward(self, x: Array, y: Array) -> list[str]:
+        weight, w, b = self.arrays["weight"], self.own["weight"], self.own.get("bias")
+        start = f"{b}[o] + " if b else ""
+        lines = [f"conv2d({self.x}, {w})" + (f" + {b}" if b else "")]
+        lines += [f"{self.y}[o,i,j] = {start}sum over c, kh, kw of {w}[o,c,kh,kw] * {self._at()}"]
+        if any(sum(self.layer.pads(), ())):
+            lines += [f"{self.x} is 0 outside its edges (padding)"]
+        if self.layer.groups > 1:
+            lines += [f"{self.layer.groups} groups: c counts the {weight.shape[1]} channels of o's group"]
+        terms = products((value, weight[0, c, kh, kw]) for (c, kh, kw), value in self._taps(x))
+        terms += f" + {number(self.arrays['bias'][0])}" if b else ""
+        return [*lines, f"{self.y}[0,0,0] = {terms} = {plain(y[0, 0, 0])}"]
+
+    def parameter(self, name: str, x: Array, dy: Array, gradient: Array) -> list[str]:
+        own, dz = f"dL/d{self.own[name]}", f"dL/d{self.y}"
+        if name == "bias":
+            return [f"sum over i, j of {dz}[o,i,j]"]
+        (sh, sw), ((top, _), (left, _)) = self.layer.stride, self.layer.pads()
+        pairs = (
+            (dy[0, i, j], x[0, i * sh - top, j * sw - left])
+            for i, j in np.argwhere(dy[0])
+            if 0 <= i * sh - top < x.shape[1] and 0 <= j * sw - left < x.shape[2]
+        )
+        return [
+            f"correlation of {self.x} with {dz}",
+            f"{own}[o,c,kh,kw] = sum over i, j of {dz}[o,i,j] * {self._at()}",
+            f"{own}[0,0,0,0] = {products(pairs)} = {plain(gradient[0, 0, 0, 0])}   (terms of 0 left out)",
+        ]
+
+    def backward(self, x: Array, dy: Array, dx: Array) -> list[str]:
+        w, dz = self.own["weight"], f"dL/d{self.y}"
+        rule = f"every {dz}[o,i,j] * {w}[o,c,kh,kw] is added at {self._at()}"
+        if self.layer.stride == (1, 1) and self.layer.groups == 1:
+            return [f"full correlation of {dz} with {w} rotated by 180 degrees", rule]
+        return [rule]
+
+
+class Dense(Formula):
+    letter, weighted, own_letters = "Z", True, {"weight": "W", "bias": "b"}
+
+    def forward(self, x: Array, y: Array) -> list[str]:
+        w, b = self.own["weight"], self.own.get("bias")
+        start = f"{b}[k] + " if b else ""
+        terms = products(zip(self.arrays["weight"][0], x, strict=True))
+        terms += f" + {number(self.arrays['bias'][0])}" if b else ""
+        return [
+            f"{w} {self.x}" + (f" + {b}" if b else ""),
+            f"{self.y}[k] = {start}sum over i of {w}[k,i] * {self.x}[i]",
+            f"{self.y}[0] = {terms} = {plain(y[0])}",
+        ]
+
+    def parameter(self, name: str, x: Array, dy: Array, gradient: Array) -> list[str]:
+        own, dz = f"dL/d{self.own[name]}", f"dL/d{self.y}"
+        if name == "bias":
+            return [dz]
+        return [
+            f"{dz} {self.x}^T",
+            f"{own}[k,i] = {dz}[k] * {self.x}[i]",
+            f"{own}[0,0] = {products([(dy[0], x[0])])} = {plain(gradient[0, 0])}",
+        ]
+
+    def backward(self, x: Array, dy: Array, dx: Array) -> list[str]:
+        w, dz = self.own["weight"], f"dL/d{self.y}"
+        terms = products(zip(self.arrays["weight"][:, 0], dy, strict=True))
+        return [
+            f"{w}^T {dz}",
+            f"dL/d{self.x}[i] = sum over k of {w}[k,i] * {dz}[k]",
+            f"dL/d{self.x}[0] = {terms} = {plain(dx[0])}",
+        ]
+
+
+class _Pool(Formula):
+    letter = "P"
+
+    def _dilation(self) -> tuple[int, int]:
+        return getattr(self.layer, "dilation", (1, 1))
+
+    def _at(self) -> str:
+        layer, dilation = self.layer, self._dilation()
+        row = _position("i", "kh", layer.stride[0], dilation[0], layer.padding[0])
+        column = _position("j", "kw", layer.stride[1], dilation[1], layer.padding[1])
+        kernel = layer.kernel_size
+        return f"{self.x}[c,{row},{column}], kh = 0..{kernel[0] - 1}, kw = 0..{kernel[1] - 1}"
+
+    def _window(self, x: Array, c: int, i: int, j: int) -> list[tuple[tuple[int, int, int], Any]]:
+        """(position, element) of the window of output [c,i,j], as far as it lies in the image."""
+        layer, dilation = self.layer, self._dilation()
+        top, left = (n * s - p for n, s, p in zip((i, j), layer.stride, layer.padding, strict=True))
+        return [
+            ((c, h, w), x[c, h, w])
+            for _, h in _inside(top, dilation[0], layer.kernel_size[0], x.shape[1])
+            for _, w in _inside(left, dilation[1], layer.kernel_size[1], x.shape[2])
+        ]
+
+
+def _few(values: list[Any]) -> str:
+    return ", ".join(map(plain, values[:TERMS])) + (", ..." if len(values) > TERMS else "")
+
+
+class MaxPool2d(_Pool):
+    def forward(self, x: Array, y: Array) -> list[str]:
+        listed = y.size if y.size <= WINDOWS else SOME_WINDOWS
+        lines = [f"the largest of each window of {self.x}", f"{self.y}[c,i,j] = max over {self._at()}"]
+        for c, i, j in islice(np.ndindex(*y.shape), listed):
+            window = self._window(x, c, i, j)
+            if not window:  # nothing but padding
+                continue
+            where = window[int(np.argmax([value for _, value in window]))][0]  # the first of equals, or NaN
+            values = _few([value for _, value in window])
+            winner = f"{self.x}[{','.join(map(str, where))}]"
+            lines += [f"{self.y}[{c},{i},{j}] = max({values}) = {plain(y[c, i, j])}, won by {winner}"]
+        return lines + ([f"... and {y.size - listed:,} windows more"] if y.size > listed else [])
+
+    def backward(self, x: Array, dy: Array, dx: Array) -> list[str]:
+        return [f"each dL/d{self.y} at the position of {self.x} that won its window, else 0"]
+
+
+class AvgPool2d(_Pool):
+    def forward(self, x: Array, y: Array) -> list[str]:
+        window = self._window(x, 0, 0, 0)
+        lines = [f"the mean of each window of {self.x}", f"{self.y}[c,i,j] = mean of {self._at()}"]
+        if any(self.layer.padding):
+            kind = "counts as zeros" if self.layer.count_include_pad else "does not count"
+            lines += [f"the padding {kind}"]
+        values, padded = [value for _, value in window], zip(x.shape[1:], self.layer.padding, strict=True)
+        if self.layer.count_include_pad:  # a window ends where the padding does
+            sides = (size + 2 * p for size, p in padded)
+            count = math.prod(map(min, self.layer.kernel_size, sides))
+        else:
+            count = len(values)
+        return [*lines, f"{self.y}[0,0,0] = sum of ({_few(values)}) / {count} = {plain(y[0, 0, 0])}"]
+
+    def backward(self, x: Array, dy: Array, dx: Array) -> list[str]:
+        return [f"each dL/d{self.y} in equal shares to the elements of its window"]
+
+
+class GlobalAvgPool2d(Formula):
+    letter = "G"
+
+    def forward(self, x: Array, y: Array) -> list[str]:
+        return [f"the mean of each channel of {self.x}, {x.shape[1]} x {x.shape[2]} numbers"]
+
+    def backward(self, x: Array, dy: Array, dx: Array) -> list[str]:
+        return [f"dL/d{self.y}[c] / {x.shape[1] * x.shape[2]}, at every position of channel c"]
+
+
+class BatchNorm2d(Formula):
+    letter = "N"
+    own_letters: ClassVar = {"weight": "gamma", "bias": "beta", "running_mean": "mean", "running_var": "var"}
+
+    def _deviation(self) -> str:
+        return f"sqrt({self.own['running_var']} + {self.layer.eps:g})"
+
+    def _normalised(self) -> str:
+        return f"({self.x} - {self.own['running_mean']}) / {self._deviation()}"
+
+    def forward(self, x: Array, y: Array) -> list[str]:
+        gamma, beta, mean, var = (
+            number(self.arrays[name][0]) for name in ("weight", "bias", "running_mean", "running_var")
+        )
+        worked = f"{gamma} * ({number(x[0, 0, 0])} - {mean}) / sqrt({var} + {self.layer.eps:g}) + {beta}"
+        return [
+            f"{self.own['weight']} * {self._normalised()} + {self.own['bias']}, channel by channel",
+            "with the running mean and variance, as in a prediction; training takes those of the batch",
+            f"{self.y}[0,0,0] = {worked} = {plain(y[0, 0, 0])}",
+        ]
+
+    def parameter(self, name: str, x: Array, dy: Array, gradient: Array) -> list[str]:
+        factor = "" if name == "bias" else f" * {self._normalised()}"
+        return [f"sum over i, j of dL/d{self.y}{factor}"]
+
+    def backward(self, x: Array, dy: Array, dx: Array) -> list[str]:
+        return [f"dL/d{self.y} * {self.own['weight']} / {self._deviation()}"]
+
+
+# (the loss, its gradient) of the output {z} and the target {y}.
+LOSSES = {
+    "bce": ("-{y} * log {z} - (1 - {y}) * log(1 - {z})", "({z} - y) / ({z} * (1 - {z}))"),
+    "bce_with_logits": ("log(1 + exp {z}) - {y} * {z}", "sigmoid({z}) - y"),
+    "cross_entropy": ("log(sum over k of exp({z}[k])) - {z}[y]", "softmax({z}), minus 1 at k = y"),
+    "mse": ("({z} - {y})^2", "2 * ({z} - y)"),
+}
+# Losses that are computed together with the final layer, from its input {z} and its output {a}: the loss, the
+# chain rule's factors, and what they come to.
+FUSED = {
+    ("bce", "Sigmoid"): (
+        "-{y} * log {a} - (1 - {y}) * log(1 - {a})",
+        "dL/d{z} = dL/d{a} * d{a}/d{z} = ({a} - y) / ({a} * (1 - {a})) * {a} * (1 - {a}); factors cancel:",
+        "{a} - y",
+    ),
+    ("cross_entropy", "Softmax"): (
+        "-log {a}[y]",
+        "dL/d{a}[k] is -1 / {a}[y] at k = y, else 0; with the derivative of the softmax, {a}[y] cancels:",
+        "{a}, minus 1 at k = y",
+    ),
+}

@@ -1,0 +1,163 @@
+"""Networks from elsewhere: our own files, PyTorch's modules, ONNX files."""
+
+import os
+from typing import Any
+
+from ..formats.model_file import read_model
+from ..formats.onnx.reader import read_onnx
+from ..formats.torch_modules import read_module
+from ..nn.activations import LeakyReLU, ReLU, Sigmoid, Softmax, Tanh
+from ..nn.conv import Conv2d
+from ..nn.dense import Dense
+from ..nn.dropout import Dropout
+from ..nn.layer import Arrays, Layer, Shape
+from ..nn.network import parameter_shapes
+from ..nn.norm import BatchNorm2d
+from ..nn.pool import AvgPool2d, GlobalAvgPool2d, MaxPool2d
+from ..nn.shape import Flatten
+from .sequential import Sequential
+
+LAYERS = {
+    layer.__name__: layer
+    for layer in (
+        Conv2d, MaxPool2d, AvgPool2d, GlobalAvgPool2d, BatchNorm2d, Dropout, Flatten, Dense,
+        ReLU, LeakyReLU, Sigmoid, Tanh, Softmax,
+    )
+}  # fmt: skip
+
+
+def load(path: str | os.PathLike[str]) -> Sequential:
+    """Read a network that `save` wrote.
+
+    Parameters
+    ----------
+    path : str or Path
+
+    Returns
+    -------
+    Sequential
+
+    Raises
+    ------
+    ValueError
+        If the file is cut off, changed or not one of ours.
+    OSError
+        If it can't be read.
+
+    Examples
+    --------
+    >>> import fastconv as fc, tempfile, os
+    >>> path = os.path.join(tempfile.mkdtemp(), "model.npz")
+    >>> fc.models.lenet5().save(path, metadata={"classes": 10})
+    >>> fc.load(path).metadata
+    {'classes': 10}
+    """
+    description, state = read_model(path)
+    try:
+        layers = [_layer(entry) for entry in description["layers"]]
+        input_shape = tuple(description["input_shape"])
+        model = _filled(layers, input_shape, description["dtype"], state, description["seed"])
+        model.metadata = description["metadata"]
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ValueError(f"{path} does not describe a network: {error}") from None
+    return model
+
+
+def from_torch(module: Any, input_shape: Shape, dtype: str | None = None) -> Sequential:
+    """A network from PyTorch: its layers, with copies of its weights and running statistics.
+
+    Parameters
+    ----------
+    module : torch.nn.Sequential
+        Of Conv2d, MaxPool2d, AvgPool2d, AdaptiveAvgPool2d(1), BatchNorm2d, Dropout, Flatten, Linear, ReLU,
+        LeakyReLU, Sigmoid, Tanh, Softmax, Identity, and of Sequentials of these.
+    input_shape : tuple
+        (C, H, W) of an image, or (features,).
+    dtype : {"float32", "float64"}, optional
+        Default is the module's: float64 if any of its parameters is, otherwise float32.
+
+    Returns
+    -------
+    Sequential
+        Identity has no layer in it, and Sequentials within the module are laid out in a row, so that layer
+        numbers can differ from the module's.
+
+    Raises
+    ------
+    TypeError
+        If `module` is not a torch.nn.Sequential. Other modules compute in Python code of their own.
+    ValueError
+        If a layer or one of its settings has no counterpart here, or the sizes do not fit `input_shape`; the
+        message names the layer and the setting.
+    ImportError
+        If PyTorch is not installed.
+
+    Examples
+    --------
+    >>> import fastconv as fc, torch
+    >>> module = torch.nn.Sequential(torch.nn.Conv2d(1, 6, 5), torch.nn.ReLU(), torch.nn.MaxPool2d(2))
+    >>> fc.from_torch(module, input_shape=(1, 28, 28)).output_shape
+    (6, 12, 12)
+    """
+    layers, dtype, state = read_module(module, input_shape, dtype)
+    return _filled(layers, input_shape, dtype, state)
+
+
+def from_onnx(path: str | os.PathLike[str]) -> Sequential:
+    """Read a network from an ONNX file, such as `to_onnx` or torch.onnx.export writes.
+
+    Parameters
+    ----------
+    path : str or Path
+        A file whose operators stand in a row and are those of fastconv's layers: Conv, Gemm, MatMul with Add,
+        MaxPool, AveragePool, GlobalAveragePool, BatchNormalization, Flatten, Reshape, Relu, LeakyRelu,
+        Sigmoid, Tanh, Softmax, Dropout, Identity, Pad before a Conv or a pooling.
+
+    Returns
+    -------
+    Sequential
+        In the dtype of the file's input.
+
+    Raises
+    ------
+    ValueError
+        If the file is damaged, an operator or a setting has no counterpart here, or the graph branches; the
+        message names the file and the node.
+    OSError
+        If it can't be read.
+    ImportError
+        If the onnx package is not installed.
+
+    Notes
+    -----
+    ONNX has no checksum: weights that were changed in the file are read as they are.
+
+    Examples
+    --------
+    >>> import fastconv as fc, tempfile, os
+    >>> path = os.path.join(tempfile.mkdtemp(), "model.onnx")
+    >>> fc.models.reference_cnn(dtype="float64").to_onnx(path)
+    >>> fc.from_onnx(path).dtype
+    'float64'
+    """
+    layers, input_shape, dtype, state = read_onnx(path)
+    return _filled(layers, input_shape, dtype, state)
+
+
+def _filled(layers: list[Layer], input_shape: Shape, dtype: str, state: Arrays, seed: int = 0) -> Sequential:
+    """A network with the arrays of `state`, which are there before any memory is taken for it."""
+    for name, shape in parameter_shapes(layers, input_shape).items():
+        if name not in state or state[name].shape != shape:
+            raise ValueError(f"there is no array {name!r} of shape {shape} in it")
+    model = Sequential(layers, input_shape, dtype, seed)
+    model.load_state(state)
+    return model
+
+
+def _layer(entry: dict[str, Any]) -> Layer:
+    settings: dict[str, Any] = {
+        k: tuple(v) if isinstance(v, list) else v for k, v in entry.items() if k != "name"
+    }
+    kind: Any = LAYERS[entry["name"]]
+    layer: Layer = kind(**settings)
+    return layer

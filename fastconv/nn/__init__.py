@@ -1,0 +1,1 @@
+"""Records of what a network is made of: layers, losses, optimizers, schedules, and the network itself."""

@@ -1,0 +1,293 @@
+"""What a network is: its layers, the shapes between them, and one flat vector that holds its parameters."""
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..checks.settings import whole_number
+from .layer import Arrays, Layer, Shape
+
+
+class Network:
+    """Layers in a row with their shapes, parameters and statistics; `Sequential` adds what it can do.
+
+    All parameters lie in one vector, `flat_parameters`, in the order of the layers; the arrays handed out
+    are views of it. The statistics (of batch normalisation) lie in `flat_statistics` likewise.
+    """
+
+    def __init__(
+        self, layers: Iterable[Layer], input_shape: Shape, dtype: str = "float32", seed: int = 0
+    ) -> None:
+        self.layers = _checked_layers(layers)
+        self.input_shape = checked_shape(input_shape)
+        self.dtype = _checked_dtype(dtype)
+        self.seed = whole_number(seed, "seed", low=0)
+        self.shapes = _shapes(self.layers, self.input_shape)
+        self.output_shape = self.shapes[-1]
+        self.grouped = any(getattr(layer, "groups", 1) > 1 for layer in self.layers)
+        rng = np.random.default_rng(self.seed)
+        self.flat_parameters, self._parameters = self._lay_out(
+            lambda layer, shape: layer.initial_parameters(shape, rng)
+        )
+        self.flat_statistics, self._statistics = self._lay_out(
+            lambda layer, shape: layer.initial_statistics(shape)
+        )
+
+    def _lay_out(self, initial: Callable[[Layer, Shape], Arrays]) -> tuple[NDArray[Any], Arrays]:
+        """One flat vector for what `initial` gives each layer, and name -> view into it."""
+        arrays = {
+            f"{number}.{name}": np.asarray(array)
+            for number, layer in enumerate(self.layers)
+            for name, array in initial(layer, self.shapes[number]).items()
+        }
+        flat = np.zeros(sum(a.size for a in arrays.values()), self.dtype)
+        views = _views(flat, {name: array.shape for name, array in arrays.items()})
+        for name, array in arrays.items():
+            views[name][...] = array
+        return flat, views
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What is pickled and copied: of the views only names and shapes, or they would lose their vector."""
+        kept = dict(self.__dict__)
+        for name in ("_parameters", "_statistics"):
+            kept[name] = {key: view.shape for key, view in kept[name].items()}
+        return kept
+
+    def __setstate__(self, kept: dict[str, Any]) -> None:
+        self.__dict__.update(kept)
+        for vector in ("flat_parameters", "flat_statistics"):  # joblib may map them from a file, read-only
+            setattr(self, vector, np.require(kept[vector], requirements=["W"]))
+        self._parameters = _views(self.flat_parameters, kept["_parameters"])
+        self._statistics = _views(self.flat_statistics, kept["_statistics"])
+
+    @property
+    def num_parameters(self) -> int:
+        """How many numbers training adjusts.
+
+        Examples
+        --------
+        >>> import fastconv as fc
+        >>> fc.models.reference_cnn().num_parameters
+        15
+        """
+        return self.flat_parameters.size
+
+    def products(self) -> int:
+        """Multiplications with weights that one sample takes, forward.
+
+        Returns
+        -------
+        int
+
+        Examples
+        --------
+        >>> import fastconv as fc
+        >>> fc.models.reference_cnn().products()  # 9 weights at 16 positions, and 4 weights
+        148
+        """
+        return sum(
+            array.size * math.prod(self.shapes[int(name.split(".")[0]) + 1][1:])
+            for name, array in self._parameters.items()
+            if array.ndim > 1
+        )
+
+    def parameters(self) -> Arrays:
+        """Name -> array of every parameter, by PyTorch's names; live: writing to them changes the network.
+
+        Returns
+        -------
+        dict
+
+        Examples
+        --------
+        >>> import fastconv as fc
+        >>> {name: a.shape for name, a in fc.models.reference_cnn().parameters().items()}
+        {'0.weight': (1, 1, 3, 3), '0.bias': (1,), '4.weight': (1, 4), '4.bias': (1,)}
+        """
+        return dict(self._parameters)
+
+    def statistics(self) -> Arrays:
+        """Name -> array of what training keeps beside the parameters (running means and variances); live.
+
+        Returns
+        -------
+        dict
+
+        Examples
+        --------
+        >>> import fastconv as fc
+        >>> model = fc.Sequential([fc.Conv2d(2, 3), fc.BatchNorm2d()], (1, 6, 6))
+        >>> {name: a.shape for name, a in model.statistics().items()}
+        {'1.running_mean': (2,), '1.running_var': (2,)}
+        """
+        return dict(self._statistics)
+
+    def state(self) -> Arrays:
+        """Name -> copy of every parameter and statistic: all that training changes.
+
+        Returns
+        -------
+        dict
+
+        Examples
+        --------
+        >>> import fastconv as fc
+        >>> model = fc.models.reference_cnn()
+        >>> before = model.state()
+        >>> model.parameters()["4.bias"][:] = 7
+        >>> model.load_state(before)
+        """
+        return {name: array.copy() for name, array in {**self._parameters, **self._statistics}.items()}
+
+    def load_state(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Copy arrays into the network.
+
+        Parameters
+        ----------
+        state : dict
+            As `state()` gives it: every name, each with its shape.
+
+        Raises
+        ------
+        ValueError
+            If a name is missing or unknown, or an array has another shape or holds no numbers. The network
+            is then unchanged.
+
+        Examples
+        --------
+        >>> import fastconv as fc
+        >>> model, other = fc.models.reference_cnn(seed=0), fc.models.reference_cnn(seed=1)
+        >>> other.load_state(model.state())
+        >>> bool((other.flat_parameters == model.flat_parameters).all())
+        True
+        """
+        own = {**self._parameters, **self._statistics}
+        missing, unknown = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
+        if missing or unknown:
+            raise ValueError(
+                f"`state` must have the names {sorted(own)}; missing: {missing}, unknown: {unknown}"
+            )
+        for name, array in own.items():
+            if np.shape(state[name]) != array.shape:
+                raise ValueError(
+                    f"`state[{name!r}]` must have shape {array.shape}, got {np.shape(state[name])}"
+                )
+        converted = {name: np.asarray(state[name], self.dtype) for name in own}  # all, before one is copied
+        for name, array in own.items():
+            array[...] = converted[name]
+
+    def describe(self) -> list[tuple[str, Shape, int]]:
+        """(layer, output shape, parameters) of every layer, as `summary` prints them.
+
+        Returns
+        -------
+        list of tuples
+
+        Examples
+        --------
+        >>> import fastconv as fc
+        >>> fc.models.reference_cnn().describe()[0]
+        ('0  Conv2d(1, kernel_size=3)', (1, 4, 4), 10)
+        """
+        names = list(self._parameters)
+        width = len(str(len(self.layers) - 1))
+        return [
+            (
+                f"{number:<{width}}  {layer.call()}",
+                self.shapes[number + 1],
+                sum(self._parameters[n].size for n in names if n.split(".")[0] == str(number)),
+            )
+            for number, layer in enumerate(self.layers)
+        ]
+
+    def summary(self) -> None:
+        """Print each layer with its output shape and its number of parameters.
+
+        Examples
+        --------
+        >>> import fastconv as fc
+        >>> fc.models.reference_cnn().summary()  # doctest: +ELLIPSIS
+        layer ...
+        parameters: 15 (float32, 60 bytes)
+        """
+        rows = [(name, str(shape), f"{count:,}") for name, shape, count in self.describe()]
+        rows = [("layer", "output shape", "parameters"), ("input", str(self.input_shape), "0"), *rows]
+        widths = [max(len(row[k]) for row in rows) for k in range(3)]
+        for number, (name, shape, count) in enumerate(rows):
+            print(f"{name:<{widths[0]}}  {shape:<{widths[1]}}  {count:>{widths[2]}}")
+            if number == 0:
+                print("-" * (sum(widths) + 4))
+        size = self.flat_parameters.nbytes
+        print(f"parameters: {self.num_parameters:,} ({self.dtype}, {size:,} bytes)")
+
+
+def parameter_shapes(layers: Iterable[Layer], input_shape: Shape) -> dict[str, Shape]:
+    """Name -> shape of every parameter of a network that there need not be."""
+    layers, input_shape = _checked_layers(layers), checked_shape(input_shape)
+    return {
+        f"{number}.{name}": shape
+        for number, (layer, below) in enumerate(zip(layers, _shapes(layers, input_shape)[:-1], strict=True))
+        for name, shape in layer.parameter_shapes(below).items()
+    }
+
+
+def _shapes(layers: list[Layer], input_shape: Shape) -> list[Shape]:
+    """The shape of a sample before the first layer and after each."""
+    shapes = [input_shape]
+    for number, layer in enumerate(layers):
+        try:
+            shapes.append(tuple(int(n) for n in layer.output_shape(shapes[-1])))
+        except ValueError as error:
+            raise ValueError(f"layer {number}: {error}") from None
+    return shapes
+
+
+def _views(flat: NDArray[Any], shapes: Mapping[str, Shape]) -> Arrays:
+    """Name -> view of its part of a flat vector, one after the other."""
+    views, start = {}, 0
+    for name, shape in shapes.items():
+        end = start + math.prod(shape)
+        views[name] = flat[start:end].reshape(shape)
+        start = end
+    return views
+
+
+def _checked_layers(layers: Iterable[Layer]) -> list[Layer]:
+    try:
+        layers = list(layers)
+    except TypeError:
+        raise TypeError(f"`layers` must be a list of layers, got {layers!r}") from None
+    for number, layer in enumerate(layers):
+        if isinstance(layer, type) and issubclass(layer, Layer):
+            raise TypeError(f"`layers[{number}]` must be a layer, got the class: write {layer.__name__}(...)")
+        if not isinstance(layer, Layer):
+            raise TypeError(f"`layers[{number}]` must be a layer, got {layer!r}")
+    if not layers:
+        raise ValueError("`layers` must hold at least one layer, got none")
+    return layers
+
+
+def checked_shape(input_shape: Any) -> Shape:
+    """`input_shape` as a tuple of ints, if it is the shape of a sample that a network can take."""
+    try:
+        shape = tuple(int(n.__index__()) for n in input_shape)
+    except (TypeError, AttributeError):
+        raise TypeError(f"`input_shape` must be ints (C, H, W) or (features,), got {input_shape!r}") from None
+    if len(shape) not in (1, 3) or min(shape) < 1 or math.prod(shape) > 2**31 - 1:
+        raise ValueError(
+            f"`input_shape` must be (C, H, W) or (features,), positive ints, got {input_shape!r}"
+        )
+    return shape
+
+
+def _checked_dtype(dtype: Any) -> str:
+    try:
+        name = np.dtype(dtype).name
+    except TypeError:
+        name = ""
+    if name not in ("float32", "float64"):
+        raise ValueError(f'`dtype` must be "float32" or "float64", got {dtype!r}')
+    return name

@@ -1,0 +1,117 @@
+"""Pooling layers."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from ..checks.scalars import nonnegative_pair, positive_pair
+from ..checks.windows import pool_output_size
+from .layer import IntOrPair, Layer, Shape, set_fields
+
+
+class _Pool(Layer):
+    """What both poolings share: windows of `kernel_size` at every `stride`."""
+
+    takes: ClassVar[str] = "image"
+    kernel_size: IntOrPair
+    stride: IntOrPair
+    padding: IntOrPair
+    ceil_mode: bool
+
+    def _check_windows(self) -> None:
+        kernel = positive_pair(self.kernel_size, "kernel_size")
+        stride = kernel if self.stride is None else positive_pair(self.stride, "stride")
+        padding = nonnegative_pair(self.padding, "padding")
+        if any(2 * p > k for p, k in zip(padding, kernel, strict=True)):
+            raise ValueError(f"`padding` must be at most half of kernel_size = {kernel}, got {padding}")
+        set_fields(self, kernel_size=kernel, stride=stride, padding=padding, ceil_mode=bool(self.ceil_mode))
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        self.check_input(input_shape)
+        dilation = getattr(self, "dilation", (1, 1))
+        sizes = [
+            pool_output_size(*s, self.ceil_mode)
+            for s in zip(input_shape[1:], self.kernel_size, self.stride, self.padding, dilation, strict=True)
+        ]
+        if min(sizes) < 1:
+            raise ValueError(f"{self}: the window is larger than the padded image {input_shape[1:]}")
+        return input_shape[0], *sizes
+
+
+@dataclass(frozen=True)
+class MaxPool2d(_Pool):
+    """The largest element of each window.
+
+    Parameters
+    ----------
+    kernel_size, dilation : int or pair of ints
+        Size of a window, and the step between its elements.
+    stride : int, pair of ints or None
+        Step of the windows; None stands for `kernel_size`.
+    padding : int or pair of ints
+        Elements of -infinity around the image, at most half of `kernel_size`.
+    ceil_mode : bool
+        Whether a last window that hangs over the edge counts.
+
+    Examples
+    --------
+    >>> import fastconv as fc
+    >>> fc.MaxPool2d(2).output_shape((6, 24, 24))
+    (6, 12, 12)
+    """
+
+    kernel_size: IntOrPair
+    stride: IntOrPair = None
+    padding: IntOrPair = 0
+    dilation: IntOrPair = 1
+    ceil_mode: bool = False
+
+    def __post_init__(self) -> None:
+        self._check_windows()
+        set_fields(self, dilation=positive_pair(self.dilation, "dilation"))
+
+
+@dataclass(frozen=True)
+class AvgPool2d(_Pool):
+    """The mean of each window.
+
+    Parameters
+    ----------
+    kernel_size, stride, padding, ceil_mode
+        As in `MaxPool2d`; the padding is zeros.
+    count_include_pad : bool
+        Whether the zeros of the padding count in the mean.
+
+    Examples
+    --------
+    >>> import fastconv as fc
+    >>> fc.AvgPool2d(3, stride=2, padding=1).output_shape((8, 7, 7))
+    (8, 4, 4)
+    """
+
+    kernel_size: IntOrPair
+    stride: IntOrPair = None
+    padding: IntOrPair = 0
+    ceil_mode: bool = False
+    count_include_pad: bool = True
+
+    def __post_init__(self) -> None:
+        self._check_windows()
+        set_fields(self, count_include_pad=bool(self.count_include_pad))
+
+
+@dataclass(frozen=True)
+class GlobalAvgPool2d(Layer):
+    """The mean of each whole channel: (C, H, W) to (C, 1, 1).
+
+    Examples
+    --------
+    >>> import fastconv as fc
+    >>> fc.GlobalAvgPool2d().output_shape((64, 7, 7))
+    (64, 1, 1)
+    """
+
+    takes: ClassVar[str] = "image"
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        self.check_input(input_shape)
+        return input_shape[0], 1, 1

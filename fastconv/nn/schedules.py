@@ -1,0 +1,186 @@
+"""Learning rates that change during training.
+
+A schedule is a record with one method, `learning_rates`, that answers for a run of steps at once: the
+engine asks it once per compiled chunk of steps, never inside one.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..checks.settings import real_number, whole_number
+
+
+@runtime_checkable
+class Schedule(Protocol):
+    """Anything that can say the learning rate of each step.
+
+    Examples
+    --------
+    >>> isinstance(CosineDecay(0.1), Schedule)
+    True
+    """
+
+    def learning_rates(
+        self, first_step: int, count: int, steps_per_epoch: int, total_steps: int
+    ) -> NDArray[np.float64]:
+        """The learning rates of steps first_step, first_step + 1, ..., first_step + count - 1.
+
+        Parameters
+        ----------
+        first_step : int
+            Steps (batches) already taken since training began.
+        count : int
+            How many steps to answer for.
+        steps_per_epoch : int
+            Steps in one pass over the data.
+        total_steps : int
+            Steps in the whole run, `epochs * steps_per_epoch`.
+
+        Returns
+        -------
+        ndarray of float64, shape (count,)
+
+        Examples
+        --------
+        >>> CosineDecay(0.1).learning_rates(1, 1, steps_per_epoch=1, total_steps=2).round(3)
+        array([0.05])
+        """
+
+
+def set_fields(record: object, name: str, value: float) -> None:
+    object.__setattr__(record, name, value)
+
+
+def _cosine(start: float, end: float, fraction: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Half a cosine wave from `start` (fraction 0) to `end` (fraction 1)."""
+    return end + (start - end) / 2 * (1 + np.cos(np.pi * fraction))
+
+
+@dataclass(frozen=True)
+class StepDecay(Schedule):
+    """Multiply the learning rate by `gamma` every `step_size` epochs (PyTorch's StepLR).
+
+    Parameters
+    ----------
+    lr : float
+        Learning rate of the first epochs.
+    step_size : int
+        Epochs between two decays.
+    gamma : float
+        What the learning rate is multiplied by.
+
+    Examples
+    --------
+    >>> StepDecay(0.1, step_size=2).learning_rates(0, 4, steps_per_epoch=1, total_steps=4)
+    array([0.1 , 0.1 , 0.01, 0.01])
+    """
+
+    lr: float
+    step_size: int
+    gamma: float = 0.1
+
+    def __post_init__(self) -> None:
+        set_fields(self, "lr", real_number(self.lr, "lr"))
+        set_fields(self, "step_size", whole_number(self.step_size, "step_size"))
+        set_fields(self, "gamma", real_number(self.gamma, "gamma", above=True))
+
+    def learning_rates(
+        self, first_step: int, count: int, steps_per_epoch: int, total_steps: int
+    ) -> NDArray[np.float64]:
+        epochs = np.arange(first_step, first_step + count) // max(steps_per_epoch, 1)
+        return self.lr * self.gamma ** (epochs // self.step_size).astype(np.float64)
+
+
+@dataclass(frozen=True)
+class CosineDecay(Schedule):
+    """Go from `lr` down to `min_lr` along half a cosine wave over the whole run.
+
+    The formula is PyTorch's CosineAnnealingLR with `T_max` equal to the number of steps
+    (Loshchilov and Hutter, 2017, equation 5, without restarts).
+
+    Parameters
+    ----------
+    lr : float
+        Learning rate of the first step.
+    min_lr : float
+        Learning rate at the end.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is out of range or of the wrong type.
+
+    Examples
+    --------
+    >>> CosineDecay(0.1).learning_rates(0, 2, steps_per_epoch=1, total_steps=2).round(3)
+    array([0.1 , 0.05])
+    """
+
+    lr: float
+    min_lr: float = 0.0
+
+    def __post_init__(self) -> None:
+        set_fields(self, "lr", real_number(self.lr, "lr"))
+        set_fields(self, "min_lr", real_number(self.min_lr, "min_lr"))
+        if self.min_lr > self.lr:
+            raise ValueError(f"`min_lr` must be at most `lr` ({self.lr:g}), got {self.min_lr:g}")
+
+    def learning_rates(
+        self, first_step: int, count: int, steps_per_epoch: int, total_steps: int
+    ) -> NDArray[np.float64]:
+        steps = np.arange(first_step, first_step + count)
+        return _cosine(self.lr, self.min_lr, np.minimum(steps / max(total_steps, 1), 1.0))
+
+
+@dataclass(frozen=True)
+class OneCycle(Schedule):
+    """Rise to a peak, then fall to almost nothing, both along half a cosine wave.
+
+    The formula is PyTorch's OneCycleLR with cosine annealing (Smith and Topin, 2018). It starts at
+    `lr / div`, reaches `lr` after `start_fraction` of the run, and ends at `lr / div / final_div`.
+
+    Parameters
+    ----------
+    lr : float
+        The peak (PyTorch's `max_lr`).
+    start_fraction : float
+        Part of the run that rises, between 0 and 1 (PyTorch's `pct_start`).
+    div : float
+        The peak over the first learning rate.
+    final_div : float
+        The first learning rate over the last.
+
+    Examples
+    --------
+    >>> rates = OneCycle(0.1, start_fraction=0.5).learning_rates(0, 4, steps_per_epoch=4, total_steps=4)
+    >>> rates.round(4)
+    array([0.004, 0.1  , 0.05 , 0.   ])
+    """
+
+    lr: float
+    start_fraction: float = 0.3
+    div: float = 25.0
+    final_div: float = 1e4
+
+    def __post_init__(self) -> None:
+        set_fields(self, "lr", real_number(self.lr, "lr"))
+        set_fields(
+            self, "start_fraction", real_number(self.start_fraction, "start_fraction", high=1.0, above=True)
+        )
+        set_fields(self, "div", real_number(self.div, "div", above=True))
+        set_fields(self, "final_div", real_number(self.final_div, "final_div", above=True))
+
+    def learning_rates(
+        self, first_step: int, count: int, steps_per_epoch: int, total_steps: int
+    ) -> NDArray[np.float64]:
+        steps = np.arange(first_step, first_step + count, dtype=np.float64)
+        first = self.lr / self.div
+        peak = self.start_fraction * total_steps - 1
+        last = total_steps - 1
+        # A run of one or two steps can have its peak at or before step 0, or nothing after it.
+        rise = _cosine(first, self.lr, steps / peak) if peak > 0 else np.full(count, first)
+        fall = np.minimum((steps - peak) / (last - peak), 1.0) if last > peak else np.ones(count)
+        return np.where(steps <= peak, rise, _cosine(self.lr, first / self.final_div, fall))

@@ -1,0 +1,324 @@
+"""Squares of lanes x lanes: transposes in registers, between samples x features and vectors of lanes.
+
+A square is a tile of one column with as many rows as a vector has lanes. Where a row or an element is not
+there, loads give zeros and stores leave the memory alone.
+"""
+
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+from .tiles import Tile, emit_steps
+from .vectors import (
+    Vector,
+    emit_below,
+    emit_converted,
+    emit_fma,
+    emit_load,
+    emit_masked,
+    emit_masked_load,
+    emit_splat,
+    emit_store,
+    is_pointer,
+    llvm_scalar,
+    llvm_vector,
+)
+
+
+@intrinsic
+def store_square(typingctx, grid, p, index, step, valid, count):
+    """p[index + r * step + l] = tile[r, 0][lane l] for the rows r < valid and the lanes l < count."""
+
+    def codegen(context, b, sig, args):
+        acc, base, start, by, valid_, limit = args
+        places = [b.gep(base, [where]) for where in emit_steps(b, start, by, grid.rows)]
+        _store_square(b, grid, acc, places, valid_, limit)
+        return context.get_dummy_value()
+
+    return types.void(grid, p, types.intp, types.intp, types.intp, types.intp), codegen
+
+
+@intrinsic
+def store_square_at(typingctx, grid, addresses, index, valid, count):
+    """Element `index + l` at addresses[r] = tile[r, 0][lane l] for the rows r < valid and lanes l < count."""
+
+    def codegen(context, b, sig, args):
+        acc, table, start, valid_, limit = args
+        kind = llvm_scalar(grid.dtype).as_pointer()
+        places = [b.gep(_pointer_from(b, table, r, kind), [start]) for r in range(grid.rows)]
+        _store_square(b, grid, acc, places, valid_, limit)
+        return context.get_dummy_value()
+
+    return types.void(grid, addresses, types.intp, types.intp, types.intp), codegen
+
+
+def _store_square(b, grid, acc, places, valid, count):
+    """Row r of a square goes to places[r], for r < valid; `count` lanes of it."""
+    inside, zero = emit_below(b, grid.vector.lanes, count), ir.Constant(count.type, 0)
+    with b.if_else(_whole(b, grid, valid, count)) as (then, otherwise):
+        with then:
+            for r, place in enumerate(places):
+                emit_store(b, grid.vector, place, zero, b.extract_value(acc, r))
+        with otherwise:
+            for r, place in enumerate(places):
+                with b.if_then(b.icmp_signed("<", ir.Constant(valid.type, r), valid)):
+                    emit_masked(b, "store", grid.vector, place, inside, b.extract_value(acc, r))
+
+
+def _whole(b, square, valid, count):
+    """Whether all rows and lanes of a square are there."""
+    return b.and_(
+        b.icmp_signed(">=", count, ir.Constant(count.type, square.rows)),
+        b.icmp_signed(">=", valid, ir.Constant(valid.type, square.rows)),
+    )
+
+
+@intrinsic
+def square(typingctx, p, index, step):
+    """The tile of one column whose row r is the vector at scalar p[index + r * step], r < lanes."""
+    if not is_pointer(p):
+        return None
+    grid = Tile(p.dtype, Vector(p.dtype).lanes, 1)
+
+    def codegen(context, b, sig, args):
+        base, start, by = args
+        acc = ir.Constant(context.get_value_type(grid), ir.Undefined)
+        zero = ir.Constant(start.type, 0)
+        for r, where in enumerate(emit_steps(b, start, by, grid.rows)):
+            acc = b.insert_value(acc, emit_load(b, grid.vector, b.gep(base, [where]), zero), r)
+        return acc
+
+    return grid(p, types.intp, types.intp), codegen
+
+
+@intrinsic
+def square_at(typingctx, like, addresses, index, kind, valid, count):
+    """Row r of the tile holds elements `index`, `index` + 1, ... of dtype `kind` at addresses[r].
+
+    They become numbers of the dtype of `like`. Only `count` are there; rows from `valid` on are zeros.
+    """
+    if not (is_pointer(like) and isinstance(kind, types.NumberClass)):
+        return None
+    grid, source = Tile(like.dtype, Vector(like.dtype).lanes, 1), kind.dtype
+
+    def codegen(context, b, sig, args):
+        _, table, start, _, valid_, limit = args
+        kind_pointer = context.get_value_type(source).as_pointer()
+
+        def place(r):
+            return b.gep(_pointer_from(b, table, r, kind_pointer), [start])
+
+        return _square(context, b, grid, source, place, valid_, limit)
+
+    return grid(like, addresses, types.intp, kind, types.intp, types.intp), codegen
+
+
+@intrinsic
+def square_from(typingctx, like, addresses, index, valid, count):
+    """As `square_at`, of elements of the dtype of `like`."""
+    if not is_pointer(like):
+        return None
+    grid = Tile(like.dtype, Vector(like.dtype).lanes, 1)
+
+    def codegen(context, b, sig, args):
+        like_, table, start, valid_, limit = args
+
+        def place(r):
+            return b.gep(_pointer_from(b, table, r, like_.type), [start])
+
+        return _square(context, b, grid, like.dtype, place, valid_, limit)
+
+    return grid(like, addresses, types.intp, types.intp, types.intp), codegen
+
+
+def _pointer_from(b, table, r, pointer_type):
+    """The address table[r] as a pointer."""
+    return b.inttoptr(b.load(b.gep(table, [ir.Constant(ir.IntType(64), r)])), pointer_type)
+
+
+@intrinsic
+def square_part(typingctx, p, index, step, valid, count):
+    """As `square`, with zeros in the rows from `valid` on; only `count` elements of a row are there."""
+    if not is_pointer(p):
+        return None
+    grid = Tile(p.dtype, Vector(p.dtype).lanes, 1)
+
+    def codegen(context, b, sig, args):
+        base, start, by, valid_, limit = args
+        places = emit_steps(b, start, by, grid.rows)
+        return _square(context, b, grid, p.dtype, lambda r: b.gep(base, [places[r]]), valid_, limit)
+
+    return grid(p, types.intp, types.intp, types.intp, types.intp), codegen
+
+
+@intrinsic
+def half_square_part(typingctx, p, index, step, valid, count):
+    """As `square_part`, where at most half of the rows are there: its transpose is made of fewer shuffles."""
+    if not is_pointer(p):
+        return None
+    grid = Tile(p.dtype, Vector(p.dtype).lanes, 1)
+
+    def codegen(context, b, sig, args):
+        base, start, by, valid_, limit = args
+        acc = ir.Constant(context.get_value_type(grid), None)
+        inside, raw = emit_below(b, grid.rows, limit), llvm_vector(grid.vector)
+        for r, place in enumerate(emit_steps(b, start, by, grid.rows // 2)):
+            first = b.bitcast(b.gep(base, [place]), raw.as_pointer())
+            acc = b.insert_value(acc, _masked_row(b, first, r, valid_, inside), r)
+        return acc
+
+    return grid(p, types.intp, types.intp, types.intp, types.intp), codegen
+
+
+def _masked_row(b, first, row, valid, inside):
+    """The lanes `inside` of the vector at `first`, zeros elsewhere, and everywhere from row `valid` on."""
+    here = b.icmp_signed("<", ir.Constant(valid.type, row), valid)
+    mask = b.select(here, inside, ir.Constant(inside.type, None))
+    return emit_masked_load(b, first, mask, ir.Constant(first.type.pointee, None))
+
+
+def _square(context, b, grid, source, place, valid, count):
+    """The tile whose row r is the vector of elements of dtype `source` at place(r), converted."""
+    raw = ir.VectorType(context.get_value_type(source), grid.rows)
+    inside = emit_below(b, grid.rows, count)
+
+    def rows(load_row):
+        acc = ir.Constant(context.get_value_type(grid), ir.Undefined)
+        for r in range(grid.rows):
+            value = load_row(r, b.bitcast(place(r), raw.as_pointer()))
+            acc = b.insert_value(acc, emit_converted(b, value, source, grid.vector), r)
+        return acc
+
+    with b.if_else(_whole(b, grid, valid, count)) as (then, otherwise):
+        with then:
+            plain, plain_end = rows(lambda r, first: b.load(first, align=1)), b.block
+        with otherwise:
+            partial = rows(lambda r, first: _masked_row(b, first, r, valid, inside))
+            partial_end = b.block
+    result = b.phi(plain.type)
+    result.add_incoming(plain, plain_end)
+    result.add_incoming(partial, partial_end)
+    return result
+
+
+@intrinsic
+def transpose(typingctx, grid):
+    """Swap rows and lanes of a square tile, by exchanging ever larger blocks."""
+    if not (isinstance(grid, Tile) and grid.rows == grid.vector.lanes and grid.columns == 1):
+        return None
+
+    def codegen(context, b, sig, args):
+        count = grid.rows
+        vectors = [b.extract_value(args[0], r) for r in range(count)]
+        indices = ir.VectorType(ir.IntType(32), count)
+        size = 1
+        while size < count:
+            low = [k if not k & size else count + k - size for k in range(count)]
+            high = [k + size if not k & size else count + k for k in range(count)]
+            for r in range(count):
+                if not r & size:
+                    pair = vectors[r], vectors[r + size]
+                    vectors[r] = b.shuffle_vector(*pair, ir.Constant(indices, low))
+                    vectors[r + size] = b.shuffle_vector(*pair, ir.Constant(indices, high))
+            size *= 2
+        acc = args[0]
+        for r in range(count):
+            acc = b.insert_value(acc, vectors[r], r)
+        return acc
+
+    return grid(grid), codegen
+
+
+@intrinsic
+def add_products(typingctx, grid, total, x, table, index, count):
+    """total + x[table[index]] * row 0 + x[table[index + 1]] * row 1 + ..., as far as the row `count`."""
+    if not is_pointer(x):
+        return None
+
+    def codegen(context, b, sig, args):
+        acc, start, x_, table_, first, limit = args
+
+        def product(r, total):
+            at = b.load(b.gep(table_, [b.add(first, ir.Constant(first.type, r))]))
+            return emit_fma(
+                b, emit_splat(b, total.type, b.load(b.gep(x_, [at]))), b.extract_value(acc, r), total
+            )
+
+        whole = b.icmp_signed(">=", limit, ir.Constant(limit.type, grid.rows))
+        ends = []
+        with b.if_else(whole) as (then, otherwise):
+            with then:
+                value = start
+                for r in range(grid.rows):
+                    value = product(r, value)
+                ends.append((value, b.block))
+            with otherwise:
+                value = start
+                for r in range(grid.rows):
+                    before, number = b.block, ir.Constant(limit.type, r)
+                    with b.if_then(b.icmp_signed("<", number, limit)):
+                        further, inside = product(r, value), b.block
+                    after = b.phi(value.type)
+                    after.add_incoming(value, before)
+                    after.add_incoming(further, inside)
+                    value = after
+                ends.append((value, b.block))
+        result = b.phi(start.type)
+        for value, block in ends:
+            result.add_incoming(value, block)
+        return result
+
+    return grid.vector(grid, total, x, table, types.intp, types.intp), codegen
+
+
+@intrinsic
+def store_column(typingctx, grid, y, index, count):
+    """Row r of a tile of one column goes to vector index + r of the memory at `y`, for r < count."""
+
+    def codegen(context, b, sig, args):
+        acc, y_, start, limit = args
+        for r in range(grid.rows):
+            number = ir.Constant(limit.type, r)
+            with b.if_then(b.icmp_signed("<", number, limit)):
+                emit_store(b, grid.vector, y_, b.add(start, number), b.extract_value(acc, r))
+        return context.get_dummy_value()
+
+    return types.void(grid, y, types.intp, types.intp), codegen
+
+
+@intrinsic
+def store_scattered(typingctx, grid, y, table, index, count):
+    """Row r of a tile of one column goes to vector table[index + r] of the memory at `y`, for r < count."""
+
+    def codegen(context, b, sig, args):
+        acc, y_, table_, start, limit = args
+        for r in range(grid.rows):
+            number = ir.Constant(limit.type, r)
+            with b.if_then(b.icmp_signed("<", number, limit)):
+                at = b.load(b.gep(table_, [b.add(start, number)]))
+                emit_store(b, grid.vector, y_, at, b.extract_value(acc, r))
+        return context.get_dummy_value()
+
+    return types.void(grid, y, table, types.intp, types.intp), codegen
+
+
+@intrinsic
+def load_gathered(typingctx, x, table, index, count):
+    """The tile of one column whose row r is vector table[index + r] of the memory at `x`; 0 past `count`."""
+    if not is_pointer(x):
+        return None
+    grid = Tile(x.dtype, Vector(x.dtype).lanes, 1)
+
+    def codegen(context, b, sig, args):
+        x_, table_, start, limit = args
+        acc = ir.Constant(context.get_value_type(grid), ir.Undefined)
+        last = b.sub(limit, ir.Constant(limit.type, 1))
+        zero = ir.Constant(llvm_vector(grid.vector), None)
+        for r in range(grid.rows):
+            number = ir.Constant(limit.type, r)
+            inside = b.icmp_signed("<", number, limit)
+            at = b.load(b.gep(table_, [b.add(start, b.select(inside, number, last))]))
+            acc = b.insert_value(acc, b.select(inside, emit_load(b, grid.vector, x_, at), zero), r)
+        return acc
+
+    return grid(x, table, types.intp, types.intp), codegen

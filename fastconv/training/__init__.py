@@ -1,0 +1,1 @@
+"""Trainer, epochs, batches, metrics, callbacks, augmentation."""

@@ -1,0 +1,282 @@
+"""Where samples come from: arrays that are there as a whole, or an iterable of batches.
+
+Either is a feed, which hands out one pass over the data in parts: a single one with the whole arrays, or one
+for each batch.
+"""
+
+import itertools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..checks.settings import whole_number
+from ..engine.inputs import check_samples, check_targets
+from ..nn.layer import Shape
+from .sample_weights import Weights, check_sample_weight, combine
+
+EVALUATED_AT_ONCE = 256  # samples in work at a time where nobody says
+WANTED = {
+    "X": "an array, with y, or an iterable of batches",
+    "validation_data": "a pair (X, y), or (X, y, sample_weight), or an iterable of batches",
+}
+
+
+@dataclass(frozen=True)
+class Part:
+    """Samples to go through in steps of `batch_size`, in their own order or in another."""
+
+    X: NDArray[Any]
+    y: NDArray[Any]
+    weight: Weights | None
+    batch_size: int
+    order: NDArray[np.int64] | None = None
+
+
+class Feed(Protocol):
+    """What the trainer needs of a source of samples."""
+
+    steps: int | None  # in one pass, where that is known
+    samples: int | None  # the same; of an iterable, an estimate
+    batch_size: int  # of the first step
+    weighted: bool  # whether the first step has weights
+    ended: bool  # whether there was less than was to be
+
+    def parts(self, epoch: int) -> Iterator[Part]:
+        """One pass over the data."""
+
+
+@dataclass(frozen=True)
+class Form:
+    """What samples and targets must look like for a network and a loss."""
+
+    input_shape: Shape
+    output_shape: Shape
+    loss: str
+
+    def check(
+        self, X: ArrayLike, y: ArrayLike, names: tuple[str, str] = ("X", "y")
+    ) -> tuple[NDArray[Any], NDArray[Any]]:
+        """X and y as the engine reads them.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If they don't fit, or there are no samples.
+        """
+        X = check_samples(X, self.input_shape, names[0])
+        y = check_targets(y, len(X), self.output_shape, self.loss, names[1])
+        if not len(X):
+            raise ValueError(f"`{names[0]}` must hold at least one sample, got none")
+        return X, y
+
+    def combine(
+        self, weight: Weights | None, class_weight: Any, y: NDArray[Any], batch: bool = False
+    ) -> Weights | None:
+        """The weight of each sample: its own times that of its class."""
+        return combine(weight, class_weight, y, self.loss, int(np.prod(self.output_shape)), batch)
+
+
+class ArrayFeed:
+    """Samples in arrays, every epoch in a new order where there is a seed for it."""
+
+    def __init__(
+        self,
+        X: NDArray[Any],
+        y: NDArray[Any],
+        weight: Weights | None,
+        batch_size: int,
+        shuffle_seed: int | None = None,
+    ) -> None:
+        self._arrays = X, y, weight
+        self.batch_size = min(batch_size, len(X))
+        self.weighted = weight is not None
+        self.samples: int | None = len(X)
+        self.steps: int | None = -(-len(X) // self.batch_size)
+        self._seed, self.ended = shuffle_seed, False
+
+    def parts(self, epoch: int) -> Iterator[Part]:
+        """All samples."""
+        order = None
+        if self._seed is not None:
+            order = np.random.default_rng((self._seed, epoch)).permutation(len(self._arrays[0]))
+        yield Part(*self._arrays, self.batch_size, order)
+
+
+class BatchFeed:
+    """Batches (X, y) or (X, y, sample_weight) of an iterable, each one step.
+
+    Parameters
+    ----------
+    batches : iterable or callable
+        An iterable is begun anew in every epoch, a function is called for a new one. An iterator (such as a
+        generator) can be gone through only once.
+    form : Form
+        What batches must look like.
+    epochs : int
+        Passes that will be asked for.
+    steps : int, optional
+        Steps of an epoch: the next epoch then goes on where the last one has stopped, and what ends is begun
+        anew, unless it is an iterator.
+    class_weight : dict, optional
+        Class -> what the weight of its samples is multiplied by.
+    name : str
+        Of the argument, for errors.
+
+    The first batch is taken at once. `ended` says that the last pass had no batch, or fewer than `steps`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is no iterable of batches, has none, or is an iterator that several epochs would begin anew.
+    """
+
+    def __init__(
+        self,
+        batches: Any,
+        form: Form,
+        epochs: int = 1,
+        steps: int | None = None,
+        class_weight: Any = None,
+        name: str = "X",
+    ) -> None:
+        self._begin = _beginning(batches, name)
+        self._form, self._class_weight, self._name = form, class_weight, name
+        self._once, self._goes_on = hasattr(batches, "__next__"), steps is not None
+        if self._once and not self._goes_on and epochs > 1:
+            raise ValueError(
+                f"`{name}` can be gone through only once, got {batches!r} for {epochs} epochs: "
+                "give a function that makes a new one, or `steps_per_epoch`"
+            )
+        self.steps = _length(batches) if steps is None else whole_number(steps, "steps_per_epoch")
+        self._taken = 0  # batches since the iterator was begun
+        self._iterator = self._begin()
+        first = self._next()
+        if first is None:
+            raise ValueError(f"`{name}` must give at least one batch, got none")
+        self._iterator = itertools.chain([first], self._iterator)
+        self.batch_size, self.weighted = first.batch_size, first.weight is not None
+        self.samples = self.steps and self.steps * self.batch_size
+        self._untouched, self.ended = True, False
+
+    def parts(self, epoch: int) -> Iterator[Part]:
+        """The batches of one epoch; fewer than `steps` where the iterable has come to its end."""
+        if not (self._untouched or self._goes_on):
+            self._restart()
+        self._untouched = False
+        for step in itertools.count() if self.steps is None else range(self.steps):
+            part = self._next()
+            if part is None and self._goes_on and not self._once:
+                self._restart()
+                part = self._next()
+            if part is None:
+                self.ended = self._goes_on or step == 0
+                return
+            yield part
+
+    def _restart(self) -> None:
+        self._iterator, self._taken = self._begin(), 0
+
+    def _next(self) -> Part | None:
+        """The next batch, checked; None at the end."""
+        batch = next(self._iterator, None)
+        if batch is None or isinstance(batch, Part):  # the first one was checked before
+            return batch
+        self._taken += 1
+        return self._checked(batch)
+
+    def _checked(self, batch: Any) -> Part:
+        where = f"batch {self._taken}" + ("" if self._name == "X" else f" of {self._name}")
+        if not isinstance(batch, (tuple, list)) or len(batch) not in (2, 3):
+            count = f" of {len(batch)}" if isinstance(batch, (tuple, list)) else ""
+            raise TypeError(
+                f"`{self._name}` must give batches (X, y) or (X, y, sample_weight), "
+                f"got a {type(batch).__name__}{count}"
+            )
+        X, y = self._form.check(batch[0], batch[1], (f"X of {where}", f"y of {where}"))
+        weight = None
+        if len(batch) == 3 and batch[2] is not None:
+            name = f"sample_weight of {where}"
+            weight = check_sample_weight(batch[2], len(X), name, may_be_zeros=True)
+        weight = self._form.combine(weight, self._class_weight, y, batch=True)
+        return Part(X, y, weight, len(X))
+
+
+def _beginning(batches: Any, name: str) -> Callable[[], Iterator[Any]]:
+    """A function that begins to go through the batches."""
+    if callable(batches) and not hasattr(batches, "__iter__"):
+        return lambda: _begun(batches(), name)
+    return lambda: _begun(batches, name)
+
+
+def _begun(batches: Any, name: str) -> Iterator[Any]:
+    try:
+        if not hasattr(batches, "__array__") and not isinstance(batches, (str, dict)):
+            return iter(batches)
+    except TypeError:
+        pass
+    raise TypeError(f"`{name}` must be {WANTED[name]}, got {type(batches).__name__}")
+
+
+def _length(batches: Any) -> int | None:
+    """How many batches there are, if they say so."""
+    try:
+        return len(batches) or None
+    except TypeError:
+        return None
+
+
+def array_feeds(
+    X: NDArray[Any],
+    y: NDArray[Any],
+    weight: Weights | None,
+    split: float,
+    class_weight: Any,
+    form: Form,
+    batch_size: int,
+    shuffle_seed: int | None,
+) -> tuple[Feed, Feed | None]:
+    """The feed of arrays, and one of their last part, `split` of them, if that is to be held out.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If nothing is left on one side, or the weights do not fit.
+    """
+    rest = None
+    if split:
+        kept = len(X) - round(len(X) * split)
+        if not 0 < kept < len(X):
+            raise ValueError(f"`validation_split` = {split} leaves no samples on one side of {len(X)}")
+        held_out_weight = None if weight is None else weight[kept:]
+        rest = ArrayFeed(X[kept:], y[kept:], held_out_weight, EVALUATED_AT_ONCE)
+        X, y, weight = X[:kept], y[:kept], None if weight is None else weight[:kept]
+    weight = form.combine(weight, class_weight, y)
+    return ArrayFeed(X, y, weight, batch_size, shuffle_seed), rest
+
+
+def _is_batches(values: Any) -> bool:
+    """Whether this is a list of tuples, not one of arrays."""
+    return isinstance(values, list) and len(values) > 0 and isinstance(values[0], tuple)
+
+
+def validation_feed(validation_data: Any, form: Form, epochs: int) -> Feed:
+    """The feed of `validation_data`: a tuple (or list) of arrays, or an iterable of batches.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is neither, or does not fit.
+    """
+    name, given = "validation_data", validation_data
+    if not isinstance(given, (tuple, list)) or _is_batches(given):
+        return BatchFeed(given, form, epochs, name=name)
+    if len(given) not in (2, 3):
+        raise TypeError(f"`{name}` must be {WANTED[name]}, got {len(given)} things")
+    X, y = form.check(given[0], given[1], (f"{name}[0]", f"{name}[1]"))
+    weight = None
+    if len(given) == 3 and given[2] is not None:
+        weight = check_sample_weight(given[2], len(X), f"{name}[2]")
+    return ArrayFeed(X, y, weight, EVALUATED_AT_ONCE)

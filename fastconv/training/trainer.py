@@ -1,0 +1,401 @@
+"""The trainer: epochs, validation, callbacks and checkpoints around the engine's compiled steps."""
+
+import json
+import os
+import time
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from ..checks.settings import real_number, whole_number
+from ..formats.model_file import check_target, read_model, write_model
+from ..models.sequential import Sequential
+from ..nn.losses import check_loss
+from ..nn.optimizers import SGD, Optimizer, optimizer_state
+from . import progress as progress_displays
+from .augment import Augment, check_augment
+from .batches import EVALUATED_AT_ONCE, ArrayFeed, BatchFeed, Feed, Form, array_feeds, validation_feed
+from .callbacks import check_callbacks
+from .history import DivergedError, History
+from .loops import Steps, evaluate, evaluator
+from .running_metrics import Metrics
+from .sample_weights import check_sample_weight
+
+__all__ = ["DivergedError", "History", "Trainer"]
+
+
+class Trainer:
+    """Trains a network.
+
+    Parameters
+    ----------
+    model : Sequential
+        Its parameters are changed in place.
+    loss : {"bce", "bce_with_logits", "cross_entropy", "mse"}
+        "bce" after a final Sigmoid, and "cross_entropy" after a final Softmax, are computed from the
+        layer's input, which is exact where the factors alone would overflow.
+    optimizer : SGD, Adam or AdamW
+        Default is SGD(lr=0.01).
+    metrics : str or function, or a tuple of them
+        Figures beside the loss: "accuracy" (left out for "mse", which has no classes), "precision", "recall",
+        "f1", "auc", "top5_accuracy", or functions (y_true, outputs) -> number, which go by their own name;
+        see the notes.
+    seed : int
+        Of the order of samples, of dropout and of augmentation.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is unknown or does not fit the model.
+
+    Notes
+    -----
+    Metrics are those of `fastconv.metrics`, over all samples of a pass at once, each counting as one: of
+    class 1 where there are two classes, else the mean over the classes. Figures of validation data are of the
+    outputs that `model.predict` gives; those of training data, as in Keras, of the outputs that the steps
+    themselves made, dropout and all, while the parameters changed. Accuracy takes no time: a step counts it
+    anyway. A function gets y in the outputs' shape, or the labels (N,), and is called once a pass.
+
+    Examples
+    --------
+    >>> import fastconv as fc, numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> X, y = rng.random((64, 1, 6, 6)), rng.integers(0, 2, 64)
+    >>> model, metrics = fc.models.reference_cnn(), ("accuracy", "f1", "auc")
+    >>> trainer = fc.Trainer(model, loss="bce", optimizer=fc.SGD(lr=0.1), metrics=metrics)
+    >>> history = trainer.fit(X, y, epochs=2)
+    >>> len(history["loss"]), 0 <= history["auc"][-1] <= 1
+    (2, True)
+    """
+
+    def __init__(
+        self,
+        model: Sequential,
+        loss: str = "cross_entropy",
+        optimizer: Optimizer | None = None,
+        metrics: str | Callable[..., float] | Sequence[str | Callable[..., float]] = ("accuracy",),
+        seed: int = 0,
+    ) -> None:
+        if not isinstance(model, Sequential):
+            raise TypeError(f"`model` must be a Sequential, got {model!r}")
+        check_loss(loss, model.output_shape)
+        optimizer = SGD() if optimizer is None else optimizer
+        if not isinstance(optimizer, Optimizer):
+            raise TypeError(f"`optimizer` must be an optimizer such as SGD(lr=0.1), got {optimizer!r}")
+        self.model, self.loss, self.optimizer = model, loss, optimizer
+        self.seed = whole_number(seed, "seed", low=0)
+        self._metrics = Metrics(metrics, loss, type(model.layers[-1]).__name__ == "Softmax")
+        self.metrics = self._metrics.wanted
+        self.stop_training = False
+        self.steps_taken = 0
+        self._form = Form(model.input_shape, model.output_shape, loss)
+        self._state = optimizer_state(optimizer, model)
+        self._single_steps: Steps | None = None
+
+    def fit(
+        self,
+        X: Any,
+        y: ArrayLike | None = None,
+        epochs: int = 5,
+        batch_size: int = 32,
+        validation_data: Any = None,
+        validation_split: float = 0.0,
+        shuffle: bool = True,
+        callbacks: Iterable[Any] = (),
+        progress: Any = None,
+        checkpoint: str | os.PathLike[str] | None = None,
+        resume: bool = False,
+        sample_weight: ArrayLike | None = None,
+        class_weight: Any = None,
+        augment: Augment | None = None,
+        steps_per_epoch: int | None = None,
+    ) -> History:
+        """Train for some epochs.
+
+        Parameters
+        ----------
+        X : ndarray, shape (N, *input_shape), or batches
+            float32, float64 or uint8 (divided by 255), of any strides; read sample by sample. Without y, an
+            iterable of batches (X, y) or (X, y, sample_weight), such as a list, a PyTorch DataLoader or a
+            generator, or a function that returns one for each epoch; see the notes.
+        y : ndarray
+            int labels (N,) for "cross_entropy", otherwise numbers of the output's shape.
+        epochs, batch_size : int
+            Passes over the data, and samples of a step. A last, smaller batch divides by its own size.
+        validation_data : tuple of arrays or iterable of batches, optional
+            (X, y) or (X, y, sample_weight) to evaluate after every epoch, or batches of them as for X.
+        validation_split : float
+            Instead, the last part of X and y to hold out, 0 to 1.
+        shuffle : bool
+            Whether each epoch takes the samples in a new order; batches are always taken as they come.
+        callbacks : iterable
+            Objects with `on_epoch_end(trainer, logs)`.
+        progress : None, bool or object
+            None shows progress on a terminal only, True always, False never.
+        checkpoint : path, optional
+            A file, .npz or .safetensors, that holds, after every epoch, all that is needed to go on.
+        resume : bool
+            Go on from `checkpoint`, if that file is there.
+        sample_weight : ndarray, shape (N,), optional
+            How much each sample counts: numbers >= 0 which its loss and gradient are multiplied by. A step
+            still divides by the number of its samples, as in Keras, so weights of mean 1 keep the size of
+            the steps; accuracy counts every sample as one.
+        class_weight : dict or "balanced", optional
+            The same for all samples of a class: class number -> weight, 1 where it is missing; or weights
+            that make all classes count the same. Both together are multiplied. Not for held out samples.
+        augment : Augment, optional
+            How each image is changed at random, anew in every epoch. Held out samples are left as they are.
+        steps_per_epoch : int, optional
+            Batches of an epoch, where an iterable has no end or is too long for one.
+
+        Returns
+        -------
+        History
+            Name of a figure -> its values, one for each epoch.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If an argument does not fit.
+        DivergedError
+            If the loss is no longer finite.
+
+        Notes
+        -----
+        An iterable is gone through once an epoch. With `steps_per_epoch`, an epoch goes on where the last one
+        has stopped, and what has come to its end is begun anew. An iterator, such as a generator, cannot be:
+        for several epochs it needs `steps_per_epoch` (or a function that makes it), and if it ends too soon,
+        so does training, with a warning, as in Keras. A resumed run begins its iterable anew.
+
+        Examples
+        --------
+        >>> import fastconv as fc, numpy as np
+        >>> def batches():
+        ...     rng = np.random.default_rng(0)
+        ...     while True:
+        ...         y = rng.integers(0, 2, 16)
+        ...         yield rng.random((16, 1, 6, 6)) * (1 + y[:, None, None, None]), y
+        >>> trainer = fc.Trainer(fc.models.reference_cnn(), loss="bce")
+        >>> history = trainer.fit(batches(), epochs=3, steps_per_epoch=10)
+        >>> len(history["loss"]), trainer.steps_taken
+        (3, 30)
+        """
+        epochs, batch_size = whole_number(epochs, "epochs"), whole_number(batch_size, "batch_size")
+        split = real_number(validation_split, "validation_split", 0.0, 1.0)
+        if resume and checkpoint is None:
+            raise ValueError("`resume` needs `checkpoint`, the file to go on from")
+        if checkpoint is not None:
+            check_target(checkpoint, "checkpoint")
+        callbacks = check_callbacks(callbacks)
+        augment = check_augment(augment, self.model.input_shape)
+        display = progress_displays.resolve(progress)
+        held_out: Feed | None = None
+        if validation_data is not None:
+            held_out, split = validation_feed(validation_data, self._form, epochs), 0.0
+        if y is None:
+            _refuse(validation_split=split > 0, sample_weight=sample_weight is not None)
+            feed = self._batches(X, epochs, steps_per_epoch, class_weight)
+        else:
+            if steps_per_epoch is not None:
+                raise ValueError(f"`steps_per_epoch` is for batches, not for arrays, got {steps_per_epoch!r}")
+            X, y = self._form.check(X, y)
+            weight = None if sample_weight is None else check_sample_weight(sample_weight, len(X))
+            seed = self.seed if shuffle else None
+            feed, rest = array_feeds(X, y, weight, split, class_weight, self._form, batch_size, seed)
+            held_out = held_out or rest
+        history, first_epoch = History(), 0
+        if resume and checkpoint is not None and Path(checkpoint).exists():
+            history, first_epoch = self._restore(checkpoint, augment)
+        display.start(epochs, feed.samples)
+        try:
+            display.compiling(f"{len(self.model.layers)} layers for {self.model.dtype}")
+            started = time.perf_counter()
+            steps = Steps(self, augment)
+            steps.engine(feed.batch_size, feed.weighted)
+            if held_out:
+                self.model.idle_engines.put_back(evaluator(self, held_out.batch_size, held_out.weighted))
+            progress_displays.compiled(display, time.perf_counter() - started)
+            self.stop_training = False
+            for epoch in range(first_epoch, epochs):
+                started = time.perf_counter()
+                tally, rate = steps.epoch(feed, epoch, epochs, display)
+                if feed.ended:
+                    where = f"in epoch {epoch + 1} of {epochs}, after {tally.steps} steps"
+                    warnings.warn(f"`X` has come to its end {where}: training ends here", stacklevel=2)
+                if not tally.steps:
+                    break
+                logs: dict[str, Any] = {"epoch": epoch, "epochs": epochs, **tally.figures(self._metrics)}
+                logs.update(learning_rate=rate, seconds=0.0)
+                if held_out:
+                    figures = evaluate(self, held_out, epoch)
+                    logs.update({f"val_{name}": value for name, value in figures.items()})
+                logs["seconds"] = time.perf_counter() - started
+                history.append(logs)
+                for callback in callbacks:
+                    callback.on_epoch_end(self, logs)
+                if checkpoint is not None:
+                    self._save(checkpoint, history, epoch + 1, augment)
+                display.epoch_end(logs)
+                if self.stop_training or feed.ended:
+                    break
+            for callback in callbacks:
+                getattr(callback, "on_train_end", lambda _: None)(self)
+        finally:
+            display.close()
+        return history
+
+    def train_on_batch(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+        """Take one step on a batch.
+
+        Parameters
+        ----------
+        X, y, sample_weight : ndarray
+            One batch, as in `fit`.
+
+        Returns
+        -------
+        float
+            The mean loss of the batch, before the step.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If an argument does not fit, or the learning rate is a schedule: only `fit` knows how many steps
+            there will be.
+        DivergedError
+            If the loss is no longer finite.
+
+        Examples
+        --------
+        >>> import fastconv as fc, numpy as np
+        >>> trainer = fc.Trainer(fc.models.reference_cnn(), loss="bce", optimizer=fc.SGD(lr=0.1))
+        >>> losses = [trainer.train_on_batch(np.ones((4, 1, 6, 6)), [0, 1, 1, 1]) for _ in range(9)]
+        >>> losses[-1] < losses[0]
+        True
+        """
+        if not isinstance(self.optimizer.lr, float):
+            raise ValueError(f"`lr` must be a number for train_on_batch, got {self.optimizer.lr!r}")
+        X, y = self._form.check(X, y)
+        weight = None
+        if sample_weight is not None:
+            weight = check_sample_weight(sample_weight, len(X), may_be_zeros=True)
+        if self._single_steps is None or not self._single_steps.still_fit():
+            self._single_steps = Steps(self)
+        feed = ArrayFeed(X, y, weight, len(X))
+        tally, _ = self._single_steps.epoch(feed, 0, 1, progress_displays.Silent())
+        return tally.loss
+
+    def evaluate(
+        self,
+        X: Any,
+        y: ArrayLike | None = None,
+        batch_size: int = EVALUATED_AT_ONCE,
+        sample_weight: ArrayLike | None = None,
+    ) -> dict[str, float]:
+        """The mean loss and the metrics over some samples.
+
+        Parameters
+        ----------
+        X, y : ndarray
+            As in `fit`; X alone may be an iterable of batches.
+        batch_size : int
+            Samples in work at a time.
+        sample_weight : ndarray, shape (N,), optional
+            What each sample's loss is multiplied by, as in `fit`.
+
+        Returns
+        -------
+        dict
+            "loss" and the metrics, but no "accuracy" where the loss has no classes.
+
+        Examples
+        --------
+        >>> import fastconv as fc, numpy as np
+        >>> trainer = fc.Trainer(fc.models.reference_cnn(), loss="bce")
+        >>> sorted(trainer.evaluate(np.zeros((4, 1, 6, 6)), [0, 1, 0, 1]))
+        ['accuracy', 'loss']
+        """
+        batch_size = whole_number(batch_size, "batch_size")
+        if y is None:
+            _refuse(sample_weight=sample_weight is not None)
+            return evaluate(self, BatchFeed(X, self._form), batch_size=batch_size)
+        X, y = self._form.check(X, y)
+        weight = None if sample_weight is None else check_sample_weight(sample_weight, len(X))
+        return evaluate(self, ArrayFeed(X, y, weight, batch_size), batch_size=batch_size)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_single_steps": None}
+
+    def __setstate__(self, kept: dict[str, Any]) -> None:
+        self.__dict__.update(kept)
+        self._state = [np.require(vector, requirements=["W"]) for vector in kept["_state"]]
+
+    # Inside
+
+    def _batches(self, X: Any, epochs: int, steps: int | None, class_weight: Any) -> Feed:
+        """The feed of an iterable of batches."""
+        if isinstance(class_weight, str):
+            raise ValueError(f"`class_weight` must be a dict for batches, got {class_weight!r}")
+        feed = BatchFeed(X, self._form, epochs, steps, class_weight)
+        if feed.steps is None and not isinstance(self.optimizer.lr, float):
+            raise ValueError(
+                f"`steps_per_epoch` must be given for {self.optimizer.lr!r}, got batches without a length"
+            )
+        return feed
+
+    # Checkpoints
+
+    def _save(
+        self, path: str | os.PathLike[str], history: History, epochs_done: int, augment: Augment | None
+    ) -> None:
+        description = {
+            "kind": "checkpoint",
+            "epochs_done": epochs_done,
+            "steps_taken": self.steps_taken,
+            "history": dict(history),
+            "run": self._run_description(augment),
+        }
+        arrays = {f"model.{name}": array for name, array in self.model.state().items()}
+        arrays |= {f"optimizer.{k}": array for k, array in enumerate(self._state)}
+        write_model(path, description, arrays)
+
+    def _restore(self, path: str | os.PathLike[str], augment: Augment | None) -> tuple[History, int]:
+        description, arrays = read_model(path)
+        try:
+            if description["kind"] != "checkpoint" or description["run"] != self._run_description(augment):
+                raise ValueError("it was written by another network, loss, optimizer, seed or augmentation")
+            state = {n.removeprefix("model."): a for n, a in arrays.items() if n.startswith("model.")}
+            vectors = [arrays[f"optimizer.{k}"] for k in range(len(self._state))]
+            if any(vector.shape != own.shape for vector, own in zip(vectors, self._state, strict=True)):
+                raise ValueError("its optimizer has vectors of another size")
+            history = History(description["history"])
+            epochs_done, steps_taken = int(description["epochs_done"]), int(description["steps_taken"])
+            self.model.load_state(state)
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"{path} is not a checkpoint to go on from: {error}") from None
+        for own, vector in zip(self._state, vectors, strict=True):
+            own[...] = vector
+        self.steps_taken = steps_taken
+        return history, epochs_done
+
+    def _run_description(self, augment: Augment | None) -> Any:
+        """What must be the same for a checkpoint to be gone on from, as JSON gives it back."""
+        settings = {n: v for n, v in asdict(cast(Any, self.optimizer)).items() if v is not None}
+        optimizer = {"name": type(self.optimizer).__name__, **settings}
+        layers = [layer.record() for layer in self.model.layers]
+        run = {"layers": layers, "dtype": self.model.dtype, "loss": self.loss, "seed": self.seed}
+        if augment is not None:
+            run["augment"] = asdict(augment)
+        return json.loads(json.dumps({**run, "optimizer": optimizer}, default=repr))
+
+
+def _refuse(**given: bool) -> None:
+    """Raise ValueError if an argument that only arrays can have is given with batches."""
+    for name, is_given in given.items():
+        if is_given:
+            raise ValueError(f"`{name}` is for arrays X and y, and there is no y")

@@ -1,0 +1,374 @@
+"""ONNX files that are read: graphs put together by hand, and files that must be refused."""
+
+import numpy as np
+import pytest
+
+import fastconv as fc
+from tests.formats.onnx.onnx_tools import close, onnx, runtime, samples, write
+
+RNG = np.random.default_rng(0)
+
+
+def weights(*shape):
+    return RNG.standard_normal(shape).astype(np.float32)
+
+
+# Graphs put together by hand, against ONNX Runtime
+
+W, B, K = weights(3, 8), weights(3), weights(4, 2, 3, 3)
+PLAIN = {"kernel_shape": [3, 3]}
+GRAPHS = {
+    "gemm": (
+        [("Gemm", ["x", "w", "b"], ["y"], {"transB": 0, "alpha": 0.5, "beta": 2.0})],
+        (8,), {"w": W.T, "b": B[None]},
+    ),
+    "gemm without bias": ([("Gemm", ["x", "w"], ["y"], {"transB": 1})], (8,), {"w": W}),
+    "gemm of one bias": ([("Gemm", ["x", "w", "b"], ["y"], {"transB": 1})], (8,), {"w": W, "b": B[0]}),
+    "matmul": ([("MatMul", ["x", "w"], ["y"])], (8,), {"w": W.T}),
+    "matmul and add": (
+        [("MatMul", ["x", "w"], ["a"]), ("Add", ["a", "b"], ["y"])], (8,), {"w": W.T, "b": B}
+    ),
+    "matmul of a transpose": (
+        [("Transpose", ["w"], ["t"], {"perm": [1, 0]}), ("MatMul", ["x", "t"], ["a"]),
+         ("Add", ["a", "b"], ["y"])],
+        (8,), {"w": W, "b": B[None]},
+    ),
+    "conv and add": (
+        [("Conv", ["x", "k"], ["a"]), ("Add", ["a", "b"], ["y"])],
+        (2, 6, 7), {"k": K, "b": weights(1, 4, 1, 1)},
+    ),
+    "conv same": (
+        [("Conv", ["x", "k"], ["y"], {"auto_pad": "SAME_UPPER"})], (2, 6, 7), {"k": K}
+    ),
+    "conv same, even": (
+        [("Conv", ["x", "k"], ["y"], {"auto_pad": "SAME_UPPER"})], (2, 6, 7), {"k": weights(4, 2, 2, 4)}
+    ),
+    "conv same, strided": (
+        [("Conv", ["x", "k"], ["y"], {"auto_pad": "SAME_UPPER", "strides": [2, 2]})], (2, 7, 9), {"k": K}
+    ),
+    "conv valid": ([("Conv", ["x", "k"], ["y"], {"auto_pad": "VALID"})], (2, 6, 7), {"k": K}),
+    "pad and conv": (
+        [("Pad", ["x", "p"], ["a"]), ("Conv", ["a", "k"], ["y"], {"pads": [1, 0, 1, 0]})],
+        (2, 6, 7), {"k": K, "p": [0, 0, 1, 2, 0, 0, 1, 2]},
+    ),
+    "pad to the same and conv": (
+        [("Pad", ["x", "p", "zero"], ["a"]), ("Conv", ["a", "k"], ["y"])],
+        (2, 6, 7), {"k": weights(4, 2, 2, 4), "p": [0, 0, 0, 1, 0, 0, 1, 2], "zero": np.float32(0)},
+    ),
+    "pad and max pool": (
+        [("Pad", ["x", "p", "low"], ["a"]), ("MaxPool", ["a"], ["y"], {**PLAIN, "strides": [2, 2]})],
+        (2, 6, 7), {"p": [0, 0, 1, 1, 0, 0, 1, 1], "low": np.float32(-np.inf)},
+    ),
+    "pad and average": (
+        [("Pad", ["x", "p"], ["a"]), ("AveragePool", ["a"], ["y"], {**PLAIN, "strides": [2, 2]})],
+        (2, 7, 7), {"p": [0, 0, 1, 1, 0, 0, 1, 1]},
+    ),
+    "average over the edge": (
+        [("AveragePool", ["x"], ["y"], {"kernel_shape": [2, 2], "strides": [2, 2], "pads": [0, 0, 1, 1]})],
+        (2, 7, 7), {},
+    ),
+    "average, padding not counted": (
+        [("AveragePool", ["x"], ["y"], {**PLAIN, "pads": [1, 1, 1, 1]})], (2, 5, 6), {}
+    ),
+    "average, strides of one": ([("AveragePool", ["x"], ["y"], {"kernel_shape": [2, 3]})], (2, 5, 6), {}),
+    "max pool, strides of one": ([("MaxPool", ["x"], ["y"], {"kernel_shape": [2, 3]})], (2, 5, 6), {}),
+    "max pool over the edge": (
+        [("MaxPool", ["x"], ["y"], {"kernel_shape": [2, 2], "strides": [2, 2], "pads": [0, 0, 1, 1]})],
+        (2, 7, 7), {},
+    ),
+    "mean": ([("ReduceMean", ["x"], ["y"], {"axes": [2, 3]})], (2, 5, 6), {}),
+    "mean without axes left": (
+        [("ReduceMean", ["x"], ["y"], {"axes": [-1, -2], "keepdims": 0})], (2, 5, 6), {}
+    ),
+    "mean squeezed": (
+        [("GlobalAveragePool", ["x"], ["a"]), ("Squeeze", ["a", "axes"], ["y"])], (2, 5, 6), {"axes": [2, 3]}
+    ),
+    "flatten": ([("Flatten", ["x"], ["y"], {"axis": -3})], (2, 5, 6), {}),
+    "reshape": ([("Reshape", ["x", "s"], ["y"])], (2, 5, 6), {"s": [-1, 60]}),
+    "reshape by zero": ([("Reshape", ["x", "s"], ["y"])], (2, 5, 6), {"s": [0, -1]}),
+    "reshape by the shape": (
+        [("Shape", ["x"], ["s"]), ("Constant", [], ["i"], {"value_int": 0}), ("Gather", ["s", "i"], ["n"]),
+         ("Constant", [], ["axis"], {"value_ints": [0]}), ("Unsqueeze", ["n", "axis"], ["v"]),
+         ("Constant", [], ["rest"], {"value_ints": [-1]}), ("Concat", ["v", "rest"], ["t"], {"axis": 0}),
+         ("Cast", ["t"], ["t2"], {"to": 7}), ("Reshape", ["x", "t2"], ["y"])],
+        (2, 5, 6), {},
+    ),
+    "batch norm of shared constants": (
+        [("Identity", ["s"], ["v"]),
+         ("BatchNormalization", ["x", "s", "b", "b", "v"], ["y"], {"epsilon": 0.01})],
+        (2, 4, 4), {"s": np.abs(weights(2)) + 1, "b": weights(2)},
+    ),
+    "one slope": ([("PRelu", ["x", "s"], ["y"])], (2, 4, 4), {"s": np.float32([0.3])}),
+    "leaky relu": ([("LeakyRelu", ["x"], ["y"])], (5,), {}),
+    "dropout": ([("Dropout", ["x", "r"], ["y"])], (5,), {"r": np.float32(0.3)}),
+    "softmax": ([("Softmax", ["x"], ["y"])], (5,), {}),
+    "identities": (
+        [("Identity", ["x"], ["a"]), ("Relu", ["a"], ["b"]), ("Identity", ["b"], ["y"])], (5,), {}
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+def test_a_graph_predicts_what_onnx_runtime_does(tmp_path, name):
+    nodes, shape, constants = GRAPHS[name]
+    path = write(tmp_path / "model.onnx", nodes, shape, constants)
+    X = samples(shape)
+    close(fc.from_onnx(path).predict(X), runtime(path, X))
+
+
+def test_old_opsets_mean_what_they_meant(tmp_path):
+    nodes = [
+        ("Pad", ["x"], ["p"], {"pads": [0, 0, 1, 1, 0, 0, 1, 1]}),
+        ("Conv", ["p", "k", "b"], ["a"]),
+        ("BatchNormalization", ["a", "s", "b", "b", "s"], ["n"], {"epsilon": 0.5, "momentum": 0.75}),
+        ("Dropout", ["n"], ["d"], {"ratio": 0.3}),
+        ("ReduceMean", ["d"], ["m"], {"axes": [2, 3]}),
+        ("Squeeze", ["m"], ["q"], {"axes": [2, 3]}),
+        ("Softmax", ["q"], ["y"]),  # over all axes from 1 on
+    ]
+    constants = {"k": K, "b": weights(4), "s": np.abs(weights(4)) + 1}
+    path = write(tmp_path / "model.onnx", nodes, (2, 5, 6), constants, opset=9)
+    model = fc.from_onnx(path)
+    close(model.predict(samples((2, 5, 6))), runtime(path, samples((2, 5, 6))))
+    assert model.layers[1:3] == [fc.BatchNorm2d(momentum=0.25, eps=0.5), fc.Dropout(0.3)]
+
+
+def test_settings_come_back_as_they_were_written(tmp_path):
+    layers = [
+        fc.Conv2d(4, 3, padding=1, groups=2, dilation=2, bias=False), fc.BatchNorm2d(0.3, 1e-3),
+        fc.LeakyReLU(0.2), fc.MaxPool2d(2, 3, ceil_mode=True), fc.AvgPool2d(3, 1, 1, count_include_pad=False),
+        fc.Dropout(0.1), fc.Conv2d(3, 2, padding="same"), fc.AvgPool2d(3, 2, 1, ceil_mode=True), fc.Tanh(),
+        fc.GlobalAvgPool2d(), fc.Flatten(), fc.Dense(4), fc.Sigmoid(), fc.Dense(3, bias=False), fc.Softmax(),
+    ]  # fmt: skip
+    for dtype in ("float32", "float64"):
+        model = fc.Sequential(layers, (2, 12, 11), dtype)
+        model.statistics()["1.running_mean"][:] = [1, 2, 3, 4]
+        model.to_onnx(tmp_path / "model.onnx")
+        again = fc.from_onnx(tmp_path / "model.onnx")
+        assert (again.layers, again.input_shape, again.dtype) == (layers, (2, 12, 11), dtype)
+        for name, array in again.state().items():
+            np.testing.assert_array_equal(array, model.state()[name])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", ["reference_cnn", "lenet5", "vgg_small"])
+def test_a_file_of_ours_predicts_what_onnx_runtime_does(tmp_path, name, dtype):
+    model = getattr(fc.models, name)(dtype=dtype)
+    model.to_onnx(tmp_path / "model.onnx")
+    X = samples(model.input_shape, dtype)
+    close(fc.from_onnx(tmp_path / "model.onnx").predict(X), runtime(tmp_path / "model.onnx", X), dtype)
+
+
+# What is refused
+
+R = ("Relu", ["x"], ["y"])
+REFUSED = {
+    "an operator": ([("Elu", ["x"], ["y"])], (5,), {}, r"node 'Elu y' \(Elu\): the operator is not supp"),
+    "a branch": ([("Relu", ["x"], ["a"]), ("Add", ["a", "x"], ["y"])], (5,), {}, "'Add .' .* branches"),
+    "an older value": ([("Relu", ["x"], ["a"]), ("Tanh", ["x"], ["y"])], (5,), {}, "'Tanh .' .* branches"),
+    "a value twice": ([("Add", ["x", "x"], ["y"])], (5,), {}, "'Add .' .* branches"),
+    "an output in between": ([("Relu", ["x"], ["y"]), ("Tanh", ["y"], ["z"])], (5,), {}, "its output 'y'"),
+    "constants only": ([("Relu", ["w"], ["y"])], (5,), {"w": W}, "'Relu .' .* only constants"),
+    "a weight first": ([("MatMul", ["w", "x"], ["y"])], (8,), {"w": W}, "'MatMul .' .* a constant before"),
+    "an add of nothing": ([("Add", ["x", "b"], ["y"])], (3,), {"b": B}, "'Add .' .* only as the bias"),
+    "an add too wide": (
+        [("MatMul", ["x", "w"], ["a"]), ("Add", ["a", "b"], ["y"])], (8,), {"w": W[:1].T, "b": B},
+        "'Add .' .* adds an array of shape",
+    ),
+    "a transposed input": (
+        [("Gemm", ["x", "w"], ["y"], {"transA": 1})], (8,), {"w": W.T}, "Gemm.*`transA` must be 0, got 1"
+    ),
+    "weights that do not fit": ([("Gemm", ["x", "w"], ["y"])], (8,), {"w": W}, "Gemm.*weight must have"),
+    "uneven padding": (
+        [("Conv", ["x", "k"], ["y"], {"pads": [0, 0, 1, 2]})], (2, 6, 7), {"k": K}, "'Conv .' .*`pads`"
+    ),
+    "uneven pooling": (
+        [("MaxPool", ["x"], ["y"], {**PLAIN, "pads": [0, 0, 2, 2]})], (2, 6, 6), {}, "'MaxPool .' .*`pads`"
+    ),
+    "an uneven mean": (
+        [("AveragePool", ["x"], ["y"], {**PLAIN, "pads": [0, 0, 1, 1], "count_include_pad": 1})],
+        (2, 7, 7), {}, "'AveragePool .' .*`pads`",
+    ),
+    "column-major indices": (
+        [("MaxPool", ["x"], ["y"], {**PLAIN, "storage_order": 1})], (2, 6, 6), {}, "`storage_order` must be 0"
+    ),
+    "a pad of ones": (
+        [("Pad", ["x", "p", "one"], ["a"]), ("Conv", ["a", "k"], ["y"])],
+        (2, 6, 7), {"k": K, "p": [0, 0, 1, 1, 0, 0, 1, 1], "one": np.float32(1)}, "a Pad of 1.0 before it",
+    ),
+    "a pad of edges": (
+        [("Pad", ["x", "p"], ["a"], {"mode": "edge"}), ("Conv", ["a", "k"], ["y"])],
+        (2, 6, 7), {"k": K, "p": [0, 0, 1, 1, 0, 0, 1, 1]}, "`mode` must be 'constant', got 'edge'",
+    ),
+    "a pad of channels": (
+        [("Pad", ["x", "p"], ["y"])], (2, 6, 7), {"p": [0, 1, 1, 1, 0, 0, 1, 1]}, "Pad.*lines and columns"
+    ),
+    "a pad before anything": (
+        [("Pad", ["x", "p"], ["a"]), ("Relu", ["a"], ["y"])], (2, 6, 7), {"p": [0, 0, 1, 1, 0, 0, 1, 1]},
+        "'Relu .' .*a Pad is supported only just before",
+    ),
+    "a pad at the end": ([("Pad", ["x", "p"], ["y"])], (2, 6, 7), {"p": [0, 0, 1, 1] * 2}, "Pad is supp"),
+    "a reshape to images": ([("Reshape", ["x", "s"], ["y"])], (4,), {"s": [-1, 1, 2, 2]}, "only a Reshape"),
+    "a reshape of the batch": ([("Reshape", ["x", "s"], ["y"])], (4,), {"s": [-1, 2]}, "only a Reshape to"),
+    "a flatten of all": ([("Flatten", ["x"], ["y"], {"axis": 0})], (4,), {}, "Flatten.*`axis` must be 1"),
+    "a mean of channels": ([("ReduceMean", ["x"], ["y"], {"axes": [1]})], (2, 3, 3), {}, "only the mean"),
+    "a softmax of images": ([("Softmax", ["x"], ["y"])], (2, 3, 3), {}, r"'Softmax .' .*\(features,\)"),
+    "many slopes": ([("PRelu", ["x", "s"], ["y"])], (3,), {"s": B}, "input 1 must be one number"),
+    "half precision": ([("MatMul", ["x", "w"], ["y"])], (8,), {"w": W.T.astype(np.float16)}, "float16"),
+    "weights that are worked out": (
+        [("Concat", ["w", "w"], ["v"], {"axis": 0}), ("MatMul", ["x", "v"], ["y"])], (16,), {"w": W.T},
+        "'Concat .' .*only constants, which is supported for weights and shapes only",
+    ),
+    "weights that are an input": ([("MatMul", ["x", "x"], ["y"])], (8,), {}, "'MatMul .' .* branches"),
+    "training": (
+        [("Dropout", ["x", "r", "t"], ["y"])], (5,), {"r": np.float32(0.5), "t": True}, "training mode"
+    ),
+    "statistics of the batch": (
+        [("BatchNormalization", ["x", "s", "s", "s", "s"], ["y", "m", "v"], {"training_mode": 1})],
+        (2, 4, 4), {"s": np.ones(2, np.float32)}, "`training_mode` must be 0, got 1",
+    ),
+    "nothing to compute": ([("Identity", ["x"], ["y"])], (3,), {}, "no operators that compute anything"),
+    "one axis": ([R], (3, 8), {}, r"its input must be of shape \(N, C, H, W\) or \(N, features\)"),
+    "an open size": ([R], (1, "H", 8), {}, r"all but N known, got \['N', 1, 'H', 8\]"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", REFUSED)
+def test_what_has_no_counterpart_is_refused_by_file_and_node(tmp_path, kind):
+    nodes, shape, constants, message = REFUSED[kind]
+    path = write(tmp_path / "model.onnx", nodes, shape, constants)
+    with pytest.raises(ValueError, match=message) as caught:
+        fc.from_onnx(path)
+    assert str(caught.value).startswith(f"{path} cannot be read as a network: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_more_than_one_output_an_old_opset_and_other_numbers_are_refused(tmp_path):
+    path = tmp_path / "model.onnx"
+    write(path, [("Relu", ["x"], ["y"]), ("Tanh", ["y"], ["z"])], (5,), outputs=("y", "z"))
+    with pytest.raises(ValueError, match="one input and one output, got 1 and 2"):
+        fc.from_onnx(path)
+    write(path, [R], (5,), opset=6)
+    with pytest.raises(ValueError, match="it uses opset 6, expected at least 7"):
+        fc.from_onnx(path)
+    model = onnx.load(write(path, [R], (5,)))
+    model.graph.input[0].type.tensor_type.elem_type = onnx.TensorProto.FLOAT16
+    model.graph.output[0].type.tensor_type.elem_type = onnx.TensorProto.FLOAT16
+    onnx.save(model, path)
+    with pytest.raises(ValueError, match="its input must be float32 or float64, got element type 10"):
+        fc.from_onnx(path)
+
+
+def test_a_batch_that_is_fixed_in_the_file_is_open_here(tmp_path):
+    path = write(tmp_path / "model.onnx", [("Reshape", ["x", "s"], ["y"])], (2, 3), {"s": [4, 6]}, batch=4)
+    with pytest.raises(ValueError, match=r"\(N, C, H, W\) or \(N, features\)"):
+        fc.from_onnx(path)
+    path = write(tmp_path / "model.onnx", [("Reshape", ["x", "s"], ["y"])], (1, 2, 3), {"s": [4, 6]}, batch=4)
+    assert fc.from_onnx(path).predict(np.zeros((7, 1, 2, 3))).shape == (7, 6)
+
+
+# Files that are damaged
+
+
+@pytest.fixture(params=["float32", "float64"])
+def whole(tmp_path, request):
+    layers = [
+        fc.Conv2d(2, 3, padding="same"), fc.BatchNorm2d(), fc.LeakyReLU(0.2), fc.MaxPool2d(2),
+        fc.AvgPool2d(3, 2, 1, ceil_mode=True), fc.Dropout(0.2), fc.Flatten(), fc.Dense(2), fc.Softmax(),
+    ]  # fmt: skip
+    fc.Sequential(layers, (1, 6, 6), request.param).to_onnx(tmp_path / "model.onnx")
+    return tmp_path / "model.onnx"
+
+
+def test_a_file_cut_anywhere_is_refused_by_its_name(whole):
+    content = whole.read_bytes()
+    for size in [*range(0, len(content), 13), *range(len(content) - 20, len(content))]:
+        whole.write_bytes(content[:size])
+        with pytest.raises(ValueError, match=r"model\.onnx is not an ONNX file that onnx"):
+            fc.from_onnx(whole)
+
+
+def test_a_file_with_any_byte_changed_is_refused_or_read_as_a_network(whole):
+    content = whole.read_bytes()
+    loaded = 0
+    for position in range(0, len(content), 5):
+        changed = bytearray(content)
+        changed[position] ^= (0x01, 0x80, 0x41, 0xFF)[position % 4]
+        whole.write_bytes(changed)
+        try:
+            model = fc.from_onnx(whole)
+        except ValueError as error:
+            assert str(error).startswith(f"{whole} ")  # noqa: PT017
+        else:
+            loaded += isinstance(model, fc.Sequential)
+    assert 0 < loaded < len(content) // 5  # bytes of weights and of names can be any
+
+
+def dims(tensor, *sizes):
+    del tensor.dims[:]
+    tensor.dims.extend(sizes)
+
+
+def test_sizes_that_a_file_only_claims_take_no_memory(tmp_path):
+    """Each of these would take gigabytes."""
+    tracemalloc = pytest.importorskip("tracemalloc")
+    path = tmp_path / "model.onnx"
+    pool = ("AveragePool", ["x"], ["y"], {"kernel_shape": [1, 1], "count_include_pad": 1})
+    large = 2**30
+    claims = [
+        ([pool], (1, 1, large), {}),
+        ([("Conv", ["x", "k"], ["a"], {"pads": [large] * 4}), ("Relu", ["a"], ["y"])], (2, 6, 7), {"k": K}),
+        ([("Gather", ["w", "i"], ["v"]), ("MatMul", ["x", "v"], ["y"])], (8,), {"w": W.T, "i": [0] * 10**4}),
+        ([R], (2**20, 2**20, 2**20), {}),
+    ]
+    for nodes, shape, constants in claims:
+        write(path, nodes, shape, constants)
+        tracemalloc.start()
+        with pytest.raises(ValueError, match=r"model\.onnx"):
+            fc.from_onnx(path)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < 10**7
+    model = onnx.load(write(path, [("Gemm", ["x", "w"], ["y"], {"transB": 1})], (8,), {"w": W}))
+    dims(model.graph.initializer[0], large, 8)
+    onnx.save(model, path)
+    with pytest.raises(ValueError, match=r"model\.onnx"):
+        fc.from_onnx(path)
+
+
+def test_weights_outside_the_folder_are_not_read(tmp_path):
+    (tmp_path / "secret").write_bytes(W.tobytes())
+    folder = tmp_path / "inner"
+    folder.mkdir()
+    model = onnx.load(
+        write(folder / "model.onnx", [("Gemm", ["x", "w"], ["y"], {"transB": 1})], (8,), {"w": W})
+    )
+    tensor = model.graph.initializer[0]
+    tensor.ClearField("raw_data")
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    for location in ("../secret", str(tmp_path / "secret")):
+        del tensor.external_data[:]
+        tensor.external_data.add(key="location", value=location)
+        (folder / "model.onnx").write_bytes(model.SerializeToString())
+        with pytest.raises(ValueError, match=r"model\.onnx is not an ONNX file that onnx"):
+            fc.from_onnx(folder / "model.onnx")
+
+
+@pytest.mark.parametrize("content", [b"", b"a model", b"PK\x03\x04", b"{}", bytes(1000), b"\xff" * 1000])
+def test_a_foreign_file_is_refused_by_its_name(tmp_path, content):
+    (tmp_path / "foreign.onnx").write_bytes(content)
+    with pytest.raises(ValueError, match=r"foreign\.onnx is not an ONNX file that onnx") as caught:
+        fc.from_onnx(tmp_path / "foreign.onnx")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_file_is_a_filenotfounderror_and_a_folder_is_refused(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        fc.from_onnx(tmp_path / "none.onnx")
+    with pytest.raises(ValueError, match="folder"):
+        fc.from_onnx(tmp_path)
+
+
+def test_the_name_of_the_file_may_be_any(tmp_path):
+    fc.models.reference_cnn().to_onnx(tmp_path / "model.json")
+    assert fc.from_onnx(str(tmp_path / "model.json")).num_parameters == 15

@@ -1,0 +1,232 @@
+import contextlib
+import io
+import os
+import pickle
+import zipfile
+
+import numpy as np
+import pytest
+
+from fastconv.formats.atomic import replaced
+from fastconv.formats.model_file import read_arrays, read_model, write_model
+
+DESCRIPTION = {"layers": [{"name": "Dense"}], "text": "ü", "number": 0.1}
+STATE = {
+    "0.weight": np.arange(6.0).reshape(2, 3),
+    "0.bias": np.zeros(2, np.float32),
+    "none": np.zeros((0, 3)),
+}
+
+
+@pytest.fixture
+def path(tmp_path):
+    write_model(tmp_path / "model.npz", DESCRIPTION, STATE)
+    return tmp_path / "model.npz"
+
+
+@pytest.fixture(params=[".npz", ".safetensors"])
+def either(tmp_path, request):
+    """A file of either format."""
+    if request.param == ".safetensors":
+        pytest.importorskip("safetensors")
+    write_model(tmp_path / f"model{request.param}", DESCRIPTION, STATE)
+    return tmp_path / f"model{request.param}"
+
+
+def rewrite(path, change):
+    """Change the members of an .npz file, as somebody with NumPy would."""
+    with np.load(path) as file:
+        arrays = dict(file)
+    change(arrays)
+    np.savez(path, **arrays)
+
+
+def test_what_was_written_is_read(either):
+    description, state = read_model(either)
+    assert description == DESCRIPTION
+    assert state.keys() == STATE.keys()
+    for name, array in state.items():
+        np.testing.assert_array_equal(array, STATE[name])
+        assert array.dtype == STATE[name].dtype
+        assert array.flags.writeable
+
+
+def test_strided_arrays_are_written_by_their_values(tmp_path):
+    state = {"a": np.arange(24.0).reshape(4, 6)[::2, ::3], "b": np.asfortranarray(np.arange(6).reshape(2, 3))}
+    write_model(tmp_path / "model.npz", {}, state)
+    for name, array in read_model(tmp_path / "model.npz")[1].items():
+        np.testing.assert_array_equal(array, state[name])
+
+
+def test_paths_may_be_text(tmp_path):
+    write_model(str(tmp_path / "model.npz"), DESCRIPTION, STATE)
+    assert read_model(str(tmp_path / "model.npz"))[0] == DESCRIPTION
+
+
+def test_the_format_is_seen_from_the_content_not_from_the_name(either, tmp_path):
+    other = tmp_path / ("other.npz" if either.suffix == ".safetensors" else "other.safetensors")
+    either.rename(other)
+    assert read_model(other)[0] == DESCRIPTION
+
+
+def test_arrays_are_read_without_the_description_but_not_if_they_were_changed(either):
+    assert read_arrays(either).keys() == STATE.keys()
+    content = bytearray(either.read_bytes())
+    at = content.index(np.arange(6.0).tobytes())  # of 0.weight
+    content[at + 8 * 4 + 7] ^= 1
+    either.write_bytes(content)
+    with pytest.raises(ValueError, match=either.name):
+        read_arrays(either)
+
+
+def test_the_file_needs_no_pickle(path):
+    with np.load(path, allow_pickle=False) as file:
+        assert all(file[name].dtype != object for name in file.files)
+
+
+def test_a_file_cut_anywhere_is_refused_by_its_name(either):
+    content = either.read_bytes()
+    for size in [*range(0, len(content), 61), len(content) - 1]:
+        either.write_bytes(content[:size])
+        with pytest.raises(ValueError, match=either.name):
+            read_model(either)
+
+
+def test_a_file_with_any_byte_changed_is_refused_or_reads_the_same(either):
+    content = either.read_bytes()
+    for position in range(0, len(content), 3):
+        changed = bytearray(content)
+        changed[position] ^= 0x41
+        either.write_bytes(changed)
+        with contextlib.suppress(ValueError):  # a byte that means nothing, such as a date, may be any
+            description, state = read_model(either)
+            assert description == DESCRIPTION
+            assert state.keys() == STATE.keys()
+            assert all(np.array_equal(array, STATE[name]) for name, array in state.items())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda arrays: arrays["0.weight"].__setitem__((1, 2), 7.0),
+        lambda arrays: arrays.update({"0.bias": arrays["0.bias"].astype(np.float64)}),
+        lambda arrays: arrays.update({"0.weight": arrays["0.weight"].reshape(3, 2)}),
+        lambda arrays: arrays.update({"1.bias": arrays.pop("0.bias")}),
+        lambda arrays: arrays.update({"more": np.zeros(1)}),
+        lambda arrays: arrays.pop("none"),
+        lambda arrays: arrays.update(
+            description=np.array(str(arrays["description"]).replace('"number": 0.1', '"number": 0.2'))
+        ),
+    ],
+)
+def test_a_change_after_saving_is_noticed_by_the_checksum(path, change):
+    rewrite(path, change)
+    with pytest.raises(ValueError, match=r"model\.npz was changed after it was saved"):
+        read_model(path)
+
+
+def test_a_file_rewritten_without_a_change_is_read(path):
+    rewrite(path, lambda arrays: None)
+    assert read_model(path)[0] == DESCRIPTION
+
+
+def npz(**arrays):
+    file = io.BytesIO()
+    np.savez(file, **arrays)
+    return file.getvalue()
+
+
+def zipped(name, content):
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr(name, content)
+    return file.getvalue()
+
+
+FOREIGN = {
+    "nothing": b"",
+    "text": b"a model",
+    "one array": b"\x93NUMPY\x01\x00",
+    "a pickle": pickle.dumps({"weight": 1}),
+    "a zip of text": zipped("readme.txt", b"hello"),
+    "another npz": npz(weight=np.zeros(3)),
+    "a description of numbers": npz(description=np.zeros(3)),
+    "a description that is no JSON": npz(description=np.array("{")),
+    "a description that is a list": npz(description=np.array("[1, 2]")),
+    "a description without a checksum": npz(description=np.array('{"format": "fastconv model 1"}')),
+    "pickled objects": npz(description=np.array([{"format": 1}], dtype=object)),
+    "a later format": npz(description=np.array('{"format": "fastconv model 2", "checksum": ""}')),
+}
+
+
+@pytest.mark.parametrize("kind", FOREIGN)
+def test_a_foreign_file_is_refused_by_its_name(tmp_path, kind):
+    (tmp_path / "foreign.npz").write_bytes(FOREIGN[kind])
+    with pytest.raises(ValueError, match=r"foreign\.npz"):
+        read_model(tmp_path / "foreign.npz")
+
+
+def test_a_later_format_is_named(tmp_path):
+    (tmp_path / "model.npz").write_bytes(FOREIGN["a later format"])
+    with pytest.raises(ValueError, match="of the format 'fastconv model 2', expected 'fastconv model 1'"):
+        read_model(tmp_path / "model.npz")
+
+
+def test_a_missing_file_is_a_filenotfounderror_and_a_folder_is_refused(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        read_model(tmp_path / "none.npz")
+    with pytest.raises(ValueError, match="folder"):
+        read_model(tmp_path)
+
+
+# Replacing a file
+
+
+def test_a_new_file_replaces_the_old_one_and_leaves_nothing_beside_it(path):
+    write_model(path, {"new": True}, {})
+    assert read_model(path) == ({"new": True}, {})
+    assert os.listdir(path.parent) == ["model.npz"]
+
+
+@pytest.mark.parametrize("failure", [OSError("disk full"), KeyboardInterrupt(), MemoryError()])
+def test_a_failure_while_writing_leaves_the_old_file_and_nothing_beside_it(path, monkeypatch, failure):
+    def failing(file, **arrays):
+        file.write(b"half")
+        raise failure
+
+    monkeypatch.setattr(np, "savez", failing)
+    with pytest.raises(type(failure)):
+        write_model(path, {"new": True}, {})
+    monkeypatch.undo()
+    assert read_model(path)[0] == DESCRIPTION
+    assert os.listdir(path.parent) == ["model.npz"]
+
+
+def test_the_old_file_is_whole_until_the_new_one_is(path):
+    with replaced(path) as file:
+        file.write(b"half")
+        file.flush()
+        assert read_model(path)[0] == DESCRIPTION
+    assert path.read_bytes() == b"half"
+
+
+def test_the_content_is_on_the_disk_before_the_file_is_renamed(path, monkeypatch):
+    events = []
+    monkeypatch.setattr(os, "fsync", lambda handle: events.append("fsync"))
+    rename = os.replace
+    monkeypatch.setattr(os, "replace", lambda *names: events.append("replace") or rename(*names))
+    write_model(path, {}, {})
+    assert events == ["fsync", "replace"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="permissions are those of POSIX")
+def test_the_file_has_the_permissions_of_any_new_file(path):
+    other = path.parent / "other"
+    other.write_text("")
+    assert path.stat().st_mode == other.stat().st_mode
+
+
+def test_a_description_that_is_no_json_writes_nothing(tmp_path):
+    with pytest.raises(TypeError):
+        write_model(tmp_path / "model.npz", {"value": {1, 2}}, {})
+    assert os.listdir(tmp_path) == []

@@ -1,0 +1,249 @@
+"""A single sample, whose channels lie in the lanes, against the same sample in a batch: the same bits."""
+
+import numpy as np
+import pytest
+
+import fastconv as fc
+from fastconv.engine.engine import Engine
+from fastconv.engine.pool import FEW_SAMPLES
+from tests.engine.test_engine import NETWORKS
+
+both_dtypes = pytest.mark.parametrize("dtype", ["float32", "float64"])
+
+# Name -> (layers, input shape): channels around the number of lanes, and what NETWORKS has not.
+MORE = {
+    f"{c} to {o} channels": (
+        [fc.Conv2d(o, 3, padding=1), fc.ReLU(), fc.BatchNorm2d(), fc.MaxPool2d(2), fc.Conv2d(c, 2), fc.Tanh(),
+         fc.AvgPool2d(2, stride=1), fc.Flatten(), fc.Dense(o), fc.ReLU(), fc.Dense(c), fc.Softmax()],
+        (c, 7, 8),
+    )
+    for c, o in [(1, 5), (5, 16), (16, 17), (17, 33), (33, 1), (8, 9), (7, 15)]
+} | {
+    "one position and more than 8 blocks of channels": (
+        [fc.Conv2d(140, (3, 4)), fc.Sigmoid(), fc.Conv2d(3, 1), fc.Flatten(), fc.Dense(131)], (2, 3, 4)
+    ),
+    "one position in a halo": (
+        [fc.Conv2d(17, 3, stride=4, padding=2), fc.Conv2d(5, 3, padding=1)], (3, 2, 2)
+    ),
+    "images of one row and one column": (
+        [fc.Conv2d(9, (1, 5), padding=(0, 2)), fc.ReLU(), fc.Conv2d(17, (1, 19)), fc.LeakyReLU()], (1, 1, 19)
+    ),
+    "strides that leave a rest": (
+        [fc.Conv2d(5, (2, 3), stride=(3, 2), padding=(1, 0), dilation=(1, 2)), fc.Conv2d(18, 2, stride=2)],
+        (17, 11, 14),
+    ),
+    "same padding with unequal sides": (
+        [fc.Conv2d(17, (4, 2), padding="same"), fc.MaxPool2d(3, stride=2, padding=1, ceil_mode=True),
+         fc.Conv2d(6, 3, padding="same", dilation=2), fc.AvgPool2d(2, ceil_mode=True), fc.GlobalAvgPool2d(),
+         fc.Flatten(), fc.Softmax()],
+        (1, 9, 8),
+    ),
+    "activations after flattened channels": (
+        [fc.Conv2d(17, 2), fc.Flatten(), fc.Sigmoid(), fc.Dropout(0.4), fc.LeakyReLU(0.1), fc.Softmax(),
+         fc.Dense(33), fc.Tanh(), fc.ReLU(), fc.Softmax()],
+        (2, 4, 3),
+    ),
+    "flattened channels are the output": ([fc.Conv2d(19, 2, padding=1), fc.Flatten(), fc.Tanh()], (1, 3, 4)),
+    "an image is the output": (
+        [fc.Conv2d(18, 3, padding=1), fc.BatchNorm2d(), fc.Dropout(0.5)], (20, 3, 5)
+    ),
+    "batch norm of the input": (
+        [fc.BatchNorm2d(), fc.Conv2d(3, 2, bias=False), fc.BatchNorm2d()], (35, 3, 3)
+    ),
+    "pools of the input": (
+        [fc.MaxPool2d(2, padding=1), fc.AvgPool2d(2, padding=1, count_include_pad=False)], (18, 5, 6)
+    ),
+    "softmax of many features": ([fc.Softmax(), fc.Dense(50), fc.Softmax()], (37,)),
+    "flatten alone": ([fc.Flatten()], (18, 3, 2)),
+    "global average of many channels": (
+        [fc.Conv2d(33, 3), fc.GlobalAvgPool2d(), fc.Tanh(), fc.Flatten(), fc.Dropout(0.2), fc.Dense(7)],
+        (3, 6, 5),
+    ),
+}  # fmt: skip
+ALL = NETWORKS | MORE
+
+
+def trained(layers, input_shape, dtype):
+    """A network as after training: no parameter or statistic has its initial value."""
+    model = fc.Sequential(layers, input_shape, dtype=dtype, seed=3)
+    rng = np.random.default_rng(1)
+    for array in model.parameters().values():
+        array += rng.uniform(-0.2, 0.2, array.shape)
+    for name, array in model.statistics().items():
+        array[...] = rng.uniform(*((0.2, 3) if "var" in name else (-1, 1)), array.shape)
+    return model
+
+
+def samples(shape, count=40, seed=0):
+    return np.random.default_rng(seed).standard_normal((count, *shape))
+
+
+def assert_same_bits(got, expected):
+    assert got.dtype == expected.dtype
+    np.testing.assert_array_equal(got, expected)
+    assert got.tobytes() == expected.tobytes(), "zeros differ in their sign"
+
+
+def assert_alone_as_in_a_batch(model, X):
+    expected = model.predict(X)
+    assert_same_bits(model.predict(X, batch_size=1), expected)
+    for count in range(1, 7):
+        assert_same_bits(model.predict(X[-count:]), expected[-count:])
+
+
+def operations(model, batch_size):
+    return Engine(model, "predict", batch_size).program.operations
+
+
+@both_dtypes
+@pytest.mark.parametrize("name", ALL)
+def test_a_sample_alone_is_predicted_with_the_bits_that_it_has_in_a_batch(name, dtype):
+    model = trained(*ALL[name], dtype)
+    expected = model.predict(samples(model.input_shape))
+    assert np.isfinite(expected).all()
+    assert_alone_as_in_a_batch(model, samples(model.input_shape))
+
+
+def random_layers(rng):
+    """Layers of every kind in a random order, as far as the image reaches, and the input shape."""
+
+    def number(high):
+        return int(rng.integers(1, high + 1))
+
+    def pair(high):
+        return number(high), number(high)
+
+    def image_layer():
+        kernel = pair(3)
+        padding = tuple(int(rng.integers(0, k // 2 + 1)) for k in kernel)
+        channels = int(rng.choice([1, 3, 5, 8, 15, 16, 17, 24, 33]))
+        choices = [
+            fc.Conv2d(channels, kernel, pair(3), pair(3), pair(2), bias=bool(rng.integers(2))),
+            fc.Conv2d(channels, pair(4), padding="same", dilation=pair(2)),
+            fc.MaxPool2d(kernel, pair(3), padding, pair(2), ceil_mode=bool(rng.integers(2))),
+            fc.AvgPool2d(kernel, pair(3), padding, bool(rng.integers(2)), bool(rng.integers(2))),
+            fc.BatchNorm2d(),
+            activation(),
+        ]
+        return choices[rng.choice(len(choices), p=[0.3, 0.1, 0.15, 0.15, 0.1, 0.2])]
+
+    def activation():
+        kinds = fc.ReLU(), fc.LeakyReLU(0.1), fc.Sigmoid(), fc.Tanh(), fc.Dropout(0.3)
+        return kinds[rng.integers(len(kinds))]
+
+    shape = int(rng.choice([1, 2, 9, 16, 17, 20])), *(int(n) for n in rng.integers(3, 12, 2))
+    layers = []
+    for _ in range(number(6)):
+        layer = image_layer()
+        try:
+            fc.Sequential([*layers, layer], shape)
+        except ValueError:  # the image is too small for this one
+            continue
+        layers.append(layer)
+    if rng.integers(3):
+        layers += [fc.Flatten(), *(activation() for _ in range(rng.integers(3)))]
+        for _ in range(rng.integers(3)):
+            layers += [fc.Dense(number(40)), activation()]
+        layers += [fc.Softmax()] * int(rng.integers(2))
+    return layers or [fc.ReLU()], shape
+
+
+@both_dtypes
+def test_random_networks_predict_a_sample_alone_with_the_bits_that_it_has_in_a_batch(dtype):
+    rng = np.random.default_rng(7)
+    for number in range(60):
+        layers, shape = random_layers(rng)
+        model = trained(layers, shape, dtype)
+        X = samples(shape, count=19, seed=number)
+        expected = model.predict(X)
+        got = model.predict(X, batch_size=1)
+        assert got.tobytes() == expected.tobytes(), f"{layers} on {shape}"
+
+
+@both_dtypes
+@pytest.mark.parametrize("name", ["conv groups depthwise", "16 to 17 channels"])
+def test_only_grouped_convolutions_take_a_block_for_a_single_sample(name, dtype):
+    model = trained(*ALL[name], dtype)
+    alone, block = operations(model, 1), operations(model, 40)
+    grouped = any(getattr(layer, "groups", 1) > 1 for layer in model.layers)
+    assert (set(alone[:, 0]) == set(block[:, 0])) == grouped
+
+
+def uint8(X):
+    return (X * 60 + 128).clip(0, 255).astype(np.uint8)
+
+
+FORMS = {
+    "uint8": uint8,
+    "uint8, channels last": lambda X: np.moveaxis(np.ascontiguousarray(np.moveaxis(uint8(X), 1, -1)), -1, 1),
+    "float32": lambda X: X.astype(np.float32),
+    "float64": lambda X: X,
+    "Fortran order": np.asfortranarray,
+    "every second element": lambda X: np.repeat(X, 2, axis=-1)[..., ::2],
+    "reversed": lambda X: np.flip(np.flip(X).copy()),
+    "one sample again and again": lambda X: np.broadcast_to(X[:1], X.shape),
+    "integers": lambda X: (X * 9).astype(np.int64),
+    "read-only": lambda X: np.frombuffer(X.tobytes()).reshape(X.shape),
+}
+
+
+@both_dtypes
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("shape", [(3, 5, 6), (17, 9, 9), (21,)], ids=str)
+def test_a_sample_alone_is_read_in_any_dtype_and_strides_as_in_a_batch(shape, form, dtype):
+    layers = [fc.Conv2d(5, 3), fc.ReLU(), fc.Flatten(), fc.Dense(4)] if len(shape) == 3 else [fc.Dense(4)]
+    model = trained(layers, shape, dtype)
+    assert_alone_as_in_a_batch(model, FORMS[form](samples(shape)))
+
+
+@both_dtypes
+def test_parameters_and_statistics_that_change_change_the_next_prediction_of_a_sample(dtype):
+    model = trained(*MORE["16 to 17 channels"], dtype)
+    X = samples(model.input_shape)
+    before = model.predict(X[:1])
+    for array in [*model.parameters().values(), *model.statistics().values()]:
+        array *= 1.1
+        changed = model.predict(X[:1])
+        assert_same_bits(changed, model.predict(X)[:1])
+    assert (changed != before).any()
+
+
+@both_dtypes
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e30, -0.0])
+@pytest.mark.parametrize(
+    "name", ["5 to 16 channels", "softmax of many features", "max pool overlapping padded"]
+)
+def test_numbers_that_are_not_finite_and_negative_zeros_pass_as_in_a_batch(name, value, dtype):
+    model = trained(*ALL[name], dtype)
+    X = samples(model.input_shape)
+    X[:, ..., -1] = value
+    X.reshape(len(X), -1)[::3] = value
+    expected = model.predict(X)
+    got = model.predict(X, batch_size=1)
+    np.testing.assert_array_equal(got, expected)
+    assert np.array_equal(np.signbit(got[~np.isnan(got)]), np.signbit(expected[~np.isnan(got)]))
+
+
+def test_a_few_samples_take_no_more_memory_than_one():
+    model = trained(*ALL["16 to 17 channels"], "float32")
+    X = samples(model.input_shape)
+    sizes = set()
+    for count in range(1, FEW_SAMPLES + 1):
+        model.predict(X[:count])
+        (idle,) = model.idle_engines._engines
+        sizes.add(idle.program.memory.nbytes)
+    assert len(sizes) == 1
+
+
+@both_dtypes
+def test_a_sample_alone_is_predicted_with_the_same_bits_on_any_number_of_threads(dtype):
+    model = trained(*MORE["17 to 33 channels"], dtype)
+    X, threads = samples(model.input_shape), fc.get_num_threads()
+    try:
+        fc.set_num_threads(1)
+        expected = model.predict(X)
+        for number in (1, 2, 5):
+            fc.set_num_threads(number)
+            assert_same_bits(model.predict(X[:3]), expected[:3])
+    finally:
+        fc.set_num_threads(threads)

@@ -1,0 +1,228 @@
+import json
+
+import numpy as np
+import pytest
+
+import fastconv as fc
+from fastconv.models.loading import LAYERS
+from fastconv.nn.layer import Layer
+
+# Layer, input shape, output shape and shapes of the parameters, as torch.nn gives them.
+SHAPES = [
+    (fc.Conv2d(6, 5), (1, 28, 28), (6, 24, 24), {"weight": (6, 1, 5, 5), "bias": (6,)}),
+    (fc.Conv2d(4, (3, 2), bias=False), (3, 9, 9), (4, 7, 8), {"weight": (4, 3, 3, 2)}),
+    (fc.Conv2d(2, 3, stride=2), (1, 7, 8), (2, 3, 3), {"weight": (2, 1, 3, 3), "bias": (2,)}),
+    (fc.Conv2d(2, 3, stride=(1, 3), padding=(2, 0), bias=False), (1, 7, 8), (2, 9, 2),
+     {"weight": (2, 1, 3, 3)}),
+    (fc.Conv2d(2, 3, dilation=(2, 1)), (5, 7, 8), (2, 3, 6), {"weight": (2, 5, 3, 3), "bias": (2,)}),
+    (fc.Conv2d(6, 3, groups=2), (4, 5, 5), (6, 3, 3), {"weight": (6, 2, 3, 3), "bias": (6,)}),
+    (fc.Conv2d(8, 3, groups=4), (4, 5, 5), (8, 3, 3), {"weight": (8, 1, 3, 3), "bias": (8,)}),
+    (fc.Conv2d(2, (3, 4), padding="same", dilation=2), (1, 5, 6), (2, 5, 6),
+     {"weight": (2, 1, 3, 4), "bias": (2,)}),
+    (fc.Conv2d(2, 3, padding="valid", stride=2), (1, 5, 6), (2, 2, 2),
+     {"weight": (2, 1, 3, 3), "bias": (2,)}),
+    (fc.Dense(10), (84,), (10,), {"weight": (10, 84), "bias": (10,)}),
+    (fc.Dense(1, bias=False), (4,), (1,), {"weight": (1, 4)}),
+    (fc.MaxPool2d(2), (6, 24, 25), (6, 12, 12), {}),
+    (fc.MaxPool2d(3, stride=2, padding=1), (6, 7, 8), (6, 4, 4), {}),
+    (fc.MaxPool2d((2, 3), ceil_mode=True), (1, 5, 7), (1, 3, 3), {}),
+    (fc.MaxPool2d(2, stride=3, padding=1, ceil_mode=True), (1, 4, 6), (1, 2, 3), {}),
+    (fc.MaxPool2d(2, stride=1, dilation=(3, 1)), (2, 6, 6), (2, 3, 5), {}),
+    (fc.AvgPool2d(3, stride=2, padding=1), (8, 7, 7), (8, 4, 4), {}),
+    (fc.AvgPool2d(2, ceil_mode=True, count_include_pad=False), (1, 5, 4), (1, 3, 2), {}),
+    (fc.GlobalAvgPool2d(), (64, 7, 9), (64, 1, 1), {}),
+    (fc.BatchNorm2d(), (6, 24, 20), (6, 24, 20), {"weight": (6,), "bias": (6,)}),
+    (fc.Dropout(), (6, 4, 4), (6, 4, 4), {}),
+    (fc.Dropout(0.1), (6,), (6,), {}),
+    (fc.Flatten(), (16, 4, 5), (320,), {}),
+    (fc.Flatten(), (7,), (7,), {}),
+    (fc.Softmax(), (10,), (10,), {}),
+    *((layer, shape, shape, {}) for layer in (fc.ReLU(), fc.LeakyReLU(0.2), fc.Sigmoid(), fc.Tanh())
+      for shape in ((3, 4, 5), (6,))),
+]  # fmt: skip
+each_shape = pytest.mark.parametrize(("layer", "input_shape", "output_shape", "parameters"), SHAPES)
+
+
+def test_the_table_of_shapes_holds_every_layer():
+    assert {type(layer) for layer, *_ in SHAPES} == set(LAYERS.values())
+
+
+@each_shape
+def test_a_layer_has_pytorchs_output_shape_and_parameters(layer, input_shape, output_shape, parameters):
+    assert layer.output_shape(input_shape) == output_shape
+    arrays = layer.initial_parameters(input_shape, np.random.default_rng(0))
+    assert [(name, array.shape) for name, array in arrays.items()] == list(parameters.items())
+
+
+@each_shape
+def test_settings_survive_json_and_make_the_same_layer(layer, input_shape, output_shape, parameters):
+    settings = json.loads(json.dumps(layer.settings()))
+    again = type(layer)(**{k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()})
+    assert again == layer
+    assert hash(again) == hash(layer)
+    assert again.settings() == layer.settings()
+
+
+@each_shape
+def test_a_layer_cannot_be_changed(layer, input_shape, output_shape, parameters):
+    for name in [*layer.settings(), "anything"]:
+        with pytest.raises(AttributeError):
+            setattr(layer, name, 1)
+
+
+@each_shape
+def test_the_text_of_a_layer_makes_the_same_layer(layer, input_shape, output_shape, parameters):
+    assert eval(repr(layer), vars(fc)) == layer
+
+
+@pytest.mark.parametrize(
+    ("layer", "pads"),
+    [
+        (fc.Conv2d(1, 3), ((0, 0), (0, 0))),
+        (fc.Conv2d(1, 3, padding=(1, 2)), ((1, 1), (2, 2))),
+        (fc.Conv2d(1, 3, padding="valid"), ((0, 0), (0, 0))),
+        (fc.Conv2d(1, 3, padding="same"), ((1, 1), (1, 1))),
+        (fc.Conv2d(1, (4, 1), padding="same"), ((1, 2), (0, 0))),
+        (fc.Conv2d(1, 2, padding="same", dilation=3), ((1, 2), (1, 2))),
+        (fc.Conv2d(1, (3, 5), padding="same", dilation=(2, 1)), ((2, 2), (2, 2))),
+    ],
+)
+def test_same_padding_keeps_the_size_and_puts_an_odd_zero_below_and_right(layer, pads):
+    assert layer.pads() == pads
+
+
+@pytest.mark.parametrize("layer", [fc.Conv2d(6, (4, 3)), fc.Conv2d(6, (4, 3), groups=2), fc.Dense(300)])
+def test_initial_parameters_are_uniform_within_one_over_the_root_of_fan_in(layer):
+    input_shape = (4, 9, 9) if isinstance(layer, fc.Conv2d) else (24,)
+    arrays = layer.initial_parameters(input_shape, np.random.default_rng(0))
+    bound = 1 / np.sqrt(np.prod(arrays["weight"].shape[1:]))
+    for array in arrays.values():
+        assert np.abs(array).max() <= bound
+    assert arrays["weight"].std() == pytest.approx(bound / np.sqrt(3), rel=0.1)
+    assert abs(arrays["weight"].mean()) < 0.2 * bound
+
+
+def test_batch_norm_starts_as_the_identity():
+    layer = fc.BatchNorm2d()
+    parameters = layer.initial_parameters((3, 2, 2), np.random.default_rng(0))
+    statistics = layer.initial_statistics((3, 2, 2))
+    assert {name: array.tolist() for name, array in {**parameters, **statistics}.items()} == {
+        "weight": [1, 1, 1], "bias": [0, 0, 0], "running_mean": [0, 0, 0], "running_var": [1, 1, 1],
+    }  # fmt: skip
+
+
+def test_only_batch_norm_keeps_statistics():
+    for layer, input_shape, *_ in SHAPES:
+        assert bool(layer.initial_statistics(input_shape)) == isinstance(layer, fc.BatchNorm2d)
+
+
+def test_a_pool_steps_by_its_own_size_unless_told_otherwise():
+    assert fc.MaxPool2d((2, 3)).stride == (2, 3)
+    assert fc.AvgPool2d(4).stride == (4, 4)
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda: fc.Conv2d(0, 3), ValueError, r"`out_channels` must be an int >= 1, got 0"),
+        (lambda: fc.Conv2d(2.0, 3), TypeError, r"`out_channels` must be an int >= 1, got 2\.0"),
+        (lambda: fc.Conv2d(True, 3), TypeError, r"`out_channels`"),
+        (lambda: fc.Conv2d(1, 0), ValueError, r"`kernel_size` .*got 0"),
+        (lambda: fc.Conv2d(1, (3, 0)), ValueError, r"`kernel_size` .*got \(3, 0\)"),
+        (lambda: fc.Conv2d(1, (3, 3, 3)), (ValueError, TypeError), r"`kernel_size` .*got \(3, 3, 3\)"),
+        (lambda: fc.Conv2d(1, 2.5), TypeError, r"`kernel_size` .*got 2\.5"),
+        (lambda: fc.Conv2d(1, "3"), TypeError, r"`kernel_size` .*got '3'"),
+        (lambda: fc.Conv2d(1, None), TypeError, r"`kernel_size` .*got None"),
+        (lambda: fc.Conv2d(1, 3, stride=0), ValueError, r"`stride` .*got 0"),
+        (lambda: fc.Conv2d(1, 3, stride=None), TypeError, r"`stride` .*got None"),
+        (lambda: fc.Conv2d(1, 3, dilation=(1, -1)), ValueError, r"`dilation` .*got \(1, -1\)"),
+        (lambda: fc.Conv2d(1, 3, padding=-1), ValueError, r"`padding` .*got -1"),
+        (
+            lambda: fc.Conv2d(1, 3, padding="full"),
+            ValueError,
+            r'`padding` must be .*"same" or "valid", got \'full\'',
+        ),
+        (
+            lambda: fc.Conv2d(1, 3, padding="same", stride=2),
+            ValueError,
+            r'`padding` "same" needs stride 1, got',
+        ),
+        (
+            lambda: fc.Conv2d(3, 3, groups=2),
+            ValueError,
+            r"`out_channels` must be a multiple of groups = 2, got 3",
+        ),
+        (lambda: fc.Conv2d(3, 3, groups=0), ValueError, r"`groups` must be an int >= 1, got 0"),
+        (lambda: fc.Dense(0), ValueError, r"`out_features` must be an int >= 1, got 0"),
+        (lambda: fc.Dense("10"), TypeError, r"`out_features` must be an int >= 1, got '10'"),
+        (lambda: fc.MaxPool2d(0), ValueError, r"`kernel_size` .*got 0"),
+        (lambda: fc.MaxPool2d(2, stride=0), ValueError, r"`stride` .*got 0"),
+        (lambda: fc.MaxPool2d(2, padding=2), ValueError, r"`padding` must be at most half of kernel_size"),
+        (
+            lambda: fc.MaxPool2d(3, padding=(1, 2)),
+            ValueError,
+            r"`padding` must be at most half .*got \(1, 2\)",
+        ),
+        (lambda: fc.MaxPool2d(2, dilation=0), ValueError, r"`dilation` .*got 0"),
+        (lambda: fc.AvgPool2d(2, padding=-1), ValueError, r"`padding` .*got -1"),
+        (lambda: fc.AvgPool2d(2, padding="same"), TypeError, r"`padding` .*got 'same'"),
+        (
+            lambda: fc.BatchNorm2d(momentum=1.5),
+            ValueError,
+            r"`momentum` must be a number from 0 to 1, got 1\.5",
+        ),
+        (lambda: fc.BatchNorm2d(momentum=-0.1), ValueError, r"`momentum` must be a number"),
+        (lambda: fc.BatchNorm2d(eps=0), ValueError, r"`eps` must be a number > 0, got 0"),
+        (lambda: fc.BatchNorm2d(eps="a"), TypeError, r"`eps` must be a number > 0, got 'a'"),
+        (lambda: fc.Dropout(1.0), ValueError, r"`p` must be a number >= 0 and < 1, got 1\.0"),
+        (lambda: fc.Dropout(-0.1), ValueError, r"`p` must be a number >= 0 and < 1, got -0\.1"),
+        (lambda: fc.Dropout(float("nan")), ValueError, r"`p` must be"),
+        (lambda: fc.LeakyReLU(-0.5), ValueError, r"`negative_slope` must be a number >= 0, got -0\.5"),
+        (lambda: fc.LeakyReLU(None), TypeError, r"`negative_slope` must be a number >= 0, got None"),
+    ],
+)
+def test_a_wrong_setting_is_refused_by_its_name(make, error, message):
+    with pytest.raises(error, match=message):
+        make()
+
+
+@pytest.mark.parametrize(
+    ("layer", "input_shape", "message"),
+    [
+        (fc.Conv2d(1, 3), (9,), r"Conv2d.* takes images \(C, H, W\), got samples of shape \(9,\)"),
+        (fc.Conv2d(1, 3), (1, 2, 9), r"kernel is larger than the padded image \(2, 9\)"),
+        (
+            fc.Conv2d(1, 3, padding=1, dilation=4),
+            (1, 6, 9),
+            r"kernel is larger than the padded image \(6, 9\)",
+        ),
+        (fc.Conv2d(2, 3, groups=2), (3, 9, 9), r"input channels that are a multiple of groups, got 3"),
+        (fc.MaxPool2d(2), (9,), r"MaxPool2d.* takes images"),
+        (fc.MaxPool2d(3), (1, 2, 3), r"window is larger than the padded image \(2, 3\)"),
+        (fc.AvgPool2d(2), (4,), r"AvgPool2d.* takes images"),
+        (fc.GlobalAvgPool2d(), (4,), r"GlobalAvgPool2d.* takes images"),
+        (fc.BatchNorm2d(), (4,), r"BatchNorm2d.* takes images"),
+        (
+            fc.Dense(2),
+            (1, 6, 6),
+            r"Dense.* takes samples of shape \(features,\), got \(1, 6, 6\): put a Flatten\(\)",
+        ),
+        (fc.Softmax(), (1, 6, 6), r"Softmax.* takes samples of shape \(features,\)"),
+    ],
+)
+def test_an_input_that_does_not_fit_is_refused_with_its_shape(layer, input_shape, message):
+    with pytest.raises(ValueError, match=message):
+        layer.output_shape(input_shape)
+
+
+def test_numbers_of_numpy_are_settings_too():
+    layer = fc.Conv2d(np.int64(4), (np.int32(3), np.int8(2)), stride=np.uint8(1))
+    assert layer == fc.Conv2d(4, (3, 2))
+    assert json.loads(json.dumps(layer.settings())) == fc.Conv2d(4, (3, 2)).settings()
+    assert fc.Dropout(np.float32(0.5)) == fc.Dropout(0.5)
+
+
+def test_a_layer_of_ones_own_needs_only_what_differs():
+    assert Layer().output_shape((3, 4)) == (3, 4)
+    assert Layer().initial_parameters((3,), np.random.default_rng(0)) == {}
+    assert Layer().initial_statistics((3,)) == {}

@@ -1,0 +1,196 @@
+import io
+import sys
+import time
+
+import pytest
+
+from fastconv.training import progress
+
+LOGS = {
+    "epoch": 2,
+    "epochs": 12,
+    "loss": 0.05123,
+    "accuracy": 0.98432,
+    "val_loss": 12.3456,
+    "val_accuracy": 0.9778,
+    "learning_rate": 0.001,
+    "seconds": 1.234,
+}
+LINE = "epoch  3/12  loss 0.0512  accuracy 0.9843  val_loss 12.346  val_accuracy 0.9778   1.23 s"
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def run(shown):
+    shown.start(epochs=12, samples_per_epoch=100)
+    shown.compiling("the step")
+    shown.batch(2, 50, 0.06)
+    shown.batch(2, 100, 0.05)
+    shown.epoch_end(LOGS)
+    shown.close()
+
+
+def test_an_epoch_is_one_line_with_all_its_figures():
+    assert progress.epoch_line(LOGS) == LINE
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.0, "0.0000"),
+        (1.0, "1.0000"),
+        (9.99996, "10.000"),
+        (99.9999, "100.00"),
+        (12345.6, "12346."),
+        (1e5, "1.0e+5"),
+        (0.00123, "0.0012"),
+        (1.23e-5, "1.2e-5"),
+        (float("inf"), "   inf"),
+        (float("nan"), "   nan"),
+    ],
+)
+def test_figures_of_any_size_take_six_characters(value, text):
+    assert progress.format_figure(value) == text
+
+
+def test_figures_stay_aligned_over_many_sizes():
+    assert {len(progress.format_figure(1.37 * 10.0**power)) for power in range(-9, 10)} == {6}
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.0004, "0.40 ms"), (0.9996, "1.000 s"), (9.996, "10.00 s"), (99.96, "100.0 s"), (3725, "62 m 05 s")],
+)
+def test_times_of_any_size_take_about_seven_characters(seconds, text):
+    assert progress.format_seconds(seconds) == text
+
+
+def test_nothing_is_shown_unless_someone_watches(capsys):
+    run(progress.resolve(None))
+    run(progress.resolve(False))
+    assert capsys.readouterr() == ("", "")
+
+
+def test_true_prints_the_lines_even_where_there_is_no_terminal(capsys):
+    run(progress.resolve(True))
+    assert capsys.readouterr() == (LINE + "\n", "")
+
+
+def test_a_long_wait_for_the_compiler_is_shown_as_such(capsys, monkeypatch):
+    monkeypatch.setattr(progress, "_PATIENCE_SECONDS", 0.01)
+    lines = progress.Lines()
+    lines.compiling("9 layers")
+    time.sleep(0.2)
+    lines.epoch_end(LOGS)
+    assert capsys.readouterr() == (LINE + "\n", "compiling 9 layers (only this once)\n")
+
+
+def test_the_end_of_a_long_wait_is_shown_with_its_seconds_and_a_short_one_not(capsys):
+    lines = progress.Lines()
+    progress.compiled(lines, 0.9)
+    assert capsys.readouterr() == ("", "")
+    progress.compiled(lines, 12.34)
+    assert capsys.readouterr() == ("", "compiled in 12.3 s; later runs start at once\n")
+
+
+def test_no_notice_comes_after_the_end_of_the_wait(capsys, monkeypatch):
+    monkeypatch.setattr(progress, "_PATIENCE_SECONDS", 0.05)
+    lines = progress.Lines()
+    lines.compiling("9 layers")
+    lines.compiled(0.01)
+    time.sleep(0.2)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_the_end_of_a_long_wait_is_shown_above_the_bar(monkeypatch):
+    pytest.importorskip("tqdm")
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    bar = progress.Bar()
+    bar.start(epochs=10, samples_per_epoch=100)
+    bar.compiled(0.5)
+    assert "compiled in" not in terminal.getvalue()
+    bar.compiled(12.34)
+    bar.close()
+    assert "compiled in 12.3 s; later runs start at once\n" in terminal.getvalue()
+
+
+def test_an_object_that_does_not_want_to_know_when_the_wait_is_over_need_not():
+    progress.compiled(object(), 12.34)
+
+
+def test_without_tqdm_a_terminal_gets_plain_lines(capsys, monkeypatch):
+    monkeypatch.setattr(progress.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(progress, "_interactive", lambda stream: True)
+    run(progress.resolve(None))
+    assert capsys.readouterr().out == LINE + "\n"
+
+
+def test_a_terminal_gets_a_bar_with_the_line_above(capsys, monkeypatch):
+    pytest.importorskip("tqdm")
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    shown = progress.resolve(True)
+    assert isinstance(shown, progress.Bar)
+    run(shown)
+    assert capsys.readouterr().out.strip() == LINE
+    drawn = terminal.getvalue()
+    assert "compiling the step" in drawn
+    assert "300/1.20k" in drawn
+    assert "loss 0.0500" in drawn
+
+
+def test_the_bar_counts_only_its_own_run_as_speed(monkeypatch):
+    pytest.importorskip("tqdm")
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    bar = progress.Bar()
+    bar.start(epochs=10, samples_per_epoch=100)
+    bar.batch(5, 10, 0.5)
+    assert (bar._bar.initial, bar._bar.n) == (500, 510)
+    bar.close()
+    bar.close()
+    bar.batch(5, 20, 0.5)
+    bar.compiling("late")
+
+
+def test_an_object_of_the_users_own_is_used_as_it_is():
+    own = progress.Lines()
+    assert progress.resolve(own) is own
+
+
+@pytest.mark.parametrize("wrong", ["yes", 3, object()])
+def test_an_object_without_the_methods_is_refused(wrong):
+    with pytest.raises(TypeError, match=r"`progress` must be None, True, False or have start\(\), got"):
+        progress.resolve(wrong)
+
+
+def test_the_bar_counts_batches_where_nobody_knows_how_many_samples_there_are(capsys, monkeypatch):
+    pytest.importorskip("tqdm")
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    bar = progress.Bar()
+    bar.start(epochs=2, samples_per_epoch=None)
+    for epoch in range(2):
+        for done in (30, 40, 55):
+            bar.batch(epoch, done, 0.5)
+        assert (bar._bar.total, bar._bar.n) == (None, 55 * (epoch + 1))
+        assert str(bar._bar).startswith(f"epoch {epoch + 1}/2 batch 3: {(55.0, 110)[epoch]} samples [")
+        bar.epoch_end(LOGS)
+    bar.close()
+    bar.epoch_end(LOGS)
+
+
+def test_an_estimate_of_the_samples_that_is_too_small_or_too_large_is_made_good_in_the_next_epoch(
+    capsys, monkeypatch
+):
+    pytest.importorskip("tqdm")
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    bar = progress.Bar()
+    bar.start(epochs=3, samples_per_epoch=100)
+    for epoch, done in [(0, 130), (1, 70), (2, 100)]:
+        bar.batch(epoch, done, 0.5)
+        assert bar._bar.n == 100 * epoch + done
+        bar.epoch_end(LOGS)
+    bar.close()
