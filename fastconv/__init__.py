@@ -1,6 +1,7 @@
 """Fast convolutional networks on a CPU: Numba kernels, and a thin trainer around one compiled step."""
 
 import importlib
+import sys
 from typing import Any
 
 from . import datasets, inspection, kernels, models
@@ -8,16 +9,12 @@ from .engine.threads import get_num_threads, set_num_threads
 from .inspection.explain import explain
 from .inspection.gradient_check import check_gradients
 from .models import Sequential, from_onnx, from_torch, load
-from .nn import optimizers, schedules
-from .nn.activations import LeakyReLU, ReLU, Sigmoid, Softmax, Tanh
-from .nn.conv import Conv2d
-from .nn.dense import Dense
-from .nn.dropout import Dropout
-from .nn.norm import BatchNorm2d
-from .nn.optimizers import SGD, Adam, AdamW
-from .nn.pool import AvgPool2d, GlobalAvgPool2d, MaxPool2d
+from .nn import *  # noqa: F403
+from .nn import __all__ as _layers
+from .nn import losses, optimizers, schedules
+from .nn.optimizers import *  # noqa: F403
+from .nn.optimizers import __all__ as _optimizers
 from .nn.schedules import CosineDecay, OneCycle, StepDecay
-from .nn.shape import Flatten
 from .training import callbacks, metrics
 from .training.augment import Augment
 from .training.callbacks import CSVLogger, EarlyStopping, ModelCheckpoint
@@ -26,33 +23,19 @@ from .training.trainer import Trainer
 
 __version__ = "0.1.0"
 
-__all__ = [
-    "SGD",
-    "Adam",
-    "AdamW",
+__all__ = [  # layers and optimizers are listed in their own files
+    *_layers,
+    *_optimizers,
     "Augment",
-    "AvgPool2d",
-    "BatchNorm2d",
     "CSVLogger",
-    "Conv2d",
     "CosineDecay",
-    "Dense",
     "DivergedError",
-    "Dropout",
     "EarlyStopping",
-    "Flatten",
-    "GlobalAvgPool2d",
     "History",
-    "LeakyReLU",
-    "MaxPool2d",
     "ModelCheckpoint",
     "OneCycle",
-    "ReLU",
     "Sequential",
-    "Sigmoid",
-    "Softmax",
     "StepDecay",
-    "Tanh",
     "Trainer",
     "callbacks",
     "check_gradients",
@@ -64,12 +47,17 @@ __all__ = [
     "inspection",
     "kernels",
     "load",
+    "losses",
     "metrics",
     "models",
     "optimizers",
     "schedules",
     "set_num_threads",
 ]
+
+# `from fastconv.metrics import f1` and the like, as in earlier versions.
+for _module in (callbacks, losses, metrics, optimizers, schedules):
+    sys.modules[f"{__name__}.{_module.__name__.rpartition('.')[2]}"] = _module
 
 
 def __getattr__(name: str) -> Any:

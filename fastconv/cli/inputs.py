@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from .. import datasets
 from ..datasets.image_arrays import fit_images, select_classes
+from ..nn.losses import BCE, LOSSES, BCEWithLogits, CrossEntropy
 from .output import shape_text, words
 
 Array = NDArray[Any]
@@ -44,10 +45,11 @@ def load_model(path: str) -> tuple[Any, dict[str, Any]]:
         raise ValueError(f"{path} is no classifier: its outputs have shape {model.output_shape}")
     about = dict(model.metadata) if isinstance(model.metadata, dict) else {}
     outputs = model.output_shape[0]
-    if about.get("loss") not in ("bce", "bce_with_logits", "cross_entropy"):
-        binary = "bce" if type(model.layers[-1]).__name__ == "Sigmoid" else "bce_with_logits"
-        about["loss"] = "cross_entropy" if outputs > 1 else binary
-    if about["loss"] != "cross_entropy" and outputs != 1:
+    loss = LOSSES.get(about["loss"]) if isinstance(about.get("loss"), str) else None
+    if loss is None or loss.targets == "numbers":
+        loss = CrossEntropy if outputs > 1 else BCE if model.ends_in(fc.Sigmoid) else BCEWithLogits
+        about["loss"] = loss.name
+    if loss.targets != "labels" and outputs != 1:
         raise ValueError(f"{path} has {outputs} binary outputs, expected one")
     classes = about.get("classes")
     if not isinstance(classes, list) or len(classes) != max(outputs, 2):

@@ -20,6 +20,7 @@ from ..engine.threads import get_num_threads
 from ..formats.atomic import replaced
 from ..inspection.classification import class_labels, class_probabilities, worst
 from ..models.sequential import Sequential
+from ..nn.conv import Conv2d
 from ..plots.results import picture
 from ..training import metrics
 from ..training.progress import format_seconds
@@ -182,12 +183,14 @@ def _mistakes(X: Array, labels: Labels, probabilities: Probabilities, names: Seq
 
 
 def _filters(model: Sequential) -> str:
-    numbers = [k for k, layer in enumerate(model.layers) if type(layer).__name__ == "Conv2d"]
+    convolutions = [node for node in model.nodes if isinstance(node.layer, Conv2d)]
     charts = [
         _chart(
-            partial(plots.filters, model, k), (4.8, 3.9), f"filters of layer {k}, {model.layers[k].call()}"
+            partial(plots.filters, model, node.name),
+            (4.8, 3.9),
+            f"filters of layer {node.name}, {node.layer.call()}",
         )
-        for k in numbers[:MOST_FILTERS]
+        for node in convolutions[:MOST_FILTERS]
     ]
     return columns(charts, "charts")
 

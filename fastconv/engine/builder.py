@@ -5,9 +5,8 @@ from dataclasses import replace
 import numpy as np
 
 from ..kernels.lanes import augment, layout, losses, optimizers, single_sample
-from ..nn.losses import LOSSES
-from ..nn.optimizers import optimizer_operation
-from .lowering.base import LOWERINGS, table_geometry
+from .emitter import Emitter
+from .lowering import lowering_of, takes_single_sample
 from .plan import CopyDistance, Plan, Planes
 from .ports import STEPS_PER_CALL, Ports
 
@@ -15,99 +14,39 @@ NO_HALO = (0, 0, 0, 0)
 
 
 class Builder:
-    """Builds the plan of one network for one purpose.
-
-    purpose: "predict" (outputs), "evaluate" (loss), "gradients" (loss and gradients) or "train"
-    (and the optimizer's step). `outputs` asks for the outputs beside the loss.
+    """Builds the plan of one network for one run.
 
     Memory is labelled as the plan's listing shows it: X, y0, y1, ... are the input and the layers' outputs,
     dy0, dy1, ... the gradients of these.
     """
 
-    def __init__(
-        self,
-        network,
-        purpose,
-        batch_size,
-        threads,
-        loss=None,
-        optimizer=None,
-        optimizer_state=None,
-        weighted=False,
-        augmentation=None,
-        outputs=False,
-    ):
-        self.network = network
-        self.training = purpose in ("gradients", "train")
-        self.updates_statistics = purpose == "train"
-        self.plan = Plan(network.dtype, batch_size, threads)
+    def __init__(self, network, run, optimizer_state=None):
+        self.network, self.run = network, run
+        self.plan = Plan(network.dtype, run.batch_size, run.threads)
         self.ports = Ports()
-        self._after_backward = []
-        self._offsets = _offsets(network.parameters(), network.flat_parameters)
-        loss_operation, absorbed = LOSSES[loss] if loss else (None, {})
-        self.layers = [
-            LOWERINGS[type(layer).__name__](number, layer, network, self)
-            for number, layer in enumerate(network.layers)
-        ]
-        last, ending = type(network.layers[-1]).__name__, None
-        if last in absorbed:
-            ending = self.layers.pop()
-            loss_operation = absorbed[last]
-        if self.training:
+        if run.training:
             self.ports.gradient = np.zeros(max(1, network.num_parameters), network.dtype)
-        self.single = purpose == "predict" and batch_size == 1 and not network.grouped
+        self.single = run.purpose == "predict" and run.batch_size == 1 and takes_single_sample(network)
+        self.emitter = Emitter(network, run, self.plan, self.ports.gradient, self.single)
+        self.layers = [
+            lowering_of(node.layer)(number, node, self.emitter) for number, node in enumerate(network.nodes)
+        ]
+        absorbed = run.loss and run.loss.absorbed(network.nodes[-1].layer)
+        ending = self.layers.pop() if absorbed else None
         self.slots = self._slots()
-        self._read_input(augmentation)
+        for number, layer in enumerate(self.layers):
+            layer.follows_relu = self._relu_follows(number - 2)
+        self._read_input()
         self._forward()
-        if outputs or not loss:
+        if run.outputs or not run.loss:
             self._write_output(ending)
-        if loss:
-            self._loss(loss, loss_operation, weighted)
-        if self.training:
+        if run.loss:
+            self._loss(absorbed)
+        if run.training:
             self._backward()
-            self.plan.emit_together(self._after_backward)
-        if purpose == "train":
-            self._update(optimizer, optimizer_state)
-        self.layers.clear()  # they refer back to this: a circle would keep the network alive
-
-    # What lowerings ask for
-
-    def needs_gradient(self, number):
-        """Whether any layer before layer `number` has parameters, so that its input gradient is wanted."""
-        return self.training and any(int(name.split(".")[0]) < number for name in self.network.parameters())
-
-    def parameter(self, name):
-        """The parameter in memory, or None where there is none of that name."""
-        return self._flat(self.network.flat_parameters, name, f'parameters["{name}"]')
-
-    def gradient(self, name):
-        """The parameter's place in the flat gradient, or None."""
-        return self._flat(self.ports.gradient, name, f'gradients["{name}"]')
-
-    def _flat(self, flat, name, label):
-        if name not in self._offsets:
-            return None
-        start, count = self._offsets[name]
-        return self.plan.array(flat, start, count, label)
-
-    def statistic(self, name):
-        """A statistic in memory; those of a layer lie one after the other."""
-        start, count = _offsets(self.network.statistics(), self.network.flat_statistics)[name]
-        return self.plan.array(self.network.flat_statistics, start, count, f'statistics["{name}"]')
-
-    def numbers(self, values):
-        """Constants of the network's dtype in memory."""
-        return self.plan.array(np.array(values, self.network.dtype), count=len(values), label=f"{values}")
-
-    def to_rows(self, planes):
-        """Emit the transpose of planes to a row a sample, for the whole batch."""
-        rows = self.plan.sample_rows(planes.features, label=f"{planes.label}_rows")
-        self.plan.emit(layout.lanes_to_rows, [planes, rows], table_geometry(planes, rows.length))
-        return rows
-
-    def after_backward(self, operation, operands, geometry):
-        """Leave an operation on the whole batch for the end of the backward pass."""
-        self._after_backward.append((operation, operands, geometry))
+            self.plan.emit_together(self.emitter.after_backward)
+        if run.purpose == "train":
+            self._update(optimizer_state)
 
     # Memory of the activations
 
@@ -126,40 +65,30 @@ class Builder:
 
     def _planes(self, shape, halo, label):
         """New planes for samples of `shape`; of a single sample, the channels share planes."""
-        if self.single:
-            shape = (-(-shape[0] // self.plan.lanes), *shape[1:])
-        return self.plan.planes(shape, halo, label)
-
-    def image_shape(self, number):
-        """(C, H, W) of the input of layer `number` as a single sample lies: flattening changes nothing."""
-        while number > 0 and self.layers[number - 1].in_place:
-            number -= 1
-        shape = self.network.shapes[number]
-        return shape if len(shape) == 3 else (shape[0], 1, 1)
-
-    def scalar_table(self, number, planes):
-        """At which scalar of the planes of a single sample each input feature of layer `number` lies."""
-        lanes = self.plan.lanes
-        c, h, w = (index.ravel() for index in np.indices(self.image_shape(number)))
-        return (c // lanes * planes.plane + h * planes.row + w) * lanes + c % lanes
+        if not self.single:
+            return self.plan.planes(shape, halo, label)
+        image = shape if len(shape) == 3 else (shape[0], 1, 1)
+        planes = self.plan.planes((-(-image[0] // self.plan.lanes), *image[1:]), halo, label)
+        planes.image = image
+        return planes
 
     def _slots(self):
         """The planes of the input and of every layer's output, shared where a layer works in place.
 
         An output that is not a stack of images has no halo, and flattening planes without one is free.
         """
-        shapes = self.network.shapes
-        halo = self._halo(0) if len(shapes[0]) == 3 else NO_HALO
+        shape = self.network.input_shape
+        halo = self._halo(0) if len(shape) == 3 else NO_HALO
         if self.single and self.layers[0].reads_positions:
-            slots = [self.plan.scalar_planes(shapes[0], halo, single_sample.SLACK * self.plan.lanes, "X")]
+            slots = [self.plan.scalar_planes(shape, halo, single_sample.SLACK * self.plan.lanes, "X")]
         else:
-            slots = [self._planes(shapes[0], halo, "X")]
+            slots = [self._planes(shape, halo, "X")]
         for number, layer in enumerate(self.layers):
-            below, shape, label = slots[-1], shapes[number + 1], f"y{number}"
+            below, shape, label = slots[-1], layer.output_shape, f"y{number}"
             if self.single and layer.in_place:
                 slots.append(replace(below, label=label))
                 continue
-            keeps = number > 0 and self.layers[number - 1].needs_output and self.training
+            keeps = number > 0 and self.layers[number - 1].needs_output and self.run.training
             flat = len(shape) == 1 and below.halo == NO_HALO
             if layer.in_place and not keeps and (len(shape) == 3 or flat):
                 sizes = shape if len(shape) == 3 else (*shape, 1, 1)
@@ -177,11 +106,12 @@ class Builder:
         self.plan.emit(layout.gather, [None, planes], g)
         return g
 
-    def _read_input(self, augmentation):
-        planes = self.slots[0]
+    def _read_input(self):
+        planes, augmentation = self.slots[0], self.run.augmentation
         if self.single:
-            table = planes.table() if self.layers[0].reads_positions else self.scalar_table(0, planes)
-            self.ports.source = _source(self.image_shape(0), table)
+            positions = self.layers[0].reads_positions
+            table = planes.table() if positions else planes.scalar_table(self.plan.lanes)
+            self.ports.source = _source(planes.sizes if positions else planes.image, table)
             self.plan.emit(single_sample.load_sample, [None, planes], self.ports.source)
         elif augmentation is None:
             self.ports.source = self._gather(planes)
@@ -196,7 +126,7 @@ class Builder:
         self.ports.source = self._gather(images)
         if augmentation.moves:
             flips = augmentation.vertical_flip / 2, augmentation.horizontal_flip / 2
-            ranges = self.numbers([*augmentation.shift, *flips, turns])
+            ranges = self.emitter.numbers([*augmentation.shift, *flips, turns])
             with_halo = Planes(
                 images.storage, images.channels, images.plane // images.row, images.row, label=images.label
             )
@@ -204,12 +134,12 @@ class Builder:
             self.plan.emit(augment.move, [with_halo, planes, ranges], geometry)
         if augmentation.noise:
             geometry = [*planes.sizes, *planes.steps]
-            self.plan.emit(augment.noise, [planes, self.numbers([augmentation.noise])], geometry)
+            self.plan.emit(augment.noise, [planes, self.emitter.numbers([augmentation.noise])], geometry)
 
-    def relu_follows(self, number):
+    def _relu_follows(self, number):
         """Whether layer `number` is followed by a ReLU in the same memory."""
         following = self.layers[number + 1] if -1 <= number < len(self.layers) - 1 else None
-        if type(following).__name__ != "ReLU":
+        if following is None or not following.is_relu:
             return False
         return self.slots[number + 2].storage is self.slots[number + 1].storage
 
@@ -217,7 +147,7 @@ class Builder:
         done = False
         for number, layer in enumerate(self.layers):
             if not done:
-                fused = layer.fuses_relu and self.relu_follows(number)
+                fused = layer.fuses_relu and self._relu_follows(number)
                 layer.forward(self.slots[number], self.slots[number + 1 + fused], fused)
                 done = fused
             else:
@@ -237,7 +167,7 @@ class Builder:
         """Emit the scatter of the outputs, after a final layer that the loss does not need."""
         if self.single:
             result, operation = self.slots[-1], single_sample.store_sample
-            table = self.scalar_table(len(self.layers), result)
+            table = result.scalar_table(self.plan.lanes)
         else:
             result, operation = self._result(), layout.scatter
             if ending is not None:
@@ -247,23 +177,26 @@ class Builder:
         self.ports.sink = np.array([len(table), 0, *table], np.int64)
         self.plan.emit(operation, [result], self.ports.sink)
 
-    def _loss(self, name, operation, weighted):
+    def _loss(self, absorbed):
+        loss, weighted = self.run.loss, self.run.weighted
         result = self._result()
-        labels = self.plan.planes((1,) if name == "cross_entropy" else (result.features,), label="target")
+        labels = self.plan.planes((1,) if loss.targets == "labels" else (result.features,), label="target")
         self.ports.target = self._gather(labels)
         self.slope = self.plan.planes((result.features,), label=f"d{result.label}")
         sums = self.plan.planes((1,), label="sums")
-        operands = [result, labels, self.slope, sums]
+        operands = [result, labels, self.slope, sums, None]
         if weighted:
-            operands.append(self.plan.planes((1,), label="sample_weight"))
+            operands[-1] = self.plan.planes((1,), label="sample_weight")
             self.ports.weight = self._gather(operands[-1])
-        clipped = int(name == "bce")
-        self.plan.emit(operation, operands, [result.features, 0, clipped, int(weighted)])
+        if loss.numbers():
+            operands.append(self.emitter.numbers(loss.numbers()))
+        operation = absorbed.operation if absorbed else loss.operation
+        self.plan.emit(operation, operands, [result.features, 0, int(absorbed is not None), int(weighted)])
         self.ports.log = np.zeros((STEPS_PER_CALL, losses.SUMS), self.network.dtype)
         log = self.plan.array(self.ports.log, label="log")
-        self._after_backward.append((losses.record, [sums, log], [CopyDistance(sums.storage)]))
-        if not self.training:
-            self.plan.emit_together(self._after_backward)
+        self.emitter.after_backward.append((losses.record, [sums, log], [CopyDistance(sums.storage)]))
+        if not self.run.training:
+            self.plan.emit_together(self.emitter.after_backward)
 
     def _backward(self):
         last = self.slots[-1]
@@ -276,42 +209,55 @@ class Builder:
         for number in reversed(range(len(self.layers))):
             layer, x, y = self.layers[number], self.slots[number], self.slots[number + 1]
             dx, gate = None, False
-            if self.needs_gradient(number):
-                gate = layer.gates and self.relu_follows(number - 2)
+            if self.emitter.needs_gradient(number):
+                gate = layer.gates and layer.follows_relu
                 label = f"d{self.slots[number - gate].label}"  # a gate gives the gradient below the ReLU
                 if y.storage is x.storage:
                     dx = Planes(dy.storage, *x.sizes, x.halo, label=label)
                 else:
-                    dx = self.plan.planes(self.network.shapes[number], x.halo, label)
+                    dx = self.plan.planes(layer.input_shape, x.halo, label)
             if not gated:
                 layer.backward(x, y, dy, dx, gate)
             if dx is None:
                 break
             gated, dy = gate, dx
 
-    def _update(self, optimizer, state):
+    def _update(self, state):
+        optimizer = self.run.optimizer
         self.ports.rates = np.zeros(STEPS_PER_CALL, self.network.dtype)
-        operation, options, flag = optimizer_operation(optimizer)
         operands = [
             self.plan.array(self.network.flat_parameters, label="parameters"),
             self.plan.array(self.ports.gradient, label="gradients"),
-            *(self.plan.array(a, label=f"optimizer_state[{k}]") for k, a in enumerate(state)),
-            self.numbers(options),
+            *self._optimizer_state(state),
+            self.emitter.numbers(optimizer.numbers()),
             self.plan.array(self.ports.rates, label="rates"),
         ]
-        update = (operation, operands, [self.network.num_parameters, flag])
+        count = self.network.num_parameters
+        geometry = [count, count if optimizer.state_in_one else optimizer.flag()]
+        update = (optimizer.operation, operands, geometry)
         self.plan.emit_together([*self._clipping(optimizer), update])
+
+    def _optimizer_state(self, state):
+        """The optimizer's vectors as operands: each, or the first of those that lie one after the other."""
+        vectors = [self.plan.array(a, label=f"optimizer_state[{k}]") for k, a in enumerate(state)]
+        if self.run.optimizer.state_in_one:
+            return vectors[:1] or [None]
+        return vectors
 
     def _clipping(self, optimizer):
         """Operations that clip a thread's share of the gradient, for the stage in which it takes its step."""
         gradient, count = self.plan.array(self.ports.gradient, label="gradients"), self.network.num_parameters
         if optimizer.clip_value is not None:
-            return [(optimizers.clip_value, [gradient, self.numbers([optimizer.clip_value])], [count])]
+            return [
+                (optimizers.clip_value, [gradient, self.emitter.numbers([optimizer.clip_value])], [count])
+            ]
         if optimizer.clip_norm is None:
             return []
         norms = self.plan.rows(-(-count // optimizers.CHUNK), label="norms")
         self.plan.emit(optimizers.chunk_norms, [gradient, norms], [count], stage="batch")
-        return [(optimizers.clip_norm, [gradient, norms, self.numbers([optimizer.clip_norm])], [count])]
+        return [
+            (optimizers.clip_norm, [gradient, norms, self.emitter.numbers([optimizer.clip_norm])], [count])
+        ]
 
 
 def _source(sizes, table):
@@ -320,8 +266,3 @@ def _source(sizes, table):
     g[layout.PLANES], g[layout.LINES], g[layout.PIXELS] = sizes
     g[layout.TABLE :] = table
     return g
-
-
-def _offsets(views, flat):
-    """Name -> (first element, number of elements) of views into a flat vector."""
-    return {n: ((a.ctypes.data - flat.ctypes.data) // flat.itemsize, a.size) for n, a in views.items()}

@@ -1,8 +1,6 @@
 """Runs a network: one compiled call takes a whole run of steps, forward, loss, backward and update.
 
-    Engine       a plan with its memory, for one purpose and batch size; `run` takes steps
-    IdleEngines  those of one network that wait for their next use
-    run_steps    the compiled loop: step, stage, block, operation
+    Engine       a plan with its memory; `run` takes steps in the compiled loop of `loop.py`
 
 Python sees only the ends of calls. Data are read where they lie (any strides, uint8 or float), sample by
 sample, as blocks are packed; nothing is copied whole.
@@ -11,6 +9,7 @@ sample, as blocks are packed; nothing is copied whole.
 import ctypes
 import struct
 import time
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -21,7 +20,7 @@ from .builder import Builder
 from .loop import run_steps
 from .plan import lanes_of
 from .ports import STEPS_PER_CALL
-from .threads import get_num_threads, run_threads
+from .threads import run_threads
 
 PRODUCTS_PER_THREAD = 500_000  # some 4 us: with less to do, a thread costs more than it brings
 SECONDS_PER_CALL = 0.1  # so that an interrupt and a progress bar are served in time
@@ -34,59 +33,24 @@ class Engine:
     ----------
     network : Network
         Its parameters and statistics are read and changed in place.
-    purpose : str
-        What a run does.
-    batch_size : int
-        Samples of a step; the last one may have fewer.
-    loss : str or None
-        Name of the loss, where one is computed.
-    optimizer, optimizer_state
-        The record, and its vectors, for "train".
+    run : Run
+        What the engine does.
+    optimizer_state : list of ndarrays, optional
+        The optimizer's vectors, changed in place, for "train".
     seed : int
         Of the random numbers of dropout and augmentation.
-    weighted : bool
-        Whether `load` gets a weight for each sample, which its loss and gradient are multiplied by.
-    augmentation : Augment or None
-        How images are changed at random as they are packed.
-    outputs : bool
-        Whether `write_to` says where outputs go, in the order in which samples are taken, beside the loss.
 
     All that a run needs is compiled, or read from the cache, as the engine is built: `build_seconds` says how
     long that took.
     """
 
-    def __init__(
-        self,
-        network,
-        purpose,
-        batch_size,
-        loss=None,
-        optimizer=None,
-        optimizer_state=None,
-        seed=0,
-        weighted=False,
-        augmentation=None,
-        outputs=False,
-    ):
-        lanes = lanes_of(network.dtype)
-        threads = get_num_threads()
-        self.key = purpose, batch_size, threads, loss, weighted, outputs
-        work = network.products() * batch_size
-        threads = min(threads, -(-batch_size // lanes), 1 + work // PRODUCTS_PER_THREAD)
+    def __init__(self, network, run, optimizer_state=None, seed=0):
+        self.asked_run, lanes = run, lanes_of(network.dtype)
+        work = network.products() * run.batch_size
+        threads = min(run.threads, -(-run.batch_size // lanes), 1 + work // PRODUCTS_PER_THREAD)
         started = time.perf_counter()
-        built = Builder(
-            network,
-            purpose,
-            batch_size,
-            threads,
-            loss,
-            optimizer,
-            optimizer_state,
-            weighted,
-            augmentation,
-            outputs,
-        )
-        self.batch_size, self.ports = batch_size, built.ports
+        built = Builder(network, replace(run, threads=threads), optimizer_state)
+        self.batch_size, self.ports = run.batch_size, built.ports
         self.program, self.lanes, self.threads = built.plan.finish(), lanes, threads
         self.chunk = 1
         self._barrier = np.zeros(2, np.int64)

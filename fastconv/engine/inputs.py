@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..kernels.lanes.layout import DTYPE_CODES
+from ..nn.losses import Loss
 
 
 def check_samples(X: ArrayLike, input_shape: tuple[int, ...], name: str = "X") -> NDArray[Any]:
@@ -30,7 +31,7 @@ def check_samples(X: ArrayLike, input_shape: tuple[int, ...], name: str = "X") -
 
 
 def check_targets(
-    y: ArrayLike, count: int, output_shape: tuple[int, ...], loss: str, name: str = "y"
+    y: ArrayLike, count: int, output_shape: tuple[int, ...], loss: Loss, name: str = "y"
 ) -> NDArray[Any]:
     """`y` as the engine reads it for `loss`: int64 labels (N,), or numbers (N, features).
 
@@ -43,9 +44,9 @@ def check_targets(
     """
     features = int(np.prod(output_shape))
     y = _real_array(y, name)
-    if loss == "cross_entropy":
+    if loss.targets == "labels":
         if y.dtype.kind not in "iub":
-            raise TypeError(f"`{name}` must be int labels for cross_entropy, got {y.dtype}")
+            raise TypeError(f"`{name}` must be int labels for {loss}, got {y.dtype}")
         if y.ndim == 2 and y.shape[1] == 1:
             y = y[:, 0]
         if y.shape != (count,):
@@ -59,7 +60,7 @@ def check_targets(
     y = y.reshape(count, features)
     if y.dtype == np.uint8:
         y = y.astype(np.int64)
-    if loss in ("bce", "bce_with_logits") and count and not (y.min() >= 0 and y.max() <= 1):
+    if loss.targets == "probabilities" and count and not (y.min() >= 0 and y.max() <= 1):
         raise ValueError(f"`{name}` must be between 0 and 1 for {loss}, got {y.min()} to {y.max()}")
     return _readable(y)
 

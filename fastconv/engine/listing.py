@@ -10,12 +10,13 @@ from types import FunctionType
 from typing import Any
 
 from ..kernels.lanes.operation import Operation
-from ..nn.losses import default_loss
+from ..nn.losses import Loss, default_loss
 from ..nn.network import Network
-from ..nn.optimizers import Optimizer, optimizer_state
+from ..nn.optimizers import Optimizer
 from . import loop
 from .builder import Builder
 from .plan import Planes
+from .run import Run
 
 PURPOSES = {
     "train": "one training step",
@@ -28,12 +29,14 @@ COPIES = {"thread": "each thread", "block": "each block", "shard": "each shard o
 
 
 def source(
-    network: Network, purpose: str, loss: str | None, optimizer: Optimizer, batch_size: int, kernels: bool
+    network: Network, purpose: str, loss: Loss | None, optimizer: Optimizer, batch_size: int, kernels: bool
 ) -> str:
     """The text of `Sequential.source`; its arguments have been checked."""
-    loss = None if purpose == "predict" else loss or default_loss(network)
-    state = optimizer_state(optimizer, network)
-    builder = Builder(network, purpose, batch_size, 1, loss, optimizer, state)
+    loss = (
+        None if purpose == "predict" else loss or default_loss(network.nodes[-1].layer, network.output_shape)
+    )
+    run = Run(purpose, batch_size, 1, loss, optimizer if purpose == "train" else None)
+    builder = Builder(network, run, optimizer.initial_state(network.flat_parameters))
     plan = builder.plan
     plan.settle()
     lines = [

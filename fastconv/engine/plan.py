@@ -61,6 +61,7 @@ class Planes:
     halo: tuple[int, int, int, int] = (0, 0, 0, 0)  # top, bottom, left, right
     element_bytes: int = VECTOR_BYTES
     label: str = ""
+    image: tuple[int, int, int] | None = None  # of a single sample, whose channels share these planes
 
     @property
     def row(self):
@@ -96,6 +97,11 @@ class Planes:
         """The element at which each feature lies, in row-major order, counted from the first."""
         c, h, w = (np.arange(n) for n in self.sizes)
         return (c[:, None, None] * self.plane + h[:, None] * self.row + w).ravel()
+
+    def scalar_table(self, lanes):
+        """At which scalar each feature of a single sample lies, whose channels share these planes."""
+        c, h, w = (index.ravel() for index in np.indices(self.image))
+        return (c // lanes * self.plane + h * self.row + w) * lanes + c % lanes
 
 
 @dataclass(eq=False)

@@ -1,15 +1,16 @@
 """PyTorch's modules as layers and back: the same settings, names and numbers."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ..checks.extras import require
 from ..nn.activations import LeakyReLU, ReLU, Sigmoid, Softmax, Tanh
+from ..nn.block import Block
 from ..nn.conv import Conv2d
 from ..nn.dense import Dense
 from ..nn.dropout import Dropout
 from ..nn.layer import Arrays, Layer, Shape
-from ..nn.network import Network, checked_shape
+from ..nn.network import Network, Node, checked_shape
 from ..nn.norm import BatchNorm2d
 from ..nn.pool import AvgPool2d, GlobalAvgPool2d, MaxPool2d
 from ..nn.shape import Flatten
@@ -166,19 +167,37 @@ MODULES: dict[type[Layer], Callable[[Any, Any, Shape], Any]] = {
 def write_module(network: Network) -> Any:
     """A torch.nn.Sequential of the network's layers, one module each, with copies of its numbers.
 
+    A block becomes a Sequential of its parts, so that the names of its parameters are the same.
+
     Raises
     ------
+    ValueError
+        If a layer has no counterpart.
     ImportError
         If PyTorch is not installed.
     """
     torch = require("torch", "torch", "`to_torch`")
     with torch.device("meta"):  # without memory, and without drawing from PyTorch's random numbers
-        modules = [
-            MODULES[type(layer)](torch.nn, layer, shape)
-            for layer, shape in zip(network.layers, network.shapes, strict=False)
-        ]
-    module = torch.nn.Sequential(*modules)
+        module = _sequential(torch.nn, network.layers, "", {node.name: node for node in network.nodes})
     state = {name: torch.from_numpy(array) for name, array in network.state().items()}
     counters = {name for name in module.state_dict() if name not in state}
     module.load_state_dict(state | {name: torch.tensor(0) for name in counters}, assign=True)
     return module.eval()
+
+
+def _sequential(nn: Any, layers: Sequence[Layer], prefix: str, nodes: Mapping[str, Node]) -> Any:
+    modules = []
+    for number, layer in enumerate(layers):
+        name = f"{prefix}{number}"
+        if isinstance(layer, Block):
+            modules.append(_sequential(nn, layer.layers(), f"{name}.", nodes))
+        else:
+            modules.append(_module(nn, layer, nodes[name]))
+    return nn.Sequential(*modules)
+
+
+def _module(nn: Any, layer: Layer, node: Node) -> Any:
+    for kind in type(layer).__mro__:
+        if kind in MODULES:
+            return MODULES[kind](nn, layer, node.input_shape)
+    raise ValueError(f"layer {node.name}: {layer.call()} has no counterpart in PyTorch")

@@ -6,6 +6,8 @@ from numpy.typing import ArrayLike, NDArray
 from ..engine.inputs import check_targets
 from ..kernels import sigmoid, softmax
 from ..models.sequential import Sequential
+from ..nn.activations import Sigmoid, Softmax
+from ..nn.losses import CrossEntropy
 
 
 def class_probabilities(model: Sequential, X: ArrayLike) -> NDArray[np.float64]:
@@ -32,16 +34,16 @@ def class_probabilities(model: Sequential, X: ArrayLike) -> NDArray[np.float64]:
     >>> class_probabilities(fc.models.reference_cnn(), np.zeros((3, 1, 6, 6))).shape
     (3, 2)
     """
-    last = type(model.layers[-1]).__name__
-    if len(model.output_shape) != 1 or (last == "Sigmoid" and model.output_shape != (1,)):
+    if len(model.output_shape) != 1 or (model.ends_in(Sigmoid) and model.output_shape != (1,)):
+        last = type(model.nodes[-1].layer).__name__
         raise ValueError(
             f"`model` must end in one output or one for each class, got {last} of shape {model.output_shape}"
         )
     outputs = model.predict(X).astype(np.float64)
     if model.output_shape == (1,):
-        yes = outputs if last == "Sigmoid" else sigmoid(outputs)
+        yes = outputs if model.ends_in(Sigmoid) else sigmoid(outputs)
         return np.concatenate([1 - yes, yes], axis=1)
-    return outputs if last == "Softmax" else softmax(outputs)
+    return outputs if model.ends_in(Softmax) else softmax(outputs)
 
 
 def class_labels(y: ArrayLike, probabilities: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -52,7 +54,7 @@ def class_labels(y: ArrayLike, probabilities: NDArray[np.float64]) -> NDArray[np
     TypeError, ValueError
         If it is something else.
     """
-    return check_targets(y, len(probabilities), probabilities.shape[1:], "cross_entropy")
+    return check_targets(y, len(probabilities), probabilities.shape[1:], CrossEntropy())
 
 
 def worst(probabilities: NDArray[np.float64], labels: NDArray[np.int64], count: int) -> NDArray[np.int64]:

@@ -10,8 +10,9 @@ from numpy.typing import ArrayLike, NDArray
 from ..checks.settings import real_number
 from ..models.sequential import Sequential
 from ..nn.layer import Arrays
-from ..nn.losses import check_loss, default_loss
-from .formulas import FORMULAS, FUSED, LOSSES, Formula, number, plain
+from ..nn.losses import Loss, default_loss, resolve
+from .formulas import Formula, formula_of, plain
+from .formulas import number as in_formula
 from .layer_by_layer import activations, backward
 
 Array = NDArray[Any]
@@ -65,7 +66,7 @@ def explain(
     model: Sequential,
     x: ArrayLike,
     y: ArrayLike,
-    loss: str | None = None,
+    loss: str | Loss | None = None,
     lr: float = 0.1,
     file: TextIO | None = None,
 ) -> Explanation:
@@ -81,7 +82,7 @@ def explain(
         One sample; a grey image may leave out its channel, and a batch of one is taken too.
     y : int or ndarray
         Its label, or its target values.
-    loss : {"bce", "bce_with_logits", "cross_entropy", "mse"}, optional
+    loss : {"bce", "bce_with_logits", "cross_entropy", "mse"} or Loss, optional
         Default: "bce" after a final Sigmoid, "cross_entropy" for other outputs of two features or more, else
         "mse".
     lr : float
@@ -121,15 +122,16 @@ def explain(
     """
     if not isinstance(model, Sequential):
         raise TypeError(f"`model` must be a Sequential, got {model!r}")
-    loss = default_loss(model) if loss is None else loss
-    check_loss(loss, model.output_shape)
+    last = model.nodes[-1].layer
+    loss = default_loss(last, model.output_shape) if loss is None else resolve(loss)
+    loss.check_output(model.output_shape)
     lr = real_number(lr, "lr")
     X, Y = _one_sample(x, model.input_shape), _one_target(y, model.output_shape)
     value, slopes, parameter_gradients = backward(model, X, Y, loss)
     outputs = activations(model, X)
     formulas = _formulas(model)
     names = ["X", *(formula.y for formula in formulas)]
-    page = _Page(len(model.layers) <= LAYERS_IN_NUMBERS)
+    page = _Page(len(model.nodes) <= LAYERS_IN_NUMBERS)
     page.text(
         f"One sample X on its way through {model.num_parameters:,} parameters to its loss L, and back.",
         *textwrap.wrap(" -> ".join([*names, "L"]), WIDTH, break_long_words=False),
@@ -144,9 +146,10 @@ def explain(
         "",
     )  # fmt: skip
     _tell_forward(page, formulas, told)
-    fused = FUSED.get((loss, type(model.layers[-1]).__name__))
-    layers = len(formulas) - (fused is not None)
-    _tell_loss(page, loss, fused, (names[layers], names[-1]), np.ravel(Y), told)
+    absorbed = loss.absorbed(last)
+    layers = len(formulas) - (absorbed is not None)
+    in_words = absorbed.formula if absorbed else loss.formula
+    _tell_loss(page, loss, in_words, (names[layers], names[-1]), np.ravel(Y), told)
     _tell_backward(page, formulas[:layers], told)
     _tell_update(page, model.parameters(), formulas, told, lr)
     text = "\n".join(page.lines)
@@ -171,16 +174,14 @@ def _one_target(y: ArrayLike, output_shape: tuple[int, ...]) -> Array:
 def _formulas(model: Sequential) -> list[Formula]:
     """Each layer in words, with its input and output named: X, Z1, A1, P1, ..."""
     formulas: list[Formula] = []
-    arrays = {**model.parameters(), **model.statistics()}
     weighted, names = 0, ["X"]
-    for position, layer in enumerate(model.layers):
-        kind = FORMULAS[type(layer).__name__]
+    for node in model.nodes:
+        kind = formula_of(node.layer)
         weighted += kind.weighted
         name = f"{kind.letter}{weighted}" if kind.numbered else kind.letter
         while name in names:
             name += "'"
-        own = {n.split(".")[1]: a for n, a in arrays.items() if n.split(".")[0] == str(position)}
-        formulas.append(kind(layer, names[-1], name, own))
+        formulas.append(kind(node, names[-1], name, model.arrays_of(node)))
         names.append(name)
     return formulas
 
@@ -191,18 +192,18 @@ def _formulas(model: Sequential) -> list[Formula]:
 def _tell_forward(page: "_Page", formulas: list[Formula], told: Explanation) -> None:
     page.heading("Forward")
     page.array("X", told.activations["X"])
-    for position, formula in enumerate(formulas):
-        page.text("", f"layer {position}: {formula.layer.call()}")
+    for formula in formulas:
+        page.text("", f"layer {formula.place}: {formula.layer.call()}")
         for name, own in formula.own.items():
-            page.array(f'{own}, "{position}.{name}"', formula.arrays[name])
+            page.array(f'{own}, "{formula.place}.{name}"', formula.arrays[name])
         formula_line, *more = formula.forward(told.activations[formula.x], told.activations[formula.y])
         page.array(f"{formula.y} = {formula_line}", told.activations[formula.y], more)
 
 
 def _tell_loss(
     page: "_Page",
-    loss: str,
-    fused: tuple[str, ...] | None,
+    loss: Loss,
+    in_words: tuple[str, ...] | None,
     names: tuple[str, str],
     target: Array,
     told: Explanation,
@@ -210,17 +211,17 @@ def _tell_loss(
     """Tell the loss, and the gradient of names[0] that the way back starts from; names[1] is the output."""
     z, a = names
     output, slope_at = told.activations[a], told.gradients[z]
-    formula, *factors, slope = fused or LOSSES[loss]
-    several = output.size > 1 and loss != "cross_entropy"
+    formula, *factors, slope = in_words or (f"{loss.name}({{z}}, {{y}})", f"the derivative of {loss.name}")
+    several = output.size > 1 and loss.targets != "labels"
     page.heading(f"Loss: {loss}, with the target y" + (f" = {target[0]}" if len(target) == 1 else ""))
     if several:
         page.array("y", target)
     mean = f", the mean of {output.size:,}" if several else ""
     page.text(f"L = {formula.format(z=z, a=a, y='y')}{mean} = {plain(told.loss)}")
     if output.size == 1:
-        value, label = number(output.flat[0]), number(target[0])
+        value, label = in_formula(output.flat[0]), in_formula(target[0])
         page.text(f"  = {formula.format(z=value, a=value, y=label)}")
-    elif loss == "cross_entropy":
+    elif loss.targets == "labels":
         page.text(f"  {a}[y] = {plain(output[target[0]])}")
     page.heading("Backward: dL/dZ is the gradient of the loss L with respect to Z")
     page.text(*(factor.format(z=z, a=a) for factor in factors))
@@ -229,17 +230,17 @@ def _tell_loss(
 
 
 def _tell_backward(page: "_Page", formulas: list[Formula], told: Explanation) -> None:
-    for position, formula in reversed(list(enumerate(formulas))):
+    for number, formula in reversed(list(enumerate(formulas))):
         x, dy = told.activations[formula.x], told.gradients[formula.y]
-        page.text("", f"layer {position}: {formula.layer.call()}")
+        page.text("", f"layer {formula.place}: {formula.layer.call()}")
         for name, own in formula.own.items():
-            if f"{position}.{name}" in told.parameter_gradients:
-                gradient = told.parameter_gradients[f"{position}.{name}"]
+            if f"{formula.place}.{name}" in told.parameter_gradients:
+                gradient = told.parameter_gradients[f"{formula.place}.{name}"]
                 formula_line, *more = formula.parameter(name, x, dy, gradient)
                 page.array(f"dL/d{own} = {formula_line}", gradient, more)
         dx = told.gradients[formula.x]
         formula_line, *more = formula.backward(x, dy, dx)
-        if position == 0:
+        if number == 0:
             more.append("(training has no use for it: nothing before X is learned)")
         page.array(f"dL/d{formula.x} = {formula_line}", dx, more)
 
@@ -250,10 +251,10 @@ def _tell_update(
     page.heading(f"Update: W <- W - {lr:g} dL/dW")
     page.text("The model itself keeps its parameters: this is what one step of gradient descent would do.")
     for name, old in parameters.items():
-        position, _, array = name.partition(".")
-        own = formulas[int(position)].own[array]
+        place, _, array = name.rpartition(".")
+        own = next(formula.own[array] for formula in formulas if formula.place == place)
         gradient, new = told.parameter_gradients[name], told.updated[name]
-        worked = f"{number(old.flat[0])} - {lr:g}*{number(gradient.flat[0])} = {plain(new.flat[0])}"
+        worked = f"{in_formula(old.flat[0])} - {lr:g}*{in_formula(gradient.flat[0])} = {plain(new.flat[0])}"
         page.text("", f'{own}, "{name}": shape {old.shape}; its first number: {worked}')
         page.beside({"old": old, f"dL/d{own}": gradient, "new": new})
 

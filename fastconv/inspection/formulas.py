@@ -1,24 +1,42 @@
-"""Each layer and each loss in words: its formula, and one number of it worked out.
+"""Each layer in words: its formula, and one number of it worked out.
 
-One class a layer, found by its name. Arrays are those of a single sample, as they have been computed; here
-nothing is computed but the terms that are written out.
+One class a layer; one without a class of its own is told in general words. Arrays are those of a single
+sample, as they have been computed; here nothing is computed but the terms that are written out.
 """
 
 import math
 from collections.abc import Iterable, Iterator
 from itertools import islice
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..nn.layer import Arrays
+from ..nn import (
+    AvgPool2d,
+    BatchNorm2d,
+    Conv2d,
+    Dense,
+    Dropout,
+    Elementwise,
+    Flatten,
+    GlobalAvgPool2d,
+    LeakyReLU,
+    MaxPool2d,
+    ReLU,
+    Sigmoid,
+    Softmax,
+    Tanh,
+)
+from ..nn.layer import Arrays, Layer
+from ..nn.network import Node
+from ..simd.user_functions import python_function
 
 Array = NDArray[Any]
 TERMS = 9  # of a sum are written out: all of a 3x3 window
 WINDOWS, SOME_WINDOWS = 16, 4  # so many of a max-pool are listed; of more than that, some
 
-FORMULAS: dict[str, type["Formula"]] = {}
+FORMULAS: dict[type[Layer], type["Formula"]] = {}
 
 
 def plain(value: Any) -> str:
@@ -52,31 +70,41 @@ def _inside(start: int, step: int, taps: int, size: int) -> Iterator[tuple[int, 
 
 
 class Formula:
-    """A layer in words. `x` and `y` are the names of its input and output, `own` those of its arrays."""
+    """A layer in words. `x` and `y` are the names of its input and output, `own` those of its arrays.
+
+    The defaults serve a layer that has no words of its own.
+    """
 
     letter: ClassVar[str] = "A"  # of the output's name
     numbered: ClassVar[bool] = True  # whether a number follows
     weighted: ClassVar[bool] = False  # whether that number counts on here
     own_letters: ClassVar[dict[str, str]] = {}  # array -> letter of its name
 
-    def __init_subclass__(cls) -> None:
-        FORMULAS[cls.__name__] = cls
+    def __init_subclass__(cls, layer: type[Layer] | None = None) -> None:
+        if layer is not None:
+            FORMULAS[layer] = cls
 
-    def __init__(self, layer: Any, x: str, y: str, arrays: Arrays) -> None:
-        self.layer, self.x, self.y, self.arrays = layer, x, y, arrays
+    def __init__(self, node: Node, x: str, y: str, arrays: Arrays) -> None:
+        self.place, self.layer = node.name, cast(Any, node.layer)
+        self.x, self.y, self.arrays = x, y, arrays
         self.own = {name: letter + y[1:] for name, letter in self.own_letters.items() if name in arrays}
 
     def forward(self, x: Array, y: Array) -> list[str]:
         """What y is, and further lines about it."""
-        raise NotImplementedError
+        return [f"{self.layer.call()} of {self.x}"]
 
     def parameter(self, name: str, x: Array, dy: Array, gradient: Array) -> list[str]:
         """The right side of dL/d(parameter), and further lines."""
-        raise NotImplementedError
+        return [f"by the chain rule through {self.layer.call()}"]
 
     def backward(self, x: Array, dy: Array, dx: Array) -> list[str]:
         """The right side of dL/dx, and further lines."""
-        raise NotImplementedError
+        return [f"dL/d{self.y} through the derivative of {self.layer.call()}"]
+
+
+def formula_of(layer: Layer) -> type[Formula]:
+    """The class that puts a layer in words: its own, that of the record it is made from, or the default."""
+    return next((FORMULAS[kind] for kind in type(layer).__mro__ if kind in FORMULAS), Formula)
 
 
 class _Elementwise(Formula):
@@ -90,11 +118,11 @@ class _Elementwise(Formula):
         return [self.slope.format(x=self.x, y=self.y, dy=f"dL/d{self.y}", **self.layer.settings())]
 
 
-class ReLU(_Elementwise):
+class ReLUFormula(_Elementwise, layer=ReLU):
     function, slope = "max({x}, 0)", "{dy} where {x} > 0, else 0"
 
 
-class LeakyReLU(_Elementwise):
+class LeakyReLUFormula(_Elementwise, layer=LeakyReLU):
     function = "{x} where {x} > 0, else {negative_slope:g} * {x}"
     slope = "{dy} where {x} > 0, else {negative_slope:g} * {dy}"
 
@@ -105,30 +133,43 @@ class _Smooth(_Elementwise):
         return [*super().forward(x, y), f"{self.y}[{','.join('0' * y.ndim)}] = {worked} = {plain(y.flat[0])}"]
 
 
-class Sigmoid(_Smooth):
+class SigmoidFormula(_Smooth, layer=Sigmoid):
     function, slope = "1 / (1 + exp(-{x}))", "{dy} * {y} * (1 - {y})"
 
 
-class Tanh(_Smooth):
+class TanhFormula(_Smooth, layer=Tanh):
     function, slope = "tanh {x}", "{dy} * (1 - {y}^2)"
 
 
-class Softmax(_Elementwise):
+class SoftmaxFormula(_Elementwise, layer=Softmax):
     function = "softmax({x}): exp({x}[k]) / sum over j of exp({x}[j])"
     slope = "{y}[k] * ({dy}[k] - sum over j of {dy}[j] * {y}[j])"
 
 
-class Dropout(_Elementwise):
+class ElementwiseFormula(Formula, layer=Elementwise):
+    def _names(self) -> tuple[str, str]:
+        function, derivative = (python_function(f) for f in (self.layer.function, self.layer.derivative))
+        return function.__name__, derivative.__name__
+
+    def forward(self, x: Array, y: Array) -> list[str]:
+        name, first = self._names()[0], f"{self.y}[{','.join('0' * y.ndim)}]"
+        return [f"{name}({self.x})", f"{first} = {name}({number(x.flat[0])}) = {plain(y.flat[0])}"]
+
+    def backward(self, x: Array, dy: Array, dx: Array) -> list[str]:
+        return [f"dL/d{self.y} * {self._names()[1]}({self.x})"]
+
+
+class DropoutFormula(_Elementwise, layer=Dropout):
     letter = "D"
     function, slope = "{x}: dropout lets everything pass, except in training", "{dy}"
 
 
-class Flatten(_Elementwise):
+class FlattenFormula(_Elementwise, layer=Flatten):
     letter, numbered = "F", False
     function, slope = "{x} as one row, channel by channel, row by row", "{dy} in the shape of {x}"
 
 
-class Conv2d(Formula):
+class Conv2dFormula(Formula, layer=Conv2d):
     letter, weighted, own_letters = "Z", True, {"weight": "W", "bias": "b"}
 
     def _at(self) -> str:
@@ -183,7 +224,7 @@ class Conv2d(Formula):
         return [rule]
 
 
-class Dense(Formula):
+class DenseFormula(Formula, layer=Dense):
     letter, weighted, own_letters = "Z", True, {"weight": "W", "bias": "b"}
 
     def forward(self, x: Array, y: Array) -> list[str]:
@@ -245,7 +286,7 @@ def _few(values: list[Any]) -> str:
     return ", ".join(map(plain, values[:TERMS])) + (", ..." if len(values) > TERMS else "")
 
 
-class MaxPool2d(_Pool):
+class MaxPool2dFormula(_Pool, layer=MaxPool2d):
     def forward(self, x: Array, y: Array) -> list[str]:
         listed = y.size if y.size <= WINDOWS else SOME_WINDOWS
         lines = [f"the largest of each window of {self.x}", f"{self.y}[c,i,j] = max over {self._at()}"]
@@ -263,7 +304,7 @@ class MaxPool2d(_Pool):
         return [f"each dL/d{self.y} at the position of {self.x} that won its window, else 0"]
 
 
-class AvgPool2d(_Pool):
+class AvgPool2dFormula(_Pool, layer=AvgPool2d):
     def forward(self, x: Array, y: Array) -> list[str]:
         window = self._window(x, 0, 0, 0)
         lines = [f"the mean of each window of {self.x}", f"{self.y}[c,i,j] = mean of {self._at()}"]
@@ -282,7 +323,7 @@ class AvgPool2d(_Pool):
         return [f"each dL/d{self.y} in equal shares to the elements of its window"]
 
 
-class GlobalAvgPool2d(Formula):
+class GlobalAvgPool2dFormula(Formula, layer=GlobalAvgPool2d):
     letter = "G"
 
     def forward(self, x: Array, y: Array) -> list[str]:
@@ -292,7 +333,7 @@ class GlobalAvgPool2d(Formula):
         return [f"dL/d{self.y}[c] / {x.shape[1] * x.shape[2]}, at every position of channel c"]
 
 
-class BatchNorm2d(Formula):
+class BatchNorm2dFormula(Formula, layer=BatchNorm2d):
     letter = "N"
     own_letters: ClassVar = {"weight": "gamma", "bias": "beta", "running_mean": "mean", "running_var": "var"}
 
@@ -319,26 +360,3 @@ class BatchNorm2d(Formula):
 
     def backward(self, x: Array, dy: Array, dx: Array) -> list[str]:
         return [f"dL/d{self.y} * {self.own['weight']} / {self._deviation()}"]
-
-
-# (the loss, its gradient) of the output {z} and the target {y}.
-LOSSES = {
-    "bce": ("-{y} * log {z} - (1 - {y}) * log(1 - {z})", "({z} - y) / ({z} * (1 - {z}))"),
-    "bce_with_logits": ("log(1 + exp {z}) - {y} * {z}", "sigmoid({z}) - y"),
-    "cross_entropy": ("log(sum over k of exp({z}[k])) - {z}[y]", "softmax({z}), minus 1 at k = y"),
-    "mse": ("({z} - {y})^2", "2 * ({z} - y)"),
-}
-# Losses that are computed together with the final layer, from its input {z} and its output {a}: the loss, the
-# chain rule's factors, and what they come to.
-FUSED = {
-    ("bce", "Sigmoid"): (
-        "-{y} * log {a} - (1 - {y}) * log(1 - {a})",
-        "dL/d{z} = dL/d{a} * d{a}/d{z} = ({a} - y) / ({a} * (1 - {a})) * {a} * (1 - {a}); factors cancel:",
-        "{a} - y",
-    ),
-    ("cross_entropy", "Softmax"): (
-        "-log {a}[y]",
-        "dL/d{a}[k] is -1 / {a}[y] at k = y, else 0; with the derivative of the softmax, {a}[y] cancels:",
-        "{a}, minus 1 at k = y",
-    ),
-}

@@ -4,13 +4,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..models.sequential import Sequential
+from ..nn.losses import Loss
 
 
 def check_gradients(
     model: Sequential,
     X: ArrayLike,
     y: ArrayLike,
-    loss: str = "cross_entropy",
+    loss: str | Loss = "cross_entropy",
     step: float = 1e-6,
     samples: int = 20,
     seed: int = 0,
@@ -23,8 +24,7 @@ def check_gradients(
         Any dtype; the check works on a float64 copy.
     X, y : ndarray
         A batch, as for `loss_and_gradients`.
-    loss : str
-        Name of the loss.
+    loss : str or Loss
     step : float
         Half the distance of the two points of a difference.
     samples : int

@@ -1,20 +1,18 @@
 """Every activation and every gradient of a few samples: a network taken apart, one public kernel at a time.
 
-The engine keeps none of these arrays. Here each layer is a class of its name with two methods, in the
-notation of `kernels`: forward(x) -> y, and backward(x, y, dy) -> (dx, {parameter: gradient}).
+The engine keeps none of these arrays. Here each layer computes them itself, in the public kernels: see
+`nn/layer.py`.
 """
 
-import math
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .. import kernels
 from ..engine.inputs import check_samples, check_targets
 from ..models.sequential import Sequential
 from ..nn.layer import Arrays
-from ..nn.losses import check_loss
+from ..nn.losses import Loss, resolve
 
 __all__ = ["activations", "backward"]
 
@@ -52,13 +50,13 @@ def activations(model: Sequential, X: ArrayLike) -> list[Array]:
     X = check_samples(X, model.input_shape)
     x = X.astype(model.dtype)
     arrays = [x / x.dtype.type(255) if X.dtype == np.uint8 else x]
-    for part in _parts(model):
-        arrays.append(part.forward(arrays[-1]))
+    for node in model.nodes:
+        arrays.append(node.layer.forward(arrays[-1], model.arrays_of(node)))
     return arrays
 
 
 def backward(
-    model: Sequential, X: ArrayLike, y: ArrayLike, loss: str = "cross_entropy"
+    model: Sequential, X: ArrayLike, y: ArrayLike, loss: str | Loss = "cross_entropy"
 ) -> tuple[float, list[Array], Arrays]:
     """The mean loss of a batch, and its gradient at every point of the network.
 
@@ -69,7 +67,7 @@ def backward(
         At least one sample.
     y : ndarray
         Labels (N,) for "cross_entropy", otherwise numbers of the output's shape.
-    loss : {"bce", "bce_with_logits", "cross_entropy", "mse"}
+    loss : {"bce", "bce_with_logits", "cross_entropy", "mse"} or Loss
 
     Returns
     -------
@@ -103,200 +101,42 @@ def backward(
     >>> bool(np.isclose(slopes[5][0, 0], gradients["4.bias"][0]))
     True
     """
-    check_loss(loss, model.output_shape)
+    loss = resolve(loss)
+    loss.check_output(model.output_shape)
     arrays = activations(model, X)
     target = check_targets(y, len(arrays[0]), model.output_shape, loss)
     if not len(target):
         raise ValueError("`X` must hold at least one sample, got none")
-    parts = _parts(model)
-    value, slopes = _loss(loss, type(model.layers[-1]).__name__, arrays, target)
+    value, slopes = _at_the_end(loss, model, arrays, target)
     gradients: Arrays = {}
     for number in reversed(range(len(arrays) - len(slopes))):
-        dx, own = parts[number].backward(arrays[number], arrays[number + 1], slopes[0])
+        node = model.nodes[number]
+        dx, own = node.layer.backward(arrays[number], arrays[number + 1], slopes[0], model.arrays_of(node))
         slopes.insert(0, dx)
-        gradients |= {f"{number}.{name}": array for name, array in own.items()}
+        gradients |= {f"{node.name}.{name}": array for name, array in own.items()}
     return value, slopes, {name: gradients[name] for name in model.parameters()}
 
 
-# (loss, final layer) -> the loss of that layer's input that stands for both
-_FUSED = {("bce", "Sigmoid"): "bce_with_logits", ("cross_entropy", "Softmax"): "cross_entropy"}
-
-
-def _loss(loss: str, last_layer: str, arrays: list[Array], target: Array) -> tuple[float, list[Array]]:
-    """The loss, and its gradient at the last activations: at the last two where it is fused with a layer."""
-    fused = _FUSED.get((loss, last_layer))
-    if fused is None:
-        value, slope = _loss_at(arrays[-1], target, loss)
+def _at_the_end(
+    loss: Loss, model: Sequential, arrays: list[Array], target: Array
+) -> tuple[float, list[Array]]:
+    """The loss, and its gradient at the last activations: at the last two where it absorbs a layer."""
+    absorbed = loss.absorbed(model.nodes[-1].layer)
+    if absorbed is None:
+        value, slope = _value_and_slope(loss, arrays[-1], target)
         return value, [slope]
-    value, slope = _loss_at(arrays[-2], target, fused)
-    if loss == "bce":
-        return value, [slope, _loss_at(arrays[-1], target, loss)[1]]
-    p, rows = arrays[-1], np.arange(len(target))
-    dp = np.zeros_like(p)
-    dp[rows, target] = -1.0 / (np.maximum(p[rows, target], np.finfo(p.dtype).tiny) * len(target))
-    return value, [slope, dp]
+    value, slope = _value_and_slope(absorbed.loss, arrays[-2], target)
+    output = arrays[-1].reshape(len(arrays[-1]), -1)
+    at_output = absorbed.output_gradient(output, _as_numbers(loss, output, target))
+    return value, [slope, at_output.reshape(arrays[-1].shape)]
 
 
-def _loss_at(z: Array, target: Array, name: str) -> tuple[float, Array]:
-    """A loss kernel and its gradient kernel on outputs of any shape."""
-    flat = z.reshape(len(z), -1)
-    target = target if name == "cross_entropy" else target.astype(z.dtype)
-    slope = getattr(kernels, f"{name}_grad")(flat, target)
-    return float(getattr(kernels, name)(flat, target)), slope.reshape(z.shape)
+def _value_and_slope(loss: Loss, output: Array, target: Array) -> tuple[float, Array]:
+    """A loss and its gradient at outputs of any shape."""
+    flat = output.reshape(len(output), -1)
+    target = _as_numbers(loss, flat, target)
+    return loss.value(flat, target), loss.gradient(flat, target).reshape(output.shape)
 
 
-PARTS: dict[str, type["Part"]] = {}
-
-
-def _parts(model: Sequential) -> list["Part"]:
-    arrays = {**model.parameters(), **model.statistics()}
-    return [
-        PARTS[type(layer).__name__](
-            layer,
-            {n.split(".")[1]: array for n, array in arrays.items() if n.split(".")[0] == str(number)},
-        )
-        for number, layer in enumerate(model.layers)
-    ]
-
-
-class Part:
-    """A layer with its arrays, parameters and statistics. Defaults describe one that changes nothing."""
-
-    def __init_subclass__(cls) -> None:
-        PARTS[cls.__name__] = cls
-
-    def __init__(self, layer: Any, arrays: Arrays) -> None:
-        self.layer, self.arrays = layer, arrays
-
-    def forward(self, x: Array) -> Array:
-        return x.copy()
-
-    def backward(self, x: Array, y: Array, dy: Array) -> tuple[Array, Arrays]:
-        return dy.reshape(x.shape).copy(), {}
-
-
-class Dropout(Part):
-    pass
-
-
-class Flatten(Part):
-    def forward(self, x: Array) -> Array:
-        return x.reshape(len(x), math.prod(x.shape[1:])).copy()
-
-
-class Conv2d(Part):
-    """Padding is done by hand: that of "same" may differ on the two sides."""
-
-    def _padded(self, x: Array) -> Array:
-        return np.pad(x, ((0, 0), (0, 0), *self.layer.pads()))
-
-    def _settings(self) -> dict[str, Any]:
-        return {name: getattr(self.layer, name) for name in ("stride", "dilation", "groups")}
-
-    def forward(self, x: Array) -> Array:
-        weight, bias = self.arrays["weight"], self.arrays.get("bias")
-        return kernels.conv2d(self._padded(x), weight, bias, **self._settings())
-
-    def backward(self, x: Array, y: Array, dy: Array) -> tuple[Array, Arrays]:
-        padded, settings = self._padded(x), self._settings()
-        (top, _), (left, _) = self.layer.pads()
-        dx = kernels.conv2d_grad_input(dy, self.arrays["weight"], padded.shape[2:], **settings)
-        gradients = {"weight": kernels.conv2d_grad_weight(padded, dy, self.layer.kernel_size, **settings)}
-        if self.layer.bias:
-            gradients["bias"] = kernels.conv2d_grad_bias(dy)
-        return dx[:, :, top : top + x.shape[2], left : left + x.shape[3]].copy(), gradients
-
-
-class Dense(Part):
-    def forward(self, x: Array) -> Array:
-        return kernels.dense(x, self.arrays["weight"], self.arrays.get("bias"))
-
-    def backward(self, x: Array, y: Array, dy: Array) -> tuple[Array, Arrays]:
-        gradients = {"weight": kernels.dense_grad_weight(x, dy)}
-        if self.layer.bias:
-            gradients["bias"] = kernels.dense_grad_bias(dy)
-        return kernels.dense_grad_input(dy, self.arrays["weight"]), gradients
-
-
-class MaxPool2d(Part):
-    def _pool(self, x: Array) -> tuple[Array, Array]:
-        return kernels.max_pool2d(x, **self.layer.settings())
-
-    def forward(self, x: Array) -> Array:
-        return self._pool(x)[0]
-
-    def backward(self, x: Array, y: Array, dy: Array) -> tuple[Array, Arrays]:
-        return kernels.max_pool2d_grad(dy, self._pool(x)[1], x.shape[2:]), {}
-
-
-class AvgPool2d(Part):
-    def forward(self, x: Array) -> Array:
-        return kernels.avg_pool2d(x, **self.layer.settings())
-
-    def backward(self, x: Array, y: Array, dy: Array) -> tuple[Array, Arrays]:
-        return kernels.avg_pool2d_grad(dy, x.shape[2:], **self.layer.settings()), {}
-
-
-class GlobalAvgPool2d(Part):
-    def forward(self, x: Array) -> Array:
-        return kernels.avg_pool2d(x, x.shape[2:])
-
-    def backward(self, x: Array, y: Array, dy: Array) -> tuple[Array, Arrays]:
-        return kernels.avg_pool2d_grad(dy, x.shape[2:], x.shape[2:]), {}
-
-
-class BatchNorm2d(Part):
-    """With the running mean and variance, which do not depend on x: dx = gamma / deviation * dy."""
-
-    def _normalised(self, x: Array) -> tuple[Array, Array]:
-        gamma, beta, mean, var = (self.arrays[n] for n in ("weight", "bias", "running_mean", "running_var"))
-        return kernels.batch_norm2d(x, gamma, beta, mean, var, training=False, eps=self.layer.eps)
-
-    def forward(self, x: Array) -> Array:
-        return self._normalised(x)[0]
-
-    def backward(self, x: Array, y: Array, dy: Array) -> tuple[Array, Arrays]:
-        mean, inverse = (row[:, None, None] for row in self._normalised(x)[1])
-        dgamma = (dy * (x - mean) * inverse).sum(axis=(0, 2, 3))
-        dx = dy * (self.arrays["weight"][:, None, None] * inverse)
-        return dx, {"weight": dgamma, "bias": dy.sum(axis=(0, 2, 3))}
-
-
-class ReLU(Part):
-    def forward(self, x: Array) -> Array:
-        return kernels.relu(x)
-
-    def backward(self, x: Array, y: Array, dy: Array) -> tuple[Array, Arrays]:
-        return kernels.relu_grad(dy, x), {}
-
-
-class LeakyReLU(Part):
-    def forward(self, x: Array) -> Array:
-        return kernels.leaky_relu(x, self.layer.negative_slope)
-
-    def backward(self, x: Array, y: Array, dy: Array) -> tuple[Array, Arrays]:
-        return kernels.leaky_relu_grad(dy, x, self.layer.negative_slope), {}
-
-
-class Sigmoid(Part):
-    def forward(self, x: Array) -> Array:
-        return kernels.sigmoid(x)
-
-    def backward(self, x: Array, y: Array, dy: Array) -> tuple[Array, Arrays]:
-        return kernels.sigmoid_grad(dy, y), {}
-
-
-class Tanh(Part):
-    def forward(self, x: Array) -> Array:
-        return kernels.tanh(x)
-
-    def backward(self, x: Array, y: Array, dy: Array) -> tuple[Array, Arrays]:
-        return kernels.tanh_grad(dy, y), {}
-
-
-class Softmax(Part):
-    def forward(self, x: Array) -> Array:
-        return kernels.softmax(x)
-
-    def backward(self, x: Array, y: Array, dy: Array) -> tuple[Array, Arrays]:
-        return y * (dy - (dy * y).sum(axis=1, keepdims=True)), {}
+def _as_numbers(loss: Loss, output: Array, target: Array) -> Array:
+    return target if loss.targets == "labels" else target.astype(output.dtype)

@@ -2,64 +2,20 @@
 
 Images are NCHW, convolution weights (O, C // groups, KH, KW), dense weights (out, in). `dy` is the gradient
 of a loss with respect to an operation's output y; `dx`, `dweight` likewise. Convolution is cross-correlation.
+Each file says in its `__all__` which kernels are public.
 """
 
-from .activations import (
-    leaky_relu,
-    leaky_relu_grad,
-    relu,
-    relu_grad,
-    sigmoid,
-    sigmoid_grad,
-    softmax,
-    tanh,
-    tanh_grad,
-)
-from .conv import conv2d, conv2d_grad_bias, conv2d_grad_input, conv2d_grad_weight
-from .dense import dense, dense_grad_bias, dense_grad_input, dense_grad_weight
-from .losses import (
-    bce,
-    bce_grad,
-    bce_with_logits,
-    bce_with_logits_grad,
-    cross_entropy,
-    cross_entropy_grad,
-    mse,
-    mse_grad,
-)
-from .norm import batch_norm2d, batch_norm2d_grad
-from .pool import avg_pool2d, avg_pool2d_grad, max_pool2d, max_pool2d_grad
+from .activations import *  # noqa: F403
+from .activations import __all__ as _activations
+from .conv import *  # noqa: F403
+from .conv import __all__ as _conv
+from .dense import *  # noqa: F403
+from .dense import __all__ as _dense
+from .losses import *  # noqa: F403
+from .losses import __all__ as _losses
+from .norm import *  # noqa: F403
+from .norm import __all__ as _norm
+from .pool import *  # noqa: F403
+from .pool import __all__ as _pool
 
-__all__ = [
-    "avg_pool2d",
-    "avg_pool2d_grad",
-    "batch_norm2d",
-    "batch_norm2d_grad",
-    "bce",
-    "bce_grad",
-    "bce_with_logits",
-    "bce_with_logits_grad",
-    "conv2d",
-    "conv2d_grad_bias",
-    "conv2d_grad_input",
-    "conv2d_grad_weight",
-    "cross_entropy",
-    "cross_entropy_grad",
-    "dense",
-    "dense_grad_bias",
-    "dense_grad_input",
-    "dense_grad_weight",
-    "leaky_relu",
-    "leaky_relu_grad",
-    "max_pool2d",
-    "max_pool2d_grad",
-    "mse",
-    "mse_grad",
-    "relu",
-    "relu_grad",
-    "sigmoid",
-    "sigmoid_grad",
-    "softmax",
-    "tanh",
-    "tanh_grad",
-]
+__all__ = [*_activations, *_conv, *_dense, *_losses, *_norm, *_pool]

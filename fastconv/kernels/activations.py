@@ -27,6 +27,18 @@ from ..simd import (
 from ..simd.compiling import compiled
 from ..simd.vector_math import exp
 
+__all__ = [
+    "leaky_relu",
+    "leaky_relu_grad",
+    "relu",
+    "relu_grad",
+    "sigmoid",
+    "sigmoid_grad",
+    "softmax",
+    "tanh",
+    "tanh_grad",
+]
+
 RELU, LEAKY_RELU, SIGMOID, TANH = 0, 1, 2, 3
 
 

@@ -21,6 +21,8 @@ from .lanes.conv import PLAIN, contract, contract_grad_weight
 from .lanes.operation import FIRST_SAMPLE, STATE_SIZE, VALID
 from .row_strips import gather_strips, scatter_strips, strip_rows
 
+__all__ = ["conv2d", "conv2d_grad_bias", "conv2d_grad_input", "conv2d_grad_weight"]
+
 _contract = contract.function
 _contract_grad_weight = contract_grad_weight.function
 _gather, _scatter = layout.gather.function, layout.scatter.function

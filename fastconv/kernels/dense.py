@@ -16,6 +16,8 @@ from ..simd.compiling import compiled
 from ..simd.tiles import columns, multiply_add, offsets, tile
 from .lanes.dense import DENSE_PRODUCTS
 
+__all__ = ["dense", "dense_grad_bias", "dense_grad_input", "dense_grad_weight"]
+
 COLUMNS_4 = tiles.tile_columns(4)
 COLUMNS_1 = tiles.tile_columns(1)
 

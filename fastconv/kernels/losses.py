@@ -14,6 +14,17 @@ from ..checks.jit import Array, public_with_text
 from ..simd.compiling import compiled
 from .reductions import reduce_losses, reduction_code
 
+__all__ = [
+    "bce",
+    "bce_grad",
+    "bce_with_logits",
+    "bce_with_logits_grad",
+    "cross_entropy",
+    "cross_entropy_grad",
+    "mse",
+    "mse_grad",
+]
+
 SMALLEST = 1e-12  # of p (1 - p) in the gradient of bce, as in PyTorch
 
 

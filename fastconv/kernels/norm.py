@@ -8,6 +8,8 @@ from ..checks.scalars import flag, scalar
 from ..simd import keep, pointer
 from ..simd.compiling import compiled
 
+__all__ = ["batch_norm2d", "batch_norm2d_grad"]
+
 
 @public
 def batch_norm2d(

@@ -18,6 +18,8 @@ from ..simd import advance, keep, pointer
 from ..simd.compiling import compiled
 from .lanes.pool import average_window
 
+__all__ = ["avg_pool2d", "avg_pool2d_grad", "max_pool2d", "max_pool2d_grad"]
+
 
 @public
 def max_pool2d(

@@ -3,27 +3,14 @@
 import os
 from typing import Any
 
+from .. import nn
+from ..checks.import_path import imported
 from ..formats.model_file import read_model
 from ..formats.onnx.reader import read_onnx
 from ..formats.torch_modules import read_module
-from ..nn.activations import LeakyReLU, ReLU, Sigmoid, Softmax, Tanh
-from ..nn.conv import Conv2d
-from ..nn.dense import Dense
-from ..nn.dropout import Dropout
 from ..nn.layer import Arrays, Layer, Shape
 from ..nn.network import parameter_shapes
-from ..nn.norm import BatchNorm2d
-from ..nn.pool import AvgPool2d, GlobalAvgPool2d, MaxPool2d
-from ..nn.shape import Flatten
 from .sequential import Sequential
-
-LAYERS = {
-    layer.__name__: layer
-    for layer in (
-        Conv2d, MaxPool2d, AvgPool2d, GlobalAvgPool2d, BatchNorm2d, Dropout, Flatten, Dense,
-        ReLU, LeakyReLU, Sigmoid, Tanh, Softmax,
-    )
-}  # fmt: skip
 
 
 def load(path: str | os.PathLike[str]) -> Sequential:
@@ -32,6 +19,8 @@ def load(path: str | os.PathLike[str]) -> Sequential:
     Parameters
     ----------
     path : str or Path
+        Layers and functions of a user's own are imported by the names that the file gives, so that their
+        modules must be on the path; nothing else in a file is run.
 
     Returns
     -------
@@ -155,9 +144,13 @@ def _filled(layers: list[Layer], input_shape: Shape, dtype: str, state: Arrays, 
 
 
 def _layer(entry: dict[str, Any]) -> Layer:
+    """The layer that `Layer.record` described: one of fastconv's, or of a class that can be imported."""
     settings: dict[str, Any] = {
         k: tuple(v) if isinstance(v, list) else v for k, v in entry.items() if k != "name"
     }
-    kind: Any = LAYERS[entry["name"]]
+    name = str(entry["name"])
+    kind: Any = imported(name) if ":" in name else getattr(nn, name) if name in nn.__all__ else None
+    if not isinstance(kind, type) or not issubclass(kind, Layer):
+        raise ValueError(f"{name!r} is no layer")
     layer: Layer = kind(**settings)
     return layer

@@ -11,16 +11,19 @@ from numpy.typing import ArrayLike, NDArray
 from ..checks.settings import whole_number
 from ..engine import listing
 from ..engine.inputs import check_samples, check_targets
-from ..engine.pool import IdleEngines
+from ..engine.lowering import lowering_of
+from ..engine.pool import EnginePool
 from ..formats.atomic import replaced
 from ..formats.model_file import read_arrays, write_model
 from ..formats.onnx.writer import onnx_model
 from ..formats.state_dict import matching
 from ..formats.torch_modules import write_module
 from ..nn.layer import Arrays, Layer, Shape
-from ..nn.losses import check_loss
+from ..nn.losses import Loss
+from ..nn.losses import resolve as resolve_loss
 from ..nn.network import Network
-from ..nn.optimizers import Optimizer, resolve
+from ..nn.optimizers import Optimizer
+from ..nn.optimizers import resolve as resolve_optimizer
 
 
 class Sequential(Network):
@@ -57,8 +60,10 @@ class Sequential(Network):
         self, layers: Iterable[Layer], input_shape: Shape, dtype: str = "float32", seed: int = 0
     ) -> None:
         super().__init__(layers, input_shape, dtype, seed)
+        for node in self.nodes:
+            lowering_of(node.layer)
         self.metadata: dict[str, Any] = {}
-        self.idle_engines = IdleEngines()
+        self.engines = EnginePool()
 
     def predict(self, X: ArrayLike, batch_size: int = 256) -> NDArray[Any]:
         """The outputs of the network.
@@ -85,16 +90,16 @@ class Sequential(Network):
         batch_size = whole_number(batch_size, "batch_size")
         output = np.empty((len(X), *self.output_shape), self.dtype)
         if len(X):
-            engine = self.idle_engines.take(self, "predict", len(X), batch_size)
+            engine = self.engines.take(self, "predict", len(X), batch_size)
             engine.load(X)
             engine.write_to(output)
             for _ in engine.run_all():
                 pass
-            self.idle_engines.put_back(engine)
+            self.engines.give_back(engine)
         return output
 
     def loss_and_gradients(
-        self, X: ArrayLike, y: ArrayLike, loss: str = "cross_entropy"
+        self, X: ArrayLike, y: ArrayLike, loss: str | Loss = "cross_entropy"
     ) -> tuple[float, Arrays]:
         """The mean loss of a batch and its gradient with respect to every parameter.
 
@@ -104,7 +109,7 @@ class Sequential(Network):
             At least one sample.
         y : ndarray
             Labels (N,) for "cross_entropy", otherwise numbers of the output's shape.
-        loss : {"bce", "bce_with_logits", "cross_entropy", "mse"}
+        loss : {"bce", "bce_with_logits", "cross_entropy", "mse"} or Loss
 
         Returns
         -------
@@ -130,12 +135,13 @@ class Sequential(Network):
         >>> gradients["4.weight"].shape
         (1, 4)
         """
-        check_loss(loss, self.output_shape)
+        loss = resolve_loss(loss)
+        loss.check_output(self.output_shape)
         X = check_samples(X, self.input_shape)
         y = check_targets(y, len(X), self.output_shape, loss)
         if not len(X):
             raise ValueError("`X` must hold at least one sample, got none")
-        engine = self.idle_engines.take(self, "gradients", len(X), loss=loss)
+        engine = self.engines.take(self, "gradients", len(X), loss=loss)
         engine.set_seed(self.seed)
         engine.set_updates(0)
         engine.load(X, y)
@@ -145,13 +151,13 @@ class Sequential(Network):
             flat = engine.ports.gradient[start : start + array.size]
             gradients[name] = flat.reshape(array.shape).copy()
             start += array.size
-        self.idle_engines.put_back(engine)
+        self.engines.give_back(engine)
         return value, gradients
 
     def source(
         self,
         purpose: str = "train",
-        loss: str | None = None,
+        loss: str | Loss | None = None,
         optimizer: Optimizer | str | None = None,
         batch_size: int = 32,
         kernels: bool = True,
@@ -162,7 +168,7 @@ class Sequential(Network):
         ----------
         purpose : {"train", "gradients", "evaluate", "predict"}
             A step of `Trainer.fit`, `loss_and_gradients`, `Trainer.evaluate` or `predict`.
-        loss : str, optional
+        loss : str or Loss, optional
             Default: the one that suits the output, as in `fastconv.explain`.
         optimizer : SGD, Adam or AdamW, optional
             For "train", itself or its name; default is "sgd".
@@ -194,9 +200,10 @@ class Sequential(Network):
             names = ", ".join(map(repr, listing.PURPOSES))
             raise ValueError(f"`purpose` must be one of {names}, got {purpose!r}")
         if loss is not None:
-            check_loss(loss, self.output_shape)
+            loss = resolve_loss(loss)
+            loss.check_output(self.output_shape)
         batch_size = whole_number(batch_size, "batch_size")
-        optimizer = resolve("sgd" if optimizer is None else optimizer)
+        optimizer = resolve_optimizer("sgd" if optimizer is None else optimizer)
         return listing.source(self, purpose, loss, optimizer, batch_size, kernels)
 
     def save(self, path: str | os.PathLike[str], metadata: dict[str, Any] | None = None) -> None:

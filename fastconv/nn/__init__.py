@@ -1,1 +1,25 @@
-"""Records of what a network is made of: layers, losses, optimizers, schedules, and the network itself."""
+"""Records of what a network is made of: layers, losses, optimizers, schedules, and the network itself.
+
+Each file says in its `__all__` which layers it has for users.
+"""
+
+from .activations import *  # noqa: F403
+from .activations import __all__ as _activations
+from .block import *  # noqa: F403
+from .block import __all__ as _block
+from .conv import *  # noqa: F403
+from .conv import __all__ as _conv
+from .dense import *  # noqa: F403
+from .dense import __all__ as _dense
+from .dropout import *  # noqa: F403
+from .dropout import __all__ as _dropout
+from .elementwise import *  # noqa: F403
+from .elementwise import __all__ as _elementwise
+from .norm import *  # noqa: F403
+from .norm import __all__ as _norm
+from .pool import *  # noqa: F403
+from .pool import __all__ as _pool
+from .shape import *  # noqa: F403
+from .shape import __all__ as _shape
+
+__all__ = [*_activations, *_block, *_conv, *_dense, *_dropout, *_elementwise, *_norm, *_pool, *_shape]

@@ -3,8 +3,11 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+from .. import kernels
 from ..checks.settings import real_number
-from .layer import Layer, Shape, set_fields
+from .layer import Array, Arrays, Layer, Shape, set_fields
+
+__all__ = ["LeakyReLU", "ReLU", "Sigmoid", "Softmax", "Tanh"]
 
 
 @dataclass(frozen=True)
@@ -17,6 +20,12 @@ class ReLU(Layer):
     >>> fc.ReLU().output_shape((84,))
     (84,)
     """
+
+    def forward(self, x: Array, arrays: Arrays) -> Array:
+        return kernels.relu(x)
+
+    def backward(self, x: Array, y: Array, dy: Array, arrays: Arrays) -> tuple[Array, Arrays]:
+        return kernels.relu_grad(dy, x), {}
 
 
 @dataclass(frozen=True)
@@ -40,6 +49,12 @@ class LeakyReLU(Layer):
     def __post_init__(self) -> None:
         set_fields(self, negative_slope=real_number(self.negative_slope, "negative_slope"))
 
+    def forward(self, x: Array, arrays: Arrays) -> Array:
+        return kernels.leaky_relu(x, self.negative_slope)
+
+    def backward(self, x: Array, y: Array, dy: Array, arrays: Arrays) -> tuple[Array, Arrays]:
+        return kernels.leaky_relu_grad(dy, x, self.negative_slope), {}
+
 
 @dataclass(frozen=True)
 class Sigmoid(Layer):
@@ -52,6 +67,12 @@ class Sigmoid(Layer):
     Sigmoid()
     """
 
+    def forward(self, x: Array, arrays: Arrays) -> Array:
+        return kernels.sigmoid(x)
+
+    def backward(self, x: Array, y: Array, dy: Array, arrays: Arrays) -> tuple[Array, Arrays]:
+        return kernels.sigmoid_grad(dy, y), {}
+
 
 @dataclass(frozen=True)
 class Tanh(Layer):
@@ -63,6 +84,12 @@ class Tanh(Layer):
     >>> fc.Tanh()
     Tanh()
     """
+
+    def forward(self, x: Array, arrays: Arrays) -> Array:
+        return kernels.tanh(x)
+
+    def backward(self, x: Array, y: Array, dy: Array, arrays: Arrays) -> tuple[Array, Arrays]:
+        return kernels.tanh_grad(dy, y), {}
 
 
 @dataclass(frozen=True)
@@ -83,3 +110,9 @@ class Softmax(Layer):
     def output_shape(self, input_shape: Shape) -> Shape:
         self.check_input(input_shape)
         return input_shape
+
+    def forward(self, x: Array, arrays: Arrays) -> Array:
+        return kernels.softmax(x)
+
+    def backward(self, x: Array, y: Array, dy: Array, arrays: Arrays) -> tuple[Array, Arrays]:
+        return y * (dy - (dy * y).sum(axis=1, keepdims=True)), {}

@@ -1,12 +1,17 @@
 """Convolution layers."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
+import numpy as np
+
+from .. import kernels
 from ..checks.scalars import nonnegative_pair, positive_pair
 from ..checks.settings import whole_number
 from ..checks.windows import conv_output_size
-from .layer import IntOrPair, Layer, Shape, set_fields
+from .layer import Array, Arrays, IntOrPair, Layer, Shape, set_fields
+
+__all__ = ["Conv2d"]
 
 
 @dataclass(frozen=True)
@@ -112,3 +117,21 @@ class Conv2d(Layer):
     def parameter_shapes(self, input_shape: Shape) -> dict[str, Shape]:
         weight = (self.out_channels, input_shape[0] // self.groups, *self.kernel_size)
         return {"weight": weight} | ({"bias": (self.out_channels,)} if self.bias else {})
+
+    def _padded(self, x: Array) -> Array:
+        """x in its padding, which may differ on the two sides."""
+        return np.pad(x, ((0, 0), (0, 0), *self.pads()))
+
+    def _windows(self) -> dict[str, Any]:
+        return {"stride": self.stride, "dilation": self.dilation, "groups": self.groups}
+
+    def forward(self, x: Array, arrays: Arrays) -> Array:
+        return kernels.conv2d(self._padded(x), arrays["weight"], arrays.get("bias"), **self._windows())
+
+    def backward(self, x: Array, y: Array, dy: Array, arrays: Arrays) -> tuple[Array, Arrays]:
+        padded, windows, ((top, _), (left, _)) = self._padded(x), self._windows(), self.pads()
+        dx = kernels.conv2d_grad_input(dy, arrays["weight"], padded.shape[2:], **windows)
+        gradients = {"weight": kernels.conv2d_grad_weight(padded, dy, self.kernel_size, **windows)}
+        if self.bias:
+            gradients["bias"] = kernels.conv2d_grad_bias(dy)
+        return dx[:, :, top : top + x.shape[2], left : left + x.shape[3]].copy(), gradients

@@ -3,8 +3,11 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+from .. import kernels
 from ..checks.settings import whole_number
-from .layer import Layer, Shape, set_fields
+from .layer import Array, Arrays, Layer, Shape, set_fields
+
+__all__ = ["Dense"]
 
 
 @dataclass(frozen=True)
@@ -39,3 +42,12 @@ class Dense(Layer):
     def parameter_shapes(self, input_shape: Shape) -> dict[str, Shape]:
         weight = (self.out_features, input_shape[0])
         return {"weight": weight} | ({"bias": (self.out_features,)} if self.bias else {})
+
+    def forward(self, x: Array, arrays: Arrays) -> Array:
+        return kernels.dense(x, arrays["weight"], arrays.get("bias"))
+
+    def backward(self, x: Array, y: Array, dy: Array, arrays: Arrays) -> tuple[Array, Arrays]:
+        gradients = {"weight": kernels.dense_grad_weight(x, dy)}
+        if self.bias:
+            gradients["bias"] = kernels.dense_grad_bias(dy)
+        return kernels.dense_grad_input(dy, arrays["weight"]), gradients

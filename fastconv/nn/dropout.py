@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from ..checks.settings import real_number
 from .layer import Layer, set_fields
 
+__all__ = ["Dropout"]
+
 
 @dataclass(frozen=True)
 class Dropout(Layer):

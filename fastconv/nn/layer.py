@@ -1,24 +1,35 @@
-"""Layers: records of hyper-parameters that answer what a network has to know to be built.
+"""What a layer is: a record of hyper-parameters that answers everything asked about it.
 
-Every layer answers the same four questions, given the shape of one input sample:
+Given the shape of one input sample:
 
-    output_shape(input_shape)            the shape of one output sample
-    parameter_shapes(input_shape)        name -> shape, in the order in which they are stored
-    initial_parameters(input_shape, rng) name -> array
-    initial_statistics(input_shape)      name -> array, numbers that training updates without a gradient
+    output_shape(input_shape)             the shape of one output sample
+    parameter_shapes(input_shape)         name -> shape, in the order in which they are stored
+    initial_parameters(input_shape, rng)  name -> array
+    initial_statistics(input_shape)       name -> array, numbers that training updates without a gradient
 
-How a layer is computed stands in `lowering.py`.
+and, in the public kernels, as it predicts (`arrays` holds its parameters and statistics by name):
+
+    forward(x, arrays)                    y
+    backward(x, y, dy, arrays)            dx, and name -> gradient of each parameter
+
+The compiled form of a layer is in the file of the same name in `engine/lowering/`; files, formulas and other
+libraries have tables of their own in `formats/` and `inspection/`, each entry optional.
 """
 
+import inspect
 import math
-from dataclasses import MISSING, fields
-from typing import Any, ClassVar, cast
+from dataclasses import MISSING, fields, is_dataclass
+from types import SimpleNamespace
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..checks.import_path import import_path
+
 Shape = tuple[int, ...]
-Arrays = dict[str, NDArray[Any]]
+Array = NDArray[Any]
+Arrays = dict[str, Array]
 IntOrPair = Any  # an int or a pair goes in, a pair is kept: no static type says that
 
 
@@ -120,6 +131,53 @@ class Layer:
         """
         return {}
 
+    def forward(self, x: Array, arrays: Arrays) -> Array:
+        """The output for a batch, as the network predicts, computed by the public kernels.
+
+        Parameters
+        ----------
+        x : ndarray, shape (N, *input_shape)
+        arrays : dict
+            Name -> array of the layer's parameters and statistics.
+
+        Returns
+        -------
+        ndarray, shape (N, *output_shape)
+            Never the memory of `x`.
+
+        Examples
+        --------
+        >>> LeakyReLU(0.5).forward(np.array([[-2.0, 3.0]]), {})
+        array([[-1.,  3.]])
+        """
+        return x.copy()
+
+    def backward(self, x: Array, y: Array, dy: Array, arrays: Arrays) -> tuple[Array, Arrays]:
+        """The gradients of a loss with respect to the input and to the parameters.
+
+        Parameters
+        ----------
+        x, y : ndarray
+            A batch and what `forward` made of it.
+        dy : ndarray, shape of y
+            Gradient of the loss with respect to `y`.
+        arrays : dict
+            Name -> array of the layer's parameters and statistics.
+
+        Returns
+        -------
+        dx : ndarray, shape of x
+        gradients : dict
+            Name -> ndarray, as in `parameter_shapes`.
+
+        Examples
+        --------
+        >>> x = np.array([[-2.0, 3.0]])
+        >>> LeakyReLU(0.5).backward(x, x, np.ones((1, 2)), {})[0]
+        array([[0.5, 1. ]])
+        """
+        return dy.reshape(x.shape).copy(), {}
+
     def check_input(self, input_shape: Shape) -> None:
         """Raise ValueError where the layer can't take a sample of this shape.
 
@@ -156,16 +214,13 @@ class Layer:
         >>> Conv2d(32, 3, padding="same").call()
         "Conv2d(32, kernel_size=3, padding='same')"
         """
-        record = fields(cast(Any, self))
-        needed = [f.name for f in record if f.default is MISSING]
-        plain = type(self)(*[getattr(self, name) for name in needed])
         parts = []
-        for number, f in enumerate(record):
-            value = getattr(self, f.name)
-            if f.name in needed or value != getattr(plain, f.name):
+        for number, (name, default) in enumerate(settings_and_defaults(self)):
+            value = getattr(self, name)
+            if default is inspect.Parameter.empty or not _same(value, default):
                 if isinstance(value, tuple) and len(set(value)) == 1:
                     value = value[0]
-                parts.append(f"{value!r}" if number == 0 else f"{f.name}={value!r}")
+                parts.append(f"{value!r}" if number == 0 else f"{name}={value!r}")
         return f"{type(self).__name__}({', '.join(parts)})"
 
     def settings(self) -> dict[str, Any]:
@@ -181,22 +236,70 @@ class Layer:
         >>> LeakyReLU(0.1).settings()
         {'negative_slope': 0.1}
         """
-        values = {f.name: getattr(self, f.name) for f in fields(cast(Any, self))}
+        values = {name: getattr(self, name) for name, _ in settings_and_defaults(self)}
         return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
 
     def record(self) -> dict[str, Any]:
-        """The layer as files hold it: its name and its settings.
+        """The layer as files hold it: its name (of a class of your own, its import path) and its settings.
 
         Returns
         -------
         dict
+
+        Raises
+        ------
+        ValueError
+            If the class can't be imported, so that no other process could read the file.
 
         Examples
         --------
         >>> Dropout(0.25).record()
         {'name': 'Dropout', 'p': 0.25}
         """
-        return {"name": type(self).__name__, **self.settings()}
+        return {"name": record_name(self), **self.settings()}
+
+
+def settings_and_defaults(record: Any) -> list[tuple[str, Any]]:
+    """(name, default or `inspect.Parameter.empty`) of what a record is made with.
+
+    The fields of a dataclass; of another class the arguments of its `__init__`, each kept as an attribute of
+    the same name (scikit-learn's convention).
+
+    Raises
+    ------
+    TypeError
+        If an argument is not kept.
+    """
+    if is_dataclass(record):
+        plain = _with_defaults(record)
+        return [(f.name, getattr(plain, f.name, inspect.Parameter.empty)) for f in fields(record)]
+    arguments = inspect.signature(type(record)).parameters.values()
+    kept = [p for p in arguments if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+    for argument in kept:
+        if not hasattr(record, argument.name):
+            raise TypeError(
+                f"{type(record).__name__} must keep its argument `{argument.name}` as an attribute of that "
+                "name (a frozen dataclass does)"
+            )
+    return [(p.name, p.default) for p in kept]
+
+
+def _with_defaults(record: Any) -> Any:
+    """A record with the same needed settings and defaults for the others, so that these are checked ones."""
+    needed = [f.name for f in fields(record) if f.default is MISSING and f.default_factory is MISSING]
+    plain = type(record)(**{name: getattr(record, name) for name in needed})
+    return SimpleNamespace(**{f.name: getattr(plain, f.name) for f in fields(record) if f.name not in needed})
+
+
+def _same(value: Any, default: Any) -> bool:
+    """Whether a setting is its default; a pair of equal numbers is that number."""
+    return bool(value == default) or (isinstance(value, tuple) and set(value) == {default})
+
+
+def record_name(record: Any) -> str:
+    """How files call a record's class: by its name, or if it is not fastconv's own by its import path."""
+    kind = type(record)
+    return kind.__name__ if kind.__module__.startswith("fastconv.") else import_path(kind)
 
 
 def set_fields(layer: Layer, **values: Any) -> None:

@@ -1,34 +1,436 @@
-"""Losses."""
+"""Losses: records of what a network's output is compared with, and how.
 
-from ..kernels.lanes import losses
-from .layer import Shape
+A loss answers what everybody asks: whether an output and targets fit it, which operation computes it in the
+compiled step, what it and its gradient are in the public kernels, and what it is in words. `loss="mse"` and
+`loss=MSE()` are the same; `LOSSES` has the names.
+"""
 
-# Loss -> its operation, and its operation on the input of a final layer that it absorbs.
-LOSSES = {
-    "bce": (losses.bce, {"Sigmoid": losses.bce_with_logits}),
-    "bce_with_logits": (losses.bce_with_logits, {}),
-    "cross_entropy": (losses.cross_entropy, {"Softmax": losses.cross_entropy}),
-    "mse": (losses.mse, {}),
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+
+from .. import kernels
+from ..checks.import_path import import_path
+from ..kernels.lanes import losses, user_functions
+from ..kernels.lanes.operation import Operation
+from ..simd.user_functions import check_function, python_function
+from .activations import Sigmoid, Softmax
+from .layer import Array, Layer, Shape, record_name
+
+__all__ = ["BCE", "MSE", "BCEWithLogits", "CrossEntropy", "ElementwiseLoss", "Loss"]
+
+
+class Loss:
+    """What every loss is; a loss of your own is an `ElementwiseLoss`.
+
+    Attributes
+    ----------
+    name : str
+        What it goes by in `loss="..."`, in messages and in files.
+    targets : {"numbers", "probabilities", "labels"}
+        What it is compared with: numbers of the output's shape, such from 0 to 1, or a class number a sample.
+    threshold : float or None
+        The output above which the answer is yes, where targets are probabilities.
+    formula : pair of str, or None
+        The loss and its gradient in words, of the output {z} and the target {y}.
+
+    Examples
+    --------
+    >>> import fastconv as fc
+    >>> isinstance(fc.losses.MSE(), fc.losses.Loss)
+    True
+    """
+
+    name: ClassVar[str]
+    targets: ClassVar[Literal["numbers", "probabilities", "labels"]] = "numbers"
+    threshold: ClassVar[float | None] = None
+    formula: ClassVar[tuple[str, str] | None] = None
+    operation: ClassVar[Any]  # of the compiled step, on the network's output
+    # Final layers that are computed together with the loss, from their input: what then is the loss, ...
+    absorbs: ClassVar[Mapping[type[Layer], "AbsorbedLayer"]] = {}
+
+    def numbers(self) -> list[float]:
+        """Settings that the operation reads, in its order.
+
+        Returns
+        -------
+        list of float
+
+        Examples
+        --------
+        >>> MSE().numbers()
+        []
+        """
+        return []
+
+    def absorbed(self, layer: Layer) -> "AbsorbedLayer | None":
+        """How the loss is computed from the input of the final layer `layer`, or None where it is not.
+
+        Parameters
+        ----------
+        layer : layer
+            The last one of a network.
+
+        Returns
+        -------
+        AbsorbedLayer or None
+
+        Examples
+        --------
+        >>> BCE().absorbed(Sigmoid()).loss
+        BCEWithLogits()
+        """
+        return next((how for kind, how in self.absorbs.items() if isinstance(layer, kind)), None)
+
+    def check_output(self, output_shape: Shape) -> None:
+        """Raise ValueError unless the loss can be had of an output of this shape.
+
+        Parameters
+        ----------
+        output_shape : tuple
+            Of one sample.
+
+        Raises
+        ------
+        ValueError
+            The message names the loss and the shape.
+
+        Examples
+        --------
+        >>> MSE().check_output((3, 8, 8))
+        """
+        if self.targets == "labels" and (len(output_shape) != 1 or output_shape[0] < 2):
+            raise ValueError(
+                f'`loss` "{self.name}" needs an output of at least 2 features, got {output_shape}'
+            )
+
+    def value(self, output: Array, target: Array) -> float:
+        """The mean loss of a batch, by the public kernels.
+
+        Parameters
+        ----------
+        output : ndarray, shape (N, features)
+        target : ndarray
+            Labels (N,), or numbers of the output's shape and dtype.
+
+        Returns
+        -------
+        float
+
+        Examples
+        --------
+        >>> MSE().value(np.array([[1.0, 2.0]]), np.array([[0.0, 0.0]]))
+        2.5
+        """
+        return float(getattr(kernels, self.name)(output, target))
+
+    def gradient(self, output: Array, target: Array) -> Array:
+        """The gradient of the mean loss with respect to the output.
+
+        Parameters
+        ----------
+        output, target : ndarray
+            As for `value`.
+
+        Returns
+        -------
+        ndarray, shape of output
+
+        Examples
+        --------
+        >>> MSE().gradient(np.array([[1.0, 2.0]]), np.array([[0.0, 0.0]]))
+        array([[1., 2.]])
+        """
+        slope: Array = getattr(kernels, f"{self.name}_grad")(output, target)
+        return slope
+
+    def record(self) -> Any:
+        """The loss as files hold it: its name, or a dictionary where it has settings.
+
+        Returns
+        -------
+        str or dict
+
+        Examples
+        --------
+        >>> MSE().record()
+        'mse'
+        """
+        settings = asdict(self)  # type: ignore[call-overload]
+        return {"name": self.name, **settings} if settings else self.name
+
+    def __str__(self) -> str:
+        settings = ", ".join(f"{name}={value!r}" for name, value in asdict(self).items())  # type: ignore[call-overload]
+        return f"{self.name}({settings})" if settings else self.name
+
+
+@dataclass(frozen=True)
+class AbsorbedLayer:
+    """How a loss and the final layer before it are computed in one: exact where their factors overflow."""
+
+    operation: Operation  # on the layer's input
+    loss: Loss  # of the layer's input, which is equal
+    output_gradient: Callable[
+        [Array, Array], Array
+    ]  # of (output, target), with respect to the layer's output
+    formula: tuple[str, str, str]  # in words: the loss, the chain rule's factors, what they come to
+
+
+@dataclass(frozen=True)
+class MSE(Loss):
+    """The mean squared error, (z - y)^2.
+
+    Examples
+    --------
+    >>> import fastconv as fc
+    >>> trainer = fc.Trainer(fc.models.reference_cnn(), loss=fc.losses.MSE())
+    """
+
+    name: ClassVar[str] = "mse"
+    formula: ClassVar = ("({z} - {y})^2", "2 * ({z} - y)")
+    operation: ClassVar = losses.mse
+
+
+@dataclass(frozen=True)
+class BCEWithLogits(Loss):
+    """Binary cross-entropy of logits: outputs whose sigmoid is the probability of a yes.
+
+    Examples
+    --------
+    >>> BCEWithLogits().threshold
+    0.0
+    """
+
+    name: ClassVar[str] = "bce_with_logits"
+    targets: ClassVar = "probabilities"
+    threshold: ClassVar = 0.0
+    formula: ClassVar = ("log(1 + exp {z}) - {y} * {z}", "sigmoid({z}) - y")
+    operation: ClassVar = losses.bce_with_logits
+
+
+@dataclass(frozen=True)
+class BCE(Loss):
+    """Binary cross-entropy of probabilities, -y log p - (1 - y) log(1 - p), logarithms clipped at -100.
+
+    After a final Sigmoid it is computed from the layer's input.
+
+    Examples
+    --------
+    >>> BCE().threshold
+    0.5
+    """
+
+    name: ClassVar[str] = "bce"
+    targets: ClassVar = "probabilities"
+    threshold: ClassVar = 0.5
+    formula: ClassVar = ("-{y} * log {z} - (1 - {y}) * log(1 - {z})", "({z} - y) / ({z} * (1 - {z}))")
+    operation: ClassVar = losses.bce
+    absorbs: ClassVar = {
+        Sigmoid: AbsorbedLayer(
+            losses.bce_with_logits,
+            BCEWithLogits(),
+            lambda p, target: kernels.bce_grad(p, target),
+            (
+                "-{y} * log {a} - (1 - {y}) * log(1 - {a})",
+                "dL/d{z} = dL/d{a} * d{a}/d{z} = ({a} - y) / ({a} * (1 - {a})) * {a} * (1 - {a}); "
+                "factors cancel:",
+                "{a} - y",
+            ),
+        )
+    }
+
+
+def _cross_entropy_slope(p: Array, labels: Array) -> Array:
+    """The gradient of the mean of -log p[label] with respect to p."""
+    rows, dp = np.arange(len(labels)), np.zeros_like(p)
+    dp[rows, labels] = -1.0 / (np.maximum(p[rows, labels], np.finfo(p.dtype).tiny) * len(labels))
+    return dp
+
+
+@dataclass(frozen=True)
+class CrossEntropy(Loss):
+    """Cross-entropy of logits, one for each class, with the number of the right class.
+
+    After a final Softmax it is computed from the layer's input.
+
+    Examples
+    --------
+    >>> CrossEntropy().targets
+    'labels'
+    """
+
+    name: ClassVar[str] = "cross_entropy"
+    targets: ClassVar = "labels"
+    formula: ClassVar = ("log(sum over k of exp({z}[k])) - {z}[y]", "softmax({z}), minus 1 at k = y")
+    operation: ClassVar = losses.cross_entropy
+
+
+CrossEntropy.absorbs = {
+    Softmax: AbsorbedLayer(
+        losses.cross_entropy,
+        CrossEntropy(),
+        _cross_entropy_slope,
+        (
+            "-log {a}[y]",
+            "dL/d{a}[k] is -1 / {a}[y] at k = y, else 0; with the derivative of the softmax, {a}[y] cancels:",
+            "{a}, minus 1 at k = y",
+        ),
+    )
 }
 
 
-def default_loss(network):
-    """The name of the loss that suits a network's output.
+@dataclass(frozen=True)
+class ElementwiseLoss(Loss):
+    """A loss of your own: the mean of a function of (output, target) over the numbers of an output.
 
-    "bce" after a Sigmoid and "cross_entropy" after a Softmax, which they absorb; otherwise "cross_entropy"
-    for two features or more, and "mse" for a single number or an image.
+    It runs inside the compiled step, on all threads, with the same bits on any number of them.
+
+    Parameters
+    ----------
+    function : function
+        (output, target) -> number, of single numbers, best decorated with `numba.njit`. Numbers that it names
+        take the dtype of the network.
+    gradient : function
+        (output, target) -> its derivative with respect to the output.
+
+    Raises
+    ------
+    TypeError
+        If one is no function of two arguments.
+
+    Notes
+    -----
+    `fastconv.check_gradients` tells whether the two fit each other.
+
+    Examples
+    --------
+    >>> import fastconv as fc, numba, numpy as np
+    >>> @numba.njit
+    ... def log_cosh(output, target):
+    ...     return np.log(np.cosh(output - target))
+    >>> @numba.njit
+    ... def log_cosh_grad(output, target):
+    ...     return np.tanh(output - target)
+    >>> loss = fc.losses.ElementwiseLoss(log_cosh, log_cosh_grad)
+    >>> model = fc.Sequential([fc.Dense(2)], input_shape=(3,))
+    >>> fc.check_gradients(model, np.ones((4, 3)), np.zeros((4, 2)), loss) < 1e-5
+    True
     """
-    last = type(network.layers[-1]).__name__
-    for name, (_, absorbed) in LOSSES.items():
-        if last in absorbed:
-            return name
-    shape = network.output_shape
-    return "cross_entropy" if len(shape) == 1 and shape[0] > 1 else "mse"
+
+    function: Any
+    gradient_function: Any
+
+    def __init__(self, function: Any, gradient: Any) -> None:
+        object.__setattr__(self, "function", check_function(function, "function", 2))
+        object.__setattr__(self, "gradient_function", check_function(gradient, "gradient", 2))
+
+    @property
+    def name(self) -> str:  # type: ignore[override]
+        """The function's name.
+
+        Returns
+        -------
+        str
+
+        Examples
+        --------
+        >>> ElementwiseLoss(lambda z, y: abs(z - y), lambda z, y: 1 if z > y else -1).name
+        '<lambda>'
+        """
+        return python_function(self.function).__name__
+
+    @property
+    def operation(self) -> Operation:  # type: ignore[override]
+        """The operation of the compiled step.
+
+        Returns
+        -------
+        Operation
+
+        Examples
+        --------
+        >>> ElementwiseLoss(lambda z, y: abs(z - y), lambda z, y: 1 if z > y else -1).operation.name
+        '<lambda>'
+        """
+        return user_functions.loss(self.function, self.gradient_function)
+
+    def value(self, output: Array, target: Array) -> float:
+        numbers = np.vectorize(python_function(self.function), otypes=[np.float64])
+        return float(numbers(output, target).mean()) if output.size else 0.0
+
+    def gradient(self, output: Array, target: Array) -> Array:
+        slopes = np.vectorize(python_function(self.gradient_function), otypes=[output.dtype])
+        return slopes(output, target) / output.dtype.type(output.size)
+
+    def record(self) -> Any:
+        paths = {"function": import_path(self.function), "gradient": import_path(self.gradient_function)}
+        return {"name": record_name(self), **paths}
+
+    def __str__(self) -> str:
+        return self.name
 
 
-def check_loss(loss: str, output_shape: Shape) -> None:
-    """Raise ValueError unless `loss` is known and fits the output."""
-    if loss not in LOSSES:
+LOSSES: dict[str, type[Loss]] = {kind.name: kind for kind in (BCE, BCEWithLogits, CrossEntropy, MSE)}
+
+
+def resolve(loss: Any) -> Loss:
+    """A loss from itself or from its name.
+
+    Parameters
+    ----------
+    loss : Loss or str
+
+    Returns
+    -------
+    Loss
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is neither.
+
+    Examples
+    --------
+    >>> resolve("mse")
+    MSE()
+    """
+    if isinstance(loss, Loss):
+        return loss
+    if isinstance(loss, type) and issubclass(loss, Loss):
+        raise TypeError(f"`loss` must be a loss, not its class: write {loss.__name__}()")
+    if isinstance(loss, str):
+        if loss in LOSSES:
+            return LOSSES[loss]()
         raise ValueError(f"`loss` must be one of {', '.join(map(repr, LOSSES))}, got {loss!r}")
-    if loss == "cross_entropy" and (len(output_shape) != 1 or output_shape[0] < 2):
-        raise ValueError(f'`loss` "cross_entropy" needs an output of at least 2 features, got {output_shape}')
+    raise TypeError(
+        f"`loss` must be one of {', '.join(map(repr, LOSSES))} or a loss such as losses.MSE(), got {loss!r}"
+    )
+
+
+def default_loss(last_layer: Layer, output_shape: Shape) -> Loss:
+    """The loss that suits a network's output.
+
+    Binary cross-entropy after a Sigmoid and cross-entropy after a Softmax, which they absorb; otherwise
+    cross-entropy for two features or more, and the squared error for a single number or an image.
+
+    Parameters
+    ----------
+    last_layer : layer
+    output_shape : tuple
+
+    Returns
+    -------
+    Loss
+
+    Examples
+    --------
+    >>> default_loss(Sigmoid(), (1,))
+    BCE()
+    """
+    for kind in LOSSES.values():
+        loss = kind()
+        if loss.absorbed(last_layer) is not None:
+            return loss
+    return CrossEntropy() if len(output_shape) == 1 and output_shape[0] > 1 else MSE()

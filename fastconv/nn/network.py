@@ -2,17 +2,41 @@
 
 import math
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..checks.settings import whole_number
+from .block import leaves, own_arrays
 from .layer import Arrays, Layer, Shape
+
+
+@dataclass(frozen=True)
+class Node:
+    """A layer at its place in a network.
+
+    Attributes
+    ----------
+    name : str
+        "0", "1", ..., and "1.0" for the first part of a block: its parameters are "1.0.weight", ...
+    layer : Layer
+    input_shape, output_shape : tuple
+        Of one sample.
+    """
+
+    name: str
+    layer: Layer
+    input_shape: Shape
+    output_shape: Shape
 
 
 class Network:
     """Layers in a row with their shapes, parameters and statistics; `Sequential` adds what it can do.
+
+    `layers` are as they were given; `nodes` are the layers that compute, each at its place: blocks are taken
+    apart.
 
     All parameters lie in one vector, `flat_parameters`, in the order of the layers; the arrays handed out
     are views of it. The statistics (of batch normalisation) lie in `flat_statistics` likewise.
@@ -25,23 +49,22 @@ class Network:
         self.input_shape = checked_shape(input_shape)
         self.dtype = _checked_dtype(dtype)
         self.seed = whole_number(seed, "seed", low=0)
-        self.shapes = _shapes(self.layers, self.input_shape)
-        self.output_shape = self.shapes[-1]
-        self.grouped = any(getattr(layer, "groups", 1) > 1 for layer in self.layers)
+        self.nodes = _nodes(self.layers, self.input_shape)
+        self.output_shape = self.nodes[-1].output_shape
         rng = np.random.default_rng(self.seed)
         self.flat_parameters, self._parameters = self._lay_out(
-            lambda layer, shape: layer.initial_parameters(shape, rng)
+            lambda node: node.layer.initial_parameters(node.input_shape, rng)
         )
         self.flat_statistics, self._statistics = self._lay_out(
-            lambda layer, shape: layer.initial_statistics(shape)
+            lambda node: node.layer.initial_statistics(node.input_shape)
         )
 
-    def _lay_out(self, initial: Callable[[Layer, Shape], Arrays]) -> tuple[NDArray[Any], Arrays]:
+    def _lay_out(self, initial: Callable[[Node], Arrays]) -> tuple[NDArray[Any], Arrays]:
         """One flat vector for what `initial` gives each layer, and name -> view into it."""
         arrays = {
-            f"{number}.{name}": np.asarray(array)
-            for number, layer in enumerate(self.layers)
-            for name, array in initial(layer, self.shapes[number]).items()
+            f"{node.name}.{name}": np.asarray(array)
+            for node in self.nodes
+            for name, array in initial(node).items()
         }
         flat = np.zeros(sum(a.size for a in arrays.values()), self.dtype)
         views = _views(flat, {name: array.shape for name, array in arrays.items()})
@@ -88,11 +111,52 @@ class Network:
         >>> fc.models.reference_cnn().products()  # 9 weights at 16 positions, and 4 weights
         148
         """
+        positions = {node.name: math.prod(node.output_shape[1:]) for node in self.nodes}
         return sum(
-            array.size * math.prod(self.shapes[int(name.split(".")[0]) + 1][1:])
+            array.size * positions[name.rpartition(".")[0]]
             for name, array in self._parameters.items()
             if array.ndim > 1
         )
+
+    def ends_in(self, kind: type[Layer]) -> bool:
+        """Whether the last layer is of this class.
+
+        Parameters
+        ----------
+        kind : class of layers
+
+        Returns
+        -------
+        bool
+
+        Examples
+        --------
+        >>> import fastconv as fc
+        >>> fc.models.reference_cnn().ends_in(fc.Sigmoid)
+        True
+        """
+        return isinstance(self.nodes[-1].layer, kind)
+
+    def arrays_of(self, node: Node) -> Arrays:
+        """Name -> array of the parameters and statistics of one layer, by its own names; live.
+
+        Parameters
+        ----------
+        node : Node
+            One of `nodes`.
+
+        Returns
+        -------
+        dict
+
+        Examples
+        --------
+        >>> import fastconv as fc
+        >>> model = fc.models.reference_cnn()
+        >>> {name: a.shape for name, a in model.arrays_of(model.nodes[0]).items()}
+        {'weight': (1, 1, 3, 3), 'bias': (1,)}
+        """
+        return own_arrays({**self._parameters, **self._statistics}, node.name)
 
     def parameters(self) -> Arrays:
         """Name -> array of every parameter, by PyTorch's names; live: writing to them changes the network.
@@ -192,15 +256,14 @@ class Network:
         >>> fc.models.reference_cnn().describe()[0]
         ('0  Conv2d(1, kernel_size=3)', (1, 4, 4), 10)
         """
-        names = list(self._parameters)
-        width = len(str(len(self.layers) - 1))
+        width = max(len(node.name) for node in self.nodes)
         return [
             (
-                f"{number:<{width}}  {layer.call()}",
-                self.shapes[number + 1],
-                sum(self._parameters[n].size for n in names if n.split(".")[0] == str(number)),
+                f"{node.name:<{width}}  {node.layer.call()}",
+                node.output_shape,
+                sum(a.size for a in own_arrays(self._parameters, node.name).values()),
             )
-            for number, layer in enumerate(self.layers)
+            for node in self.nodes
         ]
 
     def summary(self) -> None:
@@ -226,23 +289,24 @@ class Network:
 
 def parameter_shapes(layers: Iterable[Layer], input_shape: Shape) -> dict[str, Shape]:
     """Name -> shape of every parameter of a network that there need not be."""
-    layers, input_shape = _checked_layers(layers), checked_shape(input_shape)
     return {
-        f"{number}.{name}": shape
-        for number, (layer, below) in enumerate(zip(layers, _shapes(layers, input_shape)[:-1], strict=True))
-        for name, shape in layer.parameter_shapes(below).items()
+        f"{node.name}.{name}": shape
+        for node in _nodes(_checked_layers(layers), checked_shape(input_shape))
+        for name, shape in node.layer.parameter_shapes(node.input_shape).items()
     }
 
 
-def _shapes(layers: list[Layer], input_shape: Shape) -> list[Shape]:
-    """The shape of a sample before the first layer and after each."""
-    shapes = [input_shape]
-    for number, layer in enumerate(layers):
+def _nodes(layers: list[Layer], input_shape: Shape) -> tuple[Node, ...]:
+    """The layers that compute, each at its place."""
+    nodes, shape = [], input_shape
+    for name, layer in leaves(layers):
         try:
-            shapes.append(tuple(int(n) for n in layer.output_shape(shapes[-1])))
+            above = tuple(int(n) for n in layer.output_shape(shape))
         except ValueError as error:
-            raise ValueError(f"layer {number}: {error}") from None
-    return shapes
+            raise ValueError(f"layer {name}: {error}") from None
+        nodes.append(Node(name, layer, shape, above))
+        shape = above
+    return tuple(nodes)
 
 
 def _views(flat: NDArray[Any], shapes: Mapping[str, Shape]) -> Arrays:
@@ -265,7 +329,7 @@ def _checked_layers(layers: Iterable[Layer]) -> list[Layer]:
             raise TypeError(f"`layers[{number}]` must be a layer, got the class: write {layer.__name__}(...)")
         if not isinstance(layer, Layer):
             raise TypeError(f"`layers[{number}]` must be a layer, got {layer!r}")
-    if not layers:
+    if next(leaves(layers), None) is None:
         raise ValueError("`layers` must hold at least one layer, got none")
     return layers
 

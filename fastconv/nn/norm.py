@@ -5,8 +5,11 @@ from typing import ClassVar
 
 import numpy as np
 
+from .. import kernels
 from ..checks.settings import real_number
-from .layer import Arrays, Layer, Shape, set_fields
+from .layer import Array, Arrays, Layer, Shape, set_fields
+
+__all__ = ["BatchNorm2d"]
 
 
 @dataclass(frozen=True)
@@ -62,3 +65,17 @@ class BatchNorm2d(Layer):
 
     def initial_statistics(self, input_shape: Shape) -> Arrays:
         return {"running_mean": np.zeros(input_shape[0]), "running_var": np.ones(input_shape[0])}
+
+    def _normalised(self, x: Array, arrays: Arrays) -> tuple[Array, Array]:
+        gamma, beta, mean, var = (arrays[n] for n in ("weight", "bias", "running_mean", "running_var"))
+        return kernels.batch_norm2d(x, gamma, beta, mean, var, training=False, eps=self.eps)
+
+    def forward(self, x: Array, arrays: Arrays) -> Array:
+        return self._normalised(x, arrays)[0]
+
+    def backward(self, x: Array, y: Array, dy: Array, arrays: Arrays) -> tuple[Array, Arrays]:
+        """The running mean and variance do not depend on x: dx = gamma / deviation * dy."""
+        mean, inverse = (row[:, None, None] for row in self._normalised(x, arrays)[1])
+        dgamma = (dy * (x - mean) * inverse).sum(axis=(0, 2, 3))
+        dx = dy * (arrays["weight"][:, None, None] * inverse)
+        return dx, {"weight": dgamma, "bias": dy.sum(axis=(0, 2, 3))}

@@ -9,35 +9,33 @@ nearest one from -clip_value to clip_value. They are PyTorch's `clip_grad_norm_`
 Source: Pascanu, Mikolov and Bengio (2013), "On the difficulty of training recurrent neural networks".
 """
 
-from dataclasses import dataclass, field
-from typing import Any
+import inspect
+from dataclasses import asdict, dataclass, field
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..checks.import_path import import_path
 from ..checks.settings import real_number
-from ..kernels.lanes import optimizers
+from ..kernels.lanes import optimizers, user_functions
+from ..simd.user_functions import check_function, python_function
 from .schedules import Schedule
 
-
-def optimizer_operation(optimizer):
-    """(operation, its options, its flag) of an optimizer record."""
-    name = type(optimizer).__name__
-    if name == "SGD":
-        return optimizers.sgd, [optimizer.momentum, optimizer.weight_decay], int(optimizer.nesterov)
-    options = [*optimizer.betas, optimizer.eps, optimizer.weight_decay]
-    return optimizers.adam, options, int(name == "AdamW")
-
-
-def optimizer_state(optimizer, network):
-    """The optimizer's own vectors, zeros at the start."""
-    return [
-        np.zeros_like(network.flat_parameters) for _ in range(1 if type(optimizer).__name__ == "SGD" else 2)
-    ]
+__all__ = ["SGD", "Adam", "AdamW", "ElementwiseOptimizer"]
 
 
 class Optimizer:
     """What every optimizer has: `lr`, a number or a schedule, and how gradients are clipped.
+
+    An optimizer of your own is an `ElementwiseOptimizer`. A subclass of SGD, Adam, ... takes the same steps.
+
+    Attributes
+    ----------
+    operation : Operation
+        Of the compiled step: (parameters, gradient, state..., numbers, rates).
+    state_vectors : int
+        How many vectors as long as the parameters it keeps.
 
     Examples
     --------
@@ -48,6 +46,57 @@ class Optimizer:
     lr: "float | Schedule"
     clip_norm: float | None
     clip_value: float | None
+    operation: ClassVar[Any]
+    state_vectors: ClassVar[int]
+    state_in_one: ClassVar[bool] = False  # the operation finds each vector behind the one before
+
+    def numbers(self) -> list[float]:
+        """Settings that the operation reads, in its order.
+
+        Returns
+        -------
+        list of float
+
+        Examples
+        --------
+        >>> SGD(momentum=0.9).numbers()
+        [0.9, 0.0]
+        """
+        return []
+
+    def flag(self) -> int:
+        """1 for the second of the two ways that an operation can work, else 0.
+
+        Returns
+        -------
+        int
+
+        Examples
+        --------
+        >>> SGD(momentum=0.9, nesterov=True).flag()
+        1
+        """
+        return 0
+
+    def initial_state(self, parameters: NDArray[Any]) -> list[NDArray[Any]]:
+        """The optimizer's own vectors before the first step.
+
+        Parameters
+        ----------
+        parameters : ndarray, shape (n,)
+            Those of the network, in one vector.
+
+        Returns
+        -------
+        list of ndarrays
+            Of the parameters' shape and dtype.
+
+        Examples
+        --------
+        >>> Adam().initial_state(np.ones(2))
+        [array([0., 0.]), array([0., 0.])]
+        """
+        return [np.zeros_like(parameters) for _ in range(self.state_vectors)]
 
     def learning_rates(
         self, first_step: int, count: int, steps_per_epoch: int, total_steps: int
@@ -71,6 +120,20 @@ class Optimizer:
         if isinstance(self.lr, float):  # to ask whether it is a `Schedule` takes 5 us, once an epoch
             return np.full(count, self.lr, dtype=np.float64)
         return self.lr.learning_rates(first_step, count, steps_per_epoch, total_steps)
+
+    def settings(self) -> dict[str, Any]:
+        """Name -> value of all that it was made with.
+
+        Returns
+        -------
+        dict
+
+        Examples
+        --------
+        >>> SGD(0.1).settings()["momentum"]
+        0.0
+        """
+        return asdict(self)  # type: ignore[call-overload, no-any-return]
 
     def _check_number(self, name: str, high: float = np.inf) -> None:
         object.__setattr__(self, name, real_number(getattr(self, name), name, high=high))
@@ -133,6 +196,14 @@ class SGD(Optimizer):
     weight_decay: float = 0.0
     clip_norm: float | None = field(default=None, kw_only=True)
     clip_value: float | None = field(default=None, kw_only=True)
+    operation: ClassVar = optimizers.sgd
+    state_vectors: ClassVar = 1
+
+    def numbers(self) -> list[float]:
+        return [self.momentum, self.weight_decay]
+
+    def flag(self) -> int:
+        return int(self.nesterov)
 
     def __post_init__(self) -> None:
         self._check_lr()
@@ -185,6 +256,11 @@ class Adam(Optimizer):
     weight_decay: float = 0.0
     clip_norm: float | None = field(default=None, kw_only=True)
     clip_value: float | None = field(default=None, kw_only=True)
+    operation: ClassVar = optimizers.adam
+    state_vectors: ClassVar = 2
+
+    def numbers(self) -> list[float]:
+        return [*self.betas, self.eps, self.weight_decay]
 
     def __post_init__(self) -> None:
         self._check_lr()
@@ -217,6 +293,126 @@ class AdamW(Adam):
     """
 
     weight_decay: float = 0.01
+
+    def flag(self) -> int:
+        return 1
+
+
+class ElementwiseOptimizer(Optimizer):
+    """An optimizer of your own: a function that makes a step of one parameter.
+
+    It runs inside the compiled step, on all threads, with the same bits on any number of them.
+
+    Parameters
+    ----------
+    update : function
+        (parameter, gradient, state..., options) -> (parameter, state...), or the parameter alone where there
+        is no state; of single numbers, best decorated with `numba.njit`. As many numbers of state as it takes
+        are kept for each parameter, zeros at first. `options` has the attributes `lr`, `step` (1, 2, ...) and
+        those below.
+    lr : float or schedule
+        Learning rate.
+    clip_norm, clip_value : float, optional
+        As in `SGD`.
+    **options : float
+        Further numbers, by name.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `update` is no function of at least three arguments, or an option no number.
+
+    Examples
+    --------
+    >>> import fastconv as fc, numba
+    >>> @numba.njit
+    ... def update(w, gradient, velocity, options):
+    ...     velocity = options.momentum * velocity + gradient
+    ...     return w - options.lr * velocity, velocity
+    >>> optimizer = fc.ElementwiseOptimizer(update, lr=0.1, momentum=0.9)
+    >>> trainer = fc.Trainer(fc.models.reference_cnn(), loss="bce", optimizer=optimizer)
+    """
+
+    state_in_one: ClassVar = True
+
+    def __init__(
+        self,
+        update: Any,
+        lr: "float | Schedule" = 0.01,
+        *,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+        **options: float,
+    ) -> None:
+        self.update = check_function(update, "update")
+        taken = len(inspect.signature(python_function(update)).parameters)
+        if taken < 3:
+            raise TypeError(
+                f"`update` must take (parameter, gradient, state..., options), got {taken} arguments"
+            )
+        for name in options:
+            if name == "step" or name.startswith("_"):
+                raise ValueError(f"an option must not be called {name!r}")
+        self.options = {name: float(value) for name, value in options.items()}
+        self.lr, self.clip_norm, self.clip_value = lr, clip_norm, clip_value
+        self._check_lr()
+        self._check_clipping()
+        self.state_vectors = taken - 3  # type: ignore[misc]
+
+    @property
+    def operation(self) -> Any:  # type: ignore[override]
+        """The operation of the compiled step.
+
+        Returns
+        -------
+        Operation
+
+        Examples
+        --------
+        >>> ElementwiseOptimizer(lambda w, gradient, options: w - options.lr * gradient).operation.name
+        '<lambda>'
+        """
+        return user_functions.optimizer(self.update, tuple(self.options), self.state_vectors)
+
+    def numbers(self) -> list[float]:
+        return list(self.options.values())
+
+    def initial_state(self, parameters: NDArray[Any]) -> list[NDArray[Any]]:
+        """Zeros, the rows of one array: the operation finds each vector behind the one before."""
+        return list(np.zeros((self.state_vectors, parameters.size), parameters.dtype))
+
+    def settings(self) -> dict[str, Any]:
+        """Name -> value of all that it was made with, the function by its import path.
+
+        Returns
+        -------
+        dict
+
+        Raises
+        ------
+        ValueError
+            If the function can't be imported.
+
+        Examples
+        --------
+        >>> Adam().settings()["eps"]
+        1e-08
+        """
+        clipping = {"clip_norm": self.clip_norm, "clip_value": self.clip_value}
+        return {"update": import_path(self.update), "lr": self.lr, **self.options, **clipping}
+
+    def _key(self) -> tuple[Any, ...]:
+        return self.update, self.lr, tuple(self.options.items()), self.clip_norm, self.clip_value
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ElementwiseOptimizer) and self._key() == other._key()
+
+    def __hash__(self) -> int:
+        return hash(self._key())
+
+    def __repr__(self) -> str:
+        options = "".join(f", {name}={value!r}" for name, value in self.options.items())
+        return f"ElementwiseOptimizer({python_function(self.update).__name__}, lr={self.lr!r}{options})"
 
 
 BY_NAME: dict[str, type[Optimizer]] = {"sgd": SGD, "adam": Adam, "adamw": AdamW}
@@ -251,4 +447,7 @@ def resolve(optimizer: Any) -> Optimizer:
         raise ValueError(f"`optimizer` must be one of {', '.join(BY_NAME)}, got {optimizer!r}")
     if isinstance(optimizer, type) and issubclass(optimizer, Optimizer):
         raise TypeError(f"`optimizer` must be an optimizer, not its class: {optimizer.__name__}()")
-    raise TypeError(f"`optimizer` must be SGD, Adam or AdamW, got {optimizer!r}")
+    names = ", ".join(BY_NAME)
+    raise TypeError(
+        f"`optimizer` must be an optimizer such as SGD(lr=0.1), or one of {names}, got {optimizer!r}"
+    )

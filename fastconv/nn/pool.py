@@ -3,9 +3,12 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+from .. import kernels
 from ..checks.scalars import nonnegative_pair, positive_pair
 from ..checks.windows import pool_output_size
-from .layer import IntOrPair, Layer, Shape, set_fields
+from .layer import Array, Arrays, IntOrPair, Layer, Shape, set_fields
+
+__all__ = ["AvgPool2d", "GlobalAvgPool2d", "MaxPool2d"]
 
 
 class _Pool(Layer):
@@ -69,6 +72,12 @@ class MaxPool2d(_Pool):
         self._check_windows()
         set_fields(self, dilation=positive_pair(self.dilation, "dilation"))
 
+    def forward(self, x: Array, arrays: Arrays) -> Array:
+        return kernels.max_pool2d(x, **self.settings())[0]
+
+    def backward(self, x: Array, y: Array, dy: Array, arrays: Arrays) -> tuple[Array, Arrays]:
+        return kernels.max_pool2d_grad(dy, kernels.max_pool2d(x, **self.settings())[1], x.shape[2:]), {}
+
 
 @dataclass(frozen=True)
 class AvgPool2d(_Pool):
@@ -98,6 +107,12 @@ class AvgPool2d(_Pool):
         self._check_windows()
         set_fields(self, count_include_pad=bool(self.count_include_pad))
 
+    def forward(self, x: Array, arrays: Arrays) -> Array:
+        return kernels.avg_pool2d(x, **self.settings())
+
+    def backward(self, x: Array, y: Array, dy: Array, arrays: Arrays) -> tuple[Array, Arrays]:
+        return kernels.avg_pool2d_grad(dy, x.shape[2:], **self.settings()), {}
+
 
 @dataclass(frozen=True)
 class GlobalAvgPool2d(Layer):
@@ -115,3 +130,9 @@ class GlobalAvgPool2d(Layer):
     def output_shape(self, input_shape: Shape) -> Shape:
         self.check_input(input_shape)
         return input_shape[0], 1, 1
+
+    def forward(self, x: Array, arrays: Arrays) -> Array:
+        return kernels.avg_pool2d(x, x.shape[2:])
+
+    def backward(self, x: Array, y: Array, dy: Array, arrays: Arrays) -> tuple[Array, Arrays]:
+        return kernels.avg_pool2d_grad(dy, x.shape[2:], x.shape[2:]), {}

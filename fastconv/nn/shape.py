@@ -3,7 +3,9 @@
 import math
 from dataclasses import dataclass
 
-from .layer import Layer, Shape
+from .layer import Array, Arrays, Layer, Shape
+
+__all__ = ["Flatten"]
 
 
 @dataclass(frozen=True)
@@ -19,3 +21,6 @@ class Flatten(Layer):
 
     def output_shape(self, input_shape: Shape) -> Shape:
         return (math.prod(input_shape),)
+
+    def forward(self, x: Array, arrays: Arrays) -> Array:
+        return x.reshape(len(x), math.prod(x.shape[1:])).copy()

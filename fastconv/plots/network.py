@@ -11,6 +11,8 @@ from ..checks.settings import whole_number
 from ..engine.inputs import check_samples
 from ..inspection.layer_by_layer import activations, backward
 from ..models.sequential import Sequential
+from ..nn.conv import Conv2d
+from ..nn.losses import Loss
 from .panels import Array, panels
 
 SIGNED = "RdBu_r"
@@ -18,14 +20,14 @@ BETWEEN = "0.8"  # a grey, not to be taken for a zero
 MOST_WRITTEN = 40  # numbers are written into their cells up to so many cells
 
 
-def filters(model: Sequential, layer: int | None = None, count: int = 64, ax: Any = None) -> Any:
+def filters(model: Sequential, layer: int | str | None = None, count: int = 64, ax: Any = None) -> Any:
     """The weights of a convolution: one plane for each filter and input channel.
 
     Parameters
     ----------
     model : Sequential
-    layer : int, optional
-        Number of a Conv2d; default is the first.
+    layer : int or str, optional
+        Number of a Conv2d, "1.0" for the first part of block 1; default is the first.
     count : int
         At most so many filters are drawn, and of each at most 32 input channels.
     ax : Axes, optional
@@ -48,12 +50,13 @@ def filters(model: Sequential, layer: int | None = None, count: int = 64, ax: An
     >>> ax.images[0].get_array().shape
     (3, 3)
     """
-    convolutions = [k for k, one in enumerate(model.layers) if type(one).__name__ == "Conv2d"]
+    convolutions = [node.name for node in model.nodes if isinstance(node.layer, Conv2d)]
     if not convolutions:
         raise ValueError("`model` must have a Conv2d layer, it has none")
     layer = convolutions[0] if layer is None else layer
-    if layer not in convolutions:
-        raise ValueError(f"`layer` must be the number of a Conv2d, one of {convolutions}, got {layer!r}")
+    if str(layer) not in convolutions:
+        names = ", ".join(convolutions)
+        raise ValueError(f"`layer` must be the number of a Conv2d, one of {names}, got {layer!r}")
     weight = model.parameters()[f"{layer}.weight"]
     shown = weight[: whole_number(count, "count"), :32]
     strips = np.stack([_mosaic(planes, len(planes), 1) for planes in shown])
@@ -162,7 +165,7 @@ def gradient_maps(
     model: Sequential,
     x: ArrayLike,
     y: Any,
-    loss: str = "cross_entropy",
+    loss: str | Loss = "cross_entropy",
     layers: Sequence[int] | None = None,
     ax: Any = None,
 ) -> Array:
@@ -208,7 +211,7 @@ def _one_sample(model: Sequential, x: ArrayLike) -> Array:
 
 
 def _layer_panels(model: Sequential, arrays: list[Array], layers: Sequence[int] | None, ax: Any) -> Array:
-    names = ["input", *(f"{k} {type(layer).__name__}" for k, layer in enumerate(model.layers))]
+    names = ["input", *(f"{node.name} {type(node.layer).__name__}" for node in model.nodes)]
     chosen = list(range(len(arrays))) if layers is None else list(layers)
     if not chosen or not all(k in range(len(arrays)) for k in chosen):
         raise ValueError(f"`layers` must be numbers from 0 to {len(arrays) - 1}, got {layers!r}")

@@ -50,25 +50,34 @@ class _Files(IndexDataCacheFile):
 
 
 class _Cache(FunctionCache):
-    def __init__(self, function):
+    def __init__(self, function, fingerprint):
         super().__init__(function)
         self._cache_file = _Files(self._cache_path, self._impl.filename_base, SOURCES)
+        self._fingerprint = fingerprint
+
+    def _index_key(self, sig, codegen):
+        if self._fingerprint is None:
+            return super()._index_key(sig, codegen)
+        return sig, codegen.magic_tuple(), self._fingerprint
 
 
-def _cache(function):
+def _cache(function, fingerprint):
     try:
-        return _Cache(function)
+        return _Cache(function, fingerprint)
     except RuntimeError:  # no folder can be written to
         return NullCache()
 
 
-def compiled(function, **options):
+def compiled(function, fingerprint=None, cached=True, **options):
     """`njit` for the package's own code: cached, without the GIL, division by zero as in NumPy.
 
-    Nobody calls it as a C callback, whose entry would take a twelfth of the time that compiling takes.
+    A function that has been made inside another one, around functions of a user, is known in the cache by the
+    `fingerprint` of these. Nobody calls it as a C callback, whose entry would take a twelfth of the time that
+    compiling takes.
     """
     dispatcher = njit(nogil=True, error_model="numpy", no_cfunc_wrapper=True, **options)(function)
-    dispatcher._cache = _cache(function)
+    if cached:
+        dispatcher._cache = _cache(function, fingerprint)
     return dispatcher
 
 

@@ -6,7 +6,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from .vectors import Vector, emit_call, emit_fma, emit_splat, every_lane, llvm_vector
+from .vectors import Vector, emit_call, emit_fma, emit_splat, every_lane, is_vector, llvm_vector
 
 
 @intrinsic
@@ -42,10 +42,15 @@ class _Float:
         self.smallest = 1.1754943508222875e-38 if single else 2.2250738585072014e-308
 
 
+def _integers(fmt, float_type):
+    """The type of as many integers, as wide, as there are floats in a vector; of a scalar, one."""
+    return ir.VectorType(fmt.integer, float_type.count) if is_vector(float_type) else fmt.integer
+
+
 def _exp(b, dtype, x):
     """2**n * exp(r) with r = x - n ln 2, |r| <= ln 2 / 2, by its Taylor series (relative error < 1 ulp)."""
     fmt, vt = _Float(dtype), x.type
-    ints = ir.VectorType(fmt.integer, vt.count)
+    ints = _integers(fmt, vt)
     tiny = b.fcmp_ordered("<", x, every_lane(vt, fmt.lowest))
     huge = b.fcmp_ordered(">", x, every_lane(vt, fmt.highest))
     x = b.select(tiny, every_lane(vt, fmt.lowest), b.select(huge, every_lane(vt, fmt.highest), x))
@@ -56,12 +61,9 @@ def _exp(b, dtype, x):
     series = _expm1_series(b, fmt, r)
     value = b.fadd(series, every_lane(vt, 1.0))
     whole = b.fptosi(b.select(b.fcmp_unordered("uno", n, n), every_lane(vt, 0.0), n), ints)
-    half = b.ashr(whole, ir.Constant(ints, [1] * vt.count))
+    half = b.ashr(whole, every_lane(ints, 1))
     for power in (half, b.sub(whole, half)):
-        bits = b.shl(
-            b.add(power, ir.Constant(ints, [fmt.bias] * vt.count)),
-            ir.Constant(ints, [fmt.mantissa] * vt.count),
-        )
+        bits = b.shl(b.add(power, every_lane(ints, fmt.bias)), every_lane(ints, fmt.mantissa))
         value = b.fmul(value, b.bitcast(bits, vt))
     value = b.select(tiny, every_lane(vt, 0.0), value)
     return b.select(huge, every_lane(vt, float("inf")), value)
@@ -81,18 +83,14 @@ def _expm1_series(b, fmt, r):
 def _log(b, dtype, x):
     """n ln 2 + 2 atanh((m - 1) / (m + 1)) with x = 2**n * m, sqrt(1/2) <= m < sqrt(2); -inf for denormals."""
     fmt, vt = _Float(dtype), x.type
-    ints = ir.VectorType(fmt.integer, vt.count)
-
-    def whole(value):
-        return ir.Constant(ints, [value] * vt.count)
-
+    ints = _integers(fmt, vt)
     small = b.fcmp_ordered("<", x, every_lane(vt, fmt.smallest))
     bits = b.bitcast(x, ints)
     # Adding the distance from sqrt(1/2) to 1 moves the exponent up for mantissas above sqrt(2).
     root_half = b.bitcast(every_lane(vt, 0.7071067811865476), ints)
     shifted = b.sub(bits, root_half)
-    n = b.ashr(shifted, whole(fmt.mantissa))
-    m = b.bitcast(b.sub(bits, b.shl(n, whole(fmt.mantissa))), vt)
+    n = b.ashr(shifted, every_lane(ints, fmt.mantissa))
+    m = b.bitcast(b.sub(bits, b.shl(n, every_lane(ints, fmt.mantissa))), vt)
     n = b.sitofp(n, vt)
     one = every_lane(vt, 1.0)
     f = b.fdiv(b.fsub(m, one), b.fadd(m, one))
@@ -106,6 +104,18 @@ def _log(b, dtype, x):
     unbounded = b.fcmp_unordered("uno", x, x)
     unbounded = b.or_(unbounded, b.fcmp_ordered("==", x, every_lane(vt, float("inf"))))
     return b.select(unbounded, x, value)
+
+
+def _tanh(b, dtype, x):
+    vt, fmt = x.type, _Float(dtype)
+    size = emit_call(b, "fabs", vt, x)
+    twice = b.fadd(size, size)
+    limit = every_lane(vt, 80.0)
+    twice = b.select(b.fcmp_ordered(">", twice, limit), limit, twice)
+    far = b.fsub(_exp(b, dtype, twice), every_lane(vt, 1.0))
+    near = b.fcmp_ordered("<", twice, every_lane(vt, 0.34))
+    e = b.select(near, _expm1_series(b, fmt, twice), far)
+    return emit_call(b, "copysign", vt, b.fdiv(e, b.fadd(e, every_lane(vt, 2.0))), x)
 
 
 @intrinsic
@@ -123,20 +133,7 @@ def log(typingctx, v):
 @intrinsic
 def tanh(typingctx, v):
     """(e - 1) / (e + 1) with e = exp(2 |v|) and the sign of v; a small e - 1 by its own series."""
-
-    def codegen(context, b, sig, args):
-        x = args[0]
-        vt, fmt = x.type, _Float(v.dtype)
-        size = emit_call(b, "fabs", vt, x)
-        twice = b.fadd(size, size)
-        limit = every_lane(vt, 80.0)
-        twice = b.select(b.fcmp_ordered(">", twice, limit), limit, twice)
-        far = b.fsub(_exp(b, v.dtype, twice), every_lane(vt, 1.0))
-        near = b.fcmp_ordered("<", twice, every_lane(vt, 0.34))
-        e = b.select(near, _expm1_series(b, fmt, twice), far)
-        return emit_call(b, "copysign", vt, b.fdiv(e, b.fadd(e, every_lane(vt, 2.0))), x)
-
-    return v(v), codegen
+    return v(v), lambda context, b, sig, args: _tanh(b, v.dtype, args[0])
 
 
 @intrinsic
@@ -196,3 +193,21 @@ def random_lanes(typingctx, p, key, sample, element):
         return b.fmul(value, every_lane(llvm_vector(vector), 2.0**-24))
 
     return vector(p, types.int64, types.intp, types.intp), codegen
+
+
+# The same of a single number: LLVM makes vectors of a loop over them.
+
+
+def _of_a_number(emit):
+    """The intrinsic of a float32 or float64 that `emit(b, dtype, x)` writes."""
+
+    @intrinsic
+    def function(typingctx, x):
+        if isinstance(x, types.Float):
+            return x(x), lambda context, b, sig, args: emit(b, x, args[0])
+        return None
+
+    return function
+
+
+scalar_exp, scalar_log, scalar_tanh = _of_a_number(_exp), _of_a_number(_log), _of_a_number(_tanh)

@@ -426,12 +426,13 @@ def emit_masked_load(b, p, mask, value, align=1):
     return b.call(cgutils.get_or_insert_function(b.module, fnty, name), [p, number, mask, value])
 
 
-def _suffix(vec_type):
-    """How LLVM names a vector type in the names of its intrinsics."""
-    element = vec_type.element
-    if isinstance(element, ir.IntType):
-        return f"v{vec_type.count}i{element.width}"
-    return f"v{vec_type.count}f{32 if isinstance(element, ir.FloatType) else 64}"
+def _suffix(llvm_type):
+    """How LLVM names a vector type, or a scalar one, in the names of its intrinsics."""
+    if is_vector(llvm_type):
+        return f"v{llvm_type.count}{_suffix(llvm_type.element)}"
+    if isinstance(llvm_type, ir.IntType):
+        return f"i{llvm_type.width}"
+    return f"f{32 if isinstance(llvm_type, ir.FloatType) else 64}"
 
 
 def emit_converted(b, value, source, vector):
@@ -472,8 +473,14 @@ def both(typingctx, a, b):
     return a(a, a), lambda context, builder, sig, args: builder.and_(*args)
 
 
-def every_lane(vec_type, value):
-    return ir.Constant(vec_type, [value] * vec_type.count)
+def is_vector(llvm_type):
+    """Whether an LLVM type is a vector, not a single number."""
+    return isinstance(llvm_type, ir.VectorType)
+
+
+def every_lane(llvm_type, value):
+    """The constant `value` in every lane of a vector type; of a scalar type, `value` itself."""
+    return ir.Constant(llvm_type, [value] * llvm_type.count if is_vector(llvm_type) else value)
 
 
 # Memory by address

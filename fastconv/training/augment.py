@@ -11,6 +11,8 @@ from ..checks.settings import real_number, whole_number
 from ..engine.engine import Engine
 from ..engine.inputs import check_samples
 from ..engine.plan import lanes_of
+from ..engine.run import Run
+from ..engine.threads import get_num_threads
 from ..models.sequential import Sequential
 from ..nn.layer import Shape
 from ..nn.shape import Flatten
@@ -126,7 +128,8 @@ class Augment:
         output = np.empty((len(images), *model.output_shape), model.dtype)
         if len(images):
             lanes = lanes_of(model.dtype)
-            engine = Engine(model, "predict", -(-len(images) // lanes) * lanes, seed=seed, augmentation=self)
+            size = -(-len(images) // lanes) * lanes
+            engine = Engine(model, Run("predict", size, get_num_threads(), augmentation=self), seed=seed)
             engine.load(images)
             engine.set_updates(step - 1)
             engine.write_to(output)

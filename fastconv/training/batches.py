@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..checks.settings import whole_number
 from ..engine.inputs import check_samples, check_targets
 from ..nn.layer import Shape
+from ..nn.losses import Loss
 from .sample_weights import Weights, check_sample_weight, combine
 
 EVALUATED_AT_ONCE = 256  # samples in work at a time where nobody says
@@ -54,7 +55,7 @@ class Form:
 
     input_shape: Shape
     output_shape: Shape
-    loss: str
+    loss: Loss
 
     def check(
         self, X: ArrayLike, y: ArrayLike, names: tuple[str, str] = ("X", "y")

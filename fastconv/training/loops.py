@@ -2,32 +2,52 @@
 
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..engine.engine import Engine
+from ..engine.run import Run
 from ..engine.threads import get_num_threads
+from ..models.sequential import Sequential
+from ..nn.losses import Loss
+from ..nn.optimizers import Optimizer
 from .batches import EVALUATED_AT_ONCE, Feed, Part
 from .history import DivergedError
 from .progress import Progress
-from .running_metrics import Tally
+from .running_metrics import MetricSet, RunningMetrics
 
 Rates = NDArray[Any]  # named here: an annotation of a function inside another is worked out at every call
 
 
-class Steps:
-    """Takes a trainer's steps, on an engine that is planned for the largest batch so far."""
+@dataclass(frozen=True, eq=False)
+class Task:
+    """What is trained, and how: all that passes over the data need of a trainer."""
 
-    def __init__(self, trainer: Any, augment: Any = None) -> None:
-        self._trainer, self._augment = trainer, augment
-        self._made_for = trainer.optimizer, get_num_threads()
+    model: Sequential
+    loss: Loss
+    optimizer: Optimizer
+    optimizer_state: list[NDArray[Any]]
+    metrics: MetricSet
+    seed: int
+
+
+class Steps:
+    """Takes the steps of a task, on an engine that is planned for the largest batch so far.
+
+    `taken` is how many steps the optimizer has made, those before this object included.
+    """
+
+    def __init__(self, task: Task, taken: int, augment: Any = None) -> None:
+        self.task, self.taken, self._augment = task, taken, augment
+        self._threads = get_num_threads()
         self._engine: Engine | None = None
 
-    def still_fit(self) -> bool:
-        """Whether new ones would be the same."""
-        return self._made_for == (self._trainer.optimizer, get_num_threads())
+    def still_fit(self, task: Task) -> bool:
+        """Whether new ones for this task would be the same."""
+        return task is self.task and self._threads == get_num_threads()
 
     def engine(self, batch_size: int, weighted: bool) -> Engine:
         """An engine for a batch; the same one as before, if it is large enough and knows of weights."""
@@ -37,46 +57,45 @@ class Steps:
             if batch_size <= had.batch_size and weighted <= had_weights:
                 return had
             batch_size, weighted = max(batch_size, had.batch_size), weighted or had_weights
-        trainer = self._trainer
-        self._engine = Engine(
-            trainer.model,
+        task = self.task
+        run = Run(
             "train",
             batch_size,
-            trainer.loss,
-            trainer.optimizer,
-            trainer._state,
-            trainer.seed,
-            weighted=weighted,
-            augmentation=self._augment,
-            outputs=trainer._metrics.need_outputs,
+            self._threads,
+            task.loss,
+            task.optimizer,
+            weighted,
+            self._augment,
+            outputs=task.metrics.need_outputs,
         )
+        self._engine = Engine(task.model, run, task.optimizer_state, task.seed)
         return self._engine
 
-    def epoch(self, feed: Feed, epoch: int, epochs: int, display: Progress) -> tuple[Tally, float]:
+    def epoch(self, feed: Feed, epoch: int, epochs: int, display: Progress) -> tuple[RunningMetrics, float]:
         """One pass over the data; returns what it gave, and the last learning rate."""
-        trainer, tally, rate = self._trainer, Tally(), 0.0
+        task, metrics, rate = self.task, RunningMetrics(), 0.0
         per_epoch = feed.steps or 1
         for part in feed.parts(epoch):
             engine = self.engine(part.batch_size, part.weight is not None)
-            engine.set_updates(trainer.steps_taken)
+            engine.set_updates(self.taken)
 
             def set_rates(_: int, count: int, rates: Rates = engine.ports.rates) -> None:
                 nonlocal rate
-                first = epoch * per_epoch + tally.steps
-                new = trainer.optimizer.learning_rates(first, count, per_epoch, epochs * per_epoch)
+                first = epoch * per_epoch + metrics.steps
+                new = task.optimizer.learning_rates(first, count, per_epoch, epochs * per_epoch)
                 rates[:count] = new
                 rate = float(new[-1])
 
-            for log in _run(trainer, engine, part, tally, set_rates):
-                mean = _finite_mean(log[:, 0], epoch, tally.steps - len(log))
-                display.batch(epoch, tally.samples, mean)
-                trainer.steps_taken += len(log)
-        if not np.isfinite(trainer.model.flat_parameters).all():  # the last step's loss was that before it
+            for log in _run(task, engine, part, metrics, set_rates):
+                mean = _finite_mean(log[:, 0], epoch, metrics.steps - len(log))
+                display.batch(epoch, metrics.samples, mean)
+                self.taken += len(log)
+        if not np.isfinite(task.model.flat_parameters).all():  # the last step's loss was that before it
             raise DivergedError(
-                f"the parameters became infinite or NaN in epoch {epoch + 1}, step {tally.steps} or before: "
-                "try a smaller learning rate"
+                f"the parameters became infinite or NaN in epoch {epoch + 1}, step {metrics.steps} "
+                "or before: try a smaller learning rate"
             )
-        return tally, rate
+        return metrics, rate
 
 
 def _finite_mean(losses: NDArray[Any], epoch: int, steps_before: int) -> float:
@@ -91,15 +110,15 @@ def _finite_mean(losses: NDArray[Any], epoch: int, steps_before: int) -> float:
     return mean
 
 
-def evaluator(trainer: Any, samples: int, weighted: bool, batch_size: int = EVALUATED_AT_ONCE) -> Engine:
-    """An idle engine of the trainer's model that computes loss and metrics."""
-    model, outputs = trainer.model, trainer._metrics.need_outputs
-    return model.idle_engines.take(model, "evaluate", samples, batch_size, trainer.loss, weighted, outputs)
+def evaluator(task: Task, samples: int, weighted: bool, batch_size: int = EVALUATED_AT_ONCE) -> Engine:
+    """An engine of the task's model that computes loss and metrics."""
+    model, outputs = task.model, task.metrics.need_outputs
+    return model.engines.take(
+        model, "evaluate", samples, batch_size, loss=task.loss, weighted=weighted, outputs=outputs
+    )
 
 
-def evaluate(
-    trainer: Any, feed: Feed, epoch: int = 0, batch_size: int = EVALUATED_AT_ONCE
-) -> dict[str, float]:
+def evaluate(task: Task, feed: Feed, epoch: int = 0, batch_size: int = EVALUATED_AT_ONCE) -> dict[str, float]:
     """The figures of one pass without training.
 
     Raises
@@ -107,32 +126,36 @@ def evaluate(
     ValueError
         If the feed has come to its end.
     """
-    tally = Tally()
+    metrics = RunningMetrics()
     for part in feed.parts(epoch):
-        engine = evaluator(trainer, len(part.X), part.weight is not None, batch_size)
-        for _ in _run(trainer, engine, part, tally):
+        engine = evaluator(task, len(part.X), part.weight is not None, batch_size)
+        for _ in _run(task, engine, part, metrics):
             pass
-        trainer.model.idle_engines.put_back(engine)
-    if not tally.steps:
+        task.model.engines.give_back(engine)
+    if not metrics.steps:
         raise ValueError(f"`validation_data` must give at least one batch, got none in epoch {epoch + 1}")
-    return tally.figures(trainer._metrics)
+    return metrics.figures(task.metrics)
 
 
 def _run(
-    trainer: Any, engine: Engine, part: Part, tally: Tally, each: Callable[[int, int], None] | None = None
+    task: Task,
+    engine: Engine,
+    part: Part,
+    metrics: RunningMetrics,
+    each: Callable[[int, int], None] | None = None,
 ) -> Iterator[NDArray[Any]]:
-    """Take all steps of a part and add them to the tally; yields the log of each call."""
+    """Take all steps of a part and add them to the metrics; yields the log of each call."""
     count, weight = len(part.X), part.weight
     if weight is None and engine.ports.weight is not None:  # an earlier batch had some
         weight = np.ones(count)
     engine.load(part.X, part.y, part.order, weight)
     outputs = None
-    if trainer._metrics.need_outputs:
-        outputs = np.empty((count, *trainer.model.output_shape), trainer.model.dtype)
+    if task.metrics.need_outputs:
+        outputs = np.empty((count, *task.model.output_shape), task.model.dtype)
         engine.write_to(outputs)
     for first_step, log in engine.run_all(each, engine.chunk):
         end = min(count, (first_step + len(log)) * engine.batch_size)
-        tally.add(log, end - first_step * engine.batch_size, engine.batch_size)
+        metrics.add(log, end - first_step * engine.batch_size, engine.batch_size)
         yield log
     if outputs is not None:
-        tally.add_outputs(part.y.copy() if part.order is None else part.y[part.order], outputs)
+        metrics.add_outputs(part.y.copy() if part.order is None else part.y[part.order], outputs)

@@ -9,19 +9,19 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..checks.settings import whole_number
+from ..nn.losses import LOSSES, Loss, resolve
 
 # The output above which a binary network says yes: a probability for bce, a logit for bce_with_logits.
-THRESHOLDS = {"bce": 0.5, "bce_with_logits": 0.0}
 
 
-def predicted_classes(predictions: ArrayLike, loss: str) -> NDArray[np.int64]:
+def predicted_classes(predictions: ArrayLike, loss: str | Loss) -> NDArray[np.int64]:
     """The class that each output stands for.
 
     Parameters
     ----------
     predictions : array_like
         A model's outputs: (N, classes) for cross_entropy; (N,), (N, 1) or (N, labels) for the binary losses.
-    loss : str
+    loss : str or Loss
         "cross_entropy" (the largest output wins), "bce" (yes above 0.5) or "bce_with_logits" (yes above 0).
 
     Returns
@@ -41,20 +41,21 @@ def predicted_classes(predictions: ArrayLike, loss: str) -> NDArray[np.int64]:
     >>> predicted_classes([[0.2], [0.7]], "bce")
     array([0, 1])
     """
-    outputs = np.asarray(predictions)
-    if loss == "cross_entropy":
+    outputs, loss = np.asarray(predictions), resolve(loss)
+    if loss.targets == "labels":
         if outputs.ndim != 2 or outputs.shape[1] == 0:
             raise ValueError(f"`predictions` must have shape (N, classes), got {outputs.shape}")
         return np.asarray(outputs.argmax(axis=1), dtype=np.int64)
-    if loss not in THRESHOLDS:
-        raise ValueError(f"accuracy needs the loss cross_entropy, bce or bce_with_logits, got {loss!r}")
+    if loss.threshold is None:
+        with_classes = ", ".join(name for name, kind in LOSSES.items() if kind.targets != "numbers")
+        raise ValueError(f"accuracy needs a loss with classes ({with_classes}), got {str(loss)!r}")
     if outputs.ndim not in (1, 2):
         raise ValueError(f"`predictions` must have shape (N,) or (N, labels), got {outputs.shape}")
-    classes = (outputs > THRESHOLDS[loss]).astype(np.int64)
+    classes = (outputs > loss.threshold).astype(np.int64)
     return classes[:, 0] if classes.ndim == 2 and classes.shape[1] == 1 else classes
 
 
-def accuracy(predictions: ArrayLike, y: ArrayLike, loss: str) -> float:
+def accuracy(predictions: ArrayLike, y: ArrayLike, loss: str | Loss) -> float:
     """The part of the answers that is right, between 0 and 1.
 
     Parameters
@@ -88,7 +89,7 @@ def accuracy(predictions: ArrayLike, y: ArrayLike, loss: str) -> float:
         raise ValueError(f"`y` must have shape {predicted.shape} to fit the predictions, got {truth.shape}")
     if predicted.size == 0:
         raise ValueError("`predictions` must hold at least one sample, got none")
-    if loss != "cross_entropy":
+    if resolve(loss).targets != "labels":
         truth = truth > 0.5
     return float(np.mean(predicted == truth))
 

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..kernels import softmax
+from ..nn.losses import Loss
 from . import metrics
 
 CLASS_METRICS = ("precision", "recall", "f1", "auc")
@@ -15,15 +16,14 @@ TAKEN = ("loss", "learning_rate", "seconds", "epoch", "epochs")  # names of othe
 Function = Callable[[NDArray[Any], NDArray[Any]], float]
 
 
-class Metrics:
+class MetricSet:
     """The figures beside the loss, by name.
 
     Parameters
     ----------
     wanted : str or function, or an iterable of them
         Names among `NAMES`, or functions (y_true, outputs) -> number, which go by their own name.
-    loss : str
-        Name of the loss.
+    loss : Loss
     gives_probabilities : bool
         Whether the network ends in a Softmax, so that its outputs need none.
 
@@ -33,7 +33,7 @@ class Metrics:
         If one is neither, there are two of one name, or it does not fit the loss.
     """
 
-    def __init__(self, wanted: Any, loss: str, gives_probabilities: bool) -> None:
+    def __init__(self, wanted: Any, loss: Loss, gives_probabilities: bool) -> None:
         self.loss, self.gives_probabilities = loss, gives_probabilities
         if isinstance(wanted, str) or callable(wanted):
             wanted = (wanted,)
@@ -54,10 +54,10 @@ class Metrics:
             return name
         if metric not in NAMES:
             raise ValueError(f"`metrics` must be among {NAMES} or functions, got {metric!r}")
-        if metric in CLASS_METRICS and self.loss == "mse":
-            raise ValueError(f"`metrics` {metric!r} needs a loss with classes, got 'mse'")
-        if metric == "top5_accuracy" and self.loss != "cross_entropy":
-            raise ValueError(f'`metrics` {metric!r} needs the loss "cross_entropy", got {self.loss!r}')
+        if metric in CLASS_METRICS and self.loss.targets == "numbers":
+            raise ValueError(f"`metrics` {metric!r} needs a loss with classes, got {str(self.loss)!r}")
+        if metric == "top5_accuracy" and self.loss.targets != "labels":
+            raise ValueError(f'`metrics` {metric!r} needs the loss "cross_entropy", got {str(self.loss)!r}')
         return str(metric)
 
     @property
@@ -76,26 +76,26 @@ class Metrics:
                 raise TypeError(f"`metrics` {name} must return a number, got {value!r}") from None
         if metric == "top5_accuracy":
             return metrics.top_k_accuracy(y, outputs, 5)
-        if self.loss != "cross_entropy":
+        if self.loss.targets != "labels":
             y = (y > 0.5).astype(np.int64).reshape(len(y), -1)
             outputs = outputs.reshape(len(outputs), -1)
         if metric == "auc":
             return metrics.auc(y, self._scores(outputs))
         if y.ndim == 2 and y.shape[1] == 1:
             y = y[:, 0]
-        two = y.ndim == 1 and (self.loss != "cross_entropy" or outputs.shape[1] == 2)
+        two = y.ndim == 1 and (self.loss.targets != "labels" or outputs.shape[1] == 2)
         predicted = metrics.predicted_classes(outputs, self.loss)
         function = {"precision": metrics.precision, "recall": metrics.recall, "f1": metrics.f1}[metric]
         return function(y, predicted, "binary" if two else "macro")
 
     def _scores(self, outputs: NDArray[Any]) -> NDArray[Any]:
         """What the samples are ranked by, class by class: probabilities where those of one sum to 1."""
-        if self.loss != "cross_entropy" or self.gives_probabilities:
+        if self.loss.targets != "labels" or self.gives_probabilities:
             return outputs
         return softmax(outputs.astype(np.float64))
 
 
-class Tally:
+class RunningMetrics:
     """Takes down the batches of one pass."""
 
     def __init__(self) -> None:
@@ -115,7 +115,7 @@ class Tally:
         self.steps, self.samples = self.steps + len(log), self.samples + samples
 
     def add_outputs(self, y: NDArray[Any], outputs: NDArray[Any]) -> None:
-        """Targets and outputs of some samples; those of binary losses and "mse" have one shape."""
+        """Targets and outputs of some samples; those of losses without labels have one shape."""
         self._targets.append(y if y.ndim == 1 else y.reshape(outputs.shape))
         self._outputs.append(outputs)
 
@@ -124,7 +124,7 @@ class Tally:
         """The mean loss; added at once, so with the same bits however steps were divided into calls."""
         return float(np.concatenate(self._logs)[:, 0] @ np.concatenate(self._counts)) / self.samples
 
-    def figures(self, wanted: Metrics) -> dict[str, float]:
+    def figures(self, wanted: MetricSet) -> dict[str, float]:
         """The mean loss and the metrics."""
         figures = {"loss": self.loss}
         if wanted.need_outputs:
@@ -132,6 +132,6 @@ class Tally:
         for name, metric in wanted.by_name.items():
             if metric != "accuracy":
                 figures[name] = wanted.figure(name, y, outputs)
-            elif wanted.loss != "mse":  # its numbers are neither right nor wrong
+            elif wanted.loss.targets != "numbers":  # its numbers are neither right nor wrong
                 figures[name] = float(np.concatenate(self._logs)[:, 1].sum()) / self.samples
         return figures

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..checks.settings import real_number
+from ..nn.losses import Loss
 
 Weights = NDArray[np.float64]
 
@@ -83,7 +84,7 @@ def combine(
     sample_weight: ArrayLike | None,
     class_weight: Any,
     y: NDArray[Any],
-    loss: str,
+    loss: Loss,
     output_features: int,
     batch: bool = False,
 ) -> Weights | None:
@@ -93,11 +94,10 @@ def combine(
     ----------
     sample_weight : array_like, shape (N,), optional
     class_weight : dict or "balanced", optional
-        It needs a class for each sample: labels of "cross_entropy", or 0 and 1 for a single binary output.
+        It needs a class for each sample: labels, or 0 and 1 for a single binary output.
     y : ndarray
         The targets, as `check_targets` gives them.
-    loss : str
-        Name of the loss.
+    loss : Loss
     output_features : int
         Numbers of one output sample.
     batch : bool
@@ -113,9 +113,9 @@ def combine(
         weights = check_sample_weight(sample_weight, len(y), may_be_zeros=batch)
     if class_weight is None:
         return weights
-    if loss == "cross_entropy":
+    if loss.targets == "labels":
         labels, count = y, output_features
-    elif loss != "mse" and output_features == 1 and np.isin(y, (0, 1)).all():
+    elif loss.targets == "probabilities" and output_features == 1 and np.isin(y, (0, 1)).all():
         labels, count = y[:, 0].astype(np.int64), 2
     else:
         raise ValueError(

@@ -1,29 +1,29 @@
 """The trainer: epochs, validation, callbacks and checkpoints around the engine's compiled steps."""
 
-import json
 import os
 import time
 import warnings
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-import numpy as np
 from numpy.typing import ArrayLike
 
 from ..checks.settings import real_number, whole_number
-from ..formats.model_file import check_target, read_model, write_model
+from ..formats.model_file import check_target
 from ..models.sequential import Sequential
-from ..nn.losses import check_loss
-from ..nn.optimizers import SGD, Optimizer, optimizer_state
+from ..nn.activations import Softmax
+from ..nn.losses import Loss, resolve
+from ..nn.optimizers import SGD, Optimizer
 from . import progress as progress_displays
 from .augment import Augment, check_augment
 from .batches import EVALUATED_AT_ONCE, ArrayFeed, BatchFeed, Feed, Form, array_feeds, validation_feed
 from .callbacks import check_callbacks
+from .checkpoint import describe, restore, save
 from .history import DivergedError, History
-from .loops import Steps, evaluate, evaluator
-from .running_metrics import Metrics
+from .loops import Steps, Task, evaluate, evaluator
+from .progress import Progress
+from .running_metrics import MetricSet, RunningMetrics
 from .sample_weights import check_sample_weight
 
 __all__ = ["DivergedError", "History", "Trainer"]
@@ -36,10 +36,11 @@ class Trainer:
     ----------
     model : Sequential
         Its parameters are changed in place.
-    loss : {"bce", "bce_with_logits", "cross_entropy", "mse"}
+    loss : {"bce", "bce_with_logits", "cross_entropy", "mse"} or Loss
+        By name, or one of `fastconv.losses`.
         "bce" after a final Sigmoid, and "cross_entropy" after a final Softmax, are computed from the
         layer's input, which is exact where the factors alone would overflow.
-    optimizer : SGD, Adam or AdamW
+    optimizer : SGD, Adam, AdamW or another of `fastconv.optimizers`
         Default is SGD(lr=0.01).
     metrics : str or function, or a tuple of them
         Figures beside the loss: "accuracy" (left out for "mse", which has no classes), "precision", "recall",
@@ -61,6 +62,9 @@ class Trainer:
     themselves made, dropout and all, while the parameters changed. Accuracy takes no time: a step counts it
     anyway. A function gets y in the outputs' shape, or the labels (N,), and is called once a pass.
 
+    Loss, optimizer and metrics may be assigned later, and hold from the next call on. An optimizer of the
+    same class as the one before goes on with its moments, another one begins anew.
+
     Examples
     --------
     >>> import fastconv as fc, numpy as np
@@ -76,26 +80,124 @@ class Trainer:
     def __init__(
         self,
         model: Sequential,
-        loss: str = "cross_entropy",
+        loss: str | Loss = "cross_entropy",
         optimizer: Optimizer | None = None,
         metrics: str | Callable[..., float] | Sequence[str | Callable[..., float]] = ("accuracy",),
         seed: int = 0,
     ) -> None:
         if not isinstance(model, Sequential):
             raise TypeError(f"`model` must be a Sequential, got {model!r}")
-        check_loss(loss, model.output_shape)
-        optimizer = SGD() if optimizer is None else optimizer
-        if not isinstance(optimizer, Optimizer):
-            raise TypeError(f"`optimizer` must be an optimizer such as SGD(lr=0.1), got {optimizer!r}")
-        self.model, self.loss, self.optimizer = model, loss, optimizer
+        self._model = model
+        self._task: Task | None = None
+        self._single_steps: Steps | None = None
+        self._optimizer_state: list[Any] = []
+        self.loss, self.metrics = loss, metrics
+        self.optimizer = SGD() if optimizer is None else optimizer
         self.seed = whole_number(seed, "seed", low=0)
-        self._metrics = Metrics(metrics, loss, type(model.layers[-1]).__name__ == "Softmax")
-        self.metrics = self._metrics.wanted
         self.stop_training = False
         self.steps_taken = 0
-        self._form = Form(model.input_shape, model.output_shape, loss)
-        self._state = optimizer_state(optimizer, model)
-        self._single_steps: Steps | None = None
+
+    @property
+    def model(self) -> Sequential:
+        """The network that is trained; a trainer keeps the one that it was made for.
+
+        Returns
+        -------
+        Sequential
+
+        Examples
+        --------
+        >>> import fastconv as fc
+        >>> fc.Trainer(fc.models.reference_cnn(), loss="bce").model.num_parameters
+        15
+        """
+        return self._model
+
+    @property
+    def loss(self) -> str | Loss:
+        """The loss, as it was given.
+
+        Returns
+        -------
+        str or Loss
+
+        Examples
+        --------
+        >>> import fastconv as fc
+        >>> fc.Trainer(fc.models.reference_cnn(), loss="bce").loss
+        'bce'
+        """
+        return self._loss
+
+    @loss.setter
+    def loss(self, loss: str | Loss) -> None:
+        resolve(loss).check_output(self.model.output_shape)
+        self._loss, self._task = loss, None
+
+    @property
+    def optimizer(self) -> Optimizer:
+        """The optimizer.
+
+        Returns
+        -------
+        Optimizer
+
+        Examples
+        --------
+        >>> import fastconv as fc
+        >>> fc.Trainer(fc.models.reference_cnn(), loss="bce").optimizer.lr
+        0.01
+        """
+        return self._optimizer
+
+    @optimizer.setter
+    def optimizer(self, optimizer: Optimizer) -> None:
+        if not isinstance(optimizer, Optimizer):
+            raise TypeError(f"`optimizer` must be an optimizer such as SGD(lr=0.1), got {optimizer!r}")
+        fresh = optimizer.initial_state(self.model.flat_parameters)
+        if type(optimizer) is type(getattr(self, "_optimizer", None)):
+            for own, kept in zip(fresh, self._optimizer_state, strict=False):
+                own[...] = kept
+        self._optimizer, self._optimizer_state, self._task = optimizer, fresh, None
+
+    @property
+    def metrics(self) -> Any:
+        """The metrics, as they were given.
+
+        Returns
+        -------
+        tuple
+
+        Examples
+        --------
+        >>> import fastconv as fc
+        >>> fc.Trainer(fc.models.reference_cnn(), loss="bce").metrics
+        ('accuracy',)
+        """
+        return self._metrics
+
+    @metrics.setter
+    def metrics(self, metrics: Any) -> None:
+        self._metrics, self._task = self._metric_set(metrics).wanted, None
+
+    def _metric_set(self, metrics: Any) -> MetricSet:
+        return MetricSet(metrics, resolve(self.loss), self.model.ends_in(Softmax))
+
+    def _current_task(self) -> Task:
+        """What is trained, and how, as it is now."""
+        if self._task is None or self._task.seed != self.seed:
+            self._task = Task(
+                self.model,
+                resolve(self.loss),
+                self.optimizer,
+                self._optimizer_state,
+                self._metric_set(self.metrics),
+                self.seed,
+            )
+        return self._task
+
+    def _form(self) -> Form:
+        return Form(self.model.input_shape, self.model.output_shape, resolve(self.loss))
 
     def fit(
         self,
@@ -194,52 +296,55 @@ class Trainer:
         callbacks = check_callbacks(callbacks)
         augment = check_augment(augment, self.model.input_shape)
         display = progress_displays.resolve(progress)
+        task, form = self._current_task(), self._form()
+        if checkpoint is not None:
+            describe(task, augment)
         held_out: Feed | None = None
         if validation_data is not None:
-            held_out, split = validation_feed(validation_data, self._form, epochs), 0.0
+            held_out, split = validation_feed(validation_data, form, epochs), 0.0
         if y is None:
             _refuse(validation_split=split > 0, sample_weight=sample_weight is not None)
             feed = self._batches(X, epochs, steps_per_epoch, class_weight)
         else:
             if steps_per_epoch is not None:
                 raise ValueError(f"`steps_per_epoch` is for batches, not for arrays, got {steps_per_epoch!r}")
-            X, y = self._form.check(X, y)
+            X, y = form.check(X, y)
             weight = None if sample_weight is None else check_sample_weight(sample_weight, len(X))
             seed = self.seed if shuffle else None
-            feed, rest = array_feeds(X, y, weight, split, class_weight, self._form, batch_size, seed)
+            feed, rest = array_feeds(X, y, weight, split, class_weight, form, batch_size, seed)
             held_out = held_out or rest
         history, first_epoch = History(), 0
         if resume and checkpoint is not None and Path(checkpoint).exists():
-            history, first_epoch = self._restore(checkpoint, augment)
+            history, first_epoch, self.steps_taken = restore(checkpoint, task, augment)
         display.start(epochs, feed.samples)
         try:
-            display.compiling(f"{len(self.model.layers)} layers for {self.model.dtype}")
+            display.compiling(f"{len(self.model.nodes)} layers for {self.model.dtype}")
             started = time.perf_counter()
-            steps = Steps(self, augment)
+            steps = Steps(task, self.steps_taken, augment)
             steps.engine(feed.batch_size, feed.weighted)
             if held_out:
-                self.model.idle_engines.put_back(evaluator(self, held_out.batch_size, held_out.weighted))
+                self.model.engines.give_back(evaluator(task, held_out.batch_size, held_out.weighted))
             progress_displays.compiled(display, time.perf_counter() - started)
             self.stop_training = False
             for epoch in range(first_epoch, epochs):
                 started = time.perf_counter()
-                tally, rate = steps.epoch(feed, epoch, epochs, display)
+                metrics, rate = self._epoch(steps, feed, epoch, epochs, display)
                 if feed.ended:
-                    where = f"in epoch {epoch + 1} of {epochs}, after {tally.steps} steps"
+                    where = f"in epoch {epoch + 1} of {epochs}, after {metrics.steps} steps"
                     warnings.warn(f"`X` has come to its end {where}: training ends here", stacklevel=2)
-                if not tally.steps:
+                if not metrics.steps:
                     break
-                logs: dict[str, Any] = {"epoch": epoch, "epochs": epochs, **tally.figures(self._metrics)}
+                logs: dict[str, Any] = {"epoch": epoch, "epochs": epochs, **metrics.figures(task.metrics)}
                 logs.update(learning_rate=rate, seconds=0.0)
                 if held_out:
-                    figures = evaluate(self, held_out, epoch)
+                    figures = evaluate(task, held_out, epoch)
                     logs.update({f"val_{name}": value for name, value in figures.items()})
                 logs["seconds"] = time.perf_counter() - started
                 history.append(logs)
                 for callback in callbacks:
                     callback.on_epoch_end(self, logs)
                 if checkpoint is not None:
-                    self._save(checkpoint, history, epoch + 1, augment)
+                    save(checkpoint, task, history, epoch + 1, self.steps_taken, augment)
                 display.epoch_end(logs)
                 if self.stop_training or feed.ended:
                     break
@@ -280,15 +385,16 @@ class Trainer:
         """
         if not isinstance(self.optimizer.lr, float):
             raise ValueError(f"`lr` must be a number for train_on_batch, got {self.optimizer.lr!r}")
-        X, y = self._form.check(X, y)
+        X, y = self._form().check(X, y)
         weight = None
         if sample_weight is not None:
             weight = check_sample_weight(sample_weight, len(X), may_be_zeros=True)
-        if self._single_steps is None or not self._single_steps.still_fit():
-            self._single_steps = Steps(self)
-        feed = ArrayFeed(X, y, weight, len(X))
-        tally, _ = self._single_steps.epoch(feed, 0, 1, progress_displays.Silent())
-        return tally.loss
+        task, steps = self._current_task(), self._single_steps
+        if steps is None or not steps.still_fit(task):
+            steps = self._single_steps = Steps(task, self.steps_taken)
+        steps.taken = self.steps_taken
+        metrics, _ = self._epoch(steps, ArrayFeed(X, y, weight, len(X)), 0, 1, progress_displays.Silent())
+        return metrics.loss
 
     def evaluate(
         self,
@@ -323,75 +429,41 @@ class Trainer:
         batch_size = whole_number(batch_size, "batch_size")
         if y is None:
             _refuse(sample_weight=sample_weight is not None)
-            return evaluate(self, BatchFeed(X, self._form), batch_size=batch_size)
-        X, y = self._form.check(X, y)
+            return evaluate(self._current_task(), BatchFeed(X, self._form()), batch_size=batch_size)
+        X, y = self._form().check(X, y)
         weight = None if sample_weight is None else check_sample_weight(sample_weight, len(X))
-        return evaluate(self, ArrayFeed(X, y, weight, batch_size), batch_size=batch_size)
+        return evaluate(self._current_task(), ArrayFeed(X, y, weight, batch_size), batch_size=batch_size)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_single_steps": None}
+        return {**self.__dict__, "_single_steps": None, "_task": None}
 
     def __setstate__(self, kept: dict[str, Any]) -> None:
         self.__dict__.update(kept)
-        self._state = [np.require(vector, requirements=["W"]) for vector in kept["_state"]]
+        self._optimizer_state = self.optimizer.initial_state(self.model.flat_parameters)
+        for own, vector in zip(self._optimizer_state, kept["_optimizer_state"], strict=True):
+            own[...] = vector
 
     # Inside
+
+    def _epoch(
+        self, steps: Steps, feed: Feed, epoch: int, epochs: int, display: Progress
+    ) -> tuple[RunningMetrics, float]:
+        """One pass over the data; its steps count even where it is cut short."""
+        try:
+            return steps.epoch(feed, epoch, epochs, display)
+        finally:
+            self.steps_taken = steps.taken
 
     def _batches(self, X: Any, epochs: int, steps: int | None, class_weight: Any) -> Feed:
         """The feed of an iterable of batches."""
         if isinstance(class_weight, str):
             raise ValueError(f"`class_weight` must be a dict for batches, got {class_weight!r}")
-        feed = BatchFeed(X, self._form, epochs, steps, class_weight)
+        feed = BatchFeed(X, self._form(), epochs, steps, class_weight)
         if feed.steps is None and not isinstance(self.optimizer.lr, float):
             raise ValueError(
                 f"`steps_per_epoch` must be given for {self.optimizer.lr!r}, got batches without a length"
             )
         return feed
-
-    # Checkpoints
-
-    def _save(
-        self, path: str | os.PathLike[str], history: History, epochs_done: int, augment: Augment | None
-    ) -> None:
-        description = {
-            "kind": "checkpoint",
-            "epochs_done": epochs_done,
-            "steps_taken": self.steps_taken,
-            "history": dict(history),
-            "run": self._run_description(augment),
-        }
-        arrays = {f"model.{name}": array for name, array in self.model.state().items()}
-        arrays |= {f"optimizer.{k}": array for k, array in enumerate(self._state)}
-        write_model(path, description, arrays)
-
-    def _restore(self, path: str | os.PathLike[str], augment: Augment | None) -> tuple[History, int]:
-        description, arrays = read_model(path)
-        try:
-            if description["kind"] != "checkpoint" or description["run"] != self._run_description(augment):
-                raise ValueError("it was written by another network, loss, optimizer, seed or augmentation")
-            state = {n.removeprefix("model."): a for n, a in arrays.items() if n.startswith("model.")}
-            vectors = [arrays[f"optimizer.{k}"] for k in range(len(self._state))]
-            if any(vector.shape != own.shape for vector, own in zip(vectors, self._state, strict=True)):
-                raise ValueError("its optimizer has vectors of another size")
-            history = History(description["history"])
-            epochs_done, steps_taken = int(description["epochs_done"]), int(description["steps_taken"])
-            self.model.load_state(state)
-        except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"{path} is not a checkpoint to go on from: {error}") from None
-        for own, vector in zip(self._state, vectors, strict=True):
-            own[...] = vector
-        self.steps_taken = steps_taken
-        return history, epochs_done
-
-    def _run_description(self, augment: Augment | None) -> Any:
-        """What must be the same for a checkpoint to be gone on from, as JSON gives it back."""
-        settings = {n: v for n, v in asdict(cast(Any, self.optimizer)).items() if v is not None}
-        optimizer = {"name": type(self.optimizer).__name__, **settings}
-        layers = [layer.record() for layer in self.model.layers]
-        run = {"layers": layers, "dtype": self.model.dtype, "loss": self.loss, "seed": self.seed}
-        if augment is not None:
-            run["augment"] = asdict(augment)
-        return json.loads(json.dumps({**run, "optimizer": optimizer}, default=repr))
 
 
 def _refuse(**given: bool) -> None:

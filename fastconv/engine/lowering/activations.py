@@ -3,6 +3,8 @@
 from typing import ClassVar
 
 from ...kernels.lanes import activations, single_sample
+from ...nn.activations import LeakyReLU, ReLU, Sigmoid, Softmax, Tanh
+from ...nn.dropout import Dropout
 from .base import Lowering
 
 
@@ -23,37 +25,38 @@ class _Activation(Lowering):
         return []
 
 
-class ReLU(_Activation):
+class ReLULowering(_Activation, layer=ReLU):
+    is_relu = True
     function, gradient = activations.relu, activations.relu_grad
 
 
-class LeakyReLU(_Activation):
+class LeakyReLULowering(_Activation, layer=LeakyReLU):
     function, gradient = activations.leaky_relu, activations.leaky_relu_grad
 
     def options(self):
-        return [self.builder.numbers([self.layer.negative_slope])]
+        return [self.emitter.numbers([self.layer.negative_slope])]
 
 
-class Sigmoid(_Activation):
+class SigmoidLowering(_Activation, layer=Sigmoid):
     function, gradient = activations.sigmoid, activations.sigmoid_grad
 
 
-class Tanh(_Activation):
+class TanhLowering(_Activation, layer=Tanh):
     function, gradient = activations.hyperbolic_tangent, activations.hyperbolic_tangent_grad
 
 
-class Softmax(_Activation):
+class SoftmaxLowering(_Activation, layer=Softmax):
     function, gradient = activations.softmax, activations.softmax_grad
 
     def forward(self, x, y, relu):
-        if not self.builder.single:
+        if not self.emitter.single:
             super().forward(x, y, relu)
             return
-        table = self.builder.scalar_table(self.number, x)
+        table = x.scalar_table(self.plan.lanes)
         self.plan.emit(single_sample.softmax_channels, [x, y], [x.features, len(table), *table])
 
 
-class Dropout(Lowering):
+class DropoutLowering(Lowering, layer=Dropout):
     def forward(self, x, y, relu):
         self._mask(x, y)
 
@@ -62,8 +65,8 @@ class Dropout(Lowering):
             self._mask(dy, dx)
 
     def _mask(self, source, target):
-        rate = self.layer.p if self.builder.training else 0.0
+        rate = self.layer.p if self.emitter.training else 0.0
         if rate or source.storage is not target.storage:
             self.elementwise(
-                activations.dropout, [source, target, self.builder.numbers([rate])], [source, target]
+                activations.dropout, [source, target, self.emitter.numbers([rate])], [source, target]
             )

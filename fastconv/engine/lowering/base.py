@@ -1,16 +1,19 @@
-"""How each layer is computed: the lane operations of its forward and its backward pass.
+"""How layers are computed: the lane operations of their forward and their backward pass.
 
-One class a layer, found by its name; to add a layer, add its record to `layers.py` and its class here.
+One class a layer, in the file of the layer's family, says which record it is for:
+
+    class ReLULowering(Lowering, layer=ReLU): ...
+
+A record without a class of its own is computed as the record that it is a subclass of.
 """
 
 from typing import ClassVar
 
-import numpy as np
-
 from ...kernels.lanes import conv, single_sample
+from ...nn.layer import Layer
 from ..plan import CopyDistance
 
-LOWERINGS: dict = {}
+LOWERINGS: dict[type[Layer], type["Lowering"]] = {}
 
 
 class Lowering:
@@ -22,16 +25,24 @@ class Lowering:
     in_place: ClassVar[bool] = True  # y may be the same memory as x
     needs_output: ClassVar[bool] = False  # backward reads y, so that no later layer may overwrite it
     fuses_relu: ClassVar[bool] = False  # forward can end in max(y, 0)
+    is_relu: ClassVar[bool] = False  # it is that max(y, 0)
     gates: ClassVar[bool] = False  # backward can zero dx where x is not positive
     reads_positions: ClassVar[bool] = False  # x, of a single sample, are planes of scalars
+    follows_relu = False  # x is what a ReLU gave in the same memory, fused or not; set by the builder
 
-    def __init_subclass__(cls):
-        LOWERINGS[cls.__name__] = cls
+    def __init_subclass__(cls, layer=None):
+        if layer is not None:
+            LOWERINGS[layer] = cls
 
-    def __init__(self, number, layer, network, builder):
-        self.number, self.layer, self.builder = number, layer, builder
-        self.plan = builder.plan
-        self.input_shape, self.output_shape = network.shapes[number], network.shapes[number + 1]
+    def __init__(self, number, node, emitter):
+        self.number, self.name, self.layer, self.emitter = number, node.name, node.layer, emitter
+        self.plan = emitter.plan
+        self.input_shape, self.output_shape = node.input_shape, node.output_shape
+
+    @classmethod
+    def takes_single_sample(cls, layer):
+        """Whether forward can work on a single sample with its channels in the lanes."""
+        return True
 
     def input_halo(self):
         """Zeros that forward reads around x: (top, bottom, left, right)."""
@@ -69,7 +80,7 @@ class WeightedLowering(Lowering):
 
     def parameter(self, name):
         """The layer's parameter in memory, or None."""
-        return self.builder.parameter(f"{self.number}.{name}")
+        return self.emitter.parameter(f"{self.name}.{name}")
 
     def forward_one_position(self, x, y, relu, table, at_once):
         """Emit y, one position, from the x of a single sample; `table` says at which scalar each tap lies."""
@@ -79,7 +90,7 @@ class WeightedLowering(Lowering):
 
     def gradient(self, name):
         """Where the sum of the parameter's gradient goes, or None."""
-        return self.builder.gradient(f"{self.number}.{name}")
+        return self.emitter.gradient(f"{self.name}.{name}")
 
     def sum_in_shards(self, x, dy, g):
         """Emit the gradients of weight and bias as sums over positions and lanes, block by block."""
@@ -89,11 +100,28 @@ class WeightedLowering(Lowering):
         size = self.parameter("weight").count + (dy.channels if self.layer.bias else 0)
         shard = self.plan.rows(size, "shard", f"shards{self.number}")
         self.plan.emit(conv.contract_grad_weight, [x, dy, shard], g)
-        self.builder.after_backward(
-            conv.add_shards, [shard, self.gradient("weight")], [size, CopyDistance(shard.storage)]
+        self.emitter.after_backward.append(
+            (conv.add_shards, [shard, self.gradient("weight")], [size, CopyDistance(shard.storage)])
         )
 
 
-def table_geometry(planes, row_length):
-    """Geometry of the transposes between rows and lanes."""
-    return np.array([planes.features, row_length, *planes.table()], np.int64)
+def lowering_of(layer):
+    """The class that lowers a layer.
+
+    Raises
+    ------
+    TypeError
+        If there is none: a layer of a user's own that is not made of existing ones.
+    """
+    for kind in type(layer).__mro__:
+        if kind in LOWERINGS:
+            return LOWERINGS[kind]
+    raise TypeError(
+        f"{type(layer).__name__} has no compiled form: make a layer of your own of existing ones "
+        "(fastconv.Block), or of a function of single numbers (fastconv.Elementwise)"
+    )
+
+
+def takes_single_sample(network):
+    """Whether a network can predict a single sample with its channels in the lanes."""
+    return all(lowering_of(node.layer).takes_single_sample(node.layer) for node in network.nodes)

@@ -5,16 +5,21 @@ import math
 import numpy as np
 
 from ...kernels.lanes import conv, conv_geometry, single_sample
+from ...nn.conv import Conv2d
 from ..plan import Rows
 from .base import WeightedLowering, ending_of
 
 
-class Conv2d(WeightedLowering):
+class Conv2dLowering(WeightedLowering, layer=Conv2d):
     def __init__(self, *args):
         super().__init__(*args)
         (self.top, self.bottom), (self.left, self.right) = self.layer.pads()
         self.channels, *self.in_size = self.input_shape
         self.out_size = self.output_shape[1:]
+
+    @classmethod
+    def takes_single_sample(cls, layer):
+        return layer.groups == 1
 
     def input_halo(self):
         ends = [
@@ -27,7 +32,7 @@ class Conv2d(WeightedLowering):
         return self.top, max(0, ends[0]), self.left, max(0, ends[1])
 
     def gradient_halo(self):
-        if not self.builder.needs_gradient(self.number):
+        if not self.emitter.needs_gradient(self.number):
             return (0, 0, 0, 0)
         layer = self.layer
         return conv_geometry.grad_input_halo(
@@ -50,7 +55,7 @@ class Conv2d(WeightedLowering):
         return layer.stride, (self.top, self.left), layer.dilation, layer.groups
 
     def forward(self, x, y, relu):
-        if self.builder.single:
+        if self.emitter.single:
             self._forward_single(x, y, relu)
             return
         ending = ending_of(relu)

@@ -1,16 +1,17 @@
 """Dense layers as operations of a plan."""
 
 from ...kernels.lanes import conv, conv_geometry, dense
+from ...nn.dense import Dense
 from ..plan import Planes
 from .base import WeightedLowering, ending_of
 
 FEW_WEIGHTS = 32  # a dense layer of so few is faster differentiated block by block than as a matrix product
 
 
-class Dense(WeightedLowering):
+class DenseLowering(WeightedLowering, layer=Dense):
     def forward(self, x, y, relu):
-        if self.builder.single:
-            table = self.builder.scalar_table(self.number, x)
+        if self.emitter.single:
+            table = x.scalar_table(self.plan.lanes)
             self.forward_one_position(x, y, relu, table, dense.DENSE_PRODUCTS)
             return
         g = dense.forward_geometry(x.features, y.features, int(self.layer.bias), ending_of(relu))
@@ -33,9 +34,9 @@ class Dense(WeightedLowering):
 
     def _multiply_rows(self, x, dy):
         """Emit the weight's gradient as a product of matrices, samples x features, over the whole batch."""
-        x_rows, dy_rows = self.builder.to_rows(x), self.builder.to_rows(dy)
+        x_rows, dy_rows = self.emitter.to_rows(x), self.emitter.to_rows(dy)
         g = dense.grad_weight_geometry(
             x.features, dy.features, x_rows.length, dy_rows.length, int(self.layer.bias), self.plan.lanes
         )
         operands = [x_rows, dy_rows, self.gradient("weight"), self.gradient("bias")]
-        self.builder.after_backward(dense.rows_grad_weight, operands, g)
+        self.emitter.after_backward.append((dense.rows_grad_weight, operands, g))

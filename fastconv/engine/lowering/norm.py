@@ -1,11 +1,12 @@
 """Batch normalisation as operations of a plan."""
 
 from ...kernels.lanes import norm, single_sample
+from ...nn.norm import BatchNorm2d
 from ..plan import CopyDistance
 from .base import WeightedLowering
 
 
-class BatchNorm2d(WeightedLowering):
+class BatchNorm2dLowering(WeightedLowering, layer=BatchNorm2d):
     fuses_relu = False
     gates = False
 
@@ -16,20 +17,20 @@ class BatchNorm2d(WeightedLowering):
             *steps,
             CopyDistance(x.storage),
             CopyDistance(y.storage),
-            int(self.builder.training),
+            int(self.emitter.training),
         ]
 
     def forward(self, x, y, relu):
         x_channels = self.input_shape[0]
         self.saved = self.plan.rows(2 * x_channels, label=f"saved{self.number}")
-        momentum = self.layer.momentum if self.builder.updates_statistics else 0.0
-        options = self.builder.numbers([momentum, self.layer.eps])
-        running = self.builder.statistic(f"{self.number}.running_mean")
+        momentum = self.layer.momentum if self.emitter.updates_statistics else 0.0
+        options = self.emitter.numbers([momentum, self.layer.eps])
+        running = self.emitter.statistic(f"{self.name}.running_mean")
         g = self._geometry(x, y, y)
         self.plan.emit(norm.batch_norm_statistics, [x, self.saved, running, options], g, stage="batch")
         gamma, beta = self.parameter("weight"), self.parameter("bias")
         operands = [x, y, self.saved, gamma, beta]
-        if self.builder.single:
+        if self.emitter.single:
             self.plan.emit(single_sample.norm_channels, operands, [*x.sizes, *x.steps, *y.steps, x_channels])
         else:
             self.plan.emit(norm.batch_norm, operands, g)

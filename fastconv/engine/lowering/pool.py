@@ -1,10 +1,11 @@
 """Pools as operations of a plan."""
 
 from ...kernels.lanes import pool
+from ...nn.pool import AvgPool2d, GlobalAvgPool2d, MaxPool2d
 from .base import Lowering
 
 
-class MaxPool2d(Lowering):
+class MaxPool2dLowering(Lowering, layer=MaxPool2d):
     in_place = False
     gates = True  # forward has already marked where nothing is positive
 
@@ -29,8 +30,8 @@ class MaxPool2d(Lowering):
         ]
 
     def forward(self, x, y, relu):
-        training = self.builder.training
-        gated = training and self.builder.relu_follows(self.number - 2)
+        training = self.emitter.training
+        gated = training and self.follows_relu
         self.argmax = self.plan.planes(self.output_shape, label=f"argmax{self.number}") if training else None
         self.plan.emit(pool.max_pool, [x, y, self.argmax], [*self._geometry(x, y), int(training), int(gated)])
 
@@ -43,7 +44,7 @@ class MaxPool2d(Lowering):
         self.plan.emit(pool.max_pool_grad, [dy, self.argmax, dx], [*self._geometry(dx, dy), int(overlaps)])
 
 
-class AvgPool2d(Lowering):
+class AvgPool2dLowering(Lowering, layer=AvgPool2d):
     in_place = False
 
     def _geometry(self, x, y):
@@ -74,7 +75,7 @@ class AvgPool2d(Lowering):
             self.plan.emit(pool.avg_pool_grad, [dy, dx], self._geometry(dx, dy))
 
 
-class GlobalAvgPool2d(AvgPool2d):
+class GlobalAvgPool2dLowering(AvgPool2dLowering, layer=GlobalAvgPool2d):
     def _windows(self, x):
         size = x.height, x.width
         return size, size, (0, 0), True

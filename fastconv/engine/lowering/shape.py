@@ -1,11 +1,12 @@
 """Flatten as an operation of a plan."""
 
 from ...kernels.lanes import layout
+from ...nn.shape import Flatten
 from ..plan import Planes
 from .base import Lowering
 
 
-class Flatten(Lowering):
+class FlattenLowering(Lowering, layer=Flatten):
     """Features in row-major order are what planes without a halo hold already; others are copied.
 
     A single sample stays as it is: its readers know the order of the features.

@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 from ...checks.extras import require
 from ...nn.layer import Arrays, Layer, Shape
 from ...nn.network import checked_shape
+from . import activations, conv, dense, dropout, norm, pool, shape  # noqa: F401 - they register their operators
+from .chain import Chain, Node
 from .functions import DOMAIN
-from .operators import OPERATORS, Chain, Node
+from .tables import READERS
 
 OLDEST_OPSET = 7  # before it, Gemm, BatchNormalization and Dropout meant other things
 LARGEST_SHAPE = 16  # numbers in the constants that nodes make others of: copies could ask for any memory
@@ -140,12 +142,12 @@ class _Walk:
             raise ValueError(
                 f"it takes {other!r}: only layers in a row are read, and here the graph branches"
             )
-        elif node.kind not in OPERATORS:
-            raise ValueError(f"the operator is not supported, only {', '.join(OPERATORS)}")
+        elif node.kind not in READERS:
+            raise ValueError(f"the operator is not supported, only {', '.join(READERS)}")
         elif node.inputs[0] != self.value:
             raise ValueError(f"it takes a constant before {self.value!r}, expected after it")
         else:
-            OPERATORS[node.kind](self.chain, node)
+            READERS[node.kind](self.chain, node)
             self.value = node.outputs[0]
 
     def _constant(self, node: Node) -> NDArray[Any]:

@@ -48,11 +48,11 @@ def operation_types(dtype):
 class Operation:
     """A lane kernel: callable from @njit code as `.function`, and by address from the engine."""
 
-    def __init__(self, kernel):
+    def __init__(self, kernel, fingerprint=None):
         self.name = kernel.__name__
         self.__doc__ = kernel.__doc__
         self.kernel = kernel
-        self.function = compiled(kernel, pipeline_class=StaggeringCompiler)
+        self.function = compiled(kernel, fingerprint, pipeline_class=StaggeringCompiler)
 
     @cache  # noqa: B019 - operations live as long as the module
     def address(self, dtype):

@@ -1,0 +1,74 @@
+"""What a layer's lowering works with: the plan that it adds operations to, and the network's arrays."""
+
+import numpy as np
+
+from ..kernels.lanes import layout
+
+
+class Emitter:
+    """The plan of a network for one run, and where the network's numbers lie in memory.
+
+    Attributes
+    ----------
+    plan : Plan
+    training, updates_statistics : bool
+        Whether gradients are wanted, and whether running statistics follow the batch.
+    single : bool
+        Whether a single sample is predicted, with its channels in the lanes.
+    after_backward : list
+        Operations on the whole batch, as Plan.emit takes them, left for the end of the backward pass.
+    """
+
+    def __init__(self, network, run, plan, gradient, single):
+        self.plan, self.single = plan, single
+        self.training, self.updates_statistics = run.training, run.purpose == "train"
+        self.after_backward = []
+        self._network, self._gradient = network, gradient
+        self._parameters = _offsets(network.parameters(), network.flat_parameters)
+        self._statistics = _offsets(network.statistics(), network.flat_statistics)
+        owners = {name.rpartition(".")[0] for name in network.parameters()}
+        numbers = [number for number, node in enumerate(network.nodes) if node.name in owners]
+        self._first_with_parameters = min(numbers, default=len(network.nodes))
+
+    def needs_gradient(self, number):
+        """Whether any layer before layer `number` has parameters, so that its input gradient is wanted."""
+        return self.training and self._first_with_parameters < number
+
+    def parameter(self, name):
+        """The parameter in memory, or None where there is none of that name."""
+        return self._flat(self._network.flat_parameters, name, f'parameters["{name}"]')
+
+    def gradient(self, name):
+        """The parameter's place in the flat gradient, or None."""
+        return self._flat(self._gradient, name, f'gradients["{name}"]')
+
+    def _flat(self, flat, name, label):
+        if name not in self._parameters:
+            return None
+        start, count = self._parameters[name]
+        return self.plan.array(flat, start, count, label)
+
+    def statistic(self, name):
+        """A statistic in memory; those of a layer lie one after the other."""
+        start, count = self._statistics[name]
+        return self.plan.array(self._network.flat_statistics, start, count, f'statistics["{name}"]')
+
+    def numbers(self, values):
+        """Constants of the network's dtype in memory."""
+        return self.plan.array(np.array(values, self._network.dtype), count=len(values), label=f"{values}")
+
+    def to_rows(self, planes):
+        """Emit the transpose of planes to a row a sample, for the whole batch."""
+        rows = self.plan.sample_rows(planes.features, label=f"{planes.label}_rows")
+        self.plan.emit(layout.lanes_to_rows, [planes, rows], table_geometry(planes, rows.length))
+        return rows
+
+
+def table_geometry(planes, row_length):
+    """Geometry of the transposes between rows and lanes."""
+    return np.array([planes.features, row_length, *planes.table()], np.int64)
+
+
+def _offsets(views, flat):
+    """Name -> (first element, number of elements) of views into a flat vector."""
+    return {n: ((a.ctypes.data - flat.ctypes.data) // flat.itemsize, a.size) for n, a in views.items()}

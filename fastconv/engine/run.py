@@ -1,0 +1,46 @@
+"""What a plan is made for."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from ..nn.losses import Loss
+from ..nn.optimizers import Optimizer
+
+
+@dataclass(frozen=True)
+class Run:
+    """All that decides, beside the network, which operations run: engines of equal runs serve each other.
+
+    Attributes
+    ----------
+    purpose : str
+        "predict" (outputs), "evaluate" (loss), "gradients" (loss and gradients) or "train" (and the
+        optimizer's step).
+    batch_size : int
+        Samples of a step; the last one may have fewer.
+    threads : int
+        At most so many.
+    loss : Loss or None
+    optimizer : Optimizer or None
+        For "train".
+    weighted : bool
+        Whether there is a weight for each sample, which its loss and gradient are multiplied by.
+    augmentation : Augment or None
+        How images are changed at random as they are packed.
+    outputs : bool
+        Whether the outputs are written, too, where there is a loss.
+    """
+
+    purpose: str
+    batch_size: int
+    threads: int
+    loss: Loss | None = None
+    optimizer: Optimizer | None = None
+    weighted: bool = False
+    augmentation: Any = None
+    outputs: bool = False
+
+    @property
+    def training(self) -> bool:
+        """Whether gradients are wanted: dropout drops, batch normalisation takes the batch's statistics."""
+        return self.purpose in ("gradients", "train")

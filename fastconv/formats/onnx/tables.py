@@ -1,0 +1,53 @@
+"""What the files of the layer families know: who reads an operator, and who writes a layer."""
+
+from collections.abc import Callable
+from typing import Any
+
+from ...nn.layer import Layer, Shape
+from .chain import Chain, Node
+from .graph import Graph
+
+Reader = Callable[[Chain, Node], None]
+Writer = Callable[[Graph, Any, Shape, Shape], None]
+
+READERS: dict[str, Reader] = {}  # ONNX's operator -> what appends a layer to a chain
+WRITERS: dict[type[Layer], Writer] = {}  # layer -> what writes it, given the shapes of its input and output
+
+
+def reads(*operators: str) -> Callable[[Reader], Reader]:
+    """A decorator: the function reads these operators."""
+
+    def register(reader: Reader) -> Reader:
+        READERS.update(dict.fromkeys(operators, reader))
+        return reader
+
+    return register
+
+
+def writes(layer: type[Layer]) -> Callable[[Writer], Writer]:
+    """A decorator: the function writes this layer."""
+
+    def register(writer: Writer) -> Writer:
+        WRITERS[layer] = writer
+        return writer
+
+    return register
+
+
+def is_one_operator(layer: type[Layer], operator: str, **attributes: Any) -> None:
+    """Write a layer as one operator without constants."""
+    WRITERS[layer] = lambda graph, record, below, above: graph.add(operator, **attributes)
+
+
+def writer_of(layer: Layer) -> Writer:
+    """What writes a layer: its own writer, or that of the record that it is a subclass of.
+
+    Raises
+    ------
+    ValueError
+        If there is none.
+    """
+    for kind in type(layer).__mro__:
+        if kind in WRITERS:
+            return WRITERS[kind]
+    raise ValueError(f"{layer.call()} has no counterpart in ONNX")
