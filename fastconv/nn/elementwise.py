@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from ..checks.import_path import import_path, imported
-from ..simd.user_functions import check_function, python_function
+from ..simd.user_functions import arguments_of, check_function, python_function
 from .layer import Array, Arrays, Layer, set_fields
 
 __all__ = ["Elementwise"]
@@ -24,12 +24,12 @@ class Elementwise(Layer):
         x -> y, of a single number, best decorated with `numba.njit`. Numbers that it names take the dtype of
         the network.
     derivative : function
-        x -> dy / dx.
+        x -> dy / dx, or (x, y) -> dy / dx where the result y makes it easier.
 
     Raises
     ------
     TypeError
-        If one is no function of one argument.
+        If one is no function of so many arguments.
 
     Notes
     -----
@@ -57,14 +57,15 @@ class Elementwise(Layer):
         set_fields(
             self,
             function=check_function(_function(self.function), "function", 1),
-            derivative=check_function(_function(self.derivative), "derivative", 1),
+            derivative=check_function(_function(self.derivative), "derivative", 1, 2),
         )
 
     def forward(self, x: Array, arrays: Arrays) -> Array:
         return np.vectorize(python_function(self.function), otypes=[x.dtype])(x)
 
     def backward(self, x: Array, y: Array, dy: Array, arrays: Arrays) -> tuple[Array, Arrays]:
-        return dy * np.vectorize(python_function(self.derivative), otypes=[x.dtype])(x), {}
+        given = (x, y)[: arguments_of(self.derivative)]
+        return dy * np.vectorize(python_function(self.derivative), otypes=[x.dtype])(*given), {}
 
     def call(self) -> str:
         return f"Elementwise({python_function(self.function).__name__})"

@@ -9,7 +9,6 @@ nearest one from -clip_value to clip_value. They are PyTorch's `clip_grad_norm_`
 Source: Pascanu, Mikolov and Bengio (2013), "On the difficulty of training recurrent neural networks".
 """
 
-import inspect
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar
 
@@ -19,7 +18,7 @@ from numpy.typing import NDArray
 from ..checks.import_path import import_path
 from ..checks.settings import real_number
 from ..kernels.lanes import optimizers, user_functions
-from ..simd.user_functions import check_function, python_function
+from ..simd.user_functions import arguments_of, check_function, python_function
 from .schedules import Schedule
 
 __all__ = ["SGD", "Adam", "AdamW", "ElementwiseOptimizer"]
@@ -345,7 +344,7 @@ class ElementwiseOptimizer(Optimizer):
         **options: float,
     ) -> None:
         self.update = check_function(update, "update")
-        taken = len(inspect.signature(python_function(update)).parameters)
+        taken = arguments_of(update)
         if taken < 3:
             raise TypeError(
                 f"`update` must take (parameter, gradient, state..., options), got {taken} arguments"

@@ -26,11 +26,12 @@ from numba.core import ir
 from numba.core.compiler import CompilerBase, DefaultPassBuilder
 from numba.core.compiler_machinery import FunctionPass, register_pass
 from numba.core.dispatcher import Dispatcher
+from numba.core.ir_utils import mk_unique_var
 from numba.core.untyped_passes import ReconstructSSA
 from numba.extending import register_jitable
 
 from .compiling import compiled
-from .vector_math import scalar_exp, scalar_log, scalar_tanh
+from .vector_math import scalar_exp, scalar_log, scalar_sqrt, scalar_tanh
 
 
 @register_jitable
@@ -53,6 +54,12 @@ def tanh(x):
 
 
 @register_jitable
+def sqrt(x):
+    """The square root; the C library's would tell of negative numbers, which keeps LLVM from vectors."""
+    return scalar_sqrt(float(x))
+
+
+@register_jitable
 def expm1(x):
     """exp(x) - 1 without the digits that the subtraction loses (Kahan's (u - 1) x / log u, u = exp x)."""
     u = exp(x)
@@ -68,6 +75,12 @@ def log1p(x):
     return x if u == 1 else log(u) if u == math.inf else log(u) * x / (u - 1)
 
 
+@register_jitable
+def power(x, y):
+    """x to the power y, as one operation: LLVM takes it out of a loop where neither depends on the loop."""
+    return math.pow(float(x), float(y))
+
+
 class _Identical:
     """Whether a value is one of these objects: constants that a function names need not be hashable."""
 
@@ -78,10 +91,10 @@ class _Identical:
         return any(value is thing for thing in self.things)
 
 
-OWN = {"exp": exp, "log": log, "tanh": tanh, "expm1": expm1, "log1p": log1p}
+OWN = {"exp": exp, "log": log, "tanh": tanh, "expm1": expm1, "log1p": log1p, "sqrt": sqrt}
 _THE_SAME = {name: _Identical(getattr(math, name), getattr(np, name)) for name in OWN}
 FLOAT_CALLS = _Identical(
-    abs, max, min, pow, *OWN.values()
+    abs, max, min, power, *OWN.values()
 )  # of numbers: their results are of the arguments' dtype
 ARITHMETIC = {
     operator.add, operator.sub, operator.mul, operator.truediv, operator.floordiv, operator.mod,
@@ -111,6 +124,8 @@ class _InTheDtypeOfTheArguments(FunctionPass):
         ]
         self.values = {assign.target.name: assign.value for assign in assigns}
         self._use_own_functions(assigns)
+        for block in state.func_ir.blocks.values():
+            block.body = [new for statement in block.body for new in self._without_loops(statement)]
         self._find_floats(assigns)
         for assign in assigns:
             value = assign.value
@@ -122,8 +137,7 @@ class _InTheDtypeOfTheArguments(FunctionPass):
         for assign in assigns:
             value = assign.value
             if isinstance(value, ir.Expr) and value.op == "getattr" and value.attr in OWN:
-                module = self._constant(value.value)
-                if module in (math, np):
+                if self._constant(value.value) in (math, np):
                     assign.value = self.values[assign.target.name] = ir.Global(
                         f"own_{value.attr}", OWN[value.attr], value.loc
                     )
@@ -134,12 +148,31 @@ class _InTheDtypeOfTheArguments(FunctionPass):
                             f"own_{name}", OWN[name], value.loc
                         )
 
+    def _without_loops(self, statement: Any) -> Any:
+        """x ** y as a call of `power`, but x ** 2, which Numba multiplies."""
+        value: Any = getattr(statement, "value", None)
+        is_power = isinstance(value, ir.Expr) and value.op == "binop" and value.fn is operator.pow
+        if is_power and type(self._constant(value.rhs)) is not int:
+            function = ir.Var(statement.target.scope, mk_unique_var("$power"), value.loc)
+            yield self._assign(ir.Assign(ir.Global("own_power", power, value.loc), function, value.loc))
+            statement.value = ir.Expr.call(function, [value.lhs, value.rhs], (), value.loc)
+            self._assign(statement)
+        yield statement
+
+    def _assign(self, assign: Any) -> Any:
+        self.values[assign.target.name] = assign.value
+        return assign
+
     def _constant(self, variable: Any) -> Any:
         value = self.values.get(variable.name)
         return value.value if isinstance(value, (ir.Global, ir.FreeVar, ir.Const)) else None
 
-    def _called(self, value: Any) -> Any:
-        return self._constant(value.func) if value.op == "call" else None
+    def _is_mathematical(self, function: Any) -> bool:
+        """Whether a called variable is a function of numbers: a builtin, our own, or one of `math` or `numpy`."""
+        value = self.values.get(function.name)
+        if isinstance(value, ir.Expr) and value.op == "getattr":
+            return self._constant(value.value) in (math, np)
+        return self._constant(function) in FLOAT_CALLS
 
     def _find_floats(self, assigns: list[Any]) -> None:
         self.floats: set[str] = set()
@@ -164,6 +197,8 @@ class _InTheDtypeOfTheArguments(FunctionPass):
             return False
         if value.op == "getattr":  # of the options of an optimizer
             return value.value.name in self.floats
+        if value.op == "call":  # whatever is called
+            return any(v.name in self.floats for v in value.args)
         return self._makes_floats(value)
 
     def _makes_floats(self, value: Any) -> bool:
@@ -174,8 +209,7 @@ class _InTheDtypeOfTheArguments(FunctionPass):
         if value.op == "unary":
             return value.value.name in self.floats
         if value.op == "call":
-            function = self._called(value)
-            return function in FLOAT_CALLS and any(v.name in self.floats for v in value.args)
+            return self._is_mathematical(value.func) and any(v.name in self.floats for v in value.args)
         return False
 
     def _convert_numbers(self, func_ir: Any, value: Any) -> None:
@@ -209,8 +243,13 @@ def python_function(function: Any) -> Callable[..., Any]:
     return getattr(function, "py_func", function)
 
 
-def check_function(function: Any, name: str, arguments: int | None = None) -> Any:
-    """`function` as it was given, if it can be compiled into a loop.
+def arguments_of(function: Any) -> int:
+    """How many arguments a function takes."""
+    return len(inspect.signature(python_function(function)).parameters)
+
+
+def check_function(function: Any, name: str, *arguments: int) -> Any:
+    """`function` as it was given, if it can be compiled into a loop; `arguments` are the numbers it may take.
 
     Raises
     ------
@@ -220,10 +259,10 @@ def check_function(function: Any, name: str, arguments: int | None = None) -> An
     behind = python_function(function)
     if not isinstance(behind, python_types.FunctionType):
         raise TypeError(f"`{name}` must be a function, best one that @numba.njit decorates, got {function!r}")
-    taken = list(inspect.signature(behind).parameters)
-    if arguments is not None and len(taken) != arguments:
-        plural = "argument" if arguments == 1 else "arguments"
-        raise TypeError(f"`{name}` must take {arguments} {plural}, got {behind.__name__}({', '.join(taken)})")
+    if arguments and arguments_of(function) not in arguments:
+        wanted = " or ".join(map(str, arguments)) + (" argument" if arguments == (1,) else " arguments")
+        got = f"{behind.__name__}{inspect.signature(behind)}"
+        raise TypeError(f"`{name}` must take {wanted}, got {got}")
     return function
 
 

@@ -211,3 +211,4 @@ def _of_a_number(emit):
 
 
 scalar_exp, scalar_log, scalar_tanh = _of_a_number(_exp), _of_a_number(_log), _of_a_number(_tanh)
+scalar_sqrt = _of_a_number(lambda b, dtype, x: emit_call(b, "sqrt", x.type, x))

@@ -7,27 +7,46 @@ LLVM turns into vectors; so x and y must not be the same memory.
 from collections import namedtuple
 from functools import cache
 
+from numba.core.errors import NumbaError
 from numba.extending import register_jitable
 
-from ...simd import fill, lane_mask, lanes, load, multiply, select, store, total
+from ...simd import convert, fill, lane_mask, lanes, load, multiply, select, store, total
 from ...simd.compiling import compiled
-from ...simd.user_functions import fingerprint, in_loops, python_function
+from ...simd.user_functions import arguments_of, fingerprint, in_loops, python_function
 from .losses import CORRECT, LOSS
 from .losses import _add_exactly as add_exactly
 from .losses import _weights as lane_weights
 from .operation import SAMPLES, STEP, UPDATE, VALID, Operation, share
 
-# The geometry of an elementwise operation: C, H, W, plane and row steps of x, y and dy in vectors, and
-# whether lanes past the batch are cleared: in training, what a function makes of them must not be infinite.
-CHANNELS, HEIGHT, WIDTH, X_PLANE, X_ROW, Y_PLANE, Y_ROW, D_PLANE, D_ROW, CLEARS = range(10)
+# The geometry of an elementwise operation: C, H, W, whether lanes past the batch are cleared (in training,
+# what a function makes of them must not be infinite), plane and row steps in vectors.
+CHANNELS, HEIGHT, WIDTH, CLEARS, X_PLANE, X_ROW, Y_PLANE, Y_ROW = range(8)
+DX_PLANE, DX_ROW, DY_PLANE, DY_ROW = range(8, 12)
 
 
-def _named(kernel, function, *more):
-    """An operation that goes by the name of the user's function."""
-    key = fingerprint(kernel.__qualname__, function, *more)
-    kernel.__name__ = python_function(function).__name__
-    kernel.__qualname__ = f"{kernel.__name__}_{key[:16]}"  # two of one name must not meet in a process
-    return Operation(kernel, key)
+class UserOperation(Operation):
+    """An operation around a user's functions, by the name of the first."""
+
+    def __init__(self, kernel, function, *more):
+        key = fingerprint(kernel.__qualname__, function, *more)
+        kernel.__name__ = python_function(function).__name__
+        kernel.__qualname__ = f"{kernel.__name__}_{key[:16]}"  # two of one name must not meet in a process
+        super().__init__(kernel, key)
+
+    def address(self, dtype):
+        """As of any operation.
+
+        Raises
+        ------
+        TypeError
+            If Numba can't compile what the user wrote; the message has the reason in a line.
+        """
+        try:
+            return super().address(dtype)
+        except NumbaError as error:
+            lines = [line.strip() for line in str(error).splitlines()]
+            reason = next((line for line in lines[1:] if line), lines[0])
+            raise TypeError(f"Numba can't compile {self.name}: {reason}") from error
 
 
 @compiled
@@ -55,27 +74,28 @@ def elementwise(function):
                 if g[CLEARS] and s[VALID] < n:
                     _clear_padding(y, y_at, g[WIDTH], s[VALID])
 
-    return _named(kernel, function)
+    return UserOperation(kernel, function)
 
 
 @cache
 def elementwise_grad(derivative):
-    """The operation dx = dy * derivative(x)."""
-    scalar = in_loops(derivative)
+    """The operation dx = dy * derivative(x), or dy * derivative(x, y) of a function of two arguments."""
+    scalar, of_both = in_loops(derivative), arguments_of(derivative) == 2
 
-    def kernel(dy, dx, x, _c, _d, _e, g, s):
+    def kernel(dy, dx, x, y, _d, _e, g, s):
         """dx = dy * the derivative at every number of x."""
         n = lanes(x)
         for c in range(g[CHANNELS]):
             for h in range(g[HEIGHT]):
-                dy_at, dx_at = c * g[D_PLANE] + h * g[D_ROW], c * g[Y_PLANE] + h * g[Y_ROW]
-                x_at = c * g[X_PLANE] + h * g[X_ROW]
+                x_at, y_at = (c * g[X_PLANE] + h * g[X_ROW]) * n, (c * g[Y_PLANE] + h * g[Y_ROW]) * n
+                dx_at, dy_at = (c * g[DX_PLANE] + h * g[DX_ROW]) * n, (c * g[DY_PLANE] + h * g[DY_ROW]) * n
                 for k in range(g[WIDTH] * n):
-                    dx[dx_at * n + k] = dy[dy_at * n + k] * scalar(x[x_at * n + k])
+                    slope = scalar(x[x_at + k], y[y_at + k]) if of_both else scalar(x[x_at + k])
+                    dx[dx_at + k] = dy[dy_at + k] * slope
                 if g[CLEARS] and s[VALID] < n:
-                    _clear_padding(dx, dx_at, g[WIDTH], s[VALID])
+                    _clear_padding(dx, dx_at // n, g[WIDTH], s[VALID])
 
-    return _named(kernel, derivative)
+    return UserOperation(kernel, derivative)
 
 
 @cache
@@ -101,7 +121,7 @@ def loss(function, gradient):
         sums[LOSS] = total(select(valid, multiply(weights, value), zero)) / features
         sums[CORRECT] = 0.0
 
-    return _named(kernel, function, gradient)
+    return UserOperation(kernel, function, gradient)
 
 
 @cache
@@ -117,13 +137,13 @@ def optimizer(update, options, states):
 
     def kernel(w, gradient, state, numbers, rates, _e, g, s):
         """The parameters and the optimizer's state after a step of the function."""
-        values = Options(*((rates[s[STEP]], s[UPDATE]) + numbers_of(numbers, 0, 1)))  # noqa: RUF005 - Numba has no other
+        values = Options(*((rates[s[STEP]], convert(s[UPDATE], w)) + numbers_of(numbers, 0, 1)))  # noqa: RUF005 - Numba has no other
         first, last = share(g[0], s)
         for k in range(first, last):
             new = new_values(*((w[k], gradient[k]) + loaded(state, k, g[1]) + (values,)))  # noqa: RUF005
             stored(new, w, state, k, g[1])
 
-    return _named(kernel, update, options)
+    return UserOperation(kernel, update, options)
 
 
 def _load(count, first):
