@@ -168,7 +168,7 @@ class _InTheDtypeOfTheArguments(FunctionPass):
         return value.value if isinstance(value, (ir.Global, ir.FreeVar, ir.Const)) else None
 
     def _is_mathematical(self, function: Any) -> bool:
-        """Whether a called variable is a function of numbers: a builtin, our own, or one of `math` or `numpy`."""
+        """Whether a called variable is a function of numbers: a builtin, our own, of `math` or of `numpy`."""
         value = self.values.get(function.name)
         if isinstance(value, ir.Expr) and value.op == "getattr":
             return self._constant(value.value) in (math, np)

@@ -68,11 +68,11 @@ def elementwise(function):
         n = lanes(x)
         for c in range(g[CHANNELS]):
             for h in range(g[HEIGHT]):
-                x_at, y_at = c * g[X_PLANE] + h * g[X_ROW], c * g[Y_PLANE] + h * g[Y_ROW]
+                x_at, y_at = (c * g[X_PLANE] + h * g[X_ROW]) * n, (c * g[Y_PLANE] + h * g[Y_ROW]) * n
                 for k in range(g[WIDTH] * n):
-                    y[y_at * n + k] = scalar(x[x_at * n + k])
+                    y[y_at + k] = scalar(x[x_at + k])
                 if g[CLEARS] and s[VALID] < n:
-                    _clear_padding(y, y_at, g[WIDTH], s[VALID])
+                    _clear_padding(y, y_at // n, g[WIDTH], s[VALID])
 
     return UserOperation(kernel, function)
 
@@ -138,10 +138,10 @@ def optimizer(update, options, states):
     def kernel(w, gradient, state, numbers, rates, _e, g, s):
         """The parameters and the optimizer's state after a step of the function."""
         values = Options(*((rates[s[STEP]], convert(s[UPDATE], w)) + numbers_of(numbers, 0, 1)))  # noqa: RUF005 - Numba has no other
-        first, last = share(g[0], s)
+        (first, last), distance = share(g[0], s), g[1]  # read once: what is stored might be the geometry
         for k in range(first, last):
-            new = new_values(*((w[k], gradient[k]) + loaded(state, k, g[1]) + (values,)))  # noqa: RUF005
-            stored(new, w, state, k, g[1])
+            new = new_values(*((w[k], gradient[k]) + loaded(state, k, distance) + (values,)))  # noqa: RUF005
+            stored(new, w, state, k, distance)
 
     return UserOperation(kernel, update, options)
 
