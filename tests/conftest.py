@@ -1,8 +1,14 @@
+import signal
+
 import numpy as np
 import pytest
 
 from fastconv.cli import main
 from fastconv.engine import engine
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # As a shell starts jobs in the background; tests that send an interrupt would wait for ever.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 import fastconv as fc
-from fastconv.engine import engine, loop
-from fastconv.models.loading import LAYERS
+from fastconv.engine import engine, loop, pool
+from fastconv.engine.run import Run
+from tests.nn.layer_kinds import LAYERS
 
 pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths")
 
@@ -548,7 +549,7 @@ def test_one_engine_runs_smaller_and_larger_sets_after_each_other():
     model = fc.models.reference_cnn()
     X = np.random.default_rng(0).random((50, 1, 6, 6), dtype=np.float32)
     expected = model.predict(X)
-    runner = engine.Engine(model, "predict", 32)
+    runner = engine.Engine(model, Run("predict", 32, fc.get_num_threads()))
     for count in (50, 3, 40, 1):
         output = np.full((count, 1), np.nan, np.float32)
         runner.load(X[:count])
@@ -565,9 +566,9 @@ def builds(monkeypatch):
     """The purposes of all engines built so far."""
     purposes, build = [], engine.Builder
 
-    def noted(network, purpose, *arguments):
-        purposes.append(purpose)
-        return build(network, purpose, *arguments)
+    def noted(network, run, *arguments):
+        purposes.append(run.purpose)
+        return build(network, run, *arguments)
 
     monkeypatch.setattr(engine, "Builder", noted)
     return purposes
@@ -602,23 +603,23 @@ def test_only_the_engines_used_last_are_kept(builds):
     model, X = fc.models.reference_cnn(), np.ones((50, 1, 6, 6))
     for batch_size in range(1, 8):
         model.predict(X, batch_size=batch_size)
-    assert len(model.idle_engines._engines) == 4
+    assert len(model.engines._engines) == 4
     model.predict(X, batch_size=7)
     assert len(builds) == 7
 
 
 def test_a_large_engine_is_not_kept(monkeypatch):
-    monkeypatch.setattr(engine, "KEPT_BYTES", 10)
+    monkeypatch.setattr(pool, "KEPT_BYTES", 10)
     model = fc.models.reference_cnn()
     model.predict(np.ones((50, 1, 6, 6)))
-    assert model.idle_engines._engines == []
+    assert model.engines._engines == []
 
 
 def test_an_idle_engine_holds_no_array_of_the_callers():
     model = fc.models.reference_cnn()
     X = np.ones((50, 1, 6, 6))
     seen = [weakref.ref(X), weakref.ref(model.predict(X))]
-    assert model.idle_engines._engines
+    assert model.engines._engines
     del X
     gc.collect()
     assert [reference() for reference in seen] == [None, None]
@@ -627,7 +628,7 @@ def test_an_idle_engine_holds_no_array_of_the_callers():
 def test_a_model_that_predicted_is_freed_at_once_with_its_engines():
     model = fc.models.reference_cnn()
     model.predict(np.ones((50, 1, 6, 6)))
-    idle = weakref.ref(model.idle_engines._engines[0])
+    idle = weakref.ref(model.engines._engines[0])
     gc.disable()
     try:
         del model
@@ -641,7 +642,7 @@ def test_an_engine_whose_run_was_interrupted_works_again(monkeypatch):
     model = fc.models.lenet5()
     X = np.random.default_rng(0).random((64, 1, 28, 28), dtype=np.float32)
     expected, output = model.predict(X), np.empty((64, 10), np.float32)
-    runner, steps = engine.Engine(model, "predict", 64), loop.run_steps
+    runner, steps = engine.Engine(model, Run("predict", 64, fc.get_num_threads())), loop.run_steps
 
     def interrupted(*arguments):
         if arguments[-2] == 0:
@@ -662,13 +663,7 @@ def test_an_engine_whose_run_was_interrupted_works_again(monkeypatch):
 
 def test_a_network_with_little_work_gets_as_many_threads_as_pay(monkeypatch):
     monkeypatch.undo()  # of what lets the other tests' small networks use all threads
-    before = fc.get_num_threads()
-    fc.set_num_threads(8)
-    try:
-        assert engine.Engine(fc.models.reference_cnn(), "predict", 512).threads == 1
-        assert engine.Engine(fc.models.lenet5(), "predict", 512).threads == 8
-        assert engine.Engine(fc.models.lenet5(), "predict", 20).threads == 2, (
-            "blocks of samples limit them, too"
-        )
-    finally:
-        fc.set_num_threads(before)
+    assert engine.Engine(fc.models.reference_cnn(), Run("predict", 512, threads=8)).threads == 1
+    assert engine.Engine(fc.models.lenet5(), Run("predict", 512, threads=8)).threads == 8
+    few = engine.Engine(fc.models.lenet5(), Run("predict", 20, threads=8))
+    assert few.threads == 2, "blocks of samples limit them, too"

@@ -8,7 +8,9 @@ import pytest
 import fastconv as fc
 from fastconv.engine import engine, loop
 from fastconv.engine.plan import Plan
+from fastconv.engine.run import Run
 from fastconv.kernels.lanes import conv, dense, losses, optimizers
+from fastconv.nn.losses import MSE
 from tests.engine.test_engine import NETWORKS
 
 
@@ -66,9 +68,8 @@ def test_the_listed_calls_are_those_of_the_plan_that_runs(name, purpose, monkeyp
     model = fc.Sequential(*NETWORKS[name][:2])
     plans, settle = [], Plan.settle
     monkeypatch.setattr(Plan, "settle", lambda plan: (plans.append(plan), settle(plan))[1])
-    engine.Engine(
-        model, purpose, 32, None if purpose == "predict" else "mse", fc.SGD(), [model.flat_parameters.copy()]
-    )
+    loss = None if purpose == "predict" else MSE()
+    engine.Engine(model, Run(purpose, 32, 1, loss, fc.SGD()), [model.flat_parameters.copy()])
     wanted = [operation.name for _, operations in plans[0].stages for operation, _, _ in operations]
     text = model.source(purpose, loss="mse", optimizer="sgd", batch_size=32, kernels=False)
     assert [call.partition("(")[0] for call in calls(text)] == wanted

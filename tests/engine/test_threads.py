@@ -109,13 +109,13 @@ def test_without_a_setting_there_are_as_many_threads_as_processors_for_this_proc
     assert fc.get_num_threads() == 3
 
 
-@pytest.mark.parametrize(("limit", "threads"), [("2", 2), ("64", 3), ("", 3), ("0", 3), ("many", 3)])
-def test_numbas_own_limit_which_joblib_sets_for_its_workers_is_kept(limit, threads, monkeypatch):
+@pytest.mark.parametrize(("limit", "count"), [("2", 2), ("64", 3), ("", 3), ("0", 3), ("many", 3)])
+def test_numbas_own_limit_which_joblib_sets_for_its_workers_is_kept(limit, count, monkeypatch):
     monkeypatch.delenv("FASTCONV_NUM_THREADS", raising=False)
     monkeypatch.setenv("NUMBA_NUM_THREADS", limit)
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 3, 5}, raising=False)
     threads._threads = None
-    assert fc.get_num_threads() == threads
+    assert fc.get_num_threads() == count
 
 
 def test_what_was_set_counts_more_than_the_environment(monkeypatch):
@@ -229,32 +229,32 @@ def test_an_interrupt_while_the_others_end_is_raised_once_they_have():
 
 
 @njit(nogil=True)
-def meet(barrier, threads):
-    return threads.wait_for_all(barrier, threads)
+def meet(barrier, count):
+    return threads.wait_for_all(barrier, count)
 
 
 @njit(nogil=True)
-def rounds(barrier, threads, thread, table):
+def rounds(barrier, count, thread, table):
     """In every round all write, all wait, and all read what every other wrote."""
     wrong = 0
     for k in range(table.shape[0]):
         table[k, thread] = k + 1
-        threads.wait_for_all(barrier, threads)
-        for other in range(threads):
+        threads.wait_for_all(barrier, count)
+        for other in range(count):
             wrong += table[k, other] != k + 1
     return wrong
 
 
-@pytest.mark.parametrize("threads", [1, 2, 8])
-def test_nobody_passes_before_all_have_arrived_in_thousands_of_rounds(threads):
+@pytest.mark.parametrize("count", [1, 2, 8])
+def test_nobody_passes_before_all_have_arrived_in_thousands_of_rounds(count):
     barrier = np.zeros(2, np.int64)
-    table = np.zeros((3000, threads), np.int64)
-    wrong = np.full(threads, -1)
+    table = np.zeros((3000, count), np.int64)
+    wrong = np.full(count, -1)
 
     def work(thread):
-        wrong[thread] = rounds(barrier, threads, thread, table)
+        wrong[thread] = rounds(barrier, count, thread, table)
 
-    threads.run_threads(threads, work)
+    threads.run_threads(count, work)
     assert not wrong.any()
     assert barrier[0] == 0
 
@@ -450,7 +450,7 @@ def test_a_process_that_trains_in_a_background_thread_ends_when_its_work_is_done
     code = """if True:
         import threading, numpy as np, fastconv as fc
         fc.set_num_threads(4)
-        fc.engine.PRODUCTS_PER_THREAD = 1
+        fc.engine.engine.PRODUCTS_PER_THREAD = 1
         model = fc.models.reference_cnn()
         X, y = np.ones((100, 1, 6, 6)), np.arange(100) % 2
         worker = threading.Thread(target=lambda: fc.Trainer(model, loss="bce").fit(X, y, epochs=3))

@@ -5,7 +5,7 @@ import pytest
 
 import fastconv as fc
 from fastconv.formats.torch_modules import MODULES
-from fastconv.models.loading import LAYERS
+from tests.nn.layer_kinds import LAYERS
 
 torch = pytest.importorskip("torch")
 nn = torch.nn

@@ -8,9 +8,9 @@ import pytest
 
 import fastconv as fc
 from fastconv.inspection import formulas
-from fastconv.models.loading import LAYERS
 from fastconv.nn.losses import LOSSES
 from tests.models import test_reference_network as hand
+from tests.nn.layer_kinds import LAYERS
 
 
 def numbers_after(text, title, count):
@@ -276,8 +276,10 @@ def test_an_argument_that_does_not_fit_is_named(changes, error, message):
 
 
 def test_every_layer_and_every_loss_has_its_formula():
-    assert set(LAYERS) <= set(formulas.FORMULAS)
-    assert set(LOSSES) == set(formulas.LOSSES)
-    assert {(loss, layer) for loss, (_, absorbed) in LOSSES.items() for layer in absorbed} == set(
-        formulas.FUSED
-    )
+    assert set(LAYERS.values()) <= set(formulas.FORMULAS)
+    assert all(len(loss.formula) == 2 for loss in LOSSES.values())
+    absorbed = {
+        (name, layer.__name__): how for name, loss in LOSSES.items() for layer, how in loss.absorbs.items()
+    }
+    assert set(absorbed) == {("bce", "Sigmoid"), ("cross_entropy", "Softmax")}
+    assert all(len(how.formula) == 3 for how in absorbed.values())

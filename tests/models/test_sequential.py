@@ -7,7 +7,7 @@ import pytest
 
 import fastconv as fc
 from fastconv.formats.model_file import read_model, write_model
-from fastconv.models.loading import LAYERS
+from tests.nn.layer_kinds import LAYERS
 
 EVERY_LAYER = [
     fc.Conv2d(4, (3, 2), stride=(1, 2), padding=(1, 0), dilation=(1, 2), groups=2, bias=False),

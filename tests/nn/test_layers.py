@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import fastconv as fc
-from fastconv.models.loading import LAYERS
 from fastconv.nn.layer import Layer
+from tests.nn.layer_kinds import LAYERS
 
 # Layer, input shape, output shape and shapes of the parameters, as torch.nn gives them.
 SHAPES = [

@@ -6,6 +6,8 @@ import pytest
 import fastconv as fc
 from fastconv.engine import engine
 from fastconv.engine.builder import Builder
+from fastconv.engine.run import Run
+from fastconv.nn.losses import MSE
 from fastconv.nn.optimizers import SGD, Adam, AdamW, resolve
 from fastconv.nn.schedules import CosineDecay, StepDecay
 
@@ -219,7 +221,7 @@ def test_without_clipping_a_step_has_no_operation_for_it():
     def operations(**settings):
         model = wide_network("float32")
         trainer = fc.Trainer(model, "mse", SGD(**settings))
-        built = Builder(model, "train", 8, 1, "mse", trainer.optimizer, trainer._state)
+        built = Builder(model, Run("train", 8, 1, MSE(), trainer.optimizer), trainer._optimizer_state)
         return [operation.name for _, stage in built.plan.stages for operation, _, _ in stage]
 
     plain = operations()

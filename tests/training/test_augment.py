@@ -12,6 +12,8 @@ from scipy import ndimage, stats
 import fastconv as fc
 from fastconv.engine import engine
 from fastconv.engine.builder import Builder
+from fastconv.engine.run import Run
+from fastconv.nn.losses import CrossEntropy
 
 BOTH_DTYPES = pytest.mark.parametrize("dtype", ["float32", "float64"])
 EVERYTHING = fc.Augment(
@@ -324,7 +326,9 @@ def test_validation_evaluation_and_prediction_leave_images_alone():
 
 
 def operations(augment):
-    built = Builder(network(), "train", 32, 1, "cross_entropy", fc.SGD(), [np.zeros(1)], augmentation=augment)
+    built = Builder(
+        network(), Run("train", 32, 1, CrossEntropy(), fc.SGD(), augmentation=augment), [np.zeros(1)]
+    )
     return [operation.name for _, stage in built.plan.stages for operation, _, _ in stage]
 
 

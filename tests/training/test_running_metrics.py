@@ -114,7 +114,7 @@ def test_accuracy_alone_needs_no_outputs():
         model = network()
         trainer = fc.Trainer(model, metrics=metrics)
         trainer.evaluate(X, Y)
-        (idle,) = model.idle_engines._engines
+        (idle,) = model.engines._engines
         return set(idle.program.operations[:, FUNCTION])
 
     scatter = layout.scatter.address(network().dtype)

@@ -628,7 +628,7 @@ INTERRUPTED = """
     import os, signal, sys, threading, time
     import numpy as np
     import fastconv as fc
-    from fastconv import engine
+    from fastconv.engine import engine
 
     fc.set_num_threads(3)
     engine.PRODUCTS_PER_THREAD = 1  # so that a small network has work for all

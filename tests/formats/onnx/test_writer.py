@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 import fastconv as fc
-from fastconv.formats.onnx.writer import WRITERS
-from fastconv.models.loading import LAYERS
+from fastconv.formats.onnx.tables import WRITERS
 from tests.formats.onnx.onnx_tools import close, onnx, runtime, samples
+from tests.nn.layer_kinds import LAYERS
 
 # Name -> (layers, input shape): every layer and every setting.
 NETWORKS = {

@@ -6,6 +6,7 @@ import pytest
 import fastconv as fc
 from fastconv.engine.engine import Engine
 from fastconv.engine.pool import FEW_SAMPLES
+from fastconv.engine.run import Run
 from tests.engine.test_engine import NETWORKS
 
 both_dtypes = pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -92,7 +93,7 @@ def assert_alone_as_in_a_batch(model, X):
 
 
 def operations(model, batch_size):
-    return Engine(model, "predict", batch_size).program.operations
+    return Engine(model, Run("predict", batch_size, fc.get_num_threads())).program.operations
 
 
 @both_dtypes
@@ -230,7 +231,7 @@ def test_a_few_samples_take_no_more_memory_than_one():
     sizes = set()
     for count in range(1, FEW_SAMPLES + 1):
         model.predict(X[:count])
-        (idle,) = model.idle_engines._engines
+        (idle,) = model.engines._engines
         sizes.add(idle.program.memory.nbytes)
     assert len(sizes) == 1
 
