@@ -11,7 +11,7 @@ from fastconv.engine.plan import Plan
 from fastconv.engine.run import Run
 from fastconv.kernels.lanes import conv, dense, losses, optimizers
 from fastconv.nn.losses import MSE
-from tests.engine.test_engine import NETWORKS
+from tests.engine.networks import NETWORKS
 
 
 def calls(text):

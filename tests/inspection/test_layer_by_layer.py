@@ -5,7 +5,7 @@ import pytest
 
 import fastconv as fc
 from fastconv.inspection.layer_by_layer import activations, backward
-from tests.engine.test_engine import NETWORKS, build, data_for, each_case, losses_of, torch_twin
+from tests.engine.networks import NETWORKS, build, data_for, each_case, losses_of, torch_twin
 from tests.nn.layer_kinds import LAYERS
 
 pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths")

@@ -1,7 +1,8 @@
+"""Activations and their gradients: values, shapes, memory, arguments, compiled callers."""
+
 import numba
 import numpy as np
 import pytest
-import scipy.special
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -17,58 +18,21 @@ from fastconv.kernels import (
     tanh,
     tanh_grad,
 )
-
-DTYPES = [np.float32, np.float64]
-INF, NAN = np.inf, np.nan
-FORWARD = {"relu": relu, "leaky_relu": leaky_relu, "sigmoid": sigmoid, "tanh": tanh, "softmax": softmax}
-# A gradient, and whether it takes the output rather than the input.
-BACKWARD = {
-    "relu": (relu_grad, False),
-    "leaky_relu": (leaky_relu_grad, False),
-    "sigmoid": (sigmoid_grad, True),
-    "tanh": (tanh_grad, True),
-}
-EXACT = {"sigmoid": scipy.special.expit, "tanh": np.tanh}
-# Units in the last place of a result. Measured: sigmoid 2.4 in float32 and 3.0 in float64, tanh 3.2 and 4.0;
-# in float64 that counts the rounding of SciPy and NumPy too.
-ULP = {
-    ("sigmoid", np.float32): 3,
-    ("sigmoid", np.float64): 4,
-    ("tanh", np.float32): 4,
-    ("tanh", np.float64): 5,
-}
-
-SPECIAL = [0.0, -0.0, INF, -INF, 1e4, -1e4, 1e-30, -1e-30, 88.7, -88.7, 700, -700, 1.0, -1.0, 0.17, 20, -20]
-
-
-def random(*shape, dtype=np.float64, seed=0):
-    return np.random.default_rng(seed).standard_normal(shape).astype(dtype)
-
-
-def whole_range(dtype, count=400_000):
-    """Finite floats, evenly spaced by their bits: denormals, tiny and huge numbers of both signs."""
-    unsigned = {np.float32: np.uint32, np.float64: np.uint64}[dtype]
-    last = np.array(np.finfo(dtype).max).view(unsigned)
-    bits = np.linspace(0, 1, count // 2) * float(last)
-    positive = np.minimum(bits.astype(unsigned), last).view(dtype)
-    return np.concatenate([positive, -positive])
-
-
-def usual_range(dtype, count=400_000):
-    return np.concatenate([np.linspace(-s, s, count // 4) for s in (1e-3, 1, 20, 800)]).astype(dtype)
-
-
-def ulps(y, exact):
-    """Errors in units of the last place of y's dtype, those of denormal results in the smallest normal."""
-    unit = np.spacing(np.abs(exact).astype(y.dtype)).astype(np.float64)
-    tiny = np.finfo(y.dtype).tiny
-    return np.abs(y.astype(np.float64) - exact) / np.where(np.abs(exact) < tiny, tiny, unit)
-
-
-@pytest.fixture(scope="module")
-def torch():
-    return pytest.importorskip("torch")
-
+from tests.kernels.activation_cases import (
+    BACKWARD,
+    DTYPES,
+    EXACT,
+    FORWARD,
+    INF,
+    NAN,
+    SPECIAL,
+    ULP,
+    layouts,
+    random,
+    ulps,
+    usual_range,
+    whole_range,
+)
 
 # Values
 
@@ -233,63 +197,6 @@ def test_values_and_gradients_agree_with_pytorch(torch, name, dtype):
     np.testing.assert_allclose(dx, tensor.grad.numpy(), rtol=4 * eps, atol=8 * eps)
 
 
-# softmax
-
-
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("spread", [0.1, 1, 10, 80])
-@pytest.mark.parametrize("length", [1, 2, 10, 33])
-def test_softmax_is_accurate_to_the_rounding_of_the_distance_from_the_largest(length, spread, dtype):
-    x = (spread * random(50, length)).astype(dtype)
-    with np.errstate(under="ignore"):
-        exact = scipy.special.softmax(x.astype(np.float64), axis=1)
-    distance = x.max(axis=1, keepdims=True).astype(float) - x
-    eps = np.finfo(dtype).eps
-    sums = length if dtype is np.float64 else 0  # those of float32 are carried in float64
-    error = np.abs(softmax(x) - exact)
-    assert (error <= (3 + sums + distance) * eps * exact + np.finfo(dtype).tiny).all()
-
-
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize(
-    ("x", "y"),
-    [
-        ([7.0], [1]),
-        ([3.0, 3, 3, 3], [0.25, 0.25, 0.25, 0.25]),
-        ([1e4, 1e4], [0.5, 0.5]),
-        ([-1e4, -1e4], [0.5, 0.5]),
-        ([1e4, -1e4, 0], [1, 0, 0]),
-        ([3e38, -3e38], [1, 0]),
-        ([-INF, 1, -INF, 1], [0, 0.5, 0, 0.5]),
-        ([NAN, 1], [NAN, NAN]),
-        ([1, 2, NAN], [NAN, NAN, NAN]),
-        ([INF, 1], [NAN, NAN]),
-        ([-INF, -INF], [NAN, NAN]),
-    ],
-)
-def test_softmax_of_equal_extreme_and_missing_numbers(torch, x, y, dtype):
-    x = np.array([x, np.zeros(len(x))], dtype)
-    got = softmax(x)
-    wanted = torch.softmax(torch.tensor(x), 1).numpy()
-    np.testing.assert_array_equal(np.isnan(got), np.isnan(wanted))
-    np.testing.assert_array_equal(got[0], y)
-    np.testing.assert_allclose(got[1], 1 / len(y), rtol=np.finfo(dtype).eps)  # the row below is not touched
-
-
-@pytest.mark.parametrize("shape", [(5,), (3, 4), (2, 3, 4), (2, 1, 3, 2), (0, 3), (3, 0), (2, 0, 3)])
-def test_softmax_runs_over_the_last_axis_of_any_shape(shape):
-    x = random(*shape)
-    y = softmax(x)
-    assert y.shape == shape
-    if x.size:
-        np.testing.assert_allclose(y, scipy.special.softmax(x, axis=-1), rtol=1e-14)
-
-
-def test_softmax_of_a_single_number_is_refused():
-    with pytest.raises(ValueError, match="`x` must have at least one axis, got a single number"):
-        softmax(np.array(1.0))
-
-
 # Shapes and memory
 
 
@@ -345,25 +252,6 @@ def test_any_floats_give_what_float64_gives(x):
             y, wanted = FORWARD[name](x), exact(wide)
             np.testing.assert_array_equal(np.isnan(y), np.isnan(x))
             assert (ulps(y, wanted)[~np.isnan(x)] <= ULP[name, np.float32]).all()
-
-
-def layouts(x):
-    """The same numbers in other orders in memory."""
-    wide = np.zeros((*x.shape[:-1], 2 * x.shape[-1]), x.dtype)
-    wide[..., 1::2] = x
-    still = x.copy()
-    still.flags.writeable = False
-    odd = np.zeros(x.nbytes + 1, np.uint8)[1:].view(x.dtype).reshape(x.shape)
-    odd[...] = x
-    return [
-        wide[..., 1::2],
-        np.asfortranarray(x),
-        still,
-        x[::-1].copy()[::-1],
-        odd,
-        x.astype(x.dtype.newbyteorder()),
-        np.broadcast_to(x[:1], x.shape),
-    ]
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

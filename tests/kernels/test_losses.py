@@ -1,6 +1,7 @@
+"""Losses: values worked by hand, definitions, PyTorch, and the ends of the range."""
+
 import math
 
-import numba
 import numpy as np
 import pytest
 import scipy.special
@@ -18,84 +19,23 @@ from fastconv.kernels import (
     mse,
     mse_grad,
 )
-
-DTYPES = [np.float32, np.float64]
-REDUCTIONS = ["mean", "sum", "none"]
-SHAPES = [(1,), (7,), (7, 1), (7, 3), (2, 3, 4)]
-INF, NAN = np.inf, np.nan
-LOSSES = {"bce": bce, "bce_with_logits": bce_with_logits, "mse": mse, "cross_entropy": cross_entropy}
-GRADIENTS = {
-    "bce": bce_grad,
-    "bce_with_logits": bce_with_logits_grad,
-    "mse": mse_grad,
-    "cross_entropy": cross_entropy_grad,
-}
-PAIRED = ["bce", "bce_with_logits", "mse"]  # whose target has the shape of the prediction
-FIRST = {"bce": "p", "bce_with_logits": "z", "mse": "y"}
-
-
-# The definitions, in float64.
-
-
-def exact_bce(p, target):
-    with np.errstate(divide="ignore"):
-        return -(target * np.maximum(np.log(p), -100) + (1 - target) * np.maximum(np.log1p(-p), -100))
-
-
-def exact_bce_with_logits(z, target):
-    return np.logaddexp(0, z) - z * target
-
-
-def exact_mse(y, target):
-    return (y - target) ** 2
-
-
-def exact_cross_entropy(logits, labels):
-    own = logits[np.arange(len(labels)), labels]
-    return scipy.special.logsumexp(logits - own[:, None], axis=1)
-
-
-EXACT = {
-    "bce": exact_bce,
-    "bce_with_logits": exact_bce_with_logits,
-    "mse": exact_mse,
-    "cross_entropy": exact_cross_entropy,
-}
-
-
-def reduced(losses, reduction):
-    """Mean, sum or all of the losses, the sum exactly rounded."""
-    if reduction == "none":
-        return losses
-    total = math.fsum(losses.ravel())
-    return total / losses.size if reduction == "mean" else total
-
-
-def data(name, shape, dtype=np.float64, seed=0):
-    """A prediction and its target."""
-    generator = np.random.default_rng(seed)
-    if name == "cross_entropy":
-        return (3 * generator.standard_normal(shape)).astype(dtype), generator.integers(0, shape[1], shape[0])
-    low, high = {"bce": (0.01, 0.99), "bce_with_logits": (-9, 9), "mse": (-3, 3)}[name]
-    return generator.uniform(low, high, shape).astype(dtype), generator.random(shape).astype(dtype)
-
-
-def epsilon(dtype):
-    return float(np.finfo(dtype).eps)
-
-
-def wide(array):
-    return array.astype(np.float64) if array.dtype.kind == "f" else array
-
-
-CASES = [(name, shape) for name in PAIRED for shape in SHAPES]
-CASES += [("cross_entropy", shape) for shape in ((1, 1), (1, 4), (7, 1), (7, 2), (5, 10))]
-
-
-@pytest.fixture(scope="module")
-def torch():
-    return pytest.importorskip("torch")
-
+from tests.kernels.reference_losses import (
+    CASES,
+    DTYPES,
+    EXACT,
+    GRADIENTS,
+    INF,
+    LOSSES,
+    NAN,
+    PAIRED,
+    REDUCTIONS,
+    data,
+    epsilon,
+    exact_bce,
+    exact_cross_entropy,
+    reduced,
+    wide,
+)
 
 # Numbers worked by hand
 
@@ -347,222 +287,3 @@ def test_a_sum_of_many_float32_losses_is_carried_in_float64():
     assert mse(y, np.zeros_like(y), "sum") == pytest.approx(each * y.size, rel=1e-7)
     p = np.full(300_000, 0.3, np.float32)
     assert bce(p, p) == pytest.approx(float(exact_bce(wide(p[:1]), wide(p[:1]))[0]), rel=1e-7)
-
-
-# Empty batches, shapes and memory
-
-
-def empty(name):
-    if name == "cross_entropy":
-        return np.zeros((0, 3)), np.zeros(0, int)
-    return np.zeros((0, 1)), np.zeros((0, 1))
-
-
-@pytest.mark.parametrize("name", LOSSES)
-def test_an_empty_batch_has_sum_0_mean_nan_as_in_pytorch_and_empty_gradients(name):
-    prediction, target = empty(name)
-    assert LOSSES[name](prediction, target, "sum") == 0
-    assert math.isnan(LOSSES[name](prediction, target))
-    assert LOSSES[name](prediction, target, "none").size == 0
-    for reduction in REDUCTIONS:
-        assert GRADIENTS[name](prediction, target, reduction).shape == prediction.shape
-
-
-@pytest.mark.parametrize("name", PAIRED)
-def test_a_single_number_without_axes_has_a_loss(name):
-    prediction, target = data(name, (1,))
-    for reduction in REDUCTIONS:
-        loss = LOSSES[name](prediction.reshape(()), target.reshape(()), reduction)
-        assert np.shape(loss) == ()
-        assert loss == np.squeeze(LOSSES[name](prediction, target, reduction))
-    assert GRADIENTS[name](prediction.reshape(()), target.reshape(())).shape == ()
-
-
-def layouts(x):
-    """The same numbers in other orders in memory."""
-    spaced = np.repeat(x, 2, axis=-1)[..., ::2]
-    still = x.copy()
-    still.flags.writeable = False
-    return [spaced, np.asfortranarray(x), still, x[::-1].copy()[::-1], x.astype(x.dtype.newbyteorder())]
-
-
-@pytest.mark.parametrize("name", LOSSES)
-def test_the_order_in_memory_changes_no_bit_and_no_input(name):
-    prediction, target = data(name, (6, 5), np.float32)
-    for function in (LOSSES[name], GRADIENTS[name]):
-        for reduction in REDUCTIONS:
-            wanted = function(prediction, target, reduction)
-            for one, other in zip(layouts(prediction), layouts(target), strict=True):
-                np.testing.assert_array_equal(function(one, other, reduction), wanted)
-                np.testing.assert_array_equal(one, prediction)
-                np.testing.assert_array_equal(other, target)
-
-
-@pytest.mark.parametrize("kind", [np.int8, np.uint8, np.int32, np.uint64])
-def test_labels_may_be_of_any_int_dtype(kind):
-    logits, labels = data("cross_entropy", (5, 4))
-    assert cross_entropy(logits, labels.astype(kind)) == cross_entropy(logits, labels)
-    slopes = cross_entropy_grad(logits, labels.astype(kind))
-    np.testing.assert_array_equal(slopes, cross_entropy_grad(logits, labels))
-
-
-# Arguments
-
-
-@pytest.mark.parametrize("function", [cross_entropy, cross_entropy_grad])
-@pytest.mark.parametrize(
-    ("logits", "labels", "error", "message"),
-    [
-        ((2, 3), [0, 3], ValueError, "`labels` must be from 0 to 2, got 3"),
-        ((2, 3), [-1, 0], ValueError, "`labels` must be from 0 to 2, got -1"),
-        ((2, 3), [0, 2**62], ValueError, "`labels` must be from 0 to 2, got"),
-        ((1, 0), [0], ValueError, "`labels`"),
-        ((2, 3), [0], ValueError, "`labels` must have 2 entries, one for each row of `logits`, got 1"),
-        ((2, 3), [[0], [1]], ValueError, r"`labels` must be a 1-D array of ints, got shape \(2, 1\)"),
-        ((2, 3), [0.0, 1.0], TypeError, "`labels` must be a 1-D array of ints, got an array of float64"),
-        ((2, 3), [False, True], TypeError, "`labels` must be a 1-D array of ints, got an array of bool"),
-        ((3,), [0], ValueError, r"`logits` must be a 2-D array .* got shape \(3,\)"),
-    ],
-)
-def test_cross_entropy_refuses_labels_and_logits_that_do_not_fit(function, logits, labels, error, message):
-    with pytest.raises(error, match=message):
-        function(np.zeros(logits), np.array(labels))
-
-
-@pytest.mark.parametrize("name", PAIRED)
-def test_a_target_of_another_shape_or_dtype_is_refused(name):
-    first = FIRST[name]
-    for function in (LOSSES[name], GRADIENTS[name]):
-        with pytest.raises(
-            ValueError, match=rf"`target` must have the shape of `{first}`, \(3, 1\), got \(3,\)"
-        ):
-            function(np.zeros((3, 1)), np.zeros(3))
-        with pytest.raises(
-            TypeError, match=f"`target` must have the dtype of `{first}`, float32, got float64"
-        ):
-            function(np.zeros(3, np.float32), np.zeros(3))
-        with pytest.raises(TypeError, match=r"`target` must be an array of float32 or float64, got .* int"):
-            function(np.zeros(3), np.zeros(3, int))
-        with pytest.raises(TypeError, match=f"`{first}` must be an array of float32 or float64, got list"):
-            function([0.0], np.zeros(1))
-
-
-@pytest.mark.parametrize("name", LOSSES)
-@pytest.mark.parametrize("reduction", ["avg", "", None, 1, True, ["mean"]])
-def test_an_unknown_reduction_is_refused(name, reduction):
-    for function in (LOSSES[name], GRADIENTS[name]):
-        for prediction, target in (data(name, (2, 3)), empty(name)):
-            with pytest.raises(ValueError, match='`reduction` must be "mean", "sum" or "none", got'):
-                function(prediction, target, reduction)
-
-
-# Compiled callers
-
-
-@numba.njit
-def compiled_bce(p, target):
-    return bce(p, target), bce(p, target, "sum"), bce(p, target, "none")
-
-
-@numba.njit
-def compiled_bce_with_logits(z, target):
-    return (
-        bce_with_logits(z, target),
-        bce_with_logits(z, target, "sum"),
-        bce_with_logits(z, target, reduction="none"),
-    )
-
-
-@numba.njit
-def compiled_mse(y, target):
-    return mse(y, target), mse(y, target, "sum"), mse(y, target, "none")
-
-
-@numba.njit
-def compiled_cross_entropy(logits, labels):
-    return (
-        cross_entropy(logits, labels, "mean"),
-        cross_entropy(logits, labels, reduction="sum"),
-        cross_entropy(logits, labels, "none"),
-    )
-
-
-@numba.njit
-def compiled_paired_gradients(y, target):
-    return (
-        (bce_grad(y, target), bce_grad(y, target, "sum"), bce_grad(y, target, "none")),
-        (
-            bce_with_logits_grad(y, target),
-            bce_with_logits_grad(y, target, "sum"),
-            bce_with_logits_grad(y, target, "none"),
-        ),
-        (mse_grad(y, target), mse_grad(y, target, "sum"), mse_grad(y, target, "none")),
-    )
-
-
-@numba.njit
-def compiled_cross_entropy_gradients(logits, labels):
-    return (
-        cross_entropy_grad(logits, labels),
-        cross_entropy_grad(logits, labels, "sum"),
-        cross_entropy_grad(logits, labels, "none"),
-    )
-
-
-COMPILED = {
-    "bce": compiled_bce,
-    "bce_with_logits": compiled_bce_with_logits,
-    "mse": compiled_mse,
-    "cross_entropy": compiled_cross_entropy,
-}
-
-
-@pytest.mark.parametrize("name", LOSSES)
-def test_compiled_callers_get_the_same_losses(name):
-    prediction, target = data(name, (9, 3), np.float32)
-    mean, total, each = COMPILED[name](prediction, target)
-    assert type(mean) is type(total) is float
-    assert mean == pytest.approx(LOSSES[name](prediction, target), rel=1e-14)
-    assert total == pytest.approx(LOSSES[name](prediction, target, "sum"), rel=1e-14)
-    np.testing.assert_array_equal(each, LOSSES[name](prediction, target, "none"))
-
-
-@pytest.mark.parametrize("name", LOSSES)
-def test_compiled_callers_get_the_same_of_an_empty_batch(name):
-    prediction, target = (a[:0] for a in data(name, (9, 3), np.float32))
-    mean, total, each = COMPILED[name](prediction, target)
-    assert math.isnan(mean)
-    assert total == 0
-    assert each.size == 0
-
-
-def test_compiled_callers_get_the_same_gradients():
-    for count in (9, 0):
-        p, target = (a[:count] for a in data("bce", (9, 3), np.float32))
-        for name, got in zip(PAIRED, compiled_paired_gradients(p, target), strict=True):
-            for reduction, slopes in zip(REDUCTIONS, got, strict=True):
-                np.testing.assert_array_equal(slopes, GRADIENTS[name](p, target, reduction))
-        logits, labels = (a[:count] for a in data("cross_entropy", (9, 3), np.float32))
-        got = compiled_cross_entropy_gradients(logits, labels)
-        for reduction, slopes in zip(REDUCTIONS, got, strict=True):
-            np.testing.assert_array_equal(slopes, cross_entropy_grad(logits, labels, reduction))
-
-
-def test_compiled_callers_get_the_same_errors():
-    logits, labels = data("cross_entropy", (9, 3), np.float32)
-    for bad in (-1, 3):
-        with pytest.raises(ValueError, match=f"`labels` must be from 0 to 2, got {bad}"):
-            compiled_cross_entropy(logits, np.full(9, bad))
-    with pytest.raises(ValueError, match="`labels` must have 9 entries"):
-        compiled_cross_entropy(logits, labels[:8])
-    with pytest.raises(ValueError, match="`target` must have the shape of `y`"):
-        compiled_mse(logits, logits[:8])
-    with pytest.raises(TypeError, match="`target` must have the dtype of `y`"):
-        compiled_mse(logits, logits.astype(np.float64))
-    with pytest.raises(ValueError, match='`reduction` must be "mean", "sum" or "none", got \'avg\''):
-        numba.njit(lambda y: mse(y, y, "avg"))(logits)
-
-
-def test_compiled_callers_are_told_that_a_reduction_must_be_a_constant():
-    with pytest.raises(numba.TypingError, match="`reduction` must be a constant text"):
-        numba.njit(lambda y, reduction: mse(y, y, reduction))(np.zeros((9, 3), np.float32), "sum")

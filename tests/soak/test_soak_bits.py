@@ -10,7 +10,7 @@ import pytest
 
 import fastconv as fc
 from fastconv.engine import engine
-from tests.engine.test_engine import NETWORKS
+from tests.engine.networks import NETWORKS
 from tests.soak.children import environment
 
 

@@ -1,7 +1,4 @@
-"""Random changes of training images: against SciPy, and what is drawn against what should be.
-
-Images of their own coordinates tell which place each pixel came from.
-"""
+"""Random changes of images: against SciPy, what is drawn, and what is refused."""
 
 from functools import cache
 
@@ -10,48 +7,15 @@ import pytest
 from scipy import ndimage, stats
 
 import fastconv as fc
-from fastconv.engine import engine
-from fastconv.engine.builder import Builder
-from fastconv.engine.run import Run
-from fastconv.nn.losses import CrossEntropy
-
-BOTH_DTYPES = pytest.mark.parametrize("dtype", ["float32", "float64"])
-EVERYTHING = fc.Augment(
-    shift=2, rotation=25, horizontal_flip=True, vertical_flip=True, noise=0.2, fill=0.3
-)  # fmt: skip
-RNG = np.random.default_rng(0)
-SHAPE = (2, 9, 7)
-X = RNG.random((50, *SHAPE)).astype(np.float32)
-Y = RNG.integers(0, 3, 50)
-
-
-def moves(augment, count, size, seed=0, step=1):
-    """Sample -> (matrix, offset): pixel p of the result comes from matrix @ p + offset."""
-    (height, width), middle = size, (size[0] // 2, size[1] // 2)
-    coordinates = np.indices(size, dtype=float)
-    still = fc.Augment(augment.shift, augment.rotation, augment.horizontal_flip, augment.vertical_flip)
-    images = np.broadcast_to([*coordinates, np.ones(size)], (count, 3, height, width))
-    found = still.apply(images, seed, step, "float64")
-    i, j = middle
-    assert np.allclose(found[:, 2, i - 1 : i + 2, j - 1 : j + 2], 1), "these come from inside the image"
-    by_i = (found[:, :2, i + 1, j] - found[:, :2, i - 1, j]) / 2
-    by_j = (found[:, :2, i, j + 1] - found[:, :2, i, j - 1]) / 2
-    matrices = np.stack([by_i, by_j], axis=2)
-    return matrices, found[:, :2, i, j] - matrices @ middle
-
-
-def draws(augment, count, size, **which):
-    """(degrees, signs, shifts) of each sample; below a right angle, flips show in the signs."""
-    matrices, offsets = moves(augment, count, size, **which)
-    signs = np.sign(matrices[:, [0, 1], [0, 1]])
-    turned = signs[:, :, None] * matrices
-    np.testing.assert_allclose(turned[:, 0, 0], turned[:, 1, 1], atol=1e-9)
-    np.testing.assert_allclose(turned[:, 0, 1], -turned[:, 1, 0], atol=1e-9)
-    np.testing.assert_allclose(np.linalg.det(turned), 1, atol=1e-9)
-    centre = (np.array(size) - 1) / 2
-    shifts = np.linalg.solve(matrices, (centre - offsets - matrices @ centre)[:, :, None])[:, :, 0]
-    return np.degrees(np.arctan2(turned[:, 0, 1], turned[:, 0, 0])), signs, shifts
-
+from tests.training.images import (
+    BOTH_DTYPES,
+    EVERYTHING,
+    RNG,
+    SHAPE,
+    X,
+    draws,
+    moves,
+)
 
 # Where pixels come from
 
@@ -215,149 +179,6 @@ def test_the_least_noise_is_not_lost(dtype):
     assert np.std(values.astype(float) * 1e30) == pytest.approx(1, rel=0.1)
 
 
-# In training
-
-
-def network(dtype="float32", seed=3):
-    layers = [
-        fc.Conv2d(3, 3, padding=1), fc.ReLU(), fc.MaxPool2d(2), fc.Flatten(), fc.Dropout(0.2), fc.Dense(3),
-    ]  # fmt: skip
-    return fc.Sequential(layers, SHAPE, dtype=dtype, seed=seed)
-
-
-def trained(augment=EVERYTHING, dtype="float32", seed=4, **arguments):
-    model = network(dtype)
-    arguments = {"epochs": 3, "batch_size": 21, "progress": False, **arguments}
-    history = fc.Trainer(model, optimizer=fc.SGD(0.05), seed=seed).fit(X, Y, augment=augment, **arguments)
-    return model.flat_parameters.copy(), history["loss"]
-
-
-@pytest.fixture
-def threads():
-    before = fc.get_num_threads()
-    yield fc.set_num_threads
-    fc.set_num_threads(before)
-
-
-@BOTH_DTYPES
-def test_a_step_is_taken_on_the_images_that_apply_shows_and_their_own_labels(dtype):
-    layers = [fc.Conv2d(3, 3, padding=1), fc.Tanh(), fc.Flatten(), fc.Dense(3)]
-    model, twin = (fc.Sequential(layers, SHAPE, dtype) for _ in range(2))
-    trainer = fc.Trainer(model, optimizer=fc.SGD(0.5), seed=6)
-    trainer.fit(X, Y, epochs=2, batch_size=21, shuffle=False, augment=EVERYTHING)
-    for step in range(1, 7):
-        batch = slice(*((0, 21), (21, 42), (42, 50))[(step - 1) % 3])
-        images = EVERYTHING.apply(X[batch], seed=6, step=step, dtype=dtype)
-        for name, gradient in twin.loss_and_gradients(images, Y[batch])[1].items():
-            twin.parameters()[name][...] -= 0.5 * gradient
-    tolerance = 1e-5 if dtype == "float32" else 1e-12
-    np.testing.assert_allclose(model.flat_parameters, twin.flat_parameters, rtol=tolerance, atol=tolerance)
-
-
-@BOTH_DTYPES
-def test_training_has_the_same_bits_on_any_number_of_threads(dtype, threads):
-    threads(1)
-    expected, losses = trained(dtype=dtype)
-    for count in (2, 3, 8):
-        threads(count)
-        found, same_losses = trained(dtype=dtype)
-        np.testing.assert_array_equal(found, expected)
-        assert same_losses == losses
-
-
-def test_training_has_the_same_bits_however_steps_are_divided_into_calls(monkeypatch):
-    results = []
-    for seconds in (0.0, 100.0):
-        monkeypatch.setattr(engine, "SECONDS_PER_CALL", seconds)
-        results.append(trained(batch_size=3)[0])
-    np.testing.assert_array_equal(*results)
-
-
-def test_seed_and_setting_decide_the_bits():
-    others = [
-        {"seed": 5}, {"augment": None}, {"augment": fc.Augment(shift=2)}, {"augment": fc.Augment(noise=0.2)},
-    ]  # fmt: skip
-    results = [trained()[0], *(trained(**other)[0] for other in others)]
-    assert len({result.tobytes() for result in results}) == 5
-    np.testing.assert_array_equal(trained()[0], results[0])
-
-
-def test_every_epoch_changes_the_images_anew():
-    arguments = {"epochs": 4, "batch_size": 50, "shuffle": False}
-    model = fc.Sequential([fc.Flatten(), fc.Dense(3)], SHAPE)
-    history = fc.Trainer(model, optimizer=fc.SGD(0.0)).fit(X, Y, augment=EVERYTHING, **arguments)
-    assert len(set(history["loss"])) == 4
-
-
-class Interrupt:
-    def on_epoch_end(self, trainer, logs):
-        if logs["epoch"] == 1:
-            raise KeyboardInterrupt
-
-
-def test_a_resumed_run_has_the_bits_of_an_uninterrupted_one(tmp_path):
-    path = tmp_path / "run.npz"
-    with pytest.raises(KeyboardInterrupt):
-        trained(epochs=4, checkpoint=path, callbacks=[Interrupt()])
-    found, losses = trained(epochs=4, checkpoint=path, resume=True)
-    expected, all_losses = trained(epochs=4)
-    np.testing.assert_array_equal(found, expected)
-    assert losses == all_losses
-
-
-def test_a_run_is_not_resumed_with_other_changes(tmp_path):
-    path = tmp_path / "run.npz"
-    trained(epochs=1, checkpoint=path)
-    for other in (None, fc.Augment(), fc.Augment(shift=2), fc.Augment(noise=0.2)):
-        with pytest.raises(ValueError, match="another network, loss, optimizer, seed or augmentation"):
-            trained(other, epochs=2, checkpoint=path, resume=True)
-    trained(None, epochs=1, checkpoint=path)
-    trained(fc.Augment(), epochs=2, checkpoint=path, resume=True)
-
-
-def test_validation_evaluation_and_prediction_leave_images_alone():
-    model = network()
-    expected, output = fc.Trainer(model).evaluate(X, Y), model.predict(X)
-    trainer = fc.Trainer(model, optimizer=fc.SGD(0.0))
-    history = trainer.fit(X, Y, epochs=2, validation_data=(X, Y), augment=EVERYTHING)
-    assert history["val_loss"] == [expected["loss"]] * 2
-    assert trainer.evaluate(X, Y) == expected
-    np.testing.assert_array_equal(model.predict(X), output)
-
-
-def operations(augment):
-    built = Builder(
-        network(), Run("train", 32, 1, CrossEntropy(), fc.SGD(), augmentation=augment), [np.zeros(1)]
-    )
-    return [operation.name for _, stage in built.plan.stages for operation, _, _ in stage]
-
-
-def test_nothing_runs_that_was_not_asked_for():
-    plain = operations(None)
-    assert operations(fc.Augment(fill=1.0)) == plain
-    assert operations(fc.Augment(shift=1)) == [plain[0], "move", *plain[1:]]
-    assert operations(fc.Augment(noise=1)) == [plain[0], "noise", *plain[1:]]
-    assert operations(EVERYTHING) == [plain[0], "move", "noise", *plain[1:]]
-
-
-def test_a_hundred_images_teach_more_when_they_are_changed():
-    images, labels, *held_out = fc.datasets.load_digits()
-
-    def accuracy(augment):
-        """The mean over three seeds."""
-        results = []
-        for seed in range(3):
-            model = fc.models.lenet_digits(seed=seed)
-            trainer = fc.Trainer(model, optimizer=fc.Adam(fc.CosineDecay(0.005)), seed=seed)
-            trainer.fit(images[:100], labels[:100], epochs=100, batch_size=16, augment=augment)
-            results.append(trainer.evaluate(*held_out)["accuracy"])
-        return np.mean(results)
-
-    plain = accuracy(None)
-    for augment in (fc.Augment(shift=1, rotation=10), fc.Augment(rotation=10, noise=0.1)):
-        assert accuracy(augment) > plain + 0.01
-
-
 # Errors
 
 
@@ -388,18 +209,6 @@ def test_parameters_are_kept_as_plain_numbers():
     augment = fc.Augment(np.int64(2), np.float32(10), np.True_, fill=np.float64(1))
     assert augment == fc.Augment((2, 2), 10.0, True, fill=1.0)
     assert hash(augment) == hash(fc.Augment(2, 10, True, False, 0, 1))
-
-
-@pytest.mark.parametrize("augment", [2, "shift", {"shift": 2}, fc.Augment])
-def test_fit_takes_nothing_but_an_augment(augment):
-    with pytest.raises(TypeError, match="`augment` must be an Augment such as"):
-        fc.Trainer(network()).fit(X, Y, augment=augment)
-
-
-def test_only_images_are_augmented():
-    trainer = fc.Trainer(fc.Sequential([fc.Dense(3)], (4,)))
-    with pytest.raises(ValueError, match=r"`augment` changes images .*takes samples of \(4,\)"):
-        trainer.fit(np.ones((5, 4)), np.zeros(5, int), augment=fc.Augment())
 
 
 def test_apply_takes_nothing_but_images():

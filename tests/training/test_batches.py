@@ -1,55 +1,22 @@
 """Training on iterables of batches."""
 
-import copy
-import pickle
-
 import numpy as np
 import pytest
 
 import fastconv as fc
 from fastconv.engine import engine
 from fastconv.training import loops
-
-SHAPE = (1, 6, 6)
-RNG = np.random.default_rng(0)
-Y = RNG.integers(0, 3, 50)
-X = (RNG.random((3, *SHAPE))[Y] + 0.2 * RNG.random((50, *SHAPE))).astype(np.float32)
-WEIGHT = RNG.random(50)
-
-
-def network(dtype="float32"):
-    layers = [
-        fc.Conv2d(4, 3), fc.BatchNorm2d(), fc.ReLU(), fc.MaxPool2d(2), fc.Flatten(), fc.Dropout(0.3),
-        fc.Dense(3),
-    ]  # fmt: skip
-    return fc.Sequential(layers, SHAPE, dtype=dtype, seed=1)
-
-
-def batches(*sizes, arrays=(X, Y)):
-    """The samples in batches of these sizes."""
-    stops = np.cumsum(sizes)
-    return [tuple(a[stop - size : stop] for a in arrays) for size, stop in zip(sizes, stops, strict=True)]
-
-
-def figures(history):
-    return {name: values for name, values in history.items() if name != "seconds"}
-
-
-def assert_same_bits(model, other):
-    for name, array in model.state().items():
-        np.testing.assert_array_equal(array, other.state()[name], err_msg=name)
-
-
-class Anew:
-    """Goes through its batches as often as one likes, without a length."""
-
-    def __init__(self, given):
-        self.given, self.begun = given, 0
-
-    def __iter__(self):
-        self.begun += 1
-        return iter(self.given)
-
+from tests.training.batches_of_runs import (
+    SHAPE,
+    WEIGHT,
+    Anew,
+    X,
+    Y,
+    assert_same_bits,
+    batches,
+    figures,
+    network,
+)
 
 # The same steps as on arrays
 
@@ -388,62 +355,3 @@ def test_evaluate_refuses_what_it_cannot_read():
         trainer.evaluate(batches(50), sample_weight=WEIGHT)
     with pytest.raises(TypeError, match="`X` must be an array, with y, or an iterable"):
         trainer.evaluate(X)
-
-
-# One batch
-
-
-def test_train_on_batch_takes_the_steps_of_fit_and_returns_their_losses():
-    model, expected = network(), network()
-    wanted = fc.Trainer(expected, optimizer=fc.Adam(0.01), metrics=("f1",)).fit(batches(16, 30, 4), epochs=1)
-    trainer = fc.Trainer(model, optimizer=fc.Adam(0.01), metrics=("f1",))
-    losses = [trainer.train_on_batch(*part) for part in batches(16, 30, 4)]
-    assert_same_bits(model, expected)
-    assert all(type(loss) is float for loss in losses)
-    assert wanted["loss"][0] == pytest.approx(np.average(losses, weights=[16, 30, 4]))
-    assert trainer.steps_taken == 3
-
-
-def test_train_on_batch_keeps_up_with_a_new_optimizer_and_another_number_of_threads():
-    before = fc.get_num_threads()
-    model, expected = network(), network()
-    trainer, other = (fc.Trainer(m, optimizer=fc.SGD(0.1, momentum=0.5)) for m in (model, expected))
-    try:
-        for k, part in enumerate(batches(20, 20, 10)):
-            fc.set_num_threads(1 + k % 2)
-            trainer.optimizer = other.optimizer = fc.SGD(0.1 / (k + 1), momentum=0.5 + 0.1 * k)
-            trainer.train_on_batch(*part)
-            other.fit(*part, epochs=1, shuffle=False, batch_size=50)
-    finally:
-        fc.set_num_threads(before)
-    assert_same_bits(model, expected)
-
-
-def test_train_on_batch_builds_its_engine_once(monkeypatch):
-    trainer = fc.Trainer(network())
-    trainer.train_on_batch(X, Y)
-    monkeypatch.setattr(loops, "Engine", None)
-    trainer.train_on_batch(X[:7], Y[:7])
-
-
-@pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda trainer: pickle.loads(pickle.dumps(trainer))])
-def test_a_copy_of_a_trainer_goes_on_by_itself(duplicate):
-    trainer = fc.Trainer(network(), optimizer=fc.Adam(0.01))
-    trainer.train_on_batch(X, Y)
-    before = trainer.model.state()
-    other = duplicate(trainer)
-    other.train_on_batch(X, Y)
-    for name, array in trainer.model.state().items():
-        np.testing.assert_array_equal(array, before[name])
-    trainer.train_on_batch(X, Y)
-    assert_same_bits(trainer.model, other.model)
-
-
-def test_train_on_batch_refuses_what_it_cannot_do():
-    with pytest.raises(ValueError, match=r"`lr` must be a number for train_on_batch, got StepDecay"):
-        fc.Trainer(network(), optimizer=fc.SGD(fc.StepDecay(0.1, 1))).train_on_batch(X, Y)
-    trainer = fc.Trainer(network())
-    with pytest.raises(ValueError, match=r"`sample_weight` must have shape \(50,\)"):
-        trainer.train_on_batch(X, Y, WEIGHT[1:])
-    with pytest.raises(fc.DivergedError):
-        trainer.train_on_batch(X * np.nan, Y)

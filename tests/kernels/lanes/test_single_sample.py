@@ -7,10 +7,9 @@ import fastconv as fc
 from fastconv.engine.engine import Engine
 from fastconv.engine.pool import FEW_SAMPLES
 from fastconv.engine.run import Run
-from tests.engine.test_engine import NETWORKS
+from tests.engine.networks import NETWORKS
 
 both_dtypes = pytest.mark.parametrize("dtype", ["float32", "float64"])
-
 # Name -> (layers, input shape): channels around the number of lanes, and what NETWORKS has not.
 MORE = {
     f"{c} to {o} channels": (

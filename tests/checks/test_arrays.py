@@ -1,0 +1,179 @@
+"""Arrays: types, dimensions, dtypes, and whether they fit each other."""
+
+import inspect
+
+import numpy as np
+import pytest
+from numba.core.errors import TypingError
+
+from fastconv import kernels
+from tests.checks.valid_calls import (
+    ANY_DIMENSIONS,
+    ARRAYS,
+    BOTH,
+    HUGE,
+    INDICES,
+    VALID,
+    arguments_of,
+    check_refused,
+    from_compiled_code,
+    from_python,
+    ones,
+)
+
+
+@BOTH
+def test_the_valid_arguments_are_valid_for_every_public_kernel(call):
+    assert set(VALID) == set(kernels.__all__)
+    for name, arguments in VALID.items():
+        parameters = [p for p in inspect.signature(getattr(kernels, name)).parameters if p != "reduction"]
+        assert list(arguments) == parameters
+        call(name, arguments)
+
+
+def test_array_arguments_take_no_other_types():
+    for name, arguments in VALID.items():
+        for argument in ARRAYS & set(arguments):
+            a = arguments[argument]
+            others = [a.tolist(), 1.0, "text", object(), a.astype(bool), a.astype(complex), a.astype(object)]
+            others += [a.astype(np.float64), np.float32(1)] if argument in INDICES else [a.astype(np.int64)]
+            others += [a.astype(np.float16), a.astype("U3")] + ([] if argument == "bias" else [None])
+            for other in others:
+                check_refused(from_python, name, {argument: other}, TypeError, argument)
+
+
+@pytest.mark.parametrize(("name", "argument"), arguments_of(*ARRAYS))
+def test_array_arguments_of_compiled_code_take_no_other_types(name, argument):
+    a = VALID[name][argument]
+    for other in (1.0, (1, 2), a.astype(np.float64 if argument in INDICES else np.int64), a.astype(bool)):
+        check_refused(from_compiled_code, name, {argument: other}, (TypeError, TypingError), argument)
+
+
+@BOTH
+@pytest.mark.parametrize(("name", "argument"), arguments_of(*ARRAYS))
+def test_arrays_have_the_dimensions_that_their_function_works_on(name, argument, call):
+    if name in ANY_DIMENSIONS:
+        return
+    error = ValueError if call is from_python else (ValueError, TypingError)
+    for changed in (VALID[name][argument][None], VALID[name][argument][0]):
+        if changed.ndim:
+            check_refused(call, name, {argument: changed}, error, argument)
+
+
+@BOTH
+@pytest.mark.parametrize(("name", "argument"), arguments_of(*ARRAYS - set(INDICES)))
+def test_arrays_have_one_dtype(name, argument, call):
+    if sum(isinstance(v, np.ndarray) and v.dtype == np.float64 for v in VALID[name].values()) > 1:
+        changed = {argument: VALID[name][argument].astype(np.float32)}
+        error = TypeError if call is from_python else (TypeError, TypingError)
+        check_refused(call, name, changed, error, argument)
+
+
+DO_NOT_FIT = [  # kernel, changed arguments, the argument at fault
+    ("conv2d", {"weight": ones(6, 3, 3, 2)}, "weight"),
+    ("conv2d", {"weight": ones(6, 4, 3, 2)}, "weight"),
+    ("conv2d", {"weight": ones(5, 2, 3, 2)}, "groups"),
+    ("conv2d", {"groups": 3}, "groups"),
+    ("conv2d", {"groups": HUGE}, "groups"),
+    ("conv2d", {"weight": ones(6, 2, 0, 2)}, "weight"),
+    ("conv2d", {"weight": ones(6, 2, 7, 2)}, "weight"),
+    ("conv2d", {"weight": ones(6, 2, 3, 6)}, "weight"),
+    ("conv2d", {"x": ones(2, 4, 2, 5)}, "weight"),
+    ("conv2d", {"x": ones(2, 4, 0, 0)}, "weight"),
+    ("conv2d", {"dilation": (3, 1)}, "weight"),
+    ("conv2d", {"dilation": (1, HUGE)}, "weight"),
+    *(("conv2d", {"bias": ones(n)}, "bias") for n in (0, 1, 5, 7)),
+    ("conv2d", {"padding": (HUGE, HUGE)}, "padding"),
+    *(("conv2d_grad_input", {"dy": ones(2, *shape)}, "dy") for shape in ((6, 3, 4), (6, 4, 5), (5, 4, 4))),
+    ("conv2d_grad_input", {"dy": ones(2, 6, 0, 4)}, "dy"),
+    ("conv2d_grad_input", {"groups": 4}, "groups"),
+    ("conv2d_grad_input", {"input_size": (7, 5)}, "dy"),
+    ("conv2d_grad_input", {"input_size": (2, 5)}, "weight"),
+    ("conv2d_grad_input", {"weight": ones(6, 2, 3, 0)}, "weight"),
+    (
+        "conv2d_grad_input",
+        {"input_size": (HUGE, HUGE), "stride": (HUGE, HUGE), "dy": ones(2, 6, 1, 1)},
+        "input_size",
+    ),
+    *(("conv2d_grad_weight", {"dy": ones(*shape)}, "dy") for shape in ((3, 6, 4, 4), (2, 6, 4, 3))),
+    ("conv2d_grad_weight", {"groups": 3}, "groups"),
+    ("conv2d_grad_weight", {"dy": ones(2, 5, 4, 4)}, "groups"),
+    ("conv2d_grad_weight", {"kernel_size": (7, 2)}, "kernel_size"),
+    ("conv2d_grad_weight", {"kernel_size": (HUGE, HUGE), "dilation": (HUGE, HUGE)}, "kernel_size"),
+    ("conv2d_grad_weight", {"kernel_size": (2, 2)}, "dy"),
+    ("max_pool2d", {"padding": (2, 0)}, "padding"),
+    ("max_pool2d", {"kernel_size": (9, 2)}, "kernel_size"),
+    ("max_pool2d", {"dilation": (HUGE, HUGE)}, "kernel_size"),
+    ("max_pool2d", {"x": ones(2, 4, 0, 5)}, "kernel_size"),
+    ("max_pool2d_grad", {"input_size": (1, 1)}, "argmax"),
+    *(("max_pool2d_grad", {"argmax": np.full((2, 4, 6, 4), k)}, "argmax") for k in (-1, 30, 2**62)),
+    ("max_pool2d_grad", {"argmax": np.ones((2, 4, 6, 5), np.int64)}, "argmax"),
+    ("max_pool2d_grad", {"argmax": np.ones((1, 4, 6, 4), np.int64)}, "argmax"),
+    ("max_pool2d_grad", {"input_size": (HUGE, HUGE)}, "input_size"),
+    ("avg_pool2d", {"padding": (0, 2)}, "padding"),
+    ("avg_pool2d", {"kernel_size": (HUGE, 2)}, "kernel_size"),
+    ("avg_pool2d_grad", {"dy": ones(2, 4, 6, 5)}, "dy"),
+    ("avg_pool2d_grad", {"input_size": (1, 9)}, "dy"),
+    (
+        "avg_pool2d_grad",
+        {"input_size": (HUGE, HUGE), "stride": (HUGE, HUGE), "dy": ones(2, 4, 1, 1)},
+        "input_size",
+    ),
+    ("dense", {"weight": ones(5, 3)}, "weight"),
+    *(("dense", {"bias": ones(n)}, "bias") for n in (0, 1, 4, 6)),
+    ("dense_grad_input", {"weight": ones(4, 4)}, "weight"),
+    ("dense_grad_weight", {"dy": ones(2, 5)}, "dy"),
+    *((f"{k}_grad", {"dy": ones(5)}, "dy") for k in ("relu", "leaky_relu", "sigmoid", "tanh")),
+    *(
+        (f"{k}{grad}", {"target": ones(n)}, "target")
+        for k in ("bce", "bce_with_logits", "mse")
+        for grad in ("", "_grad")
+        for n in (1, 5)
+    ),
+    *(
+        (f"cross_entropy{grad}", {"labels": np.array(labels)}, "labels")
+        for grad in ("", "_grad")
+        for labels in ([0, 3], [-1, 0], [0, 2**62], [0], [0, 1, 2])
+    ),
+    ("cross_entropy", {"logits": ones(2, 0)}, "labels"),
+    *(("batch_norm2d", {k: ones(3)}, k) for k in ("gamma", "beta", "running_mean", "running_var")),
+    ("batch_norm2d", {"x": ones(0, 4, 6, 5)}, "x"),
+    ("batch_norm2d_grad", {"dy": ones(2, 4, 6, 4)}, "dy"),
+    ("batch_norm2d_grad", {"gamma": ones(5)}, "gamma"),
+    ("batch_norm2d_grad", {"saved": ones(3, 4)}, "saved"),
+    ("batch_norm2d_grad", {"saved": ones(2, 5)}, "saved"),
+]
+
+
+@BOTH
+@pytest.mark.parametrize(("name", "changed", "argument"), DO_NOT_FIT)
+def test_arguments_that_do_not_fit_each_other_are_value_errors(name, changed, argument, call):
+    check_refused(call, name, changed, ValueError, argument)
+
+
+@BOTH
+@pytest.mark.parametrize("name", [name for name in VALID if name in ANY_DIMENSIONS and len(VALID[name]) > 1])
+def test_arrays_of_other_dimensions_have_another_shape(name, call):
+    arrays = [argument for argument, value in VALID[name].items() if isinstance(value, np.ndarray)]
+    if len(arrays) == 2:
+        error = ValueError if call is from_python else (ValueError, TypingError)
+        check_refused(call, name, {arrays[1]: ones(1, 4)}, error, arrays[0])
+
+
+@BOTH
+def test_softmax_needs_an_axis(call):
+    error = ValueError if call is from_python else (ValueError, TypingError)
+    check_refused(call, "softmax", {"x": np.array(1.0)}, error, "x")
+
+
+@BOTH
+@pytest.mark.parametrize("argument", ["running_mean", "running_var"])
+def test_running_figures_that_cannot_be_written_to_are_refused(argument, call):
+    arguments = {**VALID["batch_norm2d"], argument: np.broadcast_to(1.0, 4)}
+    with pytest.raises((ValueError, TypingError), match=f"`{argument}` must be an array to write to"):
+        call("batch_norm2d", arguments)
+
+
+def test_labels_beyond_int64_are_out_of_range():
+    labels = np.array([0, 2**63 + 1], np.uint64)
+    check_refused(from_python, "cross_entropy", {"labels": labels}, ValueError, "labels")

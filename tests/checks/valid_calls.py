@@ -1,0 +1,107 @@
+"""Valid arguments of every public kernel, called from Python and from compiled code."""
+
+import functools
+
+import numpy as np
+import pytest
+from numba import njit
+
+from fastconv import kernels
+
+HUGE = 2**31 - 1  # the largest size that is one
+INDICES = "labels", "argmax"
+FLAGS = "ceil_mode", "count_include_pad", "training"
+PAIRS = "input_size", "kernel_size", "stride", "padding", "dilation"
+NUMBERS = "negative_slope", "momentum", "eps"
+
+
+def ones(*shape):
+    return np.ones(shape)
+
+
+IMAGE, OUTPUT, WEIGHT = ones(2, 4, 6, 5), ones(2, 6, 4, 4), ones(6, 2, 3, 2)
+CONV = {"stride": (1, 1), "padding": (0, 0), "dilation": (1, 1), "groups": 2}
+POOL = {"kernel_size": (3, 2), "stride": (1, 1), "padding": (1, 0)}
+POOLED = ones(2, 4, 6, 4)
+C = ones(4)
+VALID = {
+    "conv2d": {"x": IMAGE, "weight": WEIGHT, "bias": ones(6), **CONV},
+    "conv2d_grad_input": {"dy": OUTPUT, "weight": WEIGHT, "input_size": (6, 5), **CONV},
+    "conv2d_grad_weight": {"x": IMAGE, "dy": OUTPUT, "kernel_size": (3, 2), **CONV},
+    "conv2d_grad_bias": {"dy": OUTPUT},
+    "max_pool2d": {"x": IMAGE, **POOL, "dilation": (1, 1), "ceil_mode": False},
+    "max_pool2d_grad": {"dy": POOLED, "argmax": POOLED.astype(np.int64), "input_size": (6, 5)},
+    "avg_pool2d": {"x": IMAGE, **POOL, "ceil_mode": False, "count_include_pad": True},
+    "avg_pool2d_grad": {
+        "dy": POOLED, "input_size": (6, 5), **POOL, "ceil_mode": False, "count_include_pad": True
+    },
+    "dense": {"x": ones(3, 4), "weight": ones(5, 4), "bias": ones(5)},
+    "dense_grad_input": {"dy": ones(3, 5), "weight": ones(5, 4)},
+    "dense_grad_weight": {"x": ones(3, 4), "dy": ones(3, 5)},
+    "dense_grad_bias": {"dy": ones(3, 5)},
+    "relu": {"x": C},
+    "relu_grad": {"dy": C, "x": C},
+    "leaky_relu": {"x": C, "negative_slope": 0.1},
+    "leaky_relu_grad": {"dy": C, "x": C, "negative_slope": 0.1},
+    "sigmoid": {"x": C},
+    "sigmoid_grad": {"dy": C, "y": C},
+    "tanh": {"x": C},
+    "tanh_grad": {"dy": C, "y": C},
+    "softmax": {"x": C},
+    "bce": {"p": C, "target": C},
+    "bce_grad": {"p": C, "target": C},
+    "bce_with_logits": {"z": C, "target": C},
+    "bce_with_logits_grad": {"z": C, "target": C},
+    "mse": {"y": C, "target": C},
+    "mse_grad": {"y": C, "target": C},
+    "cross_entropy": {"logits": ones(2, 3), "labels": np.array([0, 2])},
+    "cross_entropy_grad": {"logits": ones(2, 3), "labels": np.array([0, 2])},
+    "batch_norm2d": {
+        "x": IMAGE, "gamma": C, "beta": C, "running_mean": C.copy(), "running_var": C.copy(),
+        "training": True, "momentum": 0.1, "eps": 1e-5,
+    },
+    "batch_norm2d_grad": {"dy": IMAGE, "x": IMAGE, "gamma": C, "saved": ones(2, 4)},
+}  # fmt: skip
+ANY_DIMENSIONS = {"relu", "leaky_relu", "sigmoid", "tanh", "softmax", "bce", "bce_with_logits", "mse"}
+ANY_DIMENSIONS |= {f"{name}_grad" for name in ANY_DIMENSIONS}
+
+
+def from_python(name, arguments):
+    return getattr(kernels, name)(**arguments)
+
+
+@functools.cache
+def compiled(name):
+    function = getattr(kernels, name)
+
+    @njit
+    def caller(*arguments):
+        return function(*arguments)
+
+    return caller
+
+
+def from_compiled_code(name, arguments):
+    return compiled(name)(*arguments.values())
+
+
+def check_refused(call, name, changed, error, argument):
+    """The call with some arguments changed raises the error, which names the argument and what it got."""
+    with pytest.raises(error) as caught:
+        call(name, {**VALID[name], **changed})
+    message = str(caught.value)
+    assert f"`{argument}` must" in message or f"of `{argument}`" in message
+    assert ", got " in message or "does not fit" in message
+
+
+def arguments_of(*wanted):
+    return [
+        pytest.param(name, argument, id=f"{name}-{argument}")
+        for name, arguments in VALID.items()
+        for argument in arguments
+        if argument in wanted
+    ]
+
+
+ARRAYS = {argument for valid in VALID.values() for argument, v in valid.items() if isinstance(v, np.ndarray)}
+BOTH = pytest.mark.parametrize("call", [from_python, from_compiled_code], ids=["python", "compiled"])

@@ -1,0 +1,10 @@
+import pytest
+
+from fastconv.engine import threads
+
+
+@pytest.fixture(autouse=True)
+def _own_number_of_threads():
+    before = threads._threads
+    yield
+    threads._threads = before

@@ -1,0 +1,78 @@
+"""The same bits, however the work is divided."""
+
+import numpy as np
+import pytest
+
+import fastconv as fc
+from fastconv.engine import engine
+from fastconv.engine.run import Run
+from tests.engine.networks import (
+    THREADED,
+    assert_same_bits,
+    build,
+    data_for,
+    images_and_labels,
+    trained_bits,
+)
+
+pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_results_have_the_same_bits_on_any_number_of_threads(dtype):
+    fc.set_num_threads(1)
+    expected = trained_bits(dtype)
+    for threads in (2, 3, 4, 8):
+        fc.set_num_threads(threads)
+        assert_same_bits(trained_bits(dtype), expected)
+
+
+def test_batches_of_more_blocks_than_shards_have_the_same_bits_on_any_number_of_threads():
+    fc.set_num_threads(1)
+    expected = trained_bits(count=1500, batch_size=1150, epochs=1)
+    for threads in (2, 3):
+        fc.set_num_threads(threads)
+        assert_same_bits(trained_bits(count=1500, batch_size=1150, epochs=1), expected)
+
+
+def test_batches_of_more_blocks_than_shards_have_the_gradients_of_their_parts():
+    model = build("conv pairs")
+    X, y = data_for(model, "mse", count=1001)
+    loss, gradients = model.loss_and_gradients(X, y, "mse")
+    parts = [
+        (n, *model.loss_and_gradients(X[a:b], y[a:b], "mse")) for a, b, n in [(0, 400, 400), (400, 1001, 601)]
+    ]
+    assert loss == pytest.approx(sum(n * value for n, value, _ in parts) / 1001, rel=1e-12)
+    for name, gradient in gradients.items():
+        expected = sum(n * part[name] for n, _, part in parts) / 1001
+        np.testing.assert_allclose(gradient, expected, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("seconds", [0.0, 1e-4, 100.0])
+def test_results_have_the_same_bits_however_steps_are_split_into_calls(monkeypatch, seconds):
+    schedule = fc.SGD(fc.CosineDecay(0.1), momentum=0.9)
+    expected = trained_bits(batch_size=9, optimizer=schedule)
+    monkeypatch.setattr(engine, "SECONDS_PER_CALL", seconds)
+    assert_same_bits(trained_bits(batch_size=9, optimizer=schedule), expected)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_predictions_have_the_same_bits_for_any_batch_size(dtype):
+    model = fc.Sequential(THREADED, (2, 9, 8), dtype=dtype)
+    X, _ = images_and_labels(70, (2, 9, 8), 3)
+    expected = model.predict(X, batch_size=70)
+    for batch_size in (1, 3, 8, 16, 17, 64, 1000):
+        np.testing.assert_array_equal(model.predict(X, batch_size=batch_size), expected)
+
+
+def test_one_engine_runs_smaller_and_larger_sets_after_each_other():
+    model = fc.models.reference_cnn()
+    X = np.random.default_rng(0).random((50, 1, 6, 6), dtype=np.float32)
+    expected = model.predict(X)
+    runner = engine.Engine(model, Run("predict", 32, fc.get_num_threads()))
+    for count in (50, 3, 40, 1):
+        output = np.full((count, 1), np.nan, np.float32)
+        runner.load(X[:count])
+        runner.write_to(output)
+        assert [first for first, _ in runner.run_all()] == list(range(-(-count // 32)))
+        np.testing.assert_array_equal(output, expected[:count])

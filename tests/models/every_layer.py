@@ -1,0 +1,27 @@
+"""A network that holds every layer, and images for it."""
+
+import numpy as np
+import pytest
+
+import fastconv as fc
+
+EVERY_LAYER = [
+    fc.Conv2d(4, (3, 2), stride=(1, 2), padding=(1, 0), dilation=(1, 2), groups=2, bias=False),
+    fc.BatchNorm2d(0.2, 1e-4), fc.LeakyReLU(0.05),
+    fc.MaxPool2d((2, 3), stride=1, padding=1, dilation=(2, 1), ceil_mode=True), fc.Tanh(),
+    fc.Conv2d(3, 3, padding="same"), fc.ReLU(), fc.Conv2d(3, 1, padding="valid"),
+    fc.AvgPool2d(2, stride=1, padding=1, ceil_mode=True, count_include_pad=False), fc.GlobalAvgPool2d(),
+    fc.Sigmoid(), fc.Flatten(), fc.Dropout(0.25), fc.Dense(4, bias=False), fc.Softmax(),
+]  # fmt: skip
+SHAPE = (2, 9, 10)
+
+
+@pytest.fixture
+def model():
+    layers = [fc.Conv2d(3, 3), fc.ReLU(), fc.MaxPool2d(2), fc.Flatten(), fc.Dense(4)]
+    return fc.Sequential(layers, (1, 8, 8), seed=1)
+
+
+@pytest.fixture
+def images():
+    return np.random.default_rng(0).random((37, 1, 8, 8), dtype=np.float32)

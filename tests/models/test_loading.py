@@ -1,0 +1,144 @@
+"""Networks that are saved and loaded."""
+
+import json
+
+import numpy as np
+import pytest
+
+import fastconv as fc
+from fastconv.formats.model_file import read_model, write_model
+from tests.models.every_layer import (
+    EVERY_LAYER,
+    SHAPE,
+)
+from tests.nn.layer_kinds import LAYERS
+
+# save and load
+
+
+def test_the_network_to_be_saved_holds_every_layer():
+    assert {type(layer).__name__ for layer in EVERY_LAYER} == set(LAYERS)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_saved_network_is_loaded_as_it_was(tmp_path, dtype):
+    model = fc.Sequential(EVERY_LAYER, SHAPE, dtype=dtype, seed=9)
+    for array in model.statistics().values():
+        array[...] = np.random.default_rng(0).random(array.shape)
+    model.save(tmp_path / "model.npz")
+    again = fc.load(tmp_path / "model.npz")
+    assert (again.layers, again.input_shape, again.dtype, again.seed) == (model.layers, SHAPE, dtype, 9)
+    for name, array in again.state().items():
+        np.testing.assert_array_equal(array, model.state()[name])
+        assert array.dtype == dtype
+    X = np.random.default_rng(1).random((3, *SHAPE))
+    np.testing.assert_array_equal(again.predict(X), model.predict(X))
+
+
+def test_a_saved_network_goes_on_training_as_the_first_would(tmp_path, model, images):
+    model.save(str(tmp_path / "model.npz"))
+    again = fc.load(str(tmp_path / "model.npz"))
+    for network in (model, again):
+        fc.Trainer(network).fit(images, np.arange(37) % 4, epochs=2)
+    np.testing.assert_array_equal(again.flat_parameters, model.flat_parameters)
+
+
+def test_metadata_are_kept(tmp_path, model):
+    path = tmp_path / "model.npz"
+    model.save(path, metadata={"classes": ["a", "ü"], "score": 0.5})
+    again = fc.load(path)
+    assert again.metadata == {"classes": ["a", "ü"], "score": 0.5}
+    again.save(path)
+    assert fc.load(path).metadata == again.metadata
+    model.save(path)
+    assert fc.load(path).metadata == {}
+
+
+def test_a_seed_of_numpy_is_saved_too(tmp_path):
+    fc.Sequential([fc.Dense(2)], (3,), seed=np.int64(4)).save(tmp_path / "model.npz")
+    assert fc.load(tmp_path / "model.npz").seed == 4
+
+
+def test_the_file_has_exactly_the_name_asked_for(tmp_path, model):
+    model.save(tmp_path / "network.of.mine.npz")
+    assert [path.name for path in tmp_path.iterdir()] == ["network.of.mine.npz"]
+    assert fc.load(tmp_path / "network.of.mine.npz").num_parameters == model.num_parameters
+
+
+@pytest.mark.parametrize("name", ["model", "model.pt", "model.NPZ", "npz", "model.npz.bak"])
+def test_a_suffix_of_another_format_is_refused_before_anything_is_written(tmp_path, model, name):
+    with pytest.raises(ValueError, match=r"`path` must end in \.npz or \.safetensors, got '.*" + name):
+        model.save(tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda d, s: d["layers"].append({"name": "Exec"}),
+        lambda d, s: d["layers"][0].update(name="__class__"),
+        lambda d, s: d["layers"][0].update(kernel_size=0),
+        lambda d, s: d["layers"][0].update(unknown=1),
+        lambda d, s: d["layers"].pop(),
+        lambda d, s: d.update(layers=3),
+        lambda d, s: d.update(layers=[3]),
+        lambda d, s: d.pop("dtype"),
+        lambda d, s: d.update(dtype="float16"),
+        lambda d, s: d.update(input_shape=[1, 2, 2]),
+        lambda d, s: d.update(input_shape="large"),
+        lambda d, s: d.pop("metadata"),
+        lambda d, s: s.pop("0.bias"),
+        lambda d, s: s.update({"0.bias": np.zeros(9)}),
+        lambda d, s: s.update({"0.bias": np.array(["a", "b", "c"])}),
+    ],
+)
+def test_a_file_that_describes_no_network_is_refused_by_its_name(tmp_path, model, change):
+    path = tmp_path / "model.npz"
+    model.save(path)
+    description, state = read_model(path)
+    change(description, state)
+    write_model(path, description, state)
+    with pytest.raises(ValueError, match=r"model\.npz does not describe a network"):
+        fc.load(path)
+
+
+def test_a_file_cannot_ask_for_more_memory_than_it_has_numbers(tmp_path, model):
+    path = tmp_path / "model.npz"
+    model.save(path)
+    description, state = read_model(path)
+    description["layers"][-1]["out_features"] = 2**44
+    write_model(path, description, state)
+    with pytest.raises(ValueError, match=r"model\.npz"):
+        fc.load(path)
+
+
+def test_a_checkpoint_is_not_a_model(tmp_path, model, images):
+    path = tmp_path / "run.npz"
+    fc.Trainer(model).fit(images, np.arange(37) % 4, epochs=1, checkpoint=path)
+    with pytest.raises(ValueError, match=r"run\.npz does not describe a network"):
+        fc.load(path)
+
+
+def test_a_missing_file_is_an_oserror(tmp_path, model):
+    with pytest.raises(FileNotFoundError):
+        fc.load(tmp_path / "none.npz")
+    with pytest.raises(OSError, match="none"):
+        model.save(tmp_path / "none" / "model.npz")
+
+
+def test_metadata_that_json_cannot_hold_are_refused_and_the_old_file_stays(tmp_path, model):
+    path = tmp_path / "model.npz"
+    model.save(path, metadata={"old": 1})
+    with pytest.raises(TypeError):
+        model.save(path, metadata={"new": object()})
+    assert fc.load(path).metadata == {"old": 1}
+    assert [p.name for p in tmp_path.iterdir()] == ["model.npz"]
+
+
+def test_the_description_in_the_file_is_plain_json(tmp_path, model):
+    model.save(tmp_path / "model.npz")
+    with np.load(tmp_path / "model.npz", allow_pickle=False) as file:
+        description = json.loads(str(file["description"]))
+        assert sorted(file.files) == sorted(["description", *model.state()])
+    assert description["layers"][0]["name"] == "Conv2d"
+    assert description["layers"][0]["kernel_size"] == [3, 3]
