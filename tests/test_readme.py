@@ -102,7 +102,7 @@ def test_the_pictures_are_drawn_as_they_stand():
 
 
 def test_there_are_no_other_python_blocks_than_those_that_run_here():
-    assert len(blocks("python")) == 7
+    assert len(blocks("python")) == 8
     assert "```py\n" not in README
 
 
