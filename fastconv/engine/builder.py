@@ -5,9 +5,10 @@ from dataclasses import replace
 import numpy as np
 
 from ..kernels.lanes import augment, layout, losses, optimizers, single_sample
+from ..kernels.lanes.planes import plane_geometry
 from ..nn.losses import LOSSES
 from ..nn.optimizers import optimizer_operation
-from .lowering.base import LOWERINGS, table_geometry
+from .lowering.base import LOWERINGS
 from .plan import CopyDistance, Plan, Planes
 from .ports import STEPS_PER_CALL, Ports
 
@@ -102,7 +103,7 @@ class Builder:
     def to_rows(self, planes):
         """Emit the transpose of planes to a row a sample, for the whole batch."""
         rows = self.plan.sample_rows(planes.features, label=f"{planes.label}_rows")
-        self.plan.emit(layout.lanes_to_rows, [planes, rows], table_geometry(planes, rows.length))
+        self.plan.emit(layout.lanes_to_rows, [planes, rows], layout.rows_geometry(planes, rows.length))
         return rows
 
     def after_backward(self, operation, operands, geometry):
@@ -151,7 +152,7 @@ class Builder:
         shapes = self.network.shapes
         halo = self._halo(0) if len(shapes[0]) == 3 else NO_HALO
         if self.single and self.layers[0].reads_positions:
-            slots = [self.plan.scalar_planes(shapes[0], halo, single_sample.SLACK * self.plan.lanes, "X")]
+            slots = [self.plan.scalar_planes(shapes[0], halo, single_sample.OVERRUN * self.plan.lanes, "X")]
         else:
             slots = [self._planes(shapes[0], halo, "X")]
         for number, layer in enumerate(self.layers):
@@ -173,7 +174,7 @@ class Builder:
 
     def _gather(self, planes):
         """Emit the gather of samples into planes; returns the geometry to fill in."""
-        g = _source(planes.sizes, planes.table())
+        g = layout.gather_geometry(planes.sizes, planes.table())
         self.plan.emit(layout.gather, [None, planes], g)
         return g
 
@@ -181,7 +182,7 @@ class Builder:
         planes = self.slots[0]
         if self.single:
             table = planes.table() if self.layers[0].reads_positions else self.scalar_table(0, planes)
-            self.ports.source = _source(self.image_shape(0), table)
+            self.ports.source = layout.gather_geometry(self.image_shape(0), table)
             self.plan.emit(single_sample.load_sample, [None, planes], self.ports.source)
         elif augmentation is None:
             self.ports.source = self._gather(planes)
@@ -200,11 +201,11 @@ class Builder:
             with_halo = Planes(
                 images.storage, images.channels, images.plane // images.row, images.row, label=images.label
             )
-            geometry = [*planes.sizes, *images.steps, *planes.steps, turns > 0]
-            self.plan.emit(augment.move, [with_halo, planes, ranges], geometry)
+            g = augment.move_geometry(images, planes, turns > 0)
+            self.plan.emit(augment.move, [with_halo, planes, ranges], g)
         if augmentation.noise:
-            geometry = [*planes.sizes, *planes.steps]
-            self.plan.emit(augment.noise, [planes, self.numbers([augmentation.noise])], geometry)
+            g = plane_geometry(planes, planes)
+            self.plan.emit(augment.noise, [planes, self.numbers([augmentation.noise])], g)
 
     def relu_follows(self, number):
         """Whether layer `number` is followed by a ReLU in the same memory."""
@@ -230,7 +231,7 @@ class Builder:
             return Planes(last.storage, last.features, 1, 1, label=last.label)
         flat = self.plan.planes((last.features,), label=f"{last.label}_flat")
         target = Planes(flat.storage, *last.sizes, label=flat.label)
-        self.plan.emit(layout.copy_planes, [last, target], [*last.sizes, *last.steps, *target.steps])
+        self.plan.emit(layout.copy_planes, [last, target], plane_geometry(last, target))
         return flat
 
     def _write_output(self, ending):
@@ -244,7 +245,7 @@ class Builder:
                 features, result = result, self.plan.planes((result.features,), label="outputs")
                 ending.forward(features, result, False)
             table = result.table()
-        self.ports.sink = np.array([len(table), 0, *table], np.int64)
+        self.ports.sink = layout.scatter_geometry(table)
         self.plan.emit(operation, [result], self.ports.sink)
 
     def _loss(self, name, operation, weighted):
@@ -257,11 +258,12 @@ class Builder:
         if weighted:
             operands.append(self.plan.planes((1,), label="sample_weight"))
             self.ports.weight = self._gather(operands[-1])
-        clipped = int(name == "bce")
-        self.plan.emit(operation, operands, [result.features, 0, clipped, int(weighted)])
-        self.ports.log = np.zeros((STEPS_PER_CALL, losses.SUMS), self.network.dtype)
+        g = losses.LossGeometry(features=result.features, clipped=int(name == "bce"), weighted=int(weighted))
+        self.plan.emit(operation, operands, g)
+        self.ports.log = np.zeros((STEPS_PER_CALL, len(losses.SUMS)), self.network.dtype)
         log = self.plan.array(self.ports.log, label="log")
-        self._after_backward.append((losses.record, [sums, log], [CopyDistance(sums.storage)]))
+        g = losses.RecordGeometry(block=CopyDistance(sums.storage))
+        self._after_backward.append((losses.record, [sums, log], g))
         if not self.training:
             self.plan.emit_together(self._after_backward)
 
@@ -270,7 +272,7 @@ class Builder:
         dy = Planes(self.slope.storage, *last.sizes, label=self.slope.label)
         if last.halo != NO_HALO:
             inner = self.plan.planes(last.sizes, last.halo, f"d{last.label}")
-            self.plan.emit(layout.copy_planes, [dy, inner], [*last.sizes, *dy.steps, *inner.steps])
+            self.plan.emit(layout.copy_planes, [dy, inner], plane_geometry(dy, inner))
             dy = inner
         gated = False
         for number in reversed(range(len(self.layers))):
@@ -299,27 +301,21 @@ class Builder:
             self.numbers(options),
             self.plan.array(self.ports.rates, label="rates"),
         ]
-        update = (operation, operands, [self.network.num_parameters, flag])
+        g = optimizers.UpdateGeometry(parameters=self.network.num_parameters, variant=flag)
+        update = (operation, operands, g)
         self.plan.emit_together([*self._clipping(optimizer), update])
 
     def _clipping(self, optimizer):
         """Operations that clip a thread's share of the gradient, for the stage in which it takes its step."""
-        gradient, count = self.plan.array(self.ports.gradient, label="gradients"), self.network.num_parameters
+        gradient = self.plan.array(self.ports.gradient, label="gradients")
+        g = optimizers.UpdateGeometry(parameters=self.network.num_parameters)
         if optimizer.clip_value is not None:
-            return [(optimizers.clip_value, [gradient, self.numbers([optimizer.clip_value])], [count])]
+            return [(optimizers.clip_value, [gradient, self.numbers([optimizer.clip_value])], g)]
         if optimizer.clip_norm is None:
             return []
-        norms = self.plan.rows(-(-count // optimizers.CHUNK), label="norms")
-        self.plan.emit(optimizers.chunk_norms, [gradient, norms], [count], stage="batch")
-        return [(optimizers.clip_norm, [gradient, norms, self.numbers([optimizer.clip_norm])], [count])]
-
-
-def _source(sizes, table):
-    """The geometry of a gather of samples of these sizes, to where the table says."""
-    g = np.zeros(layout.TABLE + len(table), np.int64)
-    g[layout.PLANES], g[layout.LINES], g[layout.PIXELS] = sizes
-    g[layout.TABLE :] = table
-    return g
+        norms = self.plan.rows(-(-g.parameters // optimizers.CHUNK), label="norms")
+        self.plan.emit(optimizers.chunk_norms, [gradient, norms], g, stage="batch")
+        return [(optimizers.clip_norm, [gradient, norms, self.numbers([optimizer.clip_norm])], g)]
 
 
 def _offsets(views, flat):

@@ -72,7 +72,7 @@ def tile_columns(rows):
     return max(1, min(12, (vectors - rows) // (rows + 1)))
 
 
-def tile_block():
+def tile_patch():
     """(lines, columns) of the block of positions of a tile of one row.
 
     Each position has a vector of its own to load, for a single product. Addresses are sums of a line's and a
@@ -140,7 +140,7 @@ def shape(typingctx, p, rows, columns):
 
 
 @intrinsic
-def block_shape(typingctx, p, lines, columns):
+def patch_shape(typingctx, p, lines, columns):
     """The shape of a tile of one row, whose columns are a block of `lines` x `columns` positions."""
     if not (isinstance(lines, types.IntegerLiteral) and isinstance(columns, types.IntegerLiteral)):
         return None

@@ -50,7 +50,8 @@ class Softmax(_Activation):
             super().forward(x, y, relu)
             return
         table = self.builder.scalar_table(self.number, x)
-        self.plan.emit(single_sample.softmax_channels, [x, y], [x.features, len(table), *table])
+        g = single_sample.softmax_channels_geometry(x.features, table)
+        self.plan.emit(single_sample.softmax_channels, [x, y], g)
 
 
 class Dropout(Lowering):

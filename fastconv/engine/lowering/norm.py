@@ -10,14 +10,8 @@ class BatchNorm2d(WeightedLowering):
     gates = False
 
     def _geometry(self, x, y, dx):
-        steps = [step for p in (x, y, dx) for step in p.steps]
-        return [
-            *self.input_shape,
-            *steps,
-            CopyDistance(x.storage),
-            CopyDistance(y.storage),
-            int(self.builder.training),
-        ]
+        x_block, y_block = CopyDistance(x.storage), CopyDistance(y.storage)
+        return norm.norm_geometry(self.input_shape, x, y, dx, x_block, y_block, self.builder.training)
 
     def forward(self, x, y, relu):
         x_channels = self.input_shape[0]
@@ -30,7 +24,9 @@ class BatchNorm2d(WeightedLowering):
         gamma, beta = self.parameter("weight"), self.parameter("bias")
         operands = [x, y, self.saved, gamma, beta]
         if self.builder.single:
-            self.plan.emit(single_sample.norm_channels, operands, [*x.sizes, *x.steps, *y.steps, x_channels])
+            self.plan.emit(
+                single_sample.norm_channels, operands, single_sample.norm_channels_geometry(x, y, x_channels)
+            )
         else:
             self.plan.emit(norm.batch_norm, operands, g)
 

@@ -1,6 +1,7 @@
 """Flatten as an operation of a plan."""
 
 from ...kernels.lanes import layout
+from ...kernels.lanes.planes import plane_geometry
 from ..plan import Planes
 from .base import Lowering
 
@@ -20,6 +21,4 @@ class Flatten(Lowering):
 
     def _copy(self, source, target):
         if source.storage is not target.storage:
-            self.plan.emit(
-                layout.copy_planes, [source, target], [*source.sizes, *source.steps, *target.steps]
-            )
+            self.plan.emit(layout.copy_planes, [source, target], plane_geometry(source, target))
