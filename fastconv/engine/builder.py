@@ -183,7 +183,7 @@ class Builder:
         if self.single:
             table = planes.table() if self.layers[0].reads_positions else self.scalar_table(0, planes)
             self.ports.source = layout.gather_geometry(self.image_shape(0), table)
-            self.plan.emit(single_sample.load_sample, [None, planes], self.ports.source)
+            self.plan.emit(layout.load_sample, [None, planes], self.ports.source)
         elif augmentation is None:
             self.ports.source = self._gather(planes)
         else:
@@ -237,7 +237,7 @@ class Builder:
     def _write_output(self, ending):
         """Emit the scatter of the outputs, after a final layer that the loss does not need."""
         if self.single:
-            result, operation = self.slots[-1], single_sample.store_sample
+            result, operation = self.slots[-1], layout.store_sample
             table = self.scalar_table(len(self.layers), result)
         else:
             result, operation = self._result(), layout.scatter

@@ -56,7 +56,7 @@ MOVE = offsets_of(MoveGeometry)
 
 
 def move_geometry(x, y, rotates):
-    """Geometry of `move` from the planes x to the planes y."""
+    """Make the geometry of `move` from the planes x to the planes y."""
     return MoveGeometry(
         channels=y.channels,
         height=y.height,

@@ -57,7 +57,7 @@ CONV_PRODUCTS = 160
 
 
 class ContractGeometry(NamedTuple):
-    """The sums that `contract` makes; distances in vectors for x and y, in scalars for w."""
+    """What `contract` needs to know of its sums; distances in vectors for x and y, in scalars for w."""
 
     groups: int
     x_group: int  # from one group to the next
@@ -116,10 +116,10 @@ def channels_at_once(taps):
 
 @compiled
 def sweeps(count, positions):
-    """Which tiles compute `count` outputs at so many positions: a list of sweeps over some of the outputs.
+    """How `count` outputs at so many positions are divided among tiles of several shapes: five sweeps.
 
     A sweep is (first output, the one after the last, positions of a tile, lines that these lie in). The last
-    two do the same outputs one at a time, of which a geometry uses one: along lines, and in patches.
+    two take the same outputs one by one, along lines and in patches: a geometry has tiles for one of them.
     """
     if positions == 1:
         many, four = count // MANY_ROWS * MANY_ROWS, count // 4 * 4

@@ -27,11 +27,11 @@ from .conv import (
     lines_at_once,
     sweeps,
 )
-from .conv_tiling import AREA, box, box_taps, covers, next_across, position, tile_count
+from .conv_tiling import AREA, box, box_taps, covers, next_position, position, tile_count
 
 
 class Axis(NamedTuple):
-    """The lines of a sum, or its columns: which of the source position i and tap k meet.
+    """One direction of a convolution, down or across: where in the source position i and tap k meet.
 
     That is start + i * stride + tap_start + k * tap_stride, or padding unless it is from 0 to size - 1.
     """
@@ -68,8 +68,8 @@ class Channels(NamedTuple):
 class Contraction(NamedTuple):
     """What `contract` sums up: axes and line distance of x, grids of the weights and of y, and channels."""
 
-    lines: Axis
-    columns: Axis
+    down: Axis
+    across: Axis
     x_line: int
     weights: Grid
     target: Grid
@@ -126,10 +126,10 @@ def _parts(channels, taps):
 
 @compiled
 def _contraction(outputs, sums):
-    """A geometry of `contract` with its sweeps and tiles; `_set_groups` and others fill in the rest."""
-    taps_h, taps_w = _useful_taps(sums.lines), _useful_taps(sums.columns)
+    """Make a geometry of `contract` with its sweeps and tiles; bias, ending, outputs and groups are left."""
+    taps_h, taps_w = _useful_taps(sums.down), _useful_taps(sums.across)
     positions = len(taps_h) * len(taps_w)
-    most_parts = _parts(sums.channels, sums.lines.taps * sums.columns.taps)[1]
+    most_parts = _parts(sums.channels, sums.down.taps * sums.across.taps)[1]
     planned, areas = sweeps(outputs, positions), covers(taps_h, taps_w, outputs)
     length = TILES_AT
     for number in range(len(planned)):
@@ -137,8 +137,8 @@ def _contraction(outputs, sums):
     g = np.zeros(length, np.int64)
     g[CONTRACT.groups], g[CONTRACT.outputs], g[CONTRACT.one_position] = 1, outputs, positions == 1
     g[CONTRACT.x_channel], g[CONTRACT.w_channel] = sums.channels.x_distance, sums.channels.w_distance
-    g[CONTRACT.x_tap_h], g[CONTRACT.w_tap_h] = sums.lines.tap_stride * sums.x_line, sums.weights.down
-    g[CONTRACT.x_tap_w], g[CONTRACT.w_tap_w] = sums.columns.tap_stride, sums.weights.right
+    g[CONTRACT.x_tap_h], g[CONTRACT.w_tap_h] = sums.down.tap_stride * sums.x_line, sums.weights.down
+    g[CONTRACT.x_tap_w], g[CONTRACT.w_tap_w] = sums.across.tap_stride, sums.weights.right
     at = np.int64(TILES_AT)
     for number in range(len(planned)):
         sweep, tile_length, tiles_at = SWEEPS_AT + number * len(SWEEP), _tile_length(planned[number]), at
@@ -200,11 +200,11 @@ def _write_positions(g, at, area, number, corner, taps, channel, sums):
             g[at + count + tile_h + k] = here[1] - first[1]
         return
     size = tile_h * tile_w
-    place = position(area, number * size) if area[AREA.across] else corner
+    place = position(area, number * size) if area[AREA.wraps] else corner
     for k in range(size):
         g[at + k], g[at + size + k] = _addresses(place, taps, channel, sums)
-        if area[AREA.across]:
-            place = next_across(area, place)
+        if area[AREA.wraps]:
+            place = next_position(area, place)
         elif tile_h > 1:
             place = min(place[0] + 1, area[AREA.bottom] - 1), place[1]
         else:
@@ -227,32 +227,21 @@ def _write_part(g, at, taps, channel, at_once, sums):
 def _addresses(place, taps, channel, sums):
     """At which vector of x the first tap of position `place` lies, and at which one of y its sum."""
     i, j = place
-    h, w, target = sums.lines, sums.columns, sums.target
-    line = h.start + i * h.stride + h.tap_start + taps[0] * h.tap_stride
-    column = w.start + j * w.stride + w.tap_start + taps[2] * w.tap_stride
+    down, across, target = sums.down, sums.across, sums.target
+    line = down.start + i * down.stride + down.tap_start + taps[0] * down.tap_stride
+    place = across.start + j * across.stride + across.tap_start + taps[2] * across.tap_stride
     return (
-        line * sums.x_line + column + channel * sums.channels.x_distance,
+        line * sums.x_line + place + channel * sums.channels.x_distance,
         target.first + i * target.down + j * target.right,
     )
 
 
 @compiled
 def conv_forward(
-    channels,
-    out_channels,
-    kernel,
-    in_size,
-    out_size,
-    stride,
-    padding,
-    dilation,
-    groups,
-    x_distances,
-    y_distances,
-    has_bias,
-    ending,
-):
-    """Geometry of `contract` for a convolution: y from x."""
+    channels, out_channels, kernel, in_size, out_size, stride, padding, dilation, groups,
+    x_distances, y_distances, has_bias, ending,
+):  # fmt: skip
+    """Make the geometry of `contract` for a convolution, y from x."""
     c_count, o_count = channels // groups, out_channels // groups
     taps = kernel[0] * kernel[1]
     sums = Contraction(
@@ -261,7 +250,7 @@ def conv_forward(
         np.int64(x_distances[1]),
         _grid(0, kernel[1], 1),
         _grid(0, y_distances[1], 1),
-        _channels(c_count, taps, x_distances[0], taps),  # as in the sums of a single sample
+        _channels(c_count, taps, x_distances[0], taps),  # as in the sums of one sample alone
     )
     g = _contraction(o_count, sums)
     g[CONTRACT.bias], g[CONTRACT.ending] = has_bias, ending
@@ -272,7 +261,7 @@ def conv_forward(
 
 @compiled
 def _meeting_taps(kernel, dilation, stride, reach):
-    """The taps k whose reach - k * dilation is a multiple of the stride: (first, to the next, count)."""
+    """The taps k whose reach - k * dilation is a multiple of the stride: the first, every which, how many."""
     first = 0
     while first < kernel and (reach - first * dilation) % stride != 0:
         first += 1
@@ -284,7 +273,7 @@ def _meeting_taps(kernel, dilation, stride, reach):
 
 @compiled
 def _input_axis(in_size, out_size, kernel, stride, padding, dilation, phase):
-    """The axis of the input gradient at positions phase, phase + stride, ...: (axis, first tap, to the next).
+    """One direction of the input gradient, at positions phase, phase + stride, ...: (axis, first tap, every).
 
     Tap k reaches input position h from output position (h + padding - k * dilation) / stride, where that is
     whole: which taps these are depends on the phase alone, and the output positions go on with h.
@@ -297,35 +286,24 @@ def _input_axis(in_size, out_size, kernel, stride, padding, dilation, phase):
 
 @compiled
 def conv_grad_input(
-    channels,
-    out_channels,
-    kernel,
-    in_size,
-    out_size,
-    stride,
-    padding,
-    dilation,
-    groups,
-    dx_distances,
-    dy_distances,
-    phase,
-    ending,
-):
-    """Geometry of `contract` for the input gradient, at the input positions (h, w) = phase modulo stride.
+    channels, out_channels, kernel, in_size, out_size, stride, padding, dilation, groups,
+    dx_distances, dy_distances, phase, ending,
+):  # fmt: skip
+    """Make the geometry of `contract` for dx from dy, at the input positions (h, w) = phase modulo stride.
 
     Each of the stride[0] * stride[1] phases is an ordinary convolution of dy with some of the taps.
     """
     o_count, c_count = out_channels // groups, channels // groups
     taps = kernel[0] * kernel[1]
-    lines, kh, every_kh = _input_axis(
+    down, kh, every_kh = _input_axis(
         in_size[0], out_size[0], kernel[0], stride[0], padding[0], dilation[0], phase[0]
     )
-    columns, kw, every_kw = _input_axis(
+    across, kw, every_kw = _input_axis(
         in_size[1], out_size[1], kernel[1], stride[1], padding[1], dilation[1], phase[1]
     )
     sums = Contraction(
-        lines,
-        columns,
+        down,
+        across,
         np.int64(dy_distances[1]),
         _grid(kh * kernel[1] + kw, every_kh * kernel[1], every_kw),
         _grid(phase[0] * dx_distances[1] + phase[1], stride[0] * dx_distances[1], stride[1]),
@@ -340,7 +318,7 @@ def conv_grad_input(
 
 @compiled
 def grad_input_halo(kernel, in_size, out_size, stride, padding, dilation):
-    """How far the taps of `conv_grad_input` reach outside dy: (top, bottom, left, right)."""
+    """How many zeros the input gradient reads around dy: (top, bottom, left, right)."""
     top = max(0, ((kernel[0] - 1) * dilation[0] - padding[0] + stride[0] - 1) // stride[0])
     left = max(0, ((kernel[1] - 1) * dilation[1] - padding[1] + stride[1] - 1) // stride[1])
     bottom = max(0, (in_size[0] - 1 + padding[0]) // stride[0] - (out_size[0] - 1))
@@ -365,19 +343,10 @@ def _set_groups(g, groups, x_group, y_group, w_group):
 
 @compiled
 def conv_grad_weight(
-    channels,
-    out_channels,
-    kernel,
-    out_size,
-    stride,
-    padding,
-    dilation,
-    groups,
-    x_distances,
-    y_distances,
-    has_bias,
-):
-    """Geometry of `contract_grad_weight` for a convolution: gradients of weight and bias from x and dy."""
+    channels, out_channels, kernel, out_size, stride, padding, dilation, groups,
+    x_distances, y_distances, has_bias,
+):  # fmt: skip
+    """Make the geometry of `contract_grad_weight` for a convolution's weight and bias, from x and dy."""
     c_count, o_count = channels // groups, out_channels // groups
     taps = c_count * kernel[0] * kernel[1]
     g = np.zeros(TAPS_AT + taps + TABLE_TAIL, np.int64)

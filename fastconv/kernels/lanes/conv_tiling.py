@@ -1,12 +1,12 @@
 """How the positions of an image are cut in register tiles.
 
-+-+------+-+    Positions are covered by areas, each cut in tiles along its lines or down its columns, or
-| |      | |    in patches. An area at an edge misses some taps, so that its tiles had better lie along the
++-+------+-+    Positions are covered by areas, each cut in tiles across its lines or down through them,
+| |      | |    or in patches. An area at an edge misses some taps, so that its tiles had better lie along the
 +-+------+-+    edge. Whether a cut in three strips, or in nine areas, makes fewer products than none
 | | all  | |    depends on the sizes: what a tile has more than its area is wasted, too.
 | | taps | |
 +-+------+-+    Which taps the positions use is told by `taps_h`, for each line of positions, and `taps_w`,
-| |      | |    for each column of them: ranges (the first tap, the one after the last) along that axis.
+| |      | |    for each place in a line: ranges (the first tap, the one after the last) along that axis.
 +-+------+-+
 """
 
@@ -26,9 +26,9 @@ class Area(NamedTuple):
     bottom: int  # the line after the last
     left: int
     right: int
-    tile_h: int  # lines of positions in a tile
-    tile_w: int  # columns of positions in a tile
-    across: int  # whether tiles go on across the ends of lines or columns
+    tile_h: int  # lines of a tile
+    tile_w: int  # positions of a tile in a line
+    wraps: int  # whether tiles go on past an edge of the area, from its opposite edge
     tiles: int
 
 
@@ -57,7 +57,7 @@ def _positions(area):
 
 @compiled
 def position(area, k):
-    """(line, column) of position k of an area whose tiles go on across the ends of lines or columns."""
+    """Where position number k of an area lies whose tiles wrap: (line, place in the line)."""
     if area[AREA.tile_h] > 1:
         height = area[AREA.bottom] - area[AREA.top]
         return area[AREA.top] + k % height, area[AREA.left] + k // height
@@ -70,7 +70,7 @@ def box(area, number):
     """The smallest box of positions around a tile, by its number: (top, bottom, left, right)."""
     top, bottom, left, right = area[AREA.top], area[AREA.bottom], area[AREA.left], area[AREA.right]
     tile_h, tile_w = area[AREA.tile_h], area[AREA.tile_w]
-    if not area[AREA.across]:
+    if not area[AREA.wraps]:
         tiles_in_line = (right - left + tile_w - 1) // tile_w
         i = top + number // tiles_in_line * tile_h
         j = left + number % tiles_in_line * tile_w
@@ -91,8 +91,8 @@ def box_taps(taps_h, taps_w, bounds):
 
 
 @compiled
-def next_across(area, place):
-    """The position after `place`, across the ends of lines or columns; after the last comes itself."""
+def next_position(area, place):
+    """The position after `place` in an area whose tiles wrap; after the last comes the last again."""
     i, j = place
     if area[AREA.tile_h] > 1:
         i, j = (i + 1, j) if i + 1 < area[AREA.bottom] else (area[AREA.top], j + 1)
@@ -114,9 +114,9 @@ def _axis_products(ranges, size):
 
 @compiled
 def _products(taps_h, taps_w, area):
-    """Count the tiles of an area, which is filled in there, and the products that they make at a position."""
+    """Fill in how many tiles an area has; returns the products that they make at one position each."""
     products = 0
-    if area[AREA.across]:
+    if area[AREA.wraps]:
         size = area[AREA.tile_h] * area[AREA.tile_w]
         area[AREA.tiles] = (_positions(area) + size - 1) // size
         for number in range(area[AREA.tiles]):
@@ -131,15 +131,15 @@ def _products(taps_h, taps_w, area):
 
 @compiled
 def _set_area(taps_h, taps_w, area, size, patch_lines, top, bottom, left, right):
-    """Fill in an area, cut in tiles so that they make the fewest products; returns how many at a position."""
+    """Fill in an area, in tiles that make the fewest products; returns how many, as `_products`."""
     area[AREA.top], area[AREA.bottom], area[AREA.left], area[AREA.right] = top, bottom, left, right
-    area[AREA.tile_h], area[AREA.tile_w], area[AREA.across] = patch_lines, size // patch_lines, False
+    area[AREA.tile_h], area[AREA.tile_w], area[AREA.wraps] = patch_lines, size // patch_lines, False
     if _positions(area) == 0:
         return 0
     if patch_lines > 1:
         return _products(taps_h, taps_w, area)
     alike_h, alike_w = _alike(taps_h, top, bottom), _alike(taps_w, left, right)
-    area[AREA.across] = True
+    area[AREA.wraps] = True
     if alike_h and alike_w:
         area[AREA.tiles] = (_positions(area) + size - 1) // size
         return area[AREA.tiles] * (taps_h[top, 1] - taps_h[top, 0]) * (taps_w[left, 1] - taps_w[left, 0])
@@ -147,7 +147,7 @@ def _set_area(taps_h, taps_w, area, size, patch_lines, top, bottom, left, right)
         area[AREA.tile_h], area[AREA.tile_w] = size, 1
     best, least = area.copy(), _products(taps_h, taps_w, area)
     best[AREA.tiles] = area[AREA.tiles]
-    area[AREA.across] = False
+    area[AREA.wraps] = False
     for _ in range(2):
         area[AREA.tile_h], area[AREA.tile_w] = area[AREA.tile_w], area[AREA.tile_h]
         products = _products(taps_h, taps_w, area)
@@ -187,17 +187,17 @@ def _cover(taps_h, taps_w, size, patch_lines):
     top, bottom = _middle(taps_h)
     left, right = _middle(taps_w)
     start = np.int64(0)  # a constant would have `_set_area` compiled anew
-    lines, columns = (start, top, bottom, height), (start, left, right, width)
+    down, across = (start, top, bottom, height), (start, left, right, width)
     best, least = np.zeros((9, len(AREA)), np.int64), 0
     for i in range(3):
         for j in range(3):
-            bounds = lines[i], lines[i + 1], columns[j], columns[j + 1]
+            bounds = down[i], down[i + 1], across[j], across[j + 1]
             least += _set_area(taps_h, taps_w, best[3 * i + j], size, patch_lines, *bounds)
     if height * width <= MANY_POSITIONS:
         three, whole = np.zeros((3, len(AREA)), np.int64), np.zeros((1, len(AREA)), np.int64)
         products = 0
         for j in range(3):
-            bounds = start, height, columns[j], columns[j + 1]
+            bounds = start, height, across[j], across[j + 1]
             products += _set_area(taps_h, taps_w, three[j], size, patch_lines, *bounds)
         if products < least:
             best, least = three, products

@@ -90,7 +90,7 @@ def _with_rows(geometry):
 
 
 def forward_geometry(in_features, out_features, has_bias, ending):
-    """Geometry of `dense` for y = w x + bias."""
+    """Make the geometry of `dense` for y = w x + bias."""
     return _with_rows(
         DenseGeometry(
             products=in_features,
@@ -104,7 +104,7 @@ def forward_geometry(in_features, out_features, has_bias, ending):
 
 
 def grad_input_geometry(in_features, out_features, ending):
-    """Geometry of `dense` for dx = w^T dy."""
+    """Make the geometry of `dense` for dx = w^T dy."""
     return _with_rows(
         DenseGeometry(
             products=out_features,
@@ -171,7 +171,7 @@ def _gradient_outputs(form, x, dy, dweight, first, last, samples, in_features, g
 
 
 def grad_weight_geometry(in_features, out_features, x_row, dy_row, has_bias, lanes):
-    """Geometry of `rows_grad_weight`; rows of x and dy are `x_row` and `dy_row` scalars apart."""
+    """Make the geometry of `rows_grad_weight`; rows of x and dy are `x_row` and `dy_row` scalars apart."""
     vectors = (in_features + lanes - 1) // lanes
     geometry = RowsGradWeightGeometry(
         out_features=out_features, in_features=in_features, x_row=x_row, dy_row=dy_row, bias=has_bias

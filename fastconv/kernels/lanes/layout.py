@@ -44,7 +44,7 @@ _ARRAY_FIELDS = struct.Struct(f"={len(GATHER) - GATHER.c_bytes}q")
 
 
 def gather_geometry(shape, table):
-    """Geometry of `gather`, or of `load_sample`, for samples (C, H, W); `set_source` fills in the array."""
+    """Make the geometry of `gather` or `load_sample` for samples (C, H, W), of what `set_source` will say."""
     channels, height, width = shape
     header = GatherGeometry(kind=UINT8, channels=channels, height=height, width=width)
     return np.array([*header, *table], np.int64)
@@ -175,7 +175,7 @@ ROWS_TABLE = len(TO_ROWS)  # behind them: the vector at which each feature lies
 
 
 def rows_geometry(planes, length):
-    """Geometry of `lanes_to_rows` from planes to rows of `length` scalars."""
+    """Make the geometry of `lanes_to_rows` from planes to rows of `length` scalars."""
     return np.array(
         [*LanesToRowsGeometry(features=planes.features, length=length), *planes.table()], np.int64
     )
@@ -213,7 +213,7 @@ SCATTER_TABLE = len(SCATTER)  # behind them: the vector of each feature, or its 
 
 
 def scatter_geometry(table):
-    """Geometry of `scatter`, or of `store_sample`, of the features in a table, to where `set_target` says."""
+    """Make the geometry of `scatter` or `store_sample`, from a table to where `set_target` will say."""
     return np.array([*ScatterGeometry(features=len(table)), *table], np.int64)
 
 
@@ -243,6 +243,44 @@ def scatter(x, _a, _b, _c, _d, _e, g, s):
         count = lane_count
 
 
+@compiled
+def _load_sample(kind, y, g, sample):
+    """`load_sample` of the numbers of dtype `kind` at address `sample`."""
+    table, k = advance(g, GATHER_TABLE), 0
+    for c in range(g[GATHER.channels]):
+        for h in range(g[GATHER.height]):
+            at = sample + c * g[GATHER.c_bytes] + h * g[GATHER.h_bytes]
+            for w in range(g[GATHER.width]):
+                value = simd.convert(simd.scalar_at(at + w * g[GATHER.w_bytes], kind), y)
+                y[table[k]] = value / 255 if g[GATHER.scaled] else value
+                k += 1
+
+
+@operation
+def load_sample(_a, y, _c, _d, _e, _f, g, s):
+    """y[table[k]] = feature k of the sample whose turn it is; g as in `gather`, its table counts scalars."""
+    sample = address(g, s[STATE.position] + s[STATE.first_sample])
+    if g[GATHER.kind] == UINT8:
+        _load_sample(np.uint8, y, g, sample)
+    elif g[GATHER.kind] == INT64:
+        _load_sample(np.int64, y, g, sample)
+    elif g[GATHER.kind] == FLOAT32:
+        _load_sample(np.float32, y, g, sample)
+    else:
+        _load_sample(np.float64, y, g, sample)
+
+
+@operation
+def store_sample(x, _b, _c, _d, _e, _f, g, s):
+    """Feature k of the sample whose turn it is = x[table[k]]; g as in `scatter`, its table counts scalars."""
+    features, table = g[SCATTER.features], advance(g, SCATTER_TABLE)
+    target = advance(
+        simd.pointer_at(g[SCATTER.target], x), (s[STATE.position] + s[STATE.first_sample]) * features
+    )
+    for k in range(features):
+        target[k] = x[table[k]]
+
+
 @operation
 def copy_planes(x, y, _b, _c, _d, _e, g, s):
     """y[c, h, w] = x[c, h, w], each with its own plane and row steps."""
@@ -268,7 +306,7 @@ def _nchw_table(g, at, shape, distances):
 
 @compiled
 def gather_array(x, distances):
-    """Geometry of `gather` from a C-ordered array (N, C, H, W) to planes of these (plane, line) distances."""
+    """Make the geometry of `gather` from a C-ordered array to planes; `distances` are (plane, line)."""
     channels, height, width = x.shape[1:]
     g = np.zeros(GATHER_TABLE + channels * height * width, np.int64)
     g[GATHER.kind] = FLOAT32 if x.itemsize == 4 else FLOAT64
@@ -282,7 +320,7 @@ def gather_array(x, distances):
 
 @compiled
 def scatter_array(y, distances):
-    """Geometry of `scatter` to a C-ordered array (N, C, H, W) from planes of (plane, line) `distances`."""
+    """Make the geometry of `scatter` from planes to a C-ordered array; `distances` are (plane, line)."""
     features = y.shape[1] * y.shape[2] * y.shape[3]
     g = np.zeros(SCATTER_TABLE + features, np.int64)
     g[SCATTER.features], g[SCATTER.target] = features, y.ctypes.data

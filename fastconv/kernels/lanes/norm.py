@@ -34,7 +34,7 @@ NORM = offsets_of(NormGeometry)
 
 
 def norm_geometry(shape, x, y, dx, x_block, y_block, training):
-    """Geometry of batch normalisation of samples (C, H, W), from the planes x to y; backward, y is dy."""
+    """Make the geometry of batch normalisation of samples (C, H, W), from x to y; backward, y is dy."""
     return NormGeometry(
         channels=shape[0],
         height=shape[1],

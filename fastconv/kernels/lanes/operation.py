@@ -54,7 +54,7 @@ STATE_SIZE = 32  # more than 28, so that no two threads write to one cache line
 
 @compiled
 def random_key(s, stream):
-    """The key of the random numbers of this step: another one for each seed, update and stream of numbers."""
+    """A number that seeds the random numbers of one update: another one for each seed, update and stream."""
     return s[STATE.seed] * 1000003 + s[STATE.update] * 8191 + stream
 
 

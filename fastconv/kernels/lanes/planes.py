@@ -28,7 +28,7 @@ PLANES = offsets_of(PlaneGeometry)
 
 
 def plane_geometry(source, target, y=None, layer=0):
-    """Geometry of an elementwise kernel that reads planes `source`, and perhaps `y`, and writes `target`."""
+    """Make the geometry of an elementwise kernel from planes `source`, and perhaps `y`, to `target`."""
     return PlaneGeometry(
         channels=source.channels,
         height=source.height,

@@ -69,7 +69,7 @@ def _geometry(x, y, kernel, stride, padding, dilation, **more):
 
 
 def max_pool_geometry(x, y, kernel, stride, padding, dilation, taps_wanted=False, gated=False):
-    """Geometry of `max_pool` from the planes x to y, and of its gradient, with dx for x and dy for y."""
+    """Make the geometry of `max_pool` from planes x to y, or of its gradient, given dx for x and dy for y."""
     inside = all(
         pad == 0 and (out - 1) * by + distance < size
         for size, out, by, pad, distance in zip(
@@ -87,7 +87,7 @@ def max_pool_geometry(x, y, kernel, stride, padding, dilation, taps_wanted=False
 
 
 def avg_pool_geometry(x, y, kernel, stride, padding, counted):
-    """Geometry of `avg_pool` from the planes x to y, and of its gradient, with dx for x and dy for y."""
+    """Make the geometry of `avg_pool` from planes x to y, or of its gradient, given dx for x and dy for y."""
     return _geometry(x, y, kernel, stride, padding, (1, 1), counted=int(counted))
 
 

@@ -20,10 +20,8 @@ from ... import simd
 from ...simd import advance, fill, load, multiply, store, subtract, tiles, transpose, vector_math
 from ...simd.compiling import compiled
 from ...simd.tiles import columns, multiply_add, offsets, rows, shape, zeros
-from . import layout
 from .conv import COLUMNS_1, COLUMNS_2, COLUMNS_4, COLUMNS_6, RELU, channels_at_once, sweeps
-from .layout import GATHER, GATHER_TABLE, SCATTER, SCATTER_TABLE
-from .operation import STATE, offsets_of, operation
+from .operation import offsets_of, operation
 
 OVERRUN = max(COLUMNS_1, COLUMNS_2, COLUMNS_4, COLUMNS_6)  # vectors that a last tile may go on past its end
 # Positions of a tile of `contract_channels`: so many chains hide the latency of a product.
@@ -51,7 +49,7 @@ TILE_PLACES = len(CHANNELS)  # behind them, for each tile: where its positions l
 
 
 def contract_channels_geometry(x, channels, y, kernel, stride, padding, dilation, lanes, ending, has_bias):
-    """Geometry of `contract_channels` from the planes x, of so many channels, to the planes y."""
+    """Make the geometry of `contract_channels` from the planes x, of so many channels, to the planes y."""
     i, j = (index.ravel() for index in np.indices((y.height, y.width)))
     x_at = ((i * stride[0] - padding[0]) * x.row + j * stride[1] - padding[1]) * lanes
     y_at = i * y.row + j
@@ -143,7 +141,7 @@ TAP_PLACES = len(DENSE_CHANNELS)  # behind them: at which scalar of x each tap l
 
 
 def dense_channels_geometry(outputs, table, at_once, y_plane, ending, has_bias):
-    """Geometry of `dense_channels`, where `table` says at which scalar of x each tap lies."""
+    """Make the geometry of `dense_channels`, where `table` says at which scalar of x each tap lies."""
     geometry = DenseChannelsGeometry(
         outputs=outputs, taps=len(table), at_once=at_once, y_plane=y_plane, ending=ending, bias=has_bias
     )
@@ -196,7 +194,7 @@ VECTOR_NUMBERS = len(POSITIONS)  # behind them: 0, 1, 2, ..., the vectors of pos
 
 
 def contract_positions_geometry(x, outputs, vectors, channels, kernel, dilation, y_plane, ending, has_bias):
-    """Geometry of `contract_positions` from the planes of scalars x to planes of `y_plane` vectors."""
+    """Make the geometry of `contract_positions` from planes of scalars x to planes of `y_plane` vectors."""
     geometry = ContractPositionsGeometry(
         outputs=outputs,
         vectors=vectors,
@@ -264,7 +262,7 @@ TO_CHANNELS = offsets_of(PositionsToChannelsGeometry)
 
 
 def positions_to_channels_geometry(channels, x_plane, x_line, y):
-    """Geometry of `positions_to_channels`, with so many channels, to the planes y."""
+    """Make the geometry of `positions_to_channels`, with so many channels, to the planes y."""
     return PositionsToChannelsGeometry(
         channels=channels,
         height=y.height,
@@ -302,44 +300,6 @@ def positions_to_channels(x, y, _c, _d, _e, _f, g, s):
                 transpose.store_column(square, y, y_at + j, width - j)
 
 
-@compiled
-def _load_sample(kind, y, g, sample):
-    """`load_sample` of the numbers of dtype `kind` at address `sample`."""
-    table, k = advance(g, GATHER_TABLE), 0
-    for c in range(g[GATHER.channels]):
-        for h in range(g[GATHER.height]):
-            at = sample + c * g[GATHER.c_bytes] + h * g[GATHER.h_bytes]
-            for w in range(g[GATHER.width]):
-                value = simd.convert(simd.scalar_at(at + w * g[GATHER.w_bytes], kind), y)
-                y[table[k]] = value / 255 if g[GATHER.scaled] else value
-                k += 1
-
-
-@operation
-def load_sample(_a, y, _c, _d, _e, _f, g, s):
-    """y[table[k]] = feature k of the sample whose turn it is; g as in `gather`, its table counts scalars."""
-    sample = layout.address(g, s[STATE.position] + s[STATE.first_sample])
-    if g[GATHER.kind] == layout.UINT8:
-        _load_sample(np.uint8, y, g, sample)
-    elif g[GATHER.kind] == layout.INT64:
-        _load_sample(np.int64, y, g, sample)
-    elif g[GATHER.kind] == layout.FLOAT32:
-        _load_sample(np.float32, y, g, sample)
-    else:
-        _load_sample(np.float64, y, g, sample)
-
-
-@operation
-def store_sample(x, _b, _c, _d, _e, _f, g, s):
-    """Feature k of the sample whose turn it is = x[table[k]]; g as in `scatter`, its table counts scalars."""
-    features, table = g[SCATTER.features], advance(g, SCATTER_TABLE)
-    target = advance(
-        simd.pointer_at(g[SCATTER.target], x), (s[STATE.position] + s[STATE.first_sample]) * features
-    )
-    for k in range(features):
-        target[k] = x[table[k]]
-
-
 class NormChannelsGeometry(NamedTuple):
     """Sizes of the planes of vectors, and distances in vectors."""
 
@@ -357,7 +317,7 @@ NORM_CHANNELS = offsets_of(NormChannelsGeometry)
 
 
 def norm_channels_geometry(x, y, channels):
-    """Geometry of `norm_channels` from the planes x, of so many channels, to the planes y."""
+    """Make the geometry of `norm_channels` from the planes x, of so many channels, to the planes y."""
     return NormChannelsGeometry(
         planes=x.channels,
         height=x.height,
@@ -403,7 +363,7 @@ FEATURE_PLACES = len(SOFTMAX_CHANNELS)  # behind them: at which scalar each feat
 
 
 def softmax_channels_geometry(vectors, table):
-    """Geometry of `softmax_channels`, where `table` says at which scalar each feature lies."""
+    """Make the geometry of `softmax_channels`, where `table` says at which scalar each feature lies."""
     return np.array([*SoftmaxChannelsGeometry(vectors=vectors, features=len(table)), *table], np.int64)
 
 
