@@ -6,7 +6,7 @@ Every operation runs over planes [C][H][W] of vectors (`planes.py`); x and y may
 from ...simd import add, divide, fill, fma, greater, load, multiply, select, store, subtract
 from ...simd.vector_math import exp, random_lanes, tanh
 from .operation import STATE, operation, random_key
-from .planes import PLANES, source_line, target_line, y_line
+from .planes import PLANES, source_at, target_at, y_at
 
 
 @operation
@@ -15,10 +15,9 @@ def relu(x, y, _b, _c, _d, _e, g, s):
     zero = fill(x, 0.0)
     for c in range(g[PLANES.channels]):
         for h in range(g[PLANES.height]):
-            x_at, y_at = source_line(g, c, h), target_line(g, c, h)
             for w in range(g[PLANES.width]):
-                v = load(x, x_at + w)
-                store(y, y_at + w, select(greater(zero, v), zero, v))
+                v = load(x, source_at(g, c, h, w))
+                store(y, target_at(g, c, h, w), select(greater(zero, v), zero, v))
 
 
 @operation
@@ -27,10 +26,9 @@ def relu_grad(dy, dx, y, _c, _d, _e, g, s):
     zero = fill(dy, 0.0)
     for c in range(g[PLANES.channels]):
         for h in range(g[PLANES.height]):
-            dy_at, dx_at, y_at = source_line(g, c, h), target_line(g, c, h), y_line(g, c, h)
             for w in range(g[PLANES.width]):
-                positive = greater(load(y, y_at + w), zero)
-                store(dx, dx_at + w, select(positive, load(dy, dy_at + w), zero))
+                positive = greater(load(y, y_at(g, c, h, w)), zero)
+                store(dx, target_at(g, c, h, w), select(positive, load(dy, source_at(g, c, h, w)), zero))
 
 
 @operation
@@ -39,10 +37,9 @@ def leaky_relu(x, y, slope, _c, _d, _e, g, s):
     zero, factor = fill(x, 0.0), fill(x, slope[0])
     for c in range(g[PLANES.channels]):
         for h in range(g[PLANES.height]):
-            x_at, y_at = source_line(g, c, h), target_line(g, c, h)
             for w in range(g[PLANES.width]):
-                v = load(x, x_at + w)
-                store(y, y_at + w, select(greater(v, zero), v, multiply(v, factor)))
+                v = load(x, source_at(g, c, h, w))
+                store(y, target_at(g, c, h, w), select(greater(v, zero), v, multiply(v, factor)))
 
 
 @operation
@@ -51,11 +48,10 @@ def leaky_relu_grad(dy, dx, y, slope, _d, _e, g, s):
     zero, factor = fill(dy, 0.0), fill(dy, slope[0])
     for c in range(g[PLANES.channels]):
         for h in range(g[PLANES.height]):
-            dy_at, dx_at, y_at = source_line(g, c, h), target_line(g, c, h), y_line(g, c, h)
             for w in range(g[PLANES.width]):
-                v = load(dy, dy_at + w)
-                positive = greater(load(y, y_at + w), zero)
-                store(dx, dx_at + w, select(positive, v, multiply(v, factor)))
+                v = load(dy, source_at(g, c, h, w))
+                positive = greater(load(y, y_at(g, c, h, w)), zero)
+                store(dx, target_at(g, c, h, w), select(positive, v, multiply(v, factor)))
 
 
 @operation
@@ -64,10 +60,9 @@ def sigmoid(x, y, _b, _c, _d, _e, g, s):
     one, zero = fill(x, 1.0), fill(x, 0.0)
     for c in range(g[PLANES.channels]):
         for h in range(g[PLANES.height]):
-            x_at, y_at = source_line(g, c, h), target_line(g, c, h)
             for w in range(g[PLANES.width]):
-                v = load(x, x_at + w)
-                store(y, y_at + w, divide(one, add(one, exp(subtract(zero, v)))))
+                v = load(x, source_at(g, c, h, w))
+                store(y, target_at(g, c, h, w), divide(one, add(one, exp(subtract(zero, v)))))
 
 
 @operation
@@ -76,11 +71,10 @@ def sigmoid_grad(dy, dx, y, _c, _d, _e, g, s):
     one = fill(dy, 1.0)
     for c in range(g[PLANES.channels]):
         for h in range(g[PLANES.height]):
-            dy_at, dx_at, y_at = source_line(g, c, h), target_line(g, c, h), y_line(g, c, h)
             for w in range(g[PLANES.width]):
-                v = load(y, y_at + w)
+                v = load(y, y_at(g, c, h, w))
                 slope = multiply(v, subtract(one, v))
-                store(dx, dx_at + w, multiply(load(dy, dy_at + w), slope))
+                store(dx, target_at(g, c, h, w), multiply(load(dy, source_at(g, c, h, w)), slope))
 
 
 @operation
@@ -88,9 +82,8 @@ def hyperbolic_tangent(x, y, _b, _c, _d, _e, g, s):
     """y = tanh(x)."""
     for c in range(g[PLANES.channels]):
         for h in range(g[PLANES.height]):
-            x_at, y_at = source_line(g, c, h), target_line(g, c, h)
             for w in range(g[PLANES.width]):
-                store(y, y_at + w, tanh(load(x, x_at + w)))
+                store(y, target_at(g, c, h, w), tanh(load(x, source_at(g, c, h, w))))
 
 
 @operation
@@ -99,11 +92,10 @@ def hyperbolic_tangent_grad(dy, dx, y, _c, _d, _e, g, s):
     one = fill(dy, 1.0)
     for c in range(g[PLANES.channels]):
         for h in range(g[PLANES.height]):
-            dy_at, dx_at, y_at = source_line(g, c, h), target_line(g, c, h), y_line(g, c, h)
             for w in range(g[PLANES.width]):
-                v = load(y, y_at + w)
+                v = load(y, y_at(g, c, h, w))
                 slope = multiply(subtract(one, v), add(one, v))
-                store(dx, dx_at + w, multiply(load(dy, dy_at + w), slope))
+                store(dx, target_at(g, c, h, w), multiply(load(dy, source_at(g, c, h, w)), slope))
 
 
 @operation
@@ -145,9 +137,8 @@ def dropout(x, y, rate, _c, _d, _e, g, s):
     element = 0
     for c in range(g[PLANES.channels]):
         for h in range(g[PLANES.height]):
-            x_at, y_at = source_line(g, c, h), target_line(g, c, h)
             for w in range(g[PLANES.width]):
                 number = random_lanes(x, key, s[STATE.first_sample], element)
-                v = multiply(load(x, x_at + w), scale)
-                store(y, y_at + w, select(greater(limit, number), zero, v))
+                v = multiply(load(x, source_at(g, c, h, w)), scale)
+                store(y, target_at(g, c, h, w), select(greater(limit, number), zero, v))
                 element += 1

@@ -29,7 +29,7 @@ from ...simd import (
 from ...simd.compiling import compiled
 from ...simd.vector_math import floor, log, random_lanes, sine, square_root
 from .operation import STATE, offsets_of, operation, random_key
-from .planes import PLANES, source_line
+from .planes import PLANES, source_at
 
 # Around the images that `move` reads: a line of fill on every side, where all that lies outside is found, and
 # one more below and right, as pixels are read by twos.
@@ -191,9 +191,8 @@ def noise(x, deviation, _b, _c, _d, _e, g, s):
     factor, scale, element = fill(x, -2.0), splat(deviation, 0), 0
     for c in range(g[PLANES.channels]):
         for h in range(g[PLANES.height]):
-            line = source_line(g, c, h)
             for w in range(0, g[PLANES.width], 2):
-                at = line + w
+                at = source_at(g, c, h, w)
                 u = subtract(one, random_lanes(x, key, first, element))  # above 0
                 turns = random_lanes(x, key, first, element + 1)
                 radius = multiply(scale, square_root(multiply(factor, log(u))))

@@ -346,15 +346,15 @@ def contract_grad_weight(x, dy, dweight, _a, _b, _c, g, s):
 @compiled
 def _bias_sums(form, dy, dbias, first, last, fresh, g):
     """Add up dy over positions and lanes: the bias's gradient, for outputs `first` to before `last`."""
-    height, width, band = g[GRAD_WEIGHT.height], g[GRAD_WEIGHT.width], g[GRAD_WEIGHT.band]
-    y_output, y_line = g[GRAD_WEIGHT.y_output], g[GRAD_WEIGHT.y_line]
+    height, band = g[GRAD_WEIGHT.height], g[GRAD_WEIGHT.band]
     for o in range(first, last, rows(form)):
         start = 0
         while start == 0 or start < height:
             acc, end = zeros(form), min(start + band, height)
             for i in range(start, end):
-                for j in range(width):
-                    acc = tile_add(acc, dy, o * y_output + i * y_line + j, y_output)
+                for j in range(g[GRAD_WEIGHT.width]):
+                    at = o * g[GRAD_WEIGHT.y_output] + i * g[GRAD_WEIGHT.y_line] + j
+                    acc = tile_add(acc, dy, at, g[GRAD_WEIGHT.y_output])
             add_totals(acc, dbias, o, 1, 1, fresh and start == 0)
             start += band
 

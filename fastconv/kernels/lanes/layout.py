@@ -16,7 +16,7 @@ from ... import simd
 from ...simd import advance, tiles, transpose
 from ...simd.compiling import compiled
 from .operation import LANE_ADDRESSES, STATE, offsets_of, operation
-from .planes import PLANES, source_line, target_line
+from .planes import PLANES, source_at, target_at
 
 UINT8, INT64, FLOAT32, FLOAT64 = 0, 1, 2, 3
 DTYPE_CODES = {np.dtype("u1"): UINT8, np.dtype("i8"): INT64, np.dtype("f4"): FLOAT32, np.dtype("f8"): FLOAT64}
@@ -286,9 +286,8 @@ def copy_planes(x, y, _b, _c, _d, _e, g, s):
     """y[c, h, w] = x[c, h, w], each with its own plane and row steps."""
     for c in range(g[PLANES.channels]):
         for h in range(g[PLANES.height]):
-            x_at, y_at = source_line(g, c, h), target_line(g, c, h)
             for w in range(g[PLANES.width]):
-                simd.store(y, y_at + w, simd.load(x, x_at + w))
+                simd.store(y, target_at(g, c, h, w), simd.load(x, source_at(g, c, h, w)))
 
 
 @compiled

@@ -52,15 +52,15 @@ def norm_geometry(shape, x, y, dx, x_block, y_block, training):
 
 
 @compiled
-def _x_line(g, c, h):
-    """At which vector line `h` of channel `c` of x begins."""
-    return c * g[NORM.x_plane] + h * g[NORM.x_line]
+def _x_at(g, c, h, w):
+    """At which vector of x place `w` in line `h` of channel `c` lies."""
+    return c * g[NORM.x_plane] + h * g[NORM.x_line] + w
 
 
 @compiled
-def _y_line(g, c, h):
-    """At which vector line `h` of channel `c` of y, or of dy, begins."""
-    return c * g[NORM.y_plane] + h * g[NORM.y_line]
+def _y_at(g, c, h, w):
+    """At which vector of y, or of dy, place `w` in line `h` of channel `c` lies."""
+    return c * g[NORM.y_plane] + h * g[NORM.y_line] + w
 
 
 @operation
@@ -84,9 +84,9 @@ def batch_norm_statistics(x, saved, running, options, _d, _e, g, s):
                     plane = advance(x, block * g[NORM.x_block])
                     valid = lane_mask(x, s[STATE.samples] - block * lane_count)
                     for h in range(height):
-                        acc, x_at = fill(x, 0.0), _x_line(g, c, h)
+                        acc = fill(x, 0.0)
                         for w in range(width):
-                            v = subtract(load(plane, x_at + w), centre)
+                            v = subtract(load(plane, c * g[NORM.x_plane] + h * g[NORM.x_line] + w), centre)
                             acc = add(acc, v) if turn == 0 else fma(v, v, acc)
                         result += total(select(valid, acc, fill(x, 0.0)))
                 if turn == 0:
@@ -109,9 +109,9 @@ def batch_norm(x, y, saved, gamma, beta, _e, g, s):
         scale = gamma[c] * saved[g[NORM.channels] + c]
         factor, mean, shift = fill(x, scale), fill(x, saved[c]), fill(x, beta[c])
         for h in range(g[NORM.height]):
-            x_at, y_at = _x_line(g, c, h), _y_line(g, c, h)
             for w in range(g[NORM.width]):
-                store(y, y_at + w, fma(subtract(load(x, x_at + w), mean), factor, shift))
+                v = subtract(load(x, _x_at(g, c, h, w)), mean)
+                store(y, _y_at(g, c, h, w), fma(v, factor, shift))
 
 
 @operation
@@ -128,11 +128,10 @@ def batch_norm_grad_sums(x, dy, saved, dgamma, dbeta, _e, g, s):
             valid = lane_mask(x, s[STATE.samples] - block * lane_count)
             for h in range(height):
                 acc, acc_x = fill(x, 0.0), fill(x, 0.0)
-                x_at, dy_at = _x_line(g, c, h), _y_line(g, c, h)
                 for w in range(width):
-                    slope = load(dy_block, dy_at + w)
+                    slope = load(dy_block, _y_at(g, c, h, w))
                     acc = add(acc, slope)
-                    acc_x = fma(slope, subtract(load(x_block, x_at + w), mean), acc_x)
+                    acc_x = fma(slope, subtract(load(x_block, _x_at(g, c, h, w)), mean), acc_x)
                 zero = fill(x, 0.0)
                 sum_dy += total(select(valid, acc, zero))
                 sum_dy_x += total(select(valid, acc_x, zero))
@@ -156,9 +155,8 @@ def batch_norm_grad_input(x, dy, dx, saved, gamma, dgamma_dbeta, g, s):
         offset = fill(x, -dgamma_dbeta[channels + c] / m)
         factor = fill(x, gamma[c] * inverse)
         for h in range(height):
-            x_at, dy_at = _x_line(g, c, h), _y_line(g, c, h)
-            dx_at = c * g[NORM.dx_plane] + h * g[NORM.dx_line]
             for w in range(width):
-                v = subtract(load(x, x_at + w), mean)
-                v = fma(v, slope, add(load(dy, dy_at + w), offset))
-                store(dx, dx_at + w, select(valid, multiply(v, factor), zero))
+                v = subtract(load(x, _x_at(g, c, h, w)), mean)
+                v = fma(v, slope, add(load(dy, _y_at(g, c, h, w)), offset))
+                dx_at = c * g[NORM.dx_plane] + h * g[NORM.dx_line] + w
+                store(dx, dx_at, select(valid, multiply(v, factor), zero))

@@ -44,18 +44,18 @@ def plane_geometry(source, target, y=None, layer=0):
 
 
 @compiled
-def source_line(g, c, h):
-    """At which vector line `h` of channel `c` begins, in the planes that a kernel reads."""
-    return c * g[PLANES.source_plane] + h * g[PLANES.source_line]
+def source_at(g, c, h, w):
+    """At which vector place `w` in line `h` of channel `c` lies, in the planes that a kernel reads."""
+    return c * g[PLANES.source_plane] + h * g[PLANES.source_line] + w
 
 
 @compiled
-def target_line(g, c, h):
-    """At which vector line `h` of channel `c` begins, in the planes that a kernel writes."""
-    return c * g[PLANES.target_plane] + h * g[PLANES.target_line]
+def target_at(g, c, h, w):
+    """At which vector place `w` in line `h` of channel `c` lies, in the planes that a kernel writes."""
+    return c * g[PLANES.target_plane] + h * g[PLANES.target_line] + w
 
 
 @compiled
-def y_line(g, c, h):
-    """At which vector line `h` of channel `c` begins, in the output of the forward pass."""
-    return c * g[PLANES.y_plane] + h * g[PLANES.y_line]
+def y_at(g, c, h, w):
+    """At which vector place `w` in line `h` of channel `c` lies, in the output of the forward pass."""
+    return c * g[PLANES.y_plane] + h * g[PLANES.y_line] + w

@@ -277,27 +277,20 @@ def positions_to_channels_geometry(channels, x_plane, x_line, y):
 @operation
 def positions_to_channels(x, y, _c, _d, _e, _f, g, s):
     """y[block, i, j][lane] = x[channel, i, j], zeros in the lanes past the last channel."""
-    lanes, channels, x_plane, width = (
-        simd.lanes(x),
-        g[TO_CHANNELS.channels],
-        g[TO_CHANNELS.x_plane],
-        g[TO_CHANNELS.width],
-    )
-    for plane in range((channels + lanes - 1) // lanes):
+    lanes = simd.lanes(x)
+    for plane in range((g[TO_CHANNELS.channels] + lanes - 1) // lanes):
         channel = plane * lanes
         for i in range(g[TO_CHANNELS.height]):
-            x_at = channel * x_plane + i * g[TO_CHANNELS.x_line]
-            y_at = plane * g[TO_CHANNELS.y_plane] + i * g[TO_CHANNELS.y_line]
-            for j in range(0, width, lanes):
-                if 2 * (channels - channel) <= lanes:
-                    square = transpose.transpose(
-                        transpose.half_square_part(x, x_at + j, x_plane, channels - channel, lanes)
-                    )
+            for j in range(0, g[TO_CHANNELS.width], lanes):
+                x_plane = g[TO_CHANNELS.x_plane]
+                at = channel * x_plane + i * g[TO_CHANNELS.x_line] + j
+                left = g[TO_CHANNELS.channels] - channel
+                if 2 * left <= lanes:
+                    square = transpose.transpose(transpose.half_square_part(x, at, x_plane, left, lanes))
                 else:
-                    square = transpose.transpose(
-                        transpose.square_part(x, x_at + j, x_plane, channels - channel, lanes)
-                    )
-                transpose.store_column(square, y, y_at + j, width - j)
+                    square = transpose.transpose(transpose.square_part(x, at, x_plane, left, lanes))
+                y_at = plane * g[TO_CHANNELS.y_plane] + i * g[TO_CHANNELS.y_line] + j
+                transpose.store_column(square, y, y_at, g[TO_CHANNELS.width] - j)
 
 
 class NormChannelsGeometry(NamedTuple):
@@ -345,10 +338,10 @@ def norm_channels(x, y, saved, gamma, beta, _f, g, s):
         factor = multiply(simd.load_part(gamma, first, count), inverse)
         shift = simd.load_part(beta, first, count)
         for h in range(g[NORM_CHANNELS.height]):
-            x_at = plane * g[NORM_CHANNELS.x_plane] + h * g[NORM_CHANNELS.x_line]
-            y_at = plane * g[NORM_CHANNELS.y_plane] + h * g[NORM_CHANNELS.y_line]
             for w in range(g[NORM_CHANNELS.width]):
-                store(y, y_at + w, simd.fma(subtract(load(x, x_at + w), mean), factor, shift))
+                x_at = plane * g[NORM_CHANNELS.x_plane] + h * g[NORM_CHANNELS.x_line] + w
+                y_at = plane * g[NORM_CHANNELS.y_plane] + h * g[NORM_CHANNELS.y_line] + w
+                store(y, y_at, simd.fma(subtract(load(x, x_at), mean), factor, shift))
 
 
 class SoftmaxChannelsGeometry(NamedTuple):
