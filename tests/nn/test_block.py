@@ -148,7 +148,7 @@ def test_a_layer_that_is_made_of_nothing_known_is_refused():
     class Odd(fc.nn.layer.Layer):
         pass
 
-    with pytest.raises(TypeError, match="Odd has no compiled form: .*Block.*Elementwise"):
+    with pytest.raises(TypeError, match=r"Odd has no compiled form: .*Block.*Elementwise"):
         fc.Sequential([Odd()], (3,))
 
 

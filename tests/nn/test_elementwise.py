@@ -248,7 +248,7 @@ def test_what_numba_cannot_compile_is_one_line_that_names_the_function():
 
 
 def test_functions_without_njit_are_taken_too(data):
-    X, y = data
+    X, _y = data
     plain = fc.Elementwise(own.elu.py_func, own.elu_grad.py_func)
     np.testing.assert_array_equal(network(plain).predict(X), network(ELU).predict(X))
 
