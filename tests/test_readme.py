@@ -46,6 +46,12 @@ def test_the_first_network_trains_as_it_stands_to_the_accuracy_of_a_convolutiona
     assert names["model"].output_shape == (10,)
 
 
+def test_parts_of_ones_own_train_as_they_stand(capsys):
+    names = run(next(block for block in blocks("python") if "ConvBlock" in block), "Parts of your own")
+    assert float(capsys.readouterr().out) < 1e-6
+    names["model"].predict(names["X"])
+
+
 def test_the_kernels_run_as_they_stand_from_python_and_from_compiled_code():
     names = run(blocks("python")[-1], "The kernels alone")
     assert names["y"].shape == (32, 8, 13, 14)  # (28 + 2 - 5) // 2 + 1 and (28 + 4 - 5) // 2 + 1
@@ -96,7 +102,7 @@ def test_the_pictures_are_drawn_as_they_stand():
 
 
 def test_there_are_no_other_python_blocks_than_those_that_run_here():
-    assert len(blocks("python")) == 7
+    assert len(blocks("python")) == 8
     assert "```py\n" not in README
 
 

@@ -8,7 +8,7 @@ from .. import simd
 from ..engine.loop import call_operation
 from ..engine.plan import CALL, FIRST_OPERAND, FUNCTION, GEOMETRY, Planes, Storage
 from ..kernels.lanes import conv, conv_geometry
-from ..kernels.lanes.operation import FRESH, STATE_SIZE, Operation
+from ..kernels.lanes.operation import STATE, STATE_SIZE, Operation
 from ..simd.compiling import compiled
 from .timing import Contender
 
@@ -73,7 +73,7 @@ def contender(shape: tuple[int, int, int, int, int], which: str) -> tuple[Conten
     calls, state = np.zeros((1, CALL), np.int64), np.zeros(STATE_SIZE, np.int64)
     calls[0, FUNCTION], calls[0, GEOMETRY] = operation.address("float32"), g.ctypes.data
     calls[0, FIRST_OPERAND : FIRST_OPERAND + len(buffers)] = buffers
-    state[FRESH] = 1
+    state[STATE.fresh] = 1
 
     def call(_kept: Any = (memory, g)) -> None:
         _call(calls, state, REPEATS)

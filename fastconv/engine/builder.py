@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from ..kernels.lanes import augment, layout, losses, optimizers, single_sample
+from ..kernels.lanes.planes import plane_geometry
 from .emitter import Emitter
 from .lowering import lowering_of, takes_single_sample
 from .plan import CopyDistance, Plan, Planes
@@ -80,7 +81,7 @@ class Builder:
         shape = self.network.input_shape
         halo = self._halo(0) if len(shape) == 3 else NO_HALO
         if self.single and self.layers[0].reads_positions:
-            slots = [self.plan.scalar_planes(shape, halo, single_sample.SLACK * self.plan.lanes, "X")]
+            slots = [self.plan.scalar_planes(shape, halo, single_sample.OVERRUN * self.plan.lanes, "X")]
         else:
             slots = [self._planes(shape, halo, "X")]
         for number, layer in enumerate(self.layers):
@@ -102,7 +103,7 @@ class Builder:
 
     def _gather(self, planes):
         """Emit the gather of samples into planes; returns the geometry to fill in."""
-        g = _source(planes.sizes, planes.table())
+        g = layout.gather_geometry(planes.sizes, planes.table())
         self.plan.emit(layout.gather, [None, planes], g)
         return g
 
@@ -111,8 +112,8 @@ class Builder:
         if self.single:
             positions = self.layers[0].reads_positions
             table = planes.table() if positions else planes.scalar_table(self.plan.lanes)
-            self.ports.source = _source(planes.sizes if positions else planes.image, table)
-            self.plan.emit(single_sample.load_sample, [None, planes], self.ports.source)
+            self.ports.source = layout.gather_geometry(planes.sizes if positions else planes.image, table)
+            self.plan.emit(layout.load_sample, [None, planes], self.ports.source)
         elif augmentation is None:
             self.ports.source = self._gather(planes)
         else:
@@ -130,11 +131,11 @@ class Builder:
             with_halo = Planes(
                 images.storage, images.channels, images.plane // images.row, images.row, label=images.label
             )
-            geometry = [*planes.sizes, *images.steps, *planes.steps, turns > 0]
-            self.plan.emit(augment.move, [with_halo, planes, ranges], geometry)
+            g = augment.move_geometry(images, planes, turns > 0)
+            self.plan.emit(augment.move, [with_halo, planes, ranges], g)
         if augmentation.noise:
-            geometry = [*planes.sizes, *planes.steps]
-            self.plan.emit(augment.noise, [planes, self.emitter.numbers([augmentation.noise])], geometry)
+            g = plane_geometry(planes, planes)
+            self.plan.emit(augment.noise, [planes, self.emitter.numbers([augmentation.noise])], g)
 
     def _relu_follows(self, number):
         """Whether layer `number` is followed by a ReLU in the same memory."""
@@ -160,13 +161,13 @@ class Builder:
             return Planes(last.storage, last.features, 1, 1, label=last.label)
         flat = self.plan.planes((last.features,), label=f"{last.label}_flat")
         target = Planes(flat.storage, *last.sizes, label=flat.label)
-        self.plan.emit(layout.copy_planes, [last, target], [*last.sizes, *last.steps, *target.steps])
+        self.plan.emit(layout.copy_planes, [last, target], plane_geometry(last, target))
         return flat
 
     def _write_output(self, ending):
         """Emit the scatter of the outputs, after a final layer that the loss does not need."""
         if self.single:
-            result, operation = self.slots[-1], single_sample.store_sample
+            result, operation = self.slots[-1], layout.store_sample
             table = result.scalar_table(self.plan.lanes)
         else:
             result, operation = self._result(), layout.scatter
@@ -174,7 +175,7 @@ class Builder:
                 features, result = result, self.plan.planes((result.features,), label="outputs")
                 ending.forward(features, result, False)
             table = result.table()
-        self.ports.sink = np.array([len(table), 0, *table], np.int64)
+        self.ports.sink = layout.scatter_geometry(table)
         self.plan.emit(operation, [result], self.ports.sink)
 
     def _loss(self, absorbed):
@@ -191,10 +192,12 @@ class Builder:
         if loss.numbers():
             operands.append(self.emitter.numbers(loss.numbers()))
         operation = absorbed.operation if absorbed else loss.operation
-        self.plan.emit(operation, operands, [result.features, 0, int(absorbed is not None), int(weighted)])
-        self.ports.log = np.zeros((STEPS_PER_CALL, losses.SUMS), self.network.dtype)
+        g = losses.LossGeometry(result.features, clipped=int(absorbed is not None), weighted=int(weighted))
+        self.plan.emit(operation, operands, g)
+        self.ports.log = np.zeros((STEPS_PER_CALL, len(losses.SUMS)), self.network.dtype)
         log = self.plan.array(self.ports.log, label="log")
-        self.emitter.after_backward.append((losses.record, [sums, log], [CopyDistance(sums.storage)]))
+        g = losses.RecordGeometry(block=CopyDistance(sums.storage))
+        self.emitter.after_backward.append((losses.record, [sums, log], g))
         if not self.run.training:
             self.plan.emit_together(self.emitter.after_backward)
 
@@ -203,7 +206,7 @@ class Builder:
         dy = Planes(self.slope.storage, *last.sizes, label=self.slope.label)
         if last.halo != NO_HALO:
             inner = self.plan.planes(last.sizes, last.halo, f"d{last.label}")
-            self.plan.emit(layout.copy_planes, [dy, inner], [*last.sizes, *dy.steps, *inner.steps])
+            self.plan.emit(layout.copy_planes, [dy, inner], plane_geometry(dy, inner))
             dy = inner
         gated = False
         for number in reversed(range(len(self.layers))):
@@ -233,8 +236,8 @@ class Builder:
             self.plan.array(self.ports.rates, label="rates"),
         ]
         count = self.network.num_parameters
-        geometry = [count, count if optimizer.state_in_one else optimizer.flag()]
-        update = (optimizer.operation, operands, geometry)
+        g = optimizers.UpdateGeometry(count, variant=optimizer.variant(), state_distance=count)
+        update = (optimizer.operation, operands, g)
         self.plan.emit_together([*self._clipping(optimizer), update])
 
     def _optimizer_state(self, state):
@@ -246,23 +249,12 @@ class Builder:
 
     def _clipping(self, optimizer):
         """Operations that clip a thread's share of the gradient, for the stage in which it takes its step."""
-        gradient, count = self.plan.array(self.ports.gradient, label="gradients"), self.network.num_parameters
+        gradient = self.plan.array(self.ports.gradient, label="gradients")
+        g = optimizers.UpdateGeometry(parameters=self.network.num_parameters)
         if optimizer.clip_value is not None:
-            return [
-                (optimizers.clip_value, [gradient, self.emitter.numbers([optimizer.clip_value])], [count])
-            ]
+            return [(optimizers.clip_value, [gradient, self.emitter.numbers([optimizer.clip_value])], g)]
         if optimizer.clip_norm is None:
             return []
-        norms = self.plan.rows(-(-count // optimizers.CHUNK), label="norms")
-        self.plan.emit(optimizers.chunk_norms, [gradient, norms], [count], stage="batch")
-        return [
-            (optimizers.clip_norm, [gradient, norms, self.emitter.numbers([optimizer.clip_norm])], [count])
-        ]
-
-
-def _source(sizes, table):
-    """The geometry of a gather of samples of these sizes, to where the table says."""
-    g = np.zeros(layout.TABLE + len(table), np.int64)
-    g[layout.PLANES], g[layout.LINES], g[layout.PIXELS] = sizes
-    g[layout.TABLE :] = table
-    return g
+        norms = self.plan.rows(-(-g.parameters // optimizers.CHUNK), label="norms")
+        self.plan.emit(optimizers.chunk_norms, [gradient, norms], g, stage="batch")
+        return [(optimizers.clip_norm, [gradient, norms, self.emitter.numbers([optimizer.clip_norm])], g)]

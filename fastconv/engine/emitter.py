@@ -60,13 +60,8 @@ class Emitter:
     def to_rows(self, planes):
         """Emit the transpose of planes to a row a sample, for the whole batch."""
         rows = self.plan.sample_rows(planes.features, label=f"{planes.label}_rows")
-        self.plan.emit(layout.lanes_to_rows, [planes, rows], table_geometry(planes, rows.length))
+        self.plan.emit(layout.lanes_to_rows, [planes, rows], layout.rows_geometry(planes, rows.length))
         return rows
-
-
-def table_geometry(planes, row_length):
-    """Geometry of the transposes between rows and lanes."""
-    return np.array([planes.features, row_length, *planes.table()], np.int64)
 
 
 def _offsets(views, flat):

@@ -4,8 +4,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from ..kernels.lanes import operation as op
-from ..kernels.lanes.operation import operation_types
+from ..kernels.lanes.operation import STATE, operation_types
 from ..simd.compiling import compiled
 from .denormals import flush_denormals, restore_denormals
 from .plan import BATCH, FIRST_OPERAND, MAX_SHARDS, OPERAND_FIELDS, OPERANDS
@@ -60,16 +59,16 @@ def run_steps(
     """
     control = flush_denormals()
     calls, held, state = all_calls[thread], all_held[thread], states[thread]
-    state[op.THREAD], state[op.THREADS] = thread, threads
+    state[STATE.thread], state[STATE.threads] = thread, threads
     for step in range(steps):
         position = (first_step + step) * batch_size
         count = min(batch_size, samples - position)
-        if state[op.SAMPLES] != count:  # small networks would notice the division
-            state[op.SAMPLES], state[op.BLOCKS] = count, (count + lanes - 1) // lanes
-            state[op.SHARDS] = min(state[op.BLOCKS], MAX_SHARDS)
-        blocks, shards = state[op.BLOCKS], state[op.SHARDS]
-        state[op.POSITION], state[op.STEP] = position, step
-        state[op.UPDATE] += 1
+        if state[STATE.samples] != count:  # small networks would notice the division
+            state[STATE.samples], state[STATE.blocks] = count, (count + lanes - 1) // lanes
+            state[STATE.shards] = min(state[STATE.blocks], MAX_SHARDS)
+        blocks, shards = state[STATE.blocks], state[STATE.shards]
+        state[STATE.position], state[STATE.step] = position, step
+        state[STATE.update] += 1
         for stage in range(stages.shape[0]):
             first, last = stages[stage, 1], stages[stage, 2]
             if stages[stage, 0] == BATCH:
@@ -85,9 +84,9 @@ def run_steps(
                         if held[stage] != place:
                             _point(operations, calls, first, last, block, thread, shard)
                             held[stage] = place
-                        state[op.FIRST_SAMPLE] = block * lanes
-                        state[op.VALID] = min(lanes, count - block * lanes)
-                        state[op.FRESH] = block == begin
+                        state[STATE.first_sample] = block * lanes
+                        state[STATE.valid] = min(lanes, count - block * lanes)
+                        state[STATE.fresh] = block == begin
                         _run_calls(calls, first, last, state)
             if not wait_for_all(barrier, threads):
                 restore_denormals(control)
@@ -100,7 +99,7 @@ def run_steps(
 
 @intrinsic
 def call_operation(typingctx, calls, index, state):
-    """Call a lane kernel (see lanes/operation.py) by row `index` of `calls`: function, geometry, buffers.
+    """Call a lane kernel by row `index` of `calls`: its function, geometry and buffers.
 
     Numba's own entry to the kernel is called: a C callback would move the arguments once more, through the
     stack, which takes 4 ns. What the status says is of no interest, since kernels raise nothing.

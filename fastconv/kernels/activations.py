@@ -1,6 +1,6 @@
 """Elementwise functions of arrays of any shape, softmax over the last axis, and their gradients.
 
-Loops run over the flat array, a vector of 64 bytes at a time with the functions of `simd.py`; a last,
+Loops run over the flat array, a vector of 64 bytes at a time with the functions of `simd/`; a last,
 partial vector goes through a small buffer, so that every element is computed by the same instructions.
 """
 

@@ -3,8 +3,8 @@
     x [N][C][H][W]  --pack-->  blocks [C][H + halo][W + halo][lanes]  --lane kernel-->  unpack  -->  y
 
 A block of samples is laid out with one sample in each lane, the padding as a halo of zeros, and run
-through the kernels of `lanes/contract.py`, which keep a tile of accumulators in registers. Where there are
-too few samples for the lanes, images are cut in strips of rows: see `strips.py`.
+through the kernels of `lanes/conv.py`, which keep a tile of accumulators in registers. Where there are
+too few samples for the lanes, images are cut in strips of rows: see `row_strips.py`.
 """
 
 import numpy as np
@@ -18,7 +18,7 @@ from ..simd import advance, keep, pointer
 from ..simd.compiling import compiled
 from .lanes import conv_geometry, layout
 from .lanes.conv import PLAIN, contract, contract_grad_weight
-from .lanes.operation import FIRST_SAMPLE, STATE_SIZE, VALID
+from .lanes.operation import STATE, STATE_SIZE
 from .row_strips import gather_strips, scatter_strips, strip_rows
 
 __all__ = ["conv2d", "conv2d_grad_bias", "conv2d_grad_input", "conv2d_grad_weight"]
@@ -268,17 +268,17 @@ def _input_halo(size, kernel, out_size, stride, padding, dilation):
 
 
 @compiled
-def _steps(size, halo):
-    """(plane, row) of planes with a halo, in vectors."""
+def _distances(size, halo):
+    """How far planes of this size with a halo are apart, and their lines: (plane, line), in vectors."""
     row = size[1] + halo[2] + halo[3]
     return (size[0] + halo[0] + halo[1]) * row, row
 
 
 @compiled
-def _block(channels, steps, dtype_of):
+def _block(channels, distances, dtype_of):
     """Memory for planes of a block, with room for a square past the last one, and to align the first."""
     lanes = simd.lanes(pointer(dtype_of))
-    return np.zeros((channels * steps[0] + lanes + 1) * lanes, dtype_of.dtype)
+    return np.zeros((channels * distances[0] + lanes + 1) * lanes, dtype_of.dtype)
 
 
 @compiled
@@ -290,26 +290,28 @@ def _first(block):
 @compiled
 def _inner(block, size, halo):
     """The first element inside the halo of a block."""
-    return advance(_first(block), (halo[0] * _steps(size, halo)[1] + halo[2]) * simd.lanes(pointer(block)))
+    return advance(
+        _first(block), (halo[0] * _distances(size, halo)[1] + halo[2]) * simd.lanes(pointer(block))
+    )
 
 
 @compiled
-def _read(x, cut, from_x, first, count, state, block, steps):
+def _read(x, cut, from_x, first, count, state, block, distances):
     """Fill the lanes of a block with the strips (whole images, where a cut has one) first, first + 1, ..."""
-    state[FIRST_SAMPLE], state[VALID] = first, min(simd.lanes(block), count - first)
+    state[STATE.first_sample], state[STATE.valid] = first, min(simd.lanes(block), count - first)
     if cut[0] == 1:
         _gather(block, block, block, block, block, block, pointer(from_x), pointer(state))
     else:
-        gather_strips(x, cut, first, state[VALID], block, steps)
+        gather_strips(x, cut, first, state[STATE.valid], block, distances)
 
 
 @compiled
-def _write(block, y, cut, to_y, state, steps):
+def _write(block, y, cut, to_y, state, distances):
     """Copy the lanes of a block to the strips that were read last."""
     if cut[0] == 1:
         _scatter(block, block, block, block, block, block, pointer(to_y), pointer(state))
     else:
-        scatter_strips(block, y, cut, state[FIRST_SAMPLE], state[VALID], steps)
+        scatter_strips(block, y, cut, state[STATE.first_sample], state[STATE.valid], distances)
 
 
 @compiled
@@ -345,19 +347,19 @@ def _conv2d(x, weight, bias, stride, padding, dilation, groups, y):
     x_cut, y_cut, top = _output_cuts(x.shape, y.shape, kernel, stride, padding, dilation, lanes)
     size, out_size, padding = (x_cut[3], x.shape[3]), (y_cut[3], y.shape[3]), (top, padding[1])
     halo = _input_halo(size, kernel, out_size, stride, padding, dilation)
-    x_steps, y_steps = _steps(size, halo), (out_size[0] * out_size[1], out_size[1])
-    x_block, y_block = _block(x.shape[1], x_steps, x), _block(y.shape[1], y_steps, x)
+    x_distances, y_distances = _distances(size, halo), (out_size[0] * out_size[1], out_size[1])
+    x_block, y_block = _block(x.shape[1], x_distances, x), _block(y.shape[1], y_distances, x)
     g = conv_geometry.conv_forward(
-        x.shape[1], y.shape[1], kernel, size, out_size, stride, padding, dilation, groups, x_steps, y_steps,
-        1 if bias.size else 0, PLAIN,
+        x.shape[1], y.shape[1], kernel, size, out_size, stride, padding, dilation, groups,
+        x_distances, y_distances, 1 if bias.size else 0, PLAIN,
     )  # fmt: skip
-    from_x, to_y = layout.gather_array(x, x_steps), layout.scatter_array(y, y_steps)
+    from_x, to_y = layout.gather_array(x, x_distances), layout.scatter_array(y, y_distances)
     state = np.zeros(STATE_SIZE, np.int64)
     image, result, count = _inner(x_block, size, halo), _first(y_block), x.shape[0] * x_cut[0]
     for first in range(0, count, lanes):
-        _read(x, x_cut, from_x, first, count, state, image, x_steps)
+        _read(x, x_cut, from_x, first, count, state, image, x_distances)
         _contract(image, pointer(weight), pointer(bias), image, result, image, pointer(g), pointer(state))
-        _write(result, y, y_cut, to_y, state, y_steps)
+        _write(result, y, y_cut, to_y, state, y_distances)
     keep((g, from_x, to_y, state, x_block, y_block))
 
 
@@ -367,26 +369,26 @@ def _conv2d_grad_input(dy, weight, stride, padding, dilation, groups, dx):
     dy_cut, dx_cut, top = _input_cuts(dx.shape, dy.shape, kernel, stride, padding, dilation, lanes)
     size, out_size, padding = (dx_cut[3], dx.shape[3]), (dy_cut[3], dy.shape[3]), (top, padding[1])
     halo = conv_geometry.grad_input_halo(kernel, size, out_size, stride, padding, dilation)
-    dy_steps, dx_steps = _steps(out_size, halo), (size[0] * size[1], size[1])
-    dy_block, dx_block = _block(dy.shape[1], dy_steps, dy), _block(dx.shape[1], dx_steps, dy)
+    dy_distances, dx_distances = _distances(out_size, halo), (size[0] * size[1], size[1])
+    dy_block, dx_block = _block(dy.shape[1], dy_distances, dy), _block(dx.shape[1], dx_distances, dy)
     geometries = [
         conv_geometry.conv_grad_input(
             dx.shape[1], dy.shape[1], kernel, size, out_size, stride, padding, dilation, groups,
-            dx_steps, dy_steps, (row, column), PLAIN,
+            dx_distances, dy_distances, (row, column), PLAIN,
         )
         for row in range(min(stride[0], size[0]))
         for column in range(min(stride[1], size[1]))
     ]  # fmt: skip
-    from_dy, to_dx = layout.gather_array(dy, dy_steps), layout.scatter_array(dx, dx_steps)
+    from_dy, to_dx = layout.gather_array(dy, dy_distances), layout.scatter_array(dx, dx_distances)
     state = np.zeros(STATE_SIZE, np.int64)
     slope, result, count = _inner(dy_block, out_size, halo), _first(dx_block), dy.shape[0] * dy_cut[0]
     w = pointer(weight)
     for first in range(0, count, lanes):
-        _read(dy, dy_cut, from_dy, first, count, state, slope, dy_steps)
+        _read(dy, dy_cut, from_dy, first, count, state, slope, dy_distances)
         for g in geometries:
             _contract(slope, w, w, slope, result, slope, pointer(g), pointer(state))
             keep(g)
-        _write(result, dx, dx_cut, to_dx, state, dx_steps)
+        _write(result, dx, dx_cut, to_dx, state, dx_distances)
     keep((from_dy, to_dx, state, dy_block, dx_block))
 
 
@@ -396,18 +398,19 @@ def _conv2d_grad_weight(x, dy, stride, padding, dilation, groups, dweight):
     x_cut, dy_cut, top = _output_cuts(x.shape, dy.shape, kernel, stride, padding, dilation, lanes)
     size, out_size, padding = (x_cut[3], x.shape[3]), (dy_cut[3], dy.shape[3]), (top, padding[1])
     halo = _input_halo(size, kernel, out_size, stride, padding, dilation)
-    x_steps, dy_steps = _steps(size, halo), (out_size[0] * out_size[1], out_size[1])
-    x_block, dy_block = _block(x.shape[1], x_steps, x), _block(dy.shape[1], dy_steps, x)
+    x_distances, dy_distances = _distances(size, halo), (out_size[0] * out_size[1], out_size[1])
+    x_block, dy_block = _block(x.shape[1], x_distances, x), _block(dy.shape[1], dy_distances, x)
     g = conv_geometry.conv_grad_weight(
-        x.shape[1], dy.shape[1], kernel, out_size, stride, padding, dilation, groups, x_steps, dy_steps, 0
-    )
-    from_x, from_dy = layout.gather_array(x, x_steps), layout.gather_array(dy, dy_steps)
+        x.shape[1], dy.shape[1], kernel, out_size, stride, padding, dilation, groups,
+        x_distances, dy_distances, 0,
+    )  # fmt: skip
+    from_x, from_dy = layout.gather_array(x, x_distances), layout.gather_array(dy, dy_distances)
     state = np.zeros(STATE_SIZE, np.int64)
     gradient, count = pointer(dweight), x.shape[0] * x_cut[0]
     image, slope = _inner(x_block, size, halo), _first(dy_block)
     for first in range(0, count, lanes):
-        _read(x, x_cut, from_x, first, count, state, image, x_steps)
-        _read(dy, dy_cut, from_dy, first, count, state, slope, dy_steps)
+        _read(x, x_cut, from_x, first, count, state, image, x_distances)
+        _read(dy, dy_cut, from_dy, first, count, state, slope, dy_distances)
         _contract_grad_weight(
             image, slope, gradient, gradient, gradient, gradient, pointer(g), pointer(state)
         )

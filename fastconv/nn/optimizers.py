@@ -63,7 +63,7 @@ class Optimizer:
         """
         return []
 
-    def flag(self) -> int:
+    def variant(self) -> int:
         """1 for the second of the two ways that an operation can work, else 0.
 
         Returns
@@ -72,7 +72,7 @@ class Optimizer:
 
         Examples
         --------
-        >>> SGD(momentum=0.9, nesterov=True).flag()
+        >>> SGD(momentum=0.9, nesterov=True).variant()
         1
         """
         return 0
@@ -201,7 +201,7 @@ class SGD(Optimizer):
     def numbers(self) -> list[float]:
         return [self.momentum, self.weight_decay]
 
-    def flag(self) -> int:
+    def variant(self) -> int:
         return int(self.nesterov)
 
     def __post_init__(self) -> None:
@@ -293,7 +293,7 @@ class AdamW(Adam):
 
     weight_decay: float = 0.01
 
-    def flag(self) -> int:
+    def variant(self) -> int:
         return 1
 
 

@@ -26,6 +26,8 @@ STORE_BYTES = 6  # of a store of a constant, on x86
 
 @register_pass(mutates_CFG=False, analysis_only=True)
 class _Pad(FunctionPass):
+    """Numba's pass that puts a pad before a function, of a length that depends on its name."""
+
     _name = "pad"
 
     def __init__(self) -> None:

@@ -19,7 +19,7 @@ from . import host  # noqa: F401 - before Numba has chosen its target CPU
 
 
 def _sources_hash():
-    """A hash of every source file of the package: any of them may be compiled into any kernel."""
+    """A hash of all source files of the package: code of any of them may be compiled into any kernel."""
     digest = hashlib.sha256(numba.__version__.encode())
     folder = Path(__file__).parents[1]
     for path in sorted(folder.rglob("*.py")):
@@ -31,7 +31,7 @@ SOURCES = _sources_hash()
 
 
 class _Files(IndexDataCacheFile):
-    """One file a signature, and no index."""
+    """A function's files in the cache: one for each signature that it was compiled for, and no index."""
 
     def _name(self, key):
         digest = hashlib.sha256(repr((SOURCES, key)).encode()).hexdigest()
@@ -50,6 +50,8 @@ class _Files(IndexDataCacheFile):
 
 
 class _Cache(FunctionCache):
+    """Numba's cache of a function, with files of our own."""
+
     def __init__(self, function, fingerprint):
         super().__init__(function)
         self._cache_file = _Files(self._cache_path, self._impl.filename_base, SOURCES)
@@ -62,9 +64,10 @@ class _Cache(FunctionCache):
 
 
 def _cache(function, fingerprint):
+    """The cache of a function; one that keeps nothing where no folder can be written to."""
     try:
         return _Cache(function, fingerprint)
-    except RuntimeError:  # no folder can be written to
+    except RuntimeError:
         return NullCache()
 
 
@@ -82,5 +85,8 @@ def compiled(function, fingerprint=None, cached=True, **options):
 
 
 def inlined(function):
-    """As `compiled`, for what takes a register tile: passed to a function it would go through memory."""
+    """As `compiled`, for functions that take a register tile: they become part of the code that calls them.
+
+    Passed to a function, the tile would go through memory.
+    """
     return compiled(function, forceinline=True)

@@ -16,7 +16,7 @@ VECTOR_BYTES = 64
 
 @dataclass(frozen=True)
 class Host:
-    """The vector unit that kernels are sized for."""
+    """A processor's vector unit: its name, bytes of a register, and how many registers there are."""
 
     name: str
     vector_bytes: int
@@ -38,7 +38,7 @@ _UNITS = {
 
 
 def _detect() -> str:
-    """The widest unit whose features the CPU reports."""
+    """The name of the widest vector unit that this processor has."""
     features = binding.get_host_cpu_features()
     if platform.machine().lower() in ("aarch64", "arm64"):
         return "neon"
@@ -48,7 +48,7 @@ def _detect() -> str:
 
 
 def _choose() -> Host:
-    """The unit named by FASTCONV_SIMD, or the machine's own.
+    """Which vector unit kernels are sized for: the one that FASTCONV_SIMD names, or the machine's own.
 
     An override also sets Numba's target CPU, so that the code really is what the narrower machine runs
     and Numba's cache keeps it apart.

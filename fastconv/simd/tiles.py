@@ -1,10 +1,14 @@
 """Register tiles: grids of vectors that LLVM keeps in registers, the accumulators of a matrix product.
 
-    acc = zeros(shape(x, 4, 5))                          # 4 rows x 5 columns of vectors
-    acc = multiply_add(acc, w, at, step, x, 0, places)   # each row's scalar times each column's vector
+    acc = zeros(shape(x, 4, 5))                             # 4 rows x 5 columns of vectors
+    acc = multiply_add(acc, w, at, distance, x, 0, places)  # each row's scalar times each column's vector
 
 `rows` and `columns` arguments are literal integers; a tile carries its size in its type. `tile_columns`
 says how many columns fit the machine's registers, here and nowhere else.
+
+Where the columns of a tile lie in memory is told by offsets, one for each column, counted in vectors. In a
+patch, a tile of one row whose columns lie on several lines of an image, there is an offset for each line and
+one for each place in a line, and a column's offset is the sum of the two. Rows lie at equal distances.
 """
 
 from llvmlite import ir
@@ -29,12 +33,16 @@ from .vectors import (
 
 @register_jitable
 def entries(columns, lines):
-    """How many offsets tell where the columns of a tile lie: of a block, its lines' and those in a line."""
+    """How many numbers it takes to say where the columns of a tile lie in memory.
+
+    One for each column; but where they form a patch of several lines, one for each line and one for each
+    place in a line.
+    """
     return columns if lines == 1 else lines + columns // lines
 
 
 class Tile(types.Type):
-    """A grid of vectors held in registers; its columns may be those of a block of several `lines`."""
+    """The type of a grid of vectors in registers; its columns may form a patch of several `lines`."""
 
     def __init__(self, dtype, rows, columns, lines=1):
         self.vector = Vector(dtype)
@@ -44,7 +52,7 @@ class Tile(types.Type):
 
 
 class Shape(types.Dummy):
-    """The rows and columns of a tile."""
+    """The type of a value that only tells how many rows and columns a tile has."""
 
     def __init__(self, grid):
         self.grid, self.rows, self.columns, self.offsets = grid, grid.rows, grid.columns, grid.offsets
@@ -63,7 +71,7 @@ class _TileModel(models.PrimitiveModel):
 
 
 def tile_columns(rows):
-    """Columns of a register tile of `rows` rows.
+    """How many columns a tile of `rows` rows may have so that it fits the machine's registers.
 
     Registers: rows x columns accumulators, and `columns` vectors and `rows` splats to multiply: LLVM
     loads these ahead of the first product, so a tile that counts on one splat at a time spills.
@@ -72,8 +80,8 @@ def tile_columns(rows):
     return max(1, min(12, (vectors - rows) // (rows + 1)))
 
 
-def tile_block():
-    """(lines, columns) of the block of positions of a tile of one row.
+def tile_patch():
+    """How many lines, and places in a line, a patch has: the tile of one row that fits the registers best.
 
     Each position has a vector of its own to load, for a single product. Addresses are sums of a line's and a
     column's, so that those of 16 positions stay in registers.
@@ -84,20 +92,23 @@ def tile_block():
 
 
 def _grid(tile):
-    """(row, column, index) of each vector of a tile."""
+    """List the vectors of a tile: (row, column, number of the vector in the tile)."""
     return ((r, c, r * tile.columns + c) for r in range(tile.rows) for c in range(tile.columns))
 
 
-def emit_steps(b, start, step, count):
-    """start, start + step, ... as IR values."""
-    offsets = [start]
+def emit_places(b, start, distance, count):
+    """Emit `count` numbers that are `distance` apart: start, start + distance, and so on."""
+    places = [start]
     for _ in range(count - 1):
-        offsets.append(b.add(offsets[-1], step))
-    return offsets
+        places.append(b.add(places[-1], distance))
+    return places
 
 
 def _column_vectors(b, grid, base, start, column):
-    """(pointer, index) of the vector of each column that the offsets `column` from `start` tell."""
+    """Emit where the vector of each column lies: pairs of a pointer and the number of a vector from there.
+
+    `column` are the offsets of the columns, counted from vector `start` of the memory at `base`.
+    """
     if grid.lines == 1:
         return [(base, b.add(start, b.extract_value(column, c))) for c in range(grid.columns)]
     # Opaque, lest LLVM adds up all lines and columns before the loop: so many sums stay in no registers.
@@ -110,16 +121,16 @@ def _column_vectors(b, grid, base, start, column):
     return [(line, offset) for line in lines for offset in rest]
 
 
-def _row_places(b, start, by, count, in_steps):
-    """start + 0, 1, ... steps of `by`, or start + each entry of the tuple `by`."""
-    if in_steps:
-        return emit_steps(b, start, by, count)
+def _row_places(b, start, by, count, evenly):
+    """Emit where each of `count` rows starts: every `by` from `start` on, if `evenly`; else start + by[r]."""
+    if evenly:
+        return emit_places(b, start, by, count)
     return [b.add(start, b.extract_value(by, r)) for r in range(count)]
 
 
 @intrinsic
 def tile(typingctx, p, rows, columns):
-    """A tile of zeros of the pointer's dtype."""
+    """Make a tile of zeros with so many rows and columns, of the dtype that p points to."""
     if not (isinstance(rows, types.IntegerLiteral) and isinstance(columns, types.IntegerLiteral)):
         return None
     grid = Tile(p.dtype, rows.literal_value, columns.literal_value)
@@ -132,7 +143,10 @@ def tile(typingctx, p, rows, columns):
 
 @intrinsic
 def shape(typingctx, p, rows, columns):
-    """The shape of a tile of the pointer's dtype: all type and no value, so that passing it costs nothing."""
+    """Say which shape a tile has, and that it holds the dtype p points to.
+
+    The result is all type and no value, so that passing it to a function costs nothing.
+    """
     if not (isinstance(rows, types.IntegerLiteral) and isinstance(columns, types.IntegerLiteral)):
         return None
     grid = Tile(p.dtype, rows.literal_value, columns.literal_value)
@@ -140,8 +154,8 @@ def shape(typingctx, p, rows, columns):
 
 
 @intrinsic
-def block_shape(typingctx, p, lines, columns):
-    """The shape of a tile of one row, whose columns are a block of `lines` x `columns` positions."""
+def patch_shape(typingctx, p, lines, columns):
+    """As `shape`, for a tile of one row whose columns are a patch of `lines` x `columns` positions."""
     if not (isinstance(lines, types.IntegerLiteral) and isinstance(columns, types.IntegerLiteral)):
         return None
     count = lines.literal_value * columns.literal_value
@@ -151,7 +165,7 @@ def block_shape(typingctx, p, lines, columns):
 
 @intrinsic
 def zeros(typingctx, form):
-    """The tile of zeros of a shape."""
+    """Make a tile of zeros of a given shape."""
     if not isinstance(form, Shape):
         return None
     return form.grid(form), lambda context, b, sig, args: ir.Constant(context.get_value_type(form.grid), None)
@@ -159,38 +173,39 @@ def zeros(typingctx, form):
 
 @intrinsic
 def rows(typingctx, grid):
-    """Rows of a tile, a compile-time constant."""
+    """How many rows a tile or shape has, as a constant of the compiled code."""
     return types.intp(grid), lambda context, b, sig, args: context.get_constant(types.intp, grid.rows)
 
 
 @intrinsic
 def columns(typingctx, grid):
-    """Columns of a tile, a compile-time constant."""
+    """How many columns a tile or shape has, as a constant of the compiled code."""
     return types.intp(grid), lambda context, b, sig, args: context.get_constant(types.intp, grid.columns)
 
 
 @intrinsic
 def offset_count(typingctx, grid):
-    """How many offsets say where the columns of a tile lie, a compile-time constant."""
+    """How many numbers `offsets` reads for a tile or shape, as a constant of the compiled code."""
     return types.intp(grid), lambda context, b, sig, args: context.get_constant(types.intp, grid.offsets)
 
 
 @intrinsic
 def offsets(typingctx, grid, table, index):
-    """The tuple table[index], table[index + 1], ... with an entry for each column of the tile.
+    """Read where the columns of a tile lie: the tuple table[index], table[index + 1], ..., one a column.
 
-    Of a block, with an entry for each line, then for each column of a line: their sums are the offsets.
+    Of a patch, an offset for each line, then one for each place in a line: their sums are those of columns.
     """
     return _entries(grid.offsets, grid, table)
 
 
 @intrinsic
 def row_offsets(typingctx, grid, table, index):
-    """The tuple table[index], table[index + 1], ... with one entry a row of the tile."""
+    """Read where the rows of a tile lie: the tuple table[index], table[index + 1], ..., one a row."""
     return _entries(grid.rows, grid, table)
 
 
 def _entries(count, grid, table):
+    """What an intrinsic returns that reads `count` numbers of a table into a tuple."""
     entries = types.UniTuple(types.intp, count)
 
     def codegen(context, b, sig, args):
@@ -202,12 +217,12 @@ def _entries(count, grid, table):
 
 
 @intrinsic
-def tile_add_rows(typingctx, grid, p, index, step):
-    """tile[r, c] += scalar `index + r * step` of the memory at `p`."""
+def tile_add_rows(typingctx, grid, p, index, distance):
+    """Add a number to each row of a tile: the scalar p[index + r * distance] to all of row r."""
 
     def codegen(context, b, sig, args):
         acc, base, start, by = args
-        for r, where in enumerate(emit_steps(b, start, by, grid.rows)):
+        for r, where in enumerate(emit_places(b, start, by, grid.rows)):
             value = emit_splat(b, llvm_vector(grid.vector), b.load(b.gep(base, [where])))
             for c in range(grid.columns):
                 k = r * grid.columns + c
@@ -219,31 +234,35 @@ def tile_add_rows(typingctx, grid, p, index, step):
 
 @intrinsic
 def multiply_add(typingctx, grid, w, w_index, w_rows, x, x_index, x_offsets):
-    """tile[r, c] += w[w_index + w_rows[r]] (a scalar) * x[x_index + x_offsets[c]] (a vector).
+    """Add products to a tile: to each place (r, c), a scalar of w for row r times a vector of x for column c.
 
-    `w_rows` is a tuple from `row_offsets`, or the step from row to row. LLVM makes a chain of additions of a
-    step, which is the smaller evil with few rows, and slower than the products with many.
+    The scalar is w[w_index + w_rows[r]], the vector x[x_index + x_offsets[c]]. `w_rows` is a tuple from
+    `row_offsets`, or the distance from row to row. Of a distance, LLVM makes a chain of additions, which is
+    the smaller evil with few rows, and slower than the products with many.
     """
-    in_steps = isinstance(w_rows, types.Integer)
+    evenly = isinstance(w_rows, types.Integer)
 
     def codegen(context, b, sig, args):
         acc, w_, start, by, x_, at, column = args
         emit_rolled(b)
         loaded = [emit_load(b, grid.vector, *place) for place in _column_vectors(b, grid, x_, at, column)]
-        for r, where in enumerate(_row_places(b, start, by, grid.rows, in_steps)):
+        for r, where in enumerate(_row_places(b, start, by, grid.rows, evenly)):
             scalar = emit_splat(b, llvm_vector(grid.vector), b.load(b.gep(w_, [where])))
             for c in range(grid.columns):
                 k = r * grid.columns + c
                 acc = b.insert_value(acc, emit_fma(b, scalar, loaded[c], b.extract_value(acc, k)), k)
         return acc
 
-    rows_type = types.intp if in_steps else w_rows
+    rows_type = types.intp if evenly else w_rows
     return grid(grid, w, types.intp, rows_type, x, types.intp, x_offsets), codegen
 
 
 @intrinsic
-def outer_add(typingctx, grid, y, y_index, y_step, x, x_index, x_offsets):
-    """tile[r, c] += y[y_index + r * y_step] * x[x_index + x_offsets[c]], both vectors."""
+def outer_add(typingctx, grid, y, y_index, y_distance, x, x_index, x_offsets):
+    """Add products to a tile: to each place (r, c), a vector of y for row r times a vector of x for column c.
+
+    They are y[y_index + r * y_distance] and x[x_index + x_offsets[c]].
+    """
 
     def codegen(context, b, sig, args):
         acc, y_, start, by, x_, at, column = args
@@ -251,7 +270,7 @@ def outer_add(typingctx, grid, y, y_index, y_step, x, x_index, x_offsets):
         loaded = [
             emit_load(b, grid.vector, x_, b.add(at, b.extract_value(column, c))) for c in range(grid.columns)
         ]
-        for r, where in enumerate(emit_steps(b, start, by, grid.rows)):
+        for r, where in enumerate(emit_places(b, start, by, grid.rows)):
             row = emit_load(b, grid.vector, y_, where)
             for c in range(grid.columns):
                 k = r * grid.columns + c
@@ -262,12 +281,12 @@ def outer_add(typingctx, grid, y, y_index, y_step, x, x_index, x_offsets):
 
 
 @intrinsic
-def tile_add(typingctx, grid, y, y_index, y_step):
-    """tile[r, 0] += y[y_index + r * y_step], vectors, for a tile of one column."""
+def tile_add(typingctx, grid, y, y_index, y_distance):
+    """Add to each row of a tile of one column a vector of y: y[y_index + r * y_distance] to row r."""
 
     def codegen(context, b, sig, args):
         acc, y_, start, by = args
-        for r, where in enumerate(emit_steps(b, start, by, grid.rows)):
+        for r, where in enumerate(emit_places(b, start, by, grid.rows)):
             acc = b.insert_value(
                 acc, b.fadd(b.extract_value(acc, r), emit_load(b, grid.vector, y_, where)), r
             )
@@ -277,27 +296,30 @@ def tile_add(typingctx, grid, y, y_index, y_step):
 
 
 @intrinsic
-def tile_store(typingctx, grid, y, y_index, y_step, y_offsets):
-    """y[y_index + r * y_step + y_offsets[c]] = tile[r, c]; `y_step` may be a tuple of the rows' offsets."""
-    in_steps = isinstance(y_step, types.Integer)
+def tile_store(typingctx, grid, y, y_index, y_rows, y_offsets):
+    """Store a tile: the vector of row r and column c goes to y[y_index + r * y_rows + y_offsets[c]].
+
+    `y_rows` may also be a tuple from `row_offsets`, with an offset for each row.
+    """
+    evenly = isinstance(y_rows, types.Integer)
 
     def codegen(context, b, sig, args):
         acc, y_, start, by, column = args
-        for r, where in enumerate(_row_places(b, start, by, grid.rows, in_steps)):
+        for r, where in enumerate(_row_places(b, start, by, grid.rows, evenly)):
             for c, place in enumerate(_column_vectors(b, grid, y_, where, column)):
                 emit_store(b, grid.vector, *place, b.extract_value(acc, r * grid.columns + c))
         return context.get_dummy_value()
 
-    return types.void(grid, y, types.intp, types.intp if in_steps else y_step, y_offsets), codegen
+    return types.void(grid, y, types.intp, types.intp if evenly else y_rows, y_offsets), codegen
 
 
 @intrinsic
-def tile_add_stored(typingctx, grid, y, y_index, y_step, y_offsets):
-    """tile[r, c] += the stored vector y[y_index + r * y_step + y_offsets[c]]."""
+def tile_add_stored(typingctx, grid, y, y_index, y_distance, y_offsets):
+    """Add what is stored to a tile: y[y_index + r * y_distance + y_offsets[c]] to row r and column c."""
 
     def codegen(context, b, sig, args):
         acc, y_, start, by, column = args
-        for r, where in enumerate(emit_steps(b, start, by, grid.rows)):
+        for r, where in enumerate(emit_places(b, start, by, grid.rows)):
             for c, place in enumerate(_column_vectors(b, grid, y_, where, column)):
                 k = r * grid.columns + c
                 stored = emit_load(b, grid.vector, *place)
@@ -309,7 +331,7 @@ def tile_add_stored(typingctx, grid, y, y_index, y_step, y_offsets):
 
 @intrinsic
 def tile_sum(typingctx, grid, other):
-    """The sum of two tiles of one shape."""
+    """Add two tiles of the same shape, place by place."""
 
     def codegen(context, b, sig, args):
         acc = args[0]
@@ -322,11 +344,11 @@ def tile_sum(typingctx, grid, other):
 
 @intrinsic
 def tile_add_columns(typingctx, grid, p, index):
-    """tile[r, c] += vector `index + c` of the memory at `p`."""
+    """Add a vector to each column of a tile: vector index + c of the memory at `p` to all of column c."""
 
     def codegen(context, b, sig, args):
         acc, base, start = args
-        for c, where in enumerate(emit_steps(b, start, ir.Constant(start.type, 1), grid.columns)):
+        for c, where in enumerate(emit_places(b, start, ir.Constant(start.type, 1), grid.columns)):
             value = emit_load(b, grid.vector, base, where)
             for r in range(grid.rows):
                 k = r * grid.columns + c
@@ -338,7 +360,7 @@ def tile_add_columns(typingctx, grid, p, index):
 
 @intrinsic
 def tile_divide(typingctx, grid, divisor):
-    """Every lane of the tile divided by a number."""
+    """Divide every number in a tile by `divisor`."""
 
     def codegen(context, b, sig, args):
         acc = args[0]
@@ -352,7 +374,7 @@ def tile_divide(typingctx, grid, divisor):
 
 @intrinsic
 def tile_relu(typingctx, grid):
-    """max(tile, 0); NaN stays."""
+    """Replace every number in a tile that is below 0 by 0; NaN stays."""
 
     def codegen(context, b, sig, args):
         acc = args[0]
@@ -366,13 +388,16 @@ def tile_relu(typingctx, grid):
 
 
 @intrinsic
-def tile_gate(typingctx, grid, y, y_index, y_step, y_offsets):
-    """tile[r, c] where the stored vector y[y_index + r * y_step + y_offsets[c]] is positive, else 0."""
+def tile_gate(typingctx, grid, y, y_index, y_distance, y_offsets):
+    """Set to 0 what is in a tile where the numbers stored for the same places in y are not positive.
+
+    Those of row r and column c are the vector y[y_index + r * y_distance + y_offsets[c]].
+    """
 
     def codegen(context, b, sig, args):
         acc, y_, start, by, column = args
         zero = ir.Constant(llvm_vector(grid.vector), None)
-        for r, where in enumerate(emit_steps(b, start, by, grid.rows)):
+        for r, where in enumerate(emit_places(b, start, by, grid.rows)):
             for c, place in enumerate(_column_vectors(b, grid, y_, where, column)):
                 k = r * grid.columns + c
                 positive = b.fcmp_ordered(">", emit_load(b, grid.vector, *place), zero)
@@ -383,8 +408,11 @@ def tile_gate(typingctx, grid, y, y_index, y_step, y_offsets):
 
 
 @intrinsic
-def add_totals(typingctx, grid, p, index, step, count, fresh):
-    """p[index + r * step + c] += the sum of the lanes of tile[r, c], for c < count; = it where `fresh`."""
+def add_totals(typingctx, grid, p, index, distance, count, fresh):
+    """Sum up the lanes of each vector of a tile, and add each sum to memory, or store it where `fresh`.
+
+    That of row r and column c goes to p[index + r * distance + c]; columns from `count` on are left out.
+    """
 
     def codegen(context, b, sig, args):
         acc, base, start, by, limit, anew = args
@@ -392,7 +420,7 @@ def add_totals(typingctx, grid, p, index, step, count, fresh):
         lane_count, short = grid.vector.lanes, ir.IntType(32)
         limit = b.trunc(limit, short)
         mask_type = ir.VectorType(ir.IntType(1), lane_count)
-        for r, where in enumerate(emit_steps(b, start, by, grid.rows)):
+        for r, where in enumerate(emit_places(b, start, by, grid.rows)):
             first, last = r * grid.columns, (r + 1) * grid.columns
             for number in range(first // lane_count, (last - 1) // lane_count + 1):
                 column_0 = number * lane_count - first  # in lane 0
@@ -410,7 +438,7 @@ def add_totals(typingctx, grid, p, index, step, count, fresh):
 
 
 def _totals(b, vectors):
-    """The sums of the lanes of the vectors, in the lanes of as few vectors, in order.
+    """Emit the sum of the lanes of each vector; the sums come in order, in the lanes of few vectors.
 
     2 shuffles and an addition merge two vectors into one; after each round, vector k holds twice as many
     sums, each in half as many neighbouring lanes.
@@ -435,10 +463,11 @@ def _totals(b, vectors):
 
 
 @intrinsic
-def store_rows(typingctx, grid, p, index, step, first, length):
-    """Rows of `length` scalars from vectors: p[index + r * step + l] = tile[r, c][lane].
+def store_rows(typingctx, grid, p, index, distance, first, length):
+    """Store a tile of which each row is a piece of a longer row in memory, of `length` scalars.
 
-    Column c holds the scalars l of vector `first + c`; what lies past `length` is not written.
+    Row r starts at p[index + r * distance], and column c is its vector number first + c. What would lie past
+    `length` is not written.
     """
     if not isinstance(grid, Tile):
         return None
@@ -452,8 +481,8 @@ def store_rows(typingctx, grid, p, index, step, first, length):
 
 
 @intrinsic
-def add_to_rows(typingctx, grid, p, index, step, first, length):
-    """As `store_rows`, but adding to what is there."""
+def add_to_rows(typingctx, grid, p, index, distance, first, length):
+    """As `store_rows`, but add to what is in memory."""
     if not isinstance(grid, Tile):
         return None
 
@@ -467,9 +496,9 @@ def add_to_rows(typingctx, grid, p, index, step, first, length):
 
 
 def _row_parts(b, grid, args):
-    """(address, vector, mask of the lanes that lie inside the row) of every vector of a tile."""
+    """Emit for every vector of a tile: its address, itself, and the mask of the lanes inside the row."""
     acc, base, start, by, vector_number, count = args
-    for r, where in enumerate(emit_steps(b, start, by, grid.rows)):
+    for r, where in enumerate(emit_places(b, start, by, grid.rows)):
         for c in range(grid.columns):
             number = b.add(vector_number, ir.Constant(count.type, c))
             begin = b.mul(number, ir.Constant(count.type, grid.vector.lanes))

@@ -8,7 +8,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from .tiles import Tile, emit_steps
+from .tiles import Tile, emit_places
 from .vectors import (
     Vector,
     emit_below,
@@ -26,12 +26,12 @@ from .vectors import (
 
 
 @intrinsic
-def store_square(typingctx, grid, p, index, step, valid, count):
-    """p[index + r * step + l] = tile[r, 0][lane l] for the rows r < valid and the lanes l < count."""
+def store_square(typingctx, grid, p, index, distance, valid, count):
+    """Store `count` lanes of the first `valid` rows of a square, row r at scalar p[index + r * distance]."""
 
     def codegen(context, b, sig, args):
         acc, base, start, by, valid_, limit = args
-        places = [b.gep(base, [where]) for where in emit_steps(b, start, by, grid.rows)]
+        places = [b.gep(base, [where]) for where in emit_places(b, start, by, grid.rows)]
         _store_square(b, grid, acc, places, valid_, limit)
         return context.get_dummy_value()
 
@@ -40,7 +40,7 @@ def store_square(typingctx, grid, p, index, step, valid, count):
 
 @intrinsic
 def store_square_at(typingctx, grid, addresses, index, valid, count):
-    """Element `index + l` at addresses[r] = tile[r, 0][lane l] for the rows r < valid and lanes l < count."""
+    """As `store_square`, where row r goes to element `index` of the memory at addresses[r]."""
 
     def codegen(context, b, sig, args):
         acc, table, start, valid_, limit = args
@@ -53,7 +53,7 @@ def store_square_at(typingctx, grid, addresses, index, valid, count):
 
 
 def _store_square(b, grid, acc, places, valid, count):
-    """Row r of a square goes to places[r], for r < valid; `count` lanes of it."""
+    """Emit the stores of the first `count` lanes of the first `valid` rows of a square, each to its place."""
     inside, zero = emit_below(b, grid.vector.lanes, count), ir.Constant(count.type, 0)
     with b.if_else(_whole(b, grid, valid, count)) as (then, otherwise):
         with then:
@@ -66,7 +66,7 @@ def _store_square(b, grid, acc, places, valid, count):
 
 
 def _whole(b, square, valid, count):
-    """Whether all rows and lanes of a square are there."""
+    """Emit whether a square is whole: as many rows are valid, and as many lanes counted, as there are."""
     return b.and_(
         b.icmp_signed(">=", count, ir.Constant(count.type, square.rows)),
         b.icmp_signed(">=", valid, ir.Constant(valid.type, square.rows)),
@@ -74,8 +74,8 @@ def _whole(b, square, valid, count):
 
 
 @intrinsic
-def square(typingctx, p, index, step):
-    """The tile of one column whose row r is the vector at scalar p[index + r * step], r < lanes."""
+def square(typingctx, p, index, distance):
+    """Load a square, as many vectors as each has lanes: row r starts at scalar p[index + r * distance]."""
     if not is_pointer(p):
         return None
     grid = Tile(p.dtype, Vector(p.dtype).lanes, 1)
@@ -84,7 +84,7 @@ def square(typingctx, p, index, step):
         base, start, by = args
         acc = ir.Constant(context.get_value_type(grid), ir.Undefined)
         zero = ir.Constant(start.type, 0)
-        for r, where in enumerate(emit_steps(b, start, by, grid.rows)):
+        for r, where in enumerate(emit_places(b, start, by, grid.rows)):
             acc = b.insert_value(acc, emit_load(b, grid.vector, b.gep(base, [where]), zero), r)
         return acc
 
@@ -93,9 +93,10 @@ def square(typingctx, p, index, step):
 
 @intrinsic
 def square_at(typingctx, like, addresses, index, kind, valid, count):
-    """Row r of the tile holds elements `index`, `index` + 1, ... of dtype `kind` at addresses[r].
+    """Load a square whose row r lies at addresses[r], from element `index` on, in numbers of dtype `kind`.
 
-    They become numbers of the dtype of `like`. Only `count` are there; rows from `valid` on are zeros.
+    They become numbers of the dtype that `like` points to. Only `count` are there; rows from `valid` on are
+    zeros.
     """
     if not (is_pointer(like) and isinstance(kind, types.NumberClass)):
         return None
@@ -115,7 +116,7 @@ def square_at(typingctx, like, addresses, index, kind, valid, count):
 
 @intrinsic
 def square_from(typingctx, like, addresses, index, valid, count):
-    """As `square_at`, of elements of the dtype of `like`."""
+    """As `square_at`, of numbers of the dtype that `like` points to, which stay as they are."""
     if not is_pointer(like):
         return None
     grid = Tile(like.dtype, Vector(like.dtype).lanes, 1)
@@ -132,27 +133,27 @@ def square_from(typingctx, like, addresses, index, valid, count):
 
 
 def _pointer_from(b, table, r, pointer_type):
-    """The address table[r] as a pointer."""
+    """Emit the address that stands in table[r], as a pointer."""
     return b.inttoptr(b.load(b.gep(table, [ir.Constant(ir.IntType(64), r)])), pointer_type)
 
 
 @intrinsic
-def square_part(typingctx, p, index, step, valid, count):
-    """As `square`, with zeros in the rows from `valid` on; only `count` elements of a row are there."""
+def square_part(typingctx, p, index, distance, valid, count):
+    """As `square`, of which only `valid` rows and `count` elements of each are there: the rest is zeros."""
     if not is_pointer(p):
         return None
     grid = Tile(p.dtype, Vector(p.dtype).lanes, 1)
 
     def codegen(context, b, sig, args):
         base, start, by, valid_, limit = args
-        places = emit_steps(b, start, by, grid.rows)
+        places = emit_places(b, start, by, grid.rows)
         return _square(context, b, grid, p.dtype, lambda r: b.gep(base, [places[r]]), valid_, limit)
 
     return grid(p, types.intp, types.intp, types.intp, types.intp), codegen
 
 
 @intrinsic
-def half_square_part(typingctx, p, index, step, valid, count):
+def half_square_part(typingctx, p, index, distance, valid, count):
     """As `square_part`, where at most half of the rows are there: its transpose is made of fewer shuffles."""
     if not is_pointer(p):
         return None
@@ -162,7 +163,7 @@ def half_square_part(typingctx, p, index, step, valid, count):
         base, start, by, valid_, limit = args
         acc = ir.Constant(context.get_value_type(grid), None)
         inside, raw = emit_below(b, grid.rows, limit), llvm_vector(grid.vector)
-        for r, place in enumerate(emit_steps(b, start, by, grid.rows // 2)):
+        for r, place in enumerate(emit_places(b, start, by, grid.rows // 2)):
             first = b.bitcast(b.gep(base, [place]), raw.as_pointer())
             acc = b.insert_value(acc, _masked_row(b, first, r, valid_, inside), r)
         return acc
@@ -171,14 +172,14 @@ def half_square_part(typingctx, p, index, step, valid, count):
 
 
 def _masked_row(b, first, row, valid, inside):
-    """The lanes `inside` of the vector at `first`, zeros elsewhere, and everywhere from row `valid` on."""
+    """Emit the load of row number `row` of a square: zeros outside `inside`, and in rows from `valid` on."""
     here = b.icmp_signed("<", ir.Constant(valid.type, row), valid)
     mask = b.select(here, inside, ir.Constant(inside.type, None))
     return emit_masked_load(b, first, mask, ir.Constant(first.type.pointee, None))
 
 
 def _square(context, b, grid, source, place, valid, count):
-    """The tile whose row r is the vector of elements of dtype `source` at place(r), converted."""
+    """Emit the load of a square whose row r lies at place(r), in numbers of dtype `source`."""
     raw = ir.VectorType(context.get_value_type(source), grid.rows)
     inside = emit_below(b, grid.rows, count)
 
@@ -231,7 +232,10 @@ def transpose(typingctx, grid):
 
 @intrinsic
 def add_products(typingctx, grid, total, x, table, index, count):
-    """total + x[table[index]] * row 0 + x[table[index + 1]] * row 1 + ..., as far as the row `count`."""
+    """Multiply each of the first `count` rows of a square by a scalar of x, and add the products to `total`.
+
+    The scalar of row r is x[table[index + r]].
+    """
     if not is_pointer(x):
         return None
 
@@ -273,7 +277,7 @@ def add_products(typingctx, grid, total, x, table, index, count):
 
 @intrinsic
 def store_column(typingctx, grid, y, index, count):
-    """Row r of a tile of one column goes to vector index + r of the memory at `y`, for r < count."""
+    """Store the first `count` rows of a square one after the other, from vector `index` of y on."""
 
     def codegen(context, b, sig, args):
         acc, y_, start, limit = args
@@ -288,7 +292,7 @@ def store_column(typingctx, grid, y, index, count):
 
 @intrinsic
 def store_scattered(typingctx, grid, y, table, index, count):
-    """Row r of a tile of one column goes to vector table[index + r] of the memory at `y`, for r < count."""
+    """Store the first `count` rows of a square where a table says: row r as vector table[index + r] of y."""
 
     def codegen(context, b, sig, args):
         acc, y_, table_, start, limit = args
@@ -304,7 +308,7 @@ def store_scattered(typingctx, grid, y, table, index, count):
 
 @intrinsic
 def load_gathered(typingctx, x, table, index, count):
-    """The tile of one column whose row r is vector table[index + r] of the memory at `x`; 0 past `count`."""
+    """Load a square from where a table says: row r is vector table[index + r] of x; 0 from row `count` on."""
     if not is_pointer(x):
         return None
     grid = Tile(x.dtype, Vector(x.dtype).lanes, 1)

@@ -17,7 +17,7 @@ def square_root(typingctx, v):
 
 @intrinsic
 def floor(typingctx, v):
-    """The next whole number below every lane."""
+    """Round every lane down to a whole number."""
     return v(v), lambda context, b, sig, args: emit_call(b, "floor", args[0].type, args[0])
 
 
@@ -48,7 +48,10 @@ def _integers(fmt, float_type):
 
 
 def _exp(b, dtype, x):
-    """2**n * exp(r) with r = x - n ln 2, |r| <= ln 2 / 2, by its Taylor series (relative error < 1 ulp)."""
+    """Emit e to the power of x, with a relative error below 1 unit of the last place.
+
+    It is 2**n * exp(r) with r = x - n ln 2, |r| <= ln 2 / 2, by its Taylor series.
+    """
     fmt, vt = _Float(dtype), x.type
     ints = _integers(fmt, vt)
     tiny = b.fcmp_ordered("<", x, every_lane(vt, fmt.lowest))
@@ -70,7 +73,7 @@ def _exp(b, dtype, x):
 
 
 def _expm1_series(b, fmt, r):
-    """r + r**2 / 2! + r**3 / 3! + ..."""
+    """Emit exp(r) - 1 for a small r, by its Taylor series r + r**2 / 2! + r**3 / 3! + ..."""
     coefficient = [1.0]
     for k in range(1, fmt.exp_terms + 1):
         coefficient.append(coefficient[-1] / k)
@@ -81,7 +84,10 @@ def _expm1_series(b, fmt, r):
 
 
 def _log(b, dtype, x):
-    """n ln 2 + 2 atanh((m - 1) / (m + 1)) with x = 2**n * m, sqrt(1/2) <= m < sqrt(2); -inf for denormals."""
+    """Emit the natural logarithm of x; -inf for denormal numbers.
+
+    It is n ln 2 + 2 atanh((m - 1) / (m + 1)) with x = 2**n * m, sqrt(1/2) <= m < sqrt(2).
+    """
     fmt, vt = _Float(dtype), x.type
     ints = _integers(fmt, vt)
     small = b.fcmp_ordered("<", x, every_lane(vt, fmt.smallest))
@@ -107,6 +113,10 @@ def _log(b, dtype, x):
 
 
 def _tanh(b, dtype, x):
+    """Emit the hyperbolic tangent of x.
+
+    It is (e - 1) / (e + 1) with e = exp(2 |x|) and the sign of x; a small e - 1 comes from its own series.
+    """
     vt, fmt = x.type, _Float(dtype)
     size = emit_call(b, "fabs", vt, x)
     twice = b.fadd(size, size)
@@ -132,13 +142,13 @@ def log(typingctx, v):
 
 @intrinsic
 def tanh(typingctx, v):
-    """(e - 1) / (e + 1) with e = exp(2 |v|) and the sign of v; a small e - 1 by its own series."""
+    """The hyperbolic tangent of every lane."""
     return v(v), lambda context, b, sig, args: _tanh(b, v.dtype, args[0])
 
 
 @intrinsic
 def sine(typingctx, v):
-    """sin(2 pi v): the sine of v full turns. That of v + 1/4 is the cosine.
+    """The sine of every lane, an angle in full turns: sin(2 pi v). That of v + 1/4 is the cosine.
 
     Whole turns are taken off, which is exact, and the rest is folded into a quarter turn to either side,
     where the Taylor series ends soon (absolute error < 2 units of the last place of 1).
@@ -164,7 +174,9 @@ def sine(typingctx, v):
 
 @intrinsic
 def random_lanes(typingctx, p, key, sample, element):
-    """Uniform numbers in [0, 1), a hash of (key, sample + lane, element).
+    """A random number from 0 to below 1 in every lane: a hash of `key`, the lane's sample and `element`.
+
+    Lane 0 holds sample number `sample`, lane 1 the next one, and so on.
 
     Integer mixing by multiplication and shifts, as in the finalizer of MurmurHash3; the upper 24 bits
     make the number, exact in both dtypes.

@@ -8,8 +8,8 @@ written once for both dtypes:
     v = fma(splat(w, k), v, u)    # scalar k of the memory at pointer w, in every lane
     store(y, i, v)
 
-Functions called `emit_...` write
-LLVM code for the intrinsics of this and of the next files; `b` is the llvmlite builder throughout.
+Functions called `emit_...` write LLVM code for the intrinsics of this and of the next files: they are given
+LLVM values and return those that the code computes. `b` is the llvmlite builder throughout.
 """
 
 from llvmlite import ir
@@ -21,7 +21,7 @@ from .host import VECTOR_BYTES
 
 
 class Vector(types.Type):
-    """64 bytes of lanes of one float dtype."""
+    """The type of a vector: 64 bytes of numbers of one float dtype, each in its lane."""
 
     def __init__(self, dtype):
         self.dtype = dtype
@@ -30,7 +30,7 @@ class Vector(types.Type):
 
 
 class Mask(types.Type):
-    """One truth value a lane."""
+    """The type of a truth value for each lane of a vector."""
 
     def __init__(self, lanes):
         self.lanes = lanes
@@ -38,10 +38,12 @@ class Mask(types.Type):
 
 
 def llvm_scalar(dtype):
+    """LLVM's type of a number of dtype float32 or float64."""
     return ir.FloatType() if dtype == types.float32 else ir.DoubleType()
 
 
 def llvm_vector(vector):
+    """LLVM's type of a `Vector`."""
     return ir.VectorType(llvm_scalar(vector.dtype), vector.lanes)
 
 
@@ -61,17 +63,18 @@ class _MaskModel(models.PrimitiveModel):
 
 
 def emit_call(b, name, result, *args):
-    """Call the LLVM intrinsic `name` overloaded on its result type."""
+    """Emit a call of LLVM's own function `name`, in the version for the type of its result."""
     fnty = ir.FunctionType(result, [a.type for a in args])
     return b.call(cgutils.get_or_insert_function(b.module, fnty, f"llvm.{name}.{_suffix(result)}"), args)
 
 
 def emit_fma(b, x, y, z):
-    # fmuladd: one rounding where the machine has FMA, two where it would be a library call.
+    """Emit x * y + z, with one rounding where the machine can, and two where it would be a library call."""
     return emit_call(b, "fmuladd", x.type, x, y, z)
 
 
 def emit_splat(b, vec_type, scalar):
+    """Emit a vector that has the scalar in every lane."""
     undefined = ir.Constant(vec_type, ir.Undefined)
     first = b.insert_element(undefined, scalar, ir.Constant(ir.IntType(32), 0))
     zeros = ir.Constant(ir.VectorType(ir.IntType(32), vec_type.count), None)
@@ -79,23 +82,28 @@ def emit_splat(b, vec_type, scalar):
 
 
 def _vector_address(b, vector, pointer, index):
+    """Emit the address of vector number `index` of the memory at a pointer."""
     vectors = b.bitcast(pointer, llvm_vector(vector).as_pointer())
     return b.gep(vectors, [index])
 
 
 def _align(vector):
+    """The alignment in bytes that memory has for sure: that of one number."""
     return vector.dtype.bitwidth // 8
 
 
 def emit_load(b, vector, pointer, index):
+    """Emit the load of vector number `index` of the memory at a pointer."""
     return b.load(_vector_address(b, vector, pointer, index), align=_align(vector))
 
 
 def emit_store(b, vector, pointer, index, value):
+    """Emit the store of a value as vector number `index` of the memory at a pointer."""
     b.store(value, _vector_address(b, vector, pointer, index), align=_align(vector))
 
 
 def is_pointer(ty):
+    """Whether a Numba type is a pointer to float32 or float64."""
     return isinstance(ty, types.CPointer) and ty.dtype in (types.float32, types.float64)
 
 
@@ -116,21 +124,22 @@ def pointer(typingctx, array):
 
 @intrinsic
 def keep(typingctx, array):
-    """Nothing, but a mention of the array: Numba frees an array after its last one, whatever points to it.
+    """Do nothing but mention an array, so that Numba does not free it before.
 
-    Who makes an array and takes its `pointer` calls this after the last use of the pointer.
+    Numba frees an array after its last mention, whatever points to it. Who makes an array and takes its
+    `pointer` calls this after the last use of the pointer.
     """
     return types.void(array), lambda context, b, sig, args: context.get_dummy_value()
 
 
 def emit_opaque(b, value):
-    """The value itself, of which LLVM then knows nothing."""
+    """Emit the same value as one that LLVM knows nothing about."""
     return b.call(ir.InlineAsm(ir.FunctionType(value.type, [value.type]), "", "=r,0"), [value])
 
 
 @intrinsic
 def opaque(typingctx, index):
-    """The index itself, as a number that LLVM knows nothing about.
+    """Return the same index, as a number that LLVM knows nothing about.
 
     Of addresses that grow with an outer loop, LLVM makes a pointer each that it keeps on the stack and adds
     to in every round. What starts from an opaque index is added up where it is used.
@@ -139,7 +148,7 @@ def opaque(typingctx, index):
 
 
 def emit_rolled(b):
-    """Forbid LLVM to unroll the loop around.
+    """Emit what forbids LLVM to unroll the loop around this place.
 
     LLVM never makes a remainder loop around a convergent call, which this empty one is.
     """
@@ -149,7 +158,7 @@ def emit_rolled(b):
 
 @intrinsic
 def rolled(typingctx):
-    """Forbid LLVM to unroll the loop around: for short ones, whose rounds are all alike."""
+    """Forbid LLVM to unroll the loop that this is called in: for short ones, whose rounds are all alike."""
 
     def codegen(context, b, sig, args):
         emit_rolled(b)
@@ -160,7 +169,7 @@ def rolled(typingctx):
 
 @intrinsic
 def advance(typingctx, p, count):
-    """The pointer `count` elements after `p`."""
+    """The pointer to what lies `count` elements after `p`."""
 
     def codegen(context, b, sig, args):
         return b.gep(args[0], [args[1]])
@@ -170,7 +179,7 @@ def advance(typingctx, p, count):
 
 @intrinsic
 def lanes(typingctx, p):
-    """How many lanes a vector of the pointer's dtype has (a compile-time constant)."""
+    """How many lanes a vector of the dtype has that p points to, as a constant of the compiled code."""
     if not is_pointer(p):
         return None
     count = Vector(p.dtype).lanes
@@ -186,7 +195,7 @@ def lanes(typingctx, p):
 
 @intrinsic
 def load(typingctx, p, index):
-    """Vector `index` of the memory at `p`."""
+    """Load vector number `index` of the memory at `p`."""
     if not is_pointer(p):
         return None
     vector = Vector(p.dtype)
@@ -199,7 +208,7 @@ def load(typingctx, p, index):
 
 @intrinsic
 def load_part(typingctx, p, index, count):
-    """The vector that starts at scalar `index` of the memory at `p`; zeros where `count` scalars end."""
+    """Load a vector from scalar `index` of the memory at `p` on; only `count` are there, then come zeros."""
     if not is_pointer(p):
         return None
     vector = Vector(p.dtype)
@@ -216,7 +225,7 @@ def load_part(typingctx, p, index, count):
 
 @intrinsic
 def store(typingctx, p, index, value):
-    """Write `value` to vector `index` of the memory at `p`."""
+    """Store the vector `value` as vector number `index` of the memory at `p`."""
     if not isinstance(value, Vector):
         return None
 
@@ -229,7 +238,7 @@ def store(typingctx, p, index, value):
 
 @intrinsic
 def splat(typingctx, p, index):
-    """Scalar `index` of the memory at `p` in every lane."""
+    """Load one number, scalar `index` of the memory at `p`, into every lane of a vector."""
     if not is_pointer(p):
         return None
     vector = Vector(p.dtype)
@@ -242,7 +251,7 @@ def splat(typingctx, p, index):
 
 @intrinsic
 def fill(typingctx, p, value):
-    """The number `value` in every lane of a vector of the pointer's dtype."""
+    """Make a vector with the number `value` in every lane, of the dtype that p points to."""
     if not is_pointer(p):
         return None
     vector = Vector(p.dtype)
@@ -255,9 +264,10 @@ def fill(typingctx, p, value):
 
 @intrinsic
 def lanes_at(typingctx, like, addresses, offset, kind, valid):
-    """The vector of the dtype of `like` whose lane n is the scalar of dtype `kind` at addresses[n] + offset.
+    """Load a vector lane by lane: lane n from the number of dtype `kind` at address addresses[n] + offset.
 
-    Zeros in the lanes from `valid` on, whose addresses must be good to read, too.
+    It becomes a vector of the dtype that `like` points to, with zeros in the lanes from `valid` on, whose
+    addresses must be good to read, too.
     """
     if not (is_pointer(like) and isinstance(kind, types.NumberClass)):
         return None
@@ -278,38 +288,39 @@ def lanes_at(typingctx, like, addresses, offset, kind, valid):
 
 
 @intrinsic
-def load_lanes(typingctx, p, row, column, row_step):
-    """The vector whose lane n is lane n of vector row[n] * row_step + column[n] of the memory at `p`.
+def load_lanes(typingctx, p, line, place, distance):
+    """Load each lane from a pixel of its own: that at `place` in `line` of an image.
 
-    `row` and `column` are vectors of whole numbers >= 0. Lane by lane: gather instructions are no faster.
+    Lane n comes from lane n of vector line[n] * distance + place[n] of the memory at `p`. `line` and `place`
+    are vectors of whole numbers >= 0. Lane by lane: gather instructions are no faster.
     """
-    if not isinstance(row, Vector):
+    if not isinstance(line, Vector):
         return None
-    integer = ir.IntType(row.dtype.bitwidth)
-    ints = ir.VectorType(integer, row.lanes)
+    integer = ir.IntType(line.dtype.bitwidth)
+    ints = ir.VectorType(integer, line.lanes)
 
     def codegen(context, b, sig, args):
-        p_, row_, column_, step = args
-        step = emit_splat(b, ints, b.trunc(step, integer) if integer.width < step.type.width else step)
-        vectors = b.add(b.mul(b.fptosi(row_, ints), step), b.fptosi(column_, ints))
+        p_, line_, place_, apart = args
+        apart = b.trunc(apart, integer) if integer.width < apart.type.width else apart
+        vectors = b.add(b.mul(b.fptosi(line_, ints), emit_splat(b, ints, apart)), b.fptosi(place_, ints))
         scalars = b.add(
-            b.mul(vectors, ir.Constant(ints, [row.lanes] * row.lanes)),
-            ir.Constant(ints, list(range(row.lanes))),
+            b.mul(vectors, ir.Constant(ints, [line.lanes] * line.lanes)),
+            ir.Constant(ints, list(range(line.lanes))),
         )
-        value = ir.Constant(llvm_vector(row), ir.Undefined)
-        for n in range(row.lanes):
+        value = ir.Constant(llvm_vector(line), ir.Undefined)
+        for n in range(line.lanes):
             lane = ir.Constant(ir.IntType(32), n)
             at = b.extract_element(scalars, lane)
             at = b.zext(at, args[3].type) if integer.width < args[3].type.width else at
             value = b.insert_element(value, b.load(b.gep(p_, [at])), lane)
         return value
 
-    return row(p, row, column, types.intp), codegen
+    return line(p, line, place, types.intp), codegen
 
 
 @intrinsic
 def first_lane(typingctx, p, value):
-    """The vector of the pointer's dtype with `value` in its first lane and zeros in the others."""
+    """Make a vector with `value` in its first lane and zeros in the others, of the dtype that p points to."""
     if not is_pointer(p):
         return None
     vector = Vector(p.dtype)
@@ -325,7 +336,7 @@ def first_lane(typingctx, p, value):
 
 @intrinsic
 def fill_like(typingctx, vector, value):
-    """The number `value` in every lane of a vector of the type of `vector`."""
+    """Make a vector with the number `value` in every lane, of the same type as `vector`."""
     if not isinstance(vector, Vector):
         return None
 
@@ -337,7 +348,7 @@ def fill_like(typingctx, vector, value):
 
 @intrinsic
 def fma(typingctx, a, b, c):
-    """a * b + c."""
+    """a * b + c in every lane."""
     if not isinstance(a, Vector):
         return None
     return a(a, a, a), lambda context, builder, sig, args: emit_fma(builder, *args)
@@ -345,7 +356,7 @@ def fma(typingctx, a, b, c):
 
 @intrinsic
 def select(typingctx, mask, a, b):
-    """`a` where `mask` holds, else `b`."""
+    """Choose lane by lane: from `a` where the mask is true, else from `b`."""
     if not isinstance(mask, Mask):
         return None
     return a(mask, a, a), lambda context, builder, sig, args: builder.select(*args)
@@ -353,7 +364,7 @@ def select(typingctx, mask, a, b):
 
 @intrinsic
 def total(typingctx, v):
-    """The sum of the lanes, in pairs: ((0 + h) + (1 + h + 1)) ... with h half the lanes."""
+    """The sum of all lanes, as one number. Halves are added until one lane is left, always in that order."""
     if not isinstance(v, Vector):
         return None
 
@@ -364,7 +375,7 @@ def total(typingctx, v):
 
 
 def emit_total(b, value):
-    """Halve the vector until one lane is left."""
+    """Emit the sum of all lanes of a vector: its halves are added until one lane is left."""
     count = value.type.count
     while count > 1:
         count //= 2
@@ -377,6 +388,8 @@ def emit_total(b, value):
 
 
 def _binary(operation):
+    """An intrinsic that applies an operation of LLVM's builder to two vectors, lane by lane."""
+
     @intrinsic
     def function(typingctx, a, b):
         if not (isinstance(a, Vector) and a == b):
@@ -387,6 +400,8 @@ def _binary(operation):
 
 
 def _comparison(symbol):
+    """An intrinsic that compares two vectors lane by lane: a mask, false where one of them is NaN."""
+
     @intrinsic
     def function(typingctx, a, b):
         if not (isinstance(a, Vector) and a == b):
@@ -401,13 +416,16 @@ greater, less, equal = _comparison(">"), _comparison("<"), _comparison("==")
 
 
 def emit_below(b, lane_count, limit):
-    """The mask of the lanes whose number is less than `limit`."""
+    """Emit the mask that is true in the first `limit` lanes."""
     wide = ir.VectorType(limit.type, lane_count)
     return b.icmp_signed("<", ir.Constant(wide, list(range(lane_count))), emit_splat(b, wide, limit))
 
 
 def emit_masked(b, what, vector, address, mask, value):
-    """Load the lanes of `mask` (the others are `value`'s), or store them."""
+    """Emit a load or a store, as `what` says, of the lanes where the mask is true.
+
+    A load takes the other lanes from `value`; a store leaves their memory alone.
+    """
     vec_type = llvm_vector(vector)
     p = b.bitcast(address, vec_type.as_pointer())
     if what == "load":
@@ -419,7 +437,7 @@ def emit_masked(b, what, vector, address, mask, value):
 
 
 def emit_masked_load(b, p, mask, value, align=1):
-    """The lanes of `mask` from the vector at `p`; the others are `value`'s."""
+    """Emit the load of the lanes where the mask is true; the others are taken from `value`."""
     number = ir.Constant(ir.IntType(32), align)
     fnty = ir.FunctionType(value.type, [p.type, number.type, mask.type, value.type])
     name = f"llvm.masked.load.{_suffix(value.type)}.p0"
@@ -436,7 +454,7 @@ def _suffix(llvm_type):
 
 
 def emit_converted(b, value, source, vector):
-    """A vector of elements of dtype `source` as one of the float dtype of `vector`."""
+    """Emit a vector of numbers of dtype `source` as one of the float dtype of `vector`."""
     target = llvm_vector(vector)
     if isinstance(source, types.Integer):
         return (b.sitofp if source.signed else b.uitofp)(value, target)
@@ -450,26 +468,26 @@ def emit_converted(b, value, source, vector):
 
 @intrinsic
 def lane_mask(typingctx, p, count):
-    """The mask of the lanes below `count`."""
+    """The mask that is true in the first `count` lanes, for vectors of the dtype that p points to."""
     lane_count = Vector(p.dtype).lanes
     return Mask(lane_count)(p, types.intp), lambda context, b, sig, args: emit_below(b, lane_count, args[1])
 
 
 @intrinsic
 def is_nan(typingctx, v):
-    """Lanes that hold NaN."""
+    """The mask of the lanes that hold NaN."""
     return Mask(v.lanes)(v), lambda context, b, sig, args: b.fcmp_unordered("uno", args[0], args[0])
 
 
 @intrinsic
 def either(typingctx, a, b):
-    """Lanes where one of two masks holds."""
+    """The mask of the lanes where one of two masks is true, or both."""
     return a(a, a), lambda context, builder, sig, args: builder.or_(*args)
 
 
 @intrinsic
 def both(typingctx, a, b):
-    """Lanes where both of two masks hold."""
+    """The mask of the lanes where both of two masks are true."""
     return a(a, a), lambda context, builder, sig, args: builder.and_(*args)
 
 
@@ -488,7 +506,7 @@ def every_lane(llvm_type, value):
 
 @intrinsic
 def pointer_at(typingctx, address, like):
-    """The integer `address` as a pointer of the type of `like`."""
+    """Turn an address, an integer, into a pointer of the same type as `like`."""
     return like(types.intp, like), lambda context, b, sig, args: b.inttoptr(
         args[0], context.get_value_type(like)
     )
@@ -496,7 +514,7 @@ def pointer_at(typingctx, address, like):
 
 @intrinsic
 def scalar_at(typingctx, address, kind):
-    """The scalar of dtype `kind` at an integer address, aligned or not."""
+    """Load the number of dtype `kind` at an address, an integer, aligned or not."""
     if not isinstance(kind, types.NumberClass):
         return None
     dtype = kind.dtype
@@ -510,7 +528,7 @@ def scalar_at(typingctx, address, kind):
 
 @intrinsic
 def convert(typingctx, value, like):
-    """A number as a scalar of the dtype of the pointer `like`."""
+    """Turn a number into one of the dtype that `like` points to."""
     if not is_pointer(like):
         return None
     return like.dtype(value, like), lambda context, b, sig, args: context.cast(
@@ -520,6 +538,6 @@ def convert(typingctx, value, like):
 
 @intrinsic
 def item_size(typingctx, kind):
-    """Bytes of a dtype, a compile-time constant."""
+    """How many bytes a number of dtype `kind` takes, as a constant of the compiled code."""
     size = kind.dtype.bitwidth // 8
     return types.intp(kind), lambda context, b, sig, args: context.get_constant(types.intp, size)

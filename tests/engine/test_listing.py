@@ -88,7 +88,7 @@ def test_every_array_has_a_name(name):
 def test_the_source_of_every_kernel_and_of_the_loop_follows():
     text = fc.models.reference_cnn().source()
     for function in (
-        loop.run_steps.py_func, conv.contract.kernel, conv._rows_pass.py_func,
+        loop.run_steps.py_func, conv.contract.kernel, conv._sweep.py_func,
         losses.bce_with_logits.kernel, losses._log1p, optimizers.sgd.kernel,
     ):  # fmt: skip
         assert inspect.getsource(function) in text

@@ -293,7 +293,7 @@ def test_where_no_folder_can_be_written_to_everything_still_works(package, read_
 
 def test_a_change_of_one_source_file_reaches_the_kernels_of_the_others(package, tmp_path):
     _, before = run(ACTIVATION, "float64", package=package, cache=tmp_path / "cache")
-    with (package / "simd.py").open("a") as file:
+    with (package / "simd" / "__init__.py").open("a") as file:
         file.write("\n\nadd = subtract  # 1 / (1 - exp(-x)) is no sigmoid\n")
     _, after = run(ACTIVATION, "float64", package=package, cache=tmp_path / "cache")
     assert after != before

@@ -5,7 +5,7 @@ import ctypes
 import numpy as np
 
 from fastconv.kernels.lanes import activations, conv, dense, layout, losses, optimizers, pool
-from fastconv.kernels.lanes.operation import STATE_SIZE, THREADS
+from fastconv.kernels.lanes.operation import STATE, STATE_SIZE
 from fastconv.simd import code_placement
 
 KERNELS = [
@@ -34,8 +34,12 @@ def test_what_comes_behind_a_pad_is_the_kernel():
     """Called by its address, as Numba calls it: result and exception first, then the arguments."""
     gradient, weights = np.array([2.0, 4.0]), np.array([1.0, 1.0])
     options, rates = np.zeros(2), np.array([0.5])
-    velocity, g, s = np.zeros(2), np.array([2, 0]), np.zeros(STATE_SIZE, np.int64)
-    s[THREADS] = 1
+    velocity, g, s = (
+        np.zeros(2),
+        np.array(optimizers.UpdateGeometry(parameters=2)),
+        np.zeros(STATE_SIZE, np.int64),
+    )
+    s[STATE.threads] = 1
     result, exception = ctypes.c_void_p(), ctypes.c_void_p()
     call = ctypes.CFUNCTYPE(ctypes.c_int, *[ctypes.c_void_p] * 10)(optimizers.sgd.address("float64"))
     pointers = [a.ctypes.data for a in (weights, gradient, velocity, options, rates)]

@@ -158,7 +158,7 @@ def expected_product(x, w):
 def block_functions(out, x, w, table):
     """A tile of one row whose columns are a block of 2 lines x 3 columns; offsets of both in tables."""
     p, y, at = simd.pointer(x), simd.pointer(out), simd.pointer(table)
-    form = tiles.block_shape(p, 2, 3)
+    form = tiles.patch_shape(p, 2, 3)
     x_at, y_at = tiles.offsets(form, at, 1), tiles.offsets(form, at, 1 + tiles.offset_count(form))
     product = tiles.multiply_add(tiles.zeros(form), simd.pointer(w), 2, 4, p, 1, x_at)
     tiles.tile_store(product, y, 0, 1, y_at)

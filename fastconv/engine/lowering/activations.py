@@ -52,8 +52,8 @@ class SoftmaxLowering(_Activation, layer=Softmax):
         if not self.emitter.single:
             super().forward(x, y, relu)
             return
-        table = x.scalar_table(self.plan.lanes)
-        self.plan.emit(single_sample.softmax_channels, [x, y], [x.features, len(table), *table])
+        g = single_sample.softmax_channels_geometry(x.features, x.scalar_table(self.plan.lanes))
+        self.plan.emit(single_sample.softmax_channels, [x, y], g)
 
 
 class DropoutLowering(Lowering, layer=Dropout):

@@ -10,6 +10,7 @@ A record without a class of its own is computed as the record that it is a subcl
 from typing import ClassVar
 
 from ...kernels.lanes import conv, single_sample
+from ...kernels.lanes.planes import plane_geometry
 from ...nn.layer import Layer
 from ..plan import CopyDistance
 
@@ -61,9 +62,8 @@ class Lowering:
         raise NotImplementedError
 
     def elementwise(self, operation, operands, planes):
-        """Emit an operation over planes of one size with the steps of each of `planes`."""
-        steps = [step for p in planes for step in p.steps]
-        self.plan.emit(operation, operands, [*planes[0].sizes, *steps, *[0] * (6 - len(steps)), self.number])
+        """Emit an operation over planes of one size: the ones it reads, those it writes, and perhaps y."""
+        self.plan.emit(operation, operands, plane_geometry(*planes, layer=self.number))
 
 
 def ending_of(relu):
@@ -85,8 +85,10 @@ class WeightedLowering(Lowering):
     def forward_one_position(self, x, y, relu, table, at_once):
         """Emit y, one position, from the x of a single sample; `table` says at which scalar each tap lies."""
         weight, bias = self.parameter("weight"), self.parameter("bias")
-        sizes = [self.output_shape[0], len(table), at_once, y.plane, ending_of(relu), int(bias is not None)]
-        self.plan.emit(single_sample.dense_channels, [x, weight, bias, y], [*sizes, *table])
+        g = single_sample.dense_channels_geometry(
+            self.output_shape[0], table, at_once, y.plane, ending_of(relu), int(bias is not None)
+        )
+        self.plan.emit(single_sample.dense_channels, [x, weight, bias, y], g)
 
     def gradient(self, name):
         """Where the sum of the parameter's gradient goes, or None."""
@@ -100,9 +102,8 @@ class WeightedLowering(Lowering):
         size = self.parameter("weight").count + (dy.channels if self.layer.bias else 0)
         shard = self.plan.rows(size, "shard", f"shards{self.number}")
         self.plan.emit(conv.contract_grad_weight, [x, dy, shard], g)
-        self.emitter.after_backward.append(
-            (conv.add_shards, [shard, self.gradient("weight")], [size, CopyDistance(shard.storage)])
-        )
+        sums = conv.AddShardsGeometry(numbers=size, distance=CopyDistance(shard.storage))
+        self.emitter.after_backward.append((conv.add_shards, [shard, self.gradient("weight")], sums))
 
 
 def lowering_of(layer):

@@ -98,30 +98,30 @@ class Conv2dLowering(WeightedLowering, layer=Conv2d):
             plan.rows(y.channels * n * plan.lanes, "thread", f"packed_{name}{self.number}")
             for name, n in (("weight", taps), ("bias", 1))
         )
-        sizes = [self.output_shape[0], taps, int(bias is not None)]
-        plan.emit(single_sample.pack_weights, [weight, packed, bias, packed_bias], sizes)
+        has_bias = int(bias is not None)
+        g = single_sample.PackWeightsGeometry(outputs=self.output_shape[0], taps=taps, bias=has_bias)
+        plan.emit(single_sample.pack_weights, [weight, packed, bias, packed_bias], g)
         layer, padding = self.layer, (self.top, self.left)
-        g = single_sample.contract_geometry(
+        g = single_sample.contract_channels_geometry(
             x, self.channels, y, layer.kernel_size, layer.stride, padding, layer.dilation,
-            plan.lanes, ending_of(relu), sizes[2],
+            plan.lanes, ending_of(relu), has_bias,
         )  # fmt: skip
         plan.emit(single_sample.contract_channels, [x, packed, packed_bias, y], g)
 
     def _forward_positions(self, x, y, relu):
         """The first position's window begins in the corner of the halo, where the storage does."""
         plan, layer, bias = self.plan, self.layer, self.parameter("bias")
-        channels, dilation = self.output_shape[0], layer.dilation
+        channels = self.output_shape[0]
         vectors = -(-((y.height - 1) * x.row + y.width) // plan.lanes)
-        plane = vectors + single_sample.SLACK
+        plane = vectors + single_sample.OVERRUN
         positions = plan.rows(channels * plane * plan.lanes, "thread", f"positions{self.number}")
-        sizes = [channels, vectors, self.channels, *layer.kernel_size]
-        steps = [x.plane, dilation[0] * x.row, dilation[1], plane]
-        plan.emit(
-            single_sample.contract_positions,
-            [Rows(x.storage, label=x.label), self.parameter("weight"), bias, positions],
-            [*sizes, *steps, ending_of(relu), int(bias is not None), *range(single_sample.SLACK)],
-        )
-        g = [channels, y.height, y.width, plane * plan.lanes, x.row, y.plane, y.row]
+        g = single_sample.contract_positions_geometry(
+            x, channels, vectors, self.channels, layer.kernel_size, layer.dilation, plane,
+            ending_of(relu), int(bias is not None),
+        )  # fmt: skip
+        operands = [Rows(x.storage, label=x.label), self.parameter("weight"), bias, positions]
+        plan.emit(single_sample.contract_positions, operands, g)
+        g = single_sample.positions_to_channels_geometry(channels, plane * plan.lanes, x.row, y)
         plan.emit(single_sample.positions_to_channels, [positions, y], g)
 
     def backward(self, x, y, dy, dx, gate):

@@ -11,14 +11,8 @@ class BatchNorm2dLowering(WeightedLowering, layer=BatchNorm2d):
     gates = False
 
     def _geometry(self, x, y, dx):
-        steps = [step for p in (x, y, dx) for step in p.steps]
-        return [
-            *self.input_shape,
-            *steps,
-            CopyDistance(x.storage),
-            CopyDistance(y.storage),
-            int(self.emitter.training),
-        ]
+        x_block, y_block = CopyDistance(x.storage), CopyDistance(y.storage)
+        return norm.norm_geometry(self.input_shape, x, y, dx, x_block, y_block, self.emitter.training)
 
     def forward(self, x, y, relu):
         x_channels = self.input_shape[0]
@@ -31,7 +25,8 @@ class BatchNorm2dLowering(WeightedLowering, layer=BatchNorm2d):
         gamma, beta = self.parameter("weight"), self.parameter("bias")
         operands = [x, y, self.saved, gamma, beta]
         if self.emitter.single:
-            self.plan.emit(single_sample.norm_channels, operands, [*x.sizes, *x.steps, *y.steps, x_channels])
+            g = single_sample.norm_channels_geometry(x, y, x_channels)
+            self.plan.emit(single_sample.norm_channels, operands, g)
         else:
             self.plan.emit(norm.batch_norm, operands, g)
 

@@ -9,59 +9,29 @@ class MaxPool2dLowering(Lowering, layer=MaxPool2d):
     in_place = False
     gates = True  # forward has already marked where nothing is positive
 
-    def _geometry(self, x, y):
+    def _geometry(self, x, y, **more):
         layer = self.layer
         windows = layer.kernel_size, layer.stride, layer.padding, layer.dilation
-        inside = all(
-            pad == 0 and (out - 1) * stride + dilation < size
-            for size, out, stride, pad, dilation in zip(
-                (x.height, x.width), (y.height, y.width), *windows[1:], strict=True
-            )
-        )
-        fours = layer.kernel_size == (2, 2) and inside
-        return [
-            *y.sizes,
-            x.height,
-            x.width,
-            *(n for pair in windows for n in pair),
-            *x.steps,
-            *y.steps,
-            int(fours),
-        ]
+        return pool.max_pool_geometry(x, y, *windows, **more)
 
     def forward(self, x, y, relu):
         training = self.emitter.training
         gated = training and self.follows_relu
         self.argmax = self.plan.planes(self.output_shape, label=f"argmax{self.number}") if training else None
-        self.plan.emit(pool.max_pool, [x, y, self.argmax], [*self._geometry(x, y), int(training), int(gated)])
+        g = self._geometry(x, y, taps_wanted=training, gated=gated)
+        self.plan.emit(pool.max_pool, [x, y, self.argmax], g)
 
     def backward(self, x, y, dy, dx, gate):
         if dx is None:
             return
-        layer = self.layer
-        reach = [(k - 1) * d + 1 for k, d in zip(layer.kernel_size, layer.dilation, strict=True)]
-        overlaps = any(r > s for r, s in zip(reach, layer.stride, strict=True))
-        self.plan.emit(pool.max_pool_grad, [dy, self.argmax, dx], [*self._geometry(dx, dy), int(overlaps)])
+        self.plan.emit(pool.max_pool_grad, [dy, self.argmax, dx], self._geometry(dx, dy))
 
 
 class AvgPool2dLowering(Lowering, layer=AvgPool2d):
     in_place = False
 
     def _geometry(self, x, y):
-        kernel, stride, padding, counted = self._windows(x)
-        return [
-            *y.sizes,
-            x.height,
-            x.width,
-            *kernel,
-            *stride,
-            *padding,
-            1,
-            1,
-            *x.steps,
-            *y.steps,
-            int(counted),
-        ]
+        return pool.avg_pool_geometry(x, y, *self._windows(x))
 
     def _windows(self, x):
         layer = self.layer

@@ -1,6 +1,7 @@
 """Flatten as an operation of a plan."""
 
 from ...kernels.lanes import layout
+from ...kernels.lanes.planes import plane_geometry
 from ...nn.shape import Flatten
 from ..plan import Planes
 from .base import Lowering
@@ -21,6 +22,4 @@ class FlattenLowering(Lowering, layer=Flatten):
 
     def _copy(self, source, target):
         if source.storage is not target.storage:
-            self.plan.emit(
-                layout.copy_planes, [source, target], [*source.sizes, *source.steps, *target.steps]
-            )
+            self.plan.emit(layout.copy_planes, [source, target], plane_geometry(source, target))

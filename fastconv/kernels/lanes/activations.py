@@ -1,116 +1,116 @@
 """Elementwise functions and softmax over the features of each sample, in the lane layout.
 
-Every operation runs over planes [C][H][W] of vectors; x and y may be the same memory.
-g: C, H, W, plane and row steps of x, of y, and of a third buffer.
+Every operation runs over planes [C][H][W] of vectors (`planes.py`); x and y may be the same memory.
 """
 
 from ...simd import add, divide, fill, fma, greater, load, multiply, select, store, subtract
 from ...simd.vector_math import exp, random_lanes, tanh
-from .operation import operation
+from .operation import STATE, operation, random_key
+from .planes import PLANES, source_at, target_at, y_at
 
 
 @operation
 def relu(x, y, _b, _c, _d, _e, g, s):
     """y = max(x, 0)."""
     zero = fill(x, 0.0)
-    for c in range(g[0]):
-        for h in range(g[1]):
-            for w in range(g[2]):
-                v = load(x, c * g[3] + h * g[4] + w)
-                store(y, c * g[5] + h * g[6] + w, select(greater(zero, v), zero, v))
+    for c in range(g[PLANES.channels]):
+        for h in range(g[PLANES.height]):
+            for w in range(g[PLANES.width]):
+                v = load(x, source_at(g, c, h, w))
+                store(y, target_at(g, c, h, w), select(greater(zero, v), zero, v))
 
 
 @operation
 def relu_grad(dy, dx, y, _c, _d, _e, g, s):
     """dx = dy where y > 0, else 0."""
     zero = fill(dy, 0.0)
-    for c in range(g[0]):
-        for h in range(g[1]):
-            for w in range(g[2]):
-                positive = greater(load(y, c * g[7] + h * g[8] + w), zero)
-                store(dx, c * g[5] + h * g[6] + w, select(positive, load(dy, c * g[3] + h * g[4] + w), zero))
+    for c in range(g[PLANES.channels]):
+        for h in range(g[PLANES.height]):
+            for w in range(g[PLANES.width]):
+                positive = greater(load(y, y_at(g, c, h, w)), zero)
+                store(dx, target_at(g, c, h, w), select(positive, load(dy, source_at(g, c, h, w)), zero))
 
 
 @operation
 def leaky_relu(x, y, slope, _c, _d, _e, g, s):
     """y = x where x > 0, else slope * x."""
     zero, factor = fill(x, 0.0), fill(x, slope[0])
-    for c in range(g[0]):
-        for h in range(g[1]):
-            for w in range(g[2]):
-                v = load(x, c * g[3] + h * g[4] + w)
-                store(y, c * g[5] + h * g[6] + w, select(greater(v, zero), v, multiply(v, factor)))
+    for c in range(g[PLANES.channels]):
+        for h in range(g[PLANES.height]):
+            for w in range(g[PLANES.width]):
+                v = load(x, source_at(g, c, h, w))
+                store(y, target_at(g, c, h, w), select(greater(v, zero), v, multiply(v, factor)))
 
 
 @operation
 def leaky_relu_grad(dy, dx, y, slope, _d, _e, g, s):
     """dx = dy where y > 0, else slope * dy (y has the sign of x, as slope is not negative)."""
     zero, factor = fill(dy, 0.0), fill(dy, slope[0])
-    for c in range(g[0]):
-        for h in range(g[1]):
-            for w in range(g[2]):
-                v = load(dy, c * g[3] + h * g[4] + w)
-                positive = greater(load(y, c * g[7] + h * g[8] + w), zero)
-                store(dx, c * g[5] + h * g[6] + w, select(positive, v, multiply(v, factor)))
+    for c in range(g[PLANES.channels]):
+        for h in range(g[PLANES.height]):
+            for w in range(g[PLANES.width]):
+                v = load(dy, source_at(g, c, h, w))
+                positive = greater(load(y, y_at(g, c, h, w)), zero)
+                store(dx, target_at(g, c, h, w), select(positive, v, multiply(v, factor)))
 
 
 @operation
 def sigmoid(x, y, _b, _c, _d, _e, g, s):
     """y = 1 / (1 + exp(-x))."""
     one, zero = fill(x, 1.0), fill(x, 0.0)
-    for c in range(g[0]):
-        for h in range(g[1]):
-            for w in range(g[2]):
-                v = load(x, c * g[3] + h * g[4] + w)
-                store(y, c * g[5] + h * g[6] + w, divide(one, add(one, exp(subtract(zero, v)))))
+    for c in range(g[PLANES.channels]):
+        for h in range(g[PLANES.height]):
+            for w in range(g[PLANES.width]):
+                v = load(x, source_at(g, c, h, w))
+                store(y, target_at(g, c, h, w), divide(one, add(one, exp(subtract(zero, v)))))
 
 
 @operation
 def sigmoid_grad(dy, dx, y, _c, _d, _e, g, s):
     """dx = dy * y * (1 - y)."""
     one = fill(dy, 1.0)
-    for c in range(g[0]):
-        for h in range(g[1]):
-            for w in range(g[2]):
-                v = load(y, c * g[7] + h * g[8] + w)
+    for c in range(g[PLANES.channels]):
+        for h in range(g[PLANES.height]):
+            for w in range(g[PLANES.width]):
+                v = load(y, y_at(g, c, h, w))
                 slope = multiply(v, subtract(one, v))
-                store(dx, c * g[5] + h * g[6] + w, multiply(load(dy, c * g[3] + h * g[4] + w), slope))
+                store(dx, target_at(g, c, h, w), multiply(load(dy, source_at(g, c, h, w)), slope))
 
 
 @operation
 def hyperbolic_tangent(x, y, _b, _c, _d, _e, g, s):
     """y = tanh(x)."""
-    for c in range(g[0]):
-        for h in range(g[1]):
-            for w in range(g[2]):
-                store(y, c * g[5] + h * g[6] + w, tanh(load(x, c * g[3] + h * g[4] + w)))
+    for c in range(g[PLANES.channels]):
+        for h in range(g[PLANES.height]):
+            for w in range(g[PLANES.width]):
+                store(y, target_at(g, c, h, w), tanh(load(x, source_at(g, c, h, w))))
 
 
 @operation
 def hyperbolic_tangent_grad(dy, dx, y, _c, _d, _e, g, s):
     """dx = dy * (1 - y) * (1 + y), which keeps its digits where y is near 1."""
     one = fill(dy, 1.0)
-    for c in range(g[0]):
-        for h in range(g[1]):
-            for w in range(g[2]):
-                v = load(y, c * g[7] + h * g[8] + w)
+    for c in range(g[PLANES.channels]):
+        for h in range(g[PLANES.height]):
+            for w in range(g[PLANES.width]):
+                v = load(y, y_at(g, c, h, w))
                 slope = multiply(subtract(one, v), add(one, v))
-                store(dx, c * g[5] + h * g[6] + w, multiply(load(dy, c * g[3] + h * g[4] + w), slope))
+                store(dx, target_at(g, c, h, w), multiply(load(dy, source_at(g, c, h, w)), slope))
 
 
 @operation
 def softmax(x, y, _b, _c, _d, _e, g, s):
     """y[k] = exp(x[k] - max) / sum, over the features k = 0..g[0] (planes of one vector)."""
     top = load(x, 0)
-    for k in range(1, g[0]):
+    for k in range(1, g[PLANES.channels]):
         v = load(x, k)
         top = select(greater(v, top), v, top)
     total = fill(x, 0.0)
-    for k in range(g[0]):
+    for k in range(g[PLANES.channels]):
         v = exp(subtract(load(x, k), top))
         store(y, k, v)
         total = add(total, v)
-    for k in range(g[0]):
+    for k in range(g[PLANES.channels]):
         store(y, k, divide(load(y, k), total))
 
 
@@ -118,9 +118,9 @@ def softmax(x, y, _b, _c, _d, _e, g, s):
 def softmax_grad(dy, dx, y, _c, _d, _e, g, s):
     """dx[k] = y[k] * (dy[k] - sum over j of dy[j] * y[j])."""
     dot = fill(dy, 0.0)
-    for k in range(g[0]):
+    for k in range(g[PLANES.channels]):
         dot = fma(load(dy, k), load(y, k), dot)
-    for k in range(g[0]):
+    for k in range(g[PLANES.channels]):
         store(dx, k, multiply(load(y, k), subtract(load(dy, k), dot)))
 
 
@@ -129,16 +129,16 @@ def dropout(x, y, rate, _c, _d, _e, g, s):
     """y = x / (1 - rate) where a random number reaches `rate`, else 0; the same numbers in the gradient.
 
     The number is a hash of (seed, step, layer, sample in the batch, element), so that it depends neither
-    on threads nor on the order of blocks. g[9] is the layer's number.
+    on threads nor on the order of blocks.
     """
     scale = fill(x, 1.0 / (1.0 - rate[0]))
     limit, zero = fill(x, rate[0]), fill(x, 0.0)
-    key = s[9] * 1000003 + s[7] * 8191 + g[9]
+    key = random_key(s, g[PLANES.layer])
     element = 0
-    for c in range(g[0]):
-        for h in range(g[1]):
-            for w in range(g[2]):
-                number = random_lanes(x, key, s[1], element)
-                v = multiply(load(x, c * g[3] + h * g[4] + w), scale)
-                store(y, c * g[5] + h * g[6] + w, select(greater(limit, number), zero, v))
+    for c in range(g[PLANES.channels]):
+        for h in range(g[PLANES.height]):
+            for w in range(g[PLANES.width]):
+                number = random_lanes(x, key, s[STATE.first_sample], element)
+                v = multiply(load(x, source_at(g, c, h, w)), scale)
+                store(y, target_at(g, c, h, w), select(greater(limit, number), zero, v))
                 element += 1

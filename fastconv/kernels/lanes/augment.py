@@ -7,6 +7,8 @@ The random numbers are hashes of (seed, update, sample in the batch), as those o
 on threads nor on how steps are divided into calls.
 """
 
+from typing import NamedTuple
+
 from ...simd import (
     add,
     advance,
@@ -26,7 +28,8 @@ from ...simd import (
 )
 from ...simd.compiling import compiled
 from ...simd.vector_math import floor, log, random_lanes, sine, square_root
-from .operation import FIRST_SAMPLE, SEED, UPDATE, operation
+from .operation import STATE, offsets_of, operation, random_key
+from .planes import PLANES, source_at
 
 # Around the images that `move` reads: a line of fill on every side, where all that lies outside is found, and
 # one more below and right, as pixels are read by twos.
@@ -36,14 +39,39 @@ HALO = (1, 2, 1, 2)
 MOVES, NOISE = -1, -2
 
 
-@compiled
-def _key(s, stream):
-    return s[SEED] * 1000003 + s[UPDATE] * 8191 + stream
+class MoveGeometry(NamedTuple):
+    """Sizes of an image, and the distances in vectors from plane to plane and from line to line."""
+
+    channels: int
+    height: int
+    width: int
+    x_plane: int
+    x_line: int
+    y_plane: int
+    y_line: int
+    rotates: int  # whether there is a rotation
+
+
+MOVE = offsets_of(MoveGeometry)
+
+
+def move_geometry(x, y, rotates):
+    """Make the geometry of `move` from the planes x to the planes y."""
+    return MoveGeometry(
+        channels=y.channels,
+        height=y.height,
+        width=y.width,
+        x_plane=x.plane,
+        x_line=x.row,
+        y_plane=y.plane,
+        y_line=y.row,
+        rotates=int(rotates),
+    )
 
 
 @compiled
 def _whole(p, number, reach):
-    """A whole number from -reach to reach, all alike, of random numbers."""
+    """A whole number from -reach to reach, each as likely, in every lane, made of a random number there."""
     reach = splat(p, reach)
     choices = fma(reach, fill(p, 2.0), fill(p, 1.0))
     return subtract(floor(multiply(number, choices)), reach)
@@ -51,44 +79,49 @@ def _whole(p, number, reach):
 
 @compiled
 def _sign(p, number, chance):
-    """-1 where the random number is below scalar `chance` of the memory at p, else 1."""
+    """-1 in the lanes whose random number is below p[chance], else 1."""
     return select(less(number, splat(p, chance)), fill(p, -1.0), fill(p, 1.0))
 
 
 @compiled
 def _clamped(v, last):
-    """`v` within 0 and `last`."""
+    """The vector v with all that is below 0 raised to 0, and all above `last` lowered to it."""
     low, high = fill_like(v, 0.0), fill_like(v, last)
     return select(less(v, low), low, select(greater(v, high), high, v))
 
 
 @compiled
-def _between(image, y, x, row):
-    """The value at (y, x) by straight lines between the four pixels around it."""
+def _between(image, y, x, line):
+    """The value of an image at (y, x), interpolated linearly between the four pixels around that place.
+
+    `line` is the distance from one line of the image to the next.
+    """
     n = lanes(image)
     top, left = floor(y), floor(x)
     down, right = subtract(y, top), subtract(x, left)
-    a, b = load_lanes(image, top, left, row), load_lanes(advance(image, n), top, left, row)
-    below = advance(image, row * n)
-    c, d = load_lanes(below, top, left, row), load_lanes(advance(below, n), top, left, row)
+    a, b = load_lanes(image, top, left, line), load_lanes(advance(image, n), top, left, line)
+    below = advance(image, line * n)
+    c, d = load_lanes(below, top, left, line), load_lanes(advance(below, n), top, left, line)
     upper, lower = fma(right, subtract(b, a), a), fma(right, subtract(d, c), c)
     return fma(down, subtract(lower, upper), upper)
 
 
 @compiled
 def _places(ranges, g, s):
-    """(first, by i, by j) of y and of x: where the pixel at (i, j) of the result comes from, first + ....
+    """Where each pixel of the result comes from: (first, by_i, by_j) for its y, and the same for its x.
 
+    The pixel at (i, j) of the result is that at y = first + i * by_i + j * by_j of the image, and x likewise.
     That is centre + flip(rotate back(i - shift - centre, j - shift - centre)), multiplied out. y and x count
     from the corner of the halo.
     """
-    key, first, height, width = _key(s, MOVES), s[FIRST_SAMPLE], g[1], g[2]
+    key, first = random_key(s, MOVES), s[STATE.first_sample]
+    height, width = g[MOVE.height], g[MOVE.width]
     down = _whole(ranges, random_lanes(ranges, key, first, 0), 0)
     right = _whole(ranges, random_lanes(ranges, key, first, 1), 1)
     flip_y = _sign(ranges, random_lanes(ranges, key, first, 2), 2)
     flip_x = _sign(ranges, random_lanes(ranges, key, first, 3), 3)
     cosine, sine_ = fill(ranges, 1.0), fill(ranges, 0.0)
-    if g[7]:
+    if g[MOVE.rotates]:
         number = fma(random_lanes(ranges, key, first, 4), fill(ranges, 2.0), fill(ranges, -1.0))
         turns = multiply(number, splat(ranges, 4))
         cosine, sine_ = sine(add(turns, fill(ranges, 0.25))), sine(turns)
@@ -103,42 +136,46 @@ def _places(ranges, g, s):
 
 @compiled
 def _shifted(x, y, places, g):
-    """Rows stay rows: every pixel is one of x, to the bit."""
+    """Move images that are shifted and flipped, but not rotated: every pixel is one of x, to the bit."""
     (y_first, y_by_i, _), (x_first, _, x_by_j) = places
-    channels, height, width, plane, row = g[0], g[1], g[2], g[3], g[4]
+    channels, height, width = g[MOVE.channels], g[MOVE.height], g[MOVE.width]
+    plane, line = g[MOVE.x_plane], g[MOVE.x_line]
     for h in range(height):
         from_y = _clamped(fma(y_by_i, fill(x, h), y_first), height + 1)
         for w in range(width):
             from_x = _clamped(fma(x_by_j, fill(x, w), x_first), width + 1)
             for c in range(channels):
                 image = advance(x, c * plane * lanes(x))
-                store(y, c * g[5] + h * g[6] + w, load_lanes(image, from_y, from_x, row))
+                store(
+                    y, c * g[MOVE.y_plane] + h * g[MOVE.y_line] + w, load_lanes(image, from_y, from_x, line)
+                )
 
 
 @compiled
 def _turned(x, y, places, g):
+    """Move images that are rotated as well: every pixel is interpolated between four of x."""
     (y_first, y_by_i, y_by_j), (x_first, x_by_i, x_by_j) = places
-    channels, height, width, plane, row = g[0], g[1], g[2], g[3], g[4]
+    channels, height, width = g[MOVE.channels], g[MOVE.height], g[MOVE.width]
+    plane, line = g[MOVE.x_plane], g[MOVE.x_line]
     for h in range(height):
-        y_row, x_row = fma(y_by_i, fill(x, h), y_first), fma(x_by_i, fill(x, h), x_first)
+        line_y, line_x = fma(y_by_i, fill(x, h), y_first), fma(x_by_i, fill(x, h), x_first)
         for w in range(width):
-            from_y = _clamped(fma(y_by_j, fill(x, w), y_row), height + 1)
-            from_x = _clamped(fma(x_by_j, fill(x, w), x_row), width + 1)
+            from_y = _clamped(fma(y_by_j, fill(x, w), line_y), height + 1)
+            from_x = _clamped(fma(x_by_j, fill(x, w), line_x), width + 1)
             for c in range(channels):
                 image = advance(x, c * plane * lanes(x))
-                store(y, c * g[5] + h * g[6] + w, _between(image, from_y, from_x, row))
+                store(y, c * g[MOVE.y_plane] + h * g[MOVE.y_line] + w, _between(image, from_y, from_x, line))
 
 
 @operation
 def move(x, y, ranges, _c, _d, _e, g, s):
     """y = x flipped, then rotated about its centre, then shifted; what lies outside is what its halo holds.
 
-    ranges: rows and columns to shift by, chances of a vertical and of a horizontal flip, turns to rotate by.
-    g: C, H, W, plane and row steps of x, which starts at the corner of its halo, and of y; and whether there
-    is a rotation.
+    ranges: pixels to shift by down and across, chances of a vertical and of a horizontal flip, turns to
+    rotate by. x starts at the corner of its halo.
     """
     places = _places(ranges, g, s)
-    if g[7]:
+    if g[MOVE.rotates]:
         _turned(x, y, places, g)
     else:
         _shifted(x, y, places, g)
@@ -149,19 +186,18 @@ def noise(x, deviation, _b, _c, _d, _e, g, s):
     """Add normal random numbers of mean 0 to x, two at a time (Box and Muller, 1958).
 
     With u and v uniform, sqrt(-2 log u) times cos(2 pi v) and sin(2 pi v) are two independent normal numbers.
-    g: C, H, W, plane and row steps.
     """
-    key, first, one = _key(s, NOISE), s[FIRST_SAMPLE], fill(x, 1.0)
+    key, first, one = random_key(s, NOISE), s[STATE.first_sample], fill(x, 1.0)
     factor, scale, element = fill(x, -2.0), splat(deviation, 0), 0
-    for c in range(g[0]):
-        for h in range(g[1]):
-            for w in range(0, g[2], 2):
-                at = c * g[3] + h * g[4] + w
+    for c in range(g[PLANES.channels]):
+        for h in range(g[PLANES.height]):
+            for w in range(0, g[PLANES.width], 2):
+                at = source_at(g, c, h, w)
                 u = subtract(one, random_lanes(x, key, first, element))  # above 0
                 turns = random_lanes(x, key, first, element + 1)
                 radius = multiply(scale, square_root(multiply(factor, log(u))))
                 store(x, at, fma(radius, sine(turns), load(x, at)))
-                if w + 1 < g[2]:
+                if w + 1 < g[PLANES.width]:
                     cosine = sine(add(turns, fill(x, 0.25)))
                     store(x, at + 1, fma(radius, cosine, load(x, at + 1)))
                 element += 2

@@ -1,31 +1,34 @@
 """Convolutions and their gradients: sums of products over a grid of taps.
 
-    y[row, p] = bias[row] + sum over c, a, b of  w[row, c, a, b] * x[p + c * channel + a * line + b * step]
+    y[o, p] = bias[o] + sum over c, kh, kw of
+              w[o, c, kh, kw] * x[p + c * x_channel + kh * x_tap_h + kw * x_tap_w]
 
-            x (one block, vectors)        p: where a window starts. A tap is a distance from there:
-            +--+--+--+--+--+              a = kh and b = kw.
-            |  |p0|p1|p2|  |              All distances are in the geometry `g`, made by `tables.py`, so
-            +--+--+--+--+--+              stride, padding, dilation and odd sizes cost nothing here.
-            |  | t: p0 + line + step
+            x (one block, vectors)        p: where a window starts. A tap (kh, kw) is a distance from there.
+            +--+--+--+--+--+              All distances are in the geometry `g`, made by `conv_geometry.py`,
+            |  |p0|p1|p2|  |              so stride, padding, dilation and odd sizes cost nothing here.
+            +--+--+--+--+--+
+            |  | t: p0 + x_tap_h + x_tap_w
 
-A register tile holds rows x positions accumulators: each loaded vector serves every row, each splat weight
-every position. Of a single row, the positions are a block of several lines. Taps that meet nothing but
-padding at all positions of a tile are left out of its grid.
+A register tile holds outputs x positions, in its rows and columns: each loaded vector serves every output,
+each splat weight every position. Of one output alone, the positions are a patch of several lines. Taps that
+meet nothing but padding at all positions of a tile are left out of its sums.
 Long sums are made in parts, each from 0, which are then added up: a tile stands in the table once for each.
-Groups are runs of the same sums at other offsets.
+Groups are runs of the same sums at other distances.
 """
+
+from typing import NamedTuple
 
 from ... import simd
 from ...simd import advance, opaque, tiles
 from ...simd.compiling import compiled, inlined
 from ...simd.tiles import (
     add_totals,
-    block_shape,
     columns,
     multiply_add,
     offset_count,
     offsets,
     outer_add,
+    patch_shape,
     row_offsets,
     rows,
     shape,
@@ -37,52 +40,92 @@ from ...simd.tiles import (
     tile_store,
     zeros,
 )
-from .operation import FRESH, SHARDS, operation, share
+from .operation import STATE, offsets_of, operation, share
 
 COLUMNS_6, COLUMNS_4, COLUMNS_3 = (tiles.tile_columns(r) for r in (6, 4, 3))
 # As many addresses as stay in registers, too: with 10 and 12 columns these tiles are slower.
 COLUMNS_2, COLUMNS_1 = min(9, tiles.tile_columns(2)), min(8, tiles.tile_columns(1))
-BLOCK_LINES, BLOCK_COLUMNS = tiles.tile_block()
-TAPS_1 = min(9, tiles.tile_columns(1))  # of the weight gradient of a single row: those of 3x3
-# One position: rows alone fill the tile. 8 chains hide the latency of a product; 16 row pointers would spill.
+PATCH_LINES, PATCH_COLUMNS = tiles.tile_patch()
+TAPS_1 = min(9, tiles.tile_columns(1))  # of the weight gradient of one output: those of 3x3
+# One position: outputs alone fill the tile. 8 chains hide the latency of a product; 16 pointers would spill.
 MANY_ROWS = 8 if simd.HOST.registers_per_vector == 1 else 4
 
 PLAIN, RELU, GATE = 0, 1, 2  # what becomes of a finished sum
 
-# Products in a part of a sum: in a single run, 64 channels of 3x3 taps lose twice as much to rounding.
+# Products in a part of a sum: in one run, 64 channels of 3x3 taps lose twice as much to rounding.
 CONV_PRODUCTS = 160
 
-# The geometry of `contract`: distances in vectors for x and y, in scalars for w.
-GROUPS, X_GROUP, W_GROUP, Y_GROUP, COUNT, W_ROW, Y_ROW, ENDING, BIAS, ONE_POSITION = range(10)
-X_CHANNEL, W_CHANNEL, X_LINE, W_LINE, X_STEP, W_STEP = range(10, 16)
-PASSES = 16  # then, for each pass: first row, last row, how many tiles, where they stand in `g`
-PASS_FIELDS = 4
-PASS_COUNT = 5
-SINGLE, BLOCKS = 3, 4  # the passes over single rows
-ROWS = PASSES + PASS_COUNT * PASS_FIELDS  # then the weights' distances of the rows of a dense tile
-HEADER = ROWS + MANY_ROWS
-# A tile: first weight, channels, lines and steps of its taps, whether it adds to an earlier part of the sum,
-# whether the sum ends with it; then x of each position, then y of each.
-W_FIRST, CHANNELS, LINES, STEPS, ADDS, ENDS, TILE_HEADER = range(7)
+
+class ContractGeometry(NamedTuple):
+    """What `contract` needs to know of its sums; distances in vectors for x and y, in scalars for w."""
+
+    groups: int
+    x_group: int  # from one group to the next
+    w_group: int
+    y_group: int
+    outputs: int  # in a group: sums at a position
+    w_output: int  # from one output to the next
+    y_output: int
+    ending: int  # what becomes of a finished sum: PLAIN, RELU or GATE
+    bias: int  # whether there is one
+    one_position: int  # whether there is only one
+    x_channel: int  # from one channel to the next
+    w_channel: int
+    x_tap_h: int  # from one tap to the one below
+    w_tap_h: int
+    x_tap_w: int  # from one tap to the one at its right
+    w_tap_w: int
+
+
+class SweepGeometry(NamedTuple):
+    """A sweep computes some of the outputs at all positions, in tiles of one shape."""
+
+    first: int  # output
+    last: int  # the one after the last output
+    tiles: int
+    tiles_at: int  # where these stand in `g`
+
+
+class TileGeometry(NamedTuple):
+    """A part of the sums at the positions of a tile."""
+
+    w_first: int  # the first weight
+    channels: int
+    taps_h: int  # taps in a channel, down and across
+    taps_w: int
+    adds: int  # whether it adds to an earlier part of the sum
+    ends: int  # whether the sum ends with it
+
+
+CONTRACT, SWEEP, TILE = offsets_of(ContractGeometry), offsets_of(SweepGeometry), offsets_of(TileGeometry)
+SWEEP_COUNT = 5
+ALONG_LINES, IN_PATCHES = 3, 4  # the sweeps over one output at a time, of which one is used
+# The geometry of `contract` is a `ContractGeometry`, the sweeps, the distances in w of the rows of a tile of
+# one position, and the tiles: each a `TileGeometry`, then x of its positions, then y of them.
+SWEEPS_AT = len(CONTRACT)
+W_ROWS_AT = SWEEPS_AT + SWEEP_COUNT * len(SWEEP)
+TILES_AT = W_ROWS_AT + MANY_ROWS
+POSITIONS_AT = len(TILE)
 
 
 @compiled
 def channels_at_once(taps):
-    """Channels in a part of a sum, at least one."""
+    """How many channels of so many taps are summed up in one part of a sum, at least one."""
     return max(1, CONV_PRODUCTS // max(1, taps))
 
 
 @compiled
-def passes(count, positions):
-    """(first row, last row, positions of the tile, lines that these lie in) of each pass over `count` rows.
+def sweeps(count, positions):
+    """How `count` outputs at so many positions are divided among tiles of several shapes: five sweeps.
 
-    Of a single row there are two, of which a plan uses one: tiles along a line, and blocks.
+    A sweep is (first output, the one after the last, positions of a tile, lines that these lie in). The last
+    two take the same outputs one by one, along lines and in patches: a geometry has tiles for one of them.
     """
     if positions == 1:
         many, four = count // MANY_ROWS * MANY_ROWS, count // 4 * 4
         nothing = count, count, 1, 1
         return (0, many, 1, 1), (many, four, 1, 1), (four, count, 1, 1), nothing, nothing
-    # 4 rows make the best tile; 6 rows at once beat 4 + 2, as in LeNet's first layer.
+    # 4 outputs make the best tile; 6 at once beat 4 + 2, as in LeNet's first layer.
     six = 6 if count % 4 == 2 and count >= 6 else 0
     four = six + (count - six) // 4 * 4
     two = four + (count - four) // 2 * 2
@@ -91,90 +134,101 @@ def passes(count, positions):
         (six, four, COLUMNS_4, 1),
         (four, two, COLUMNS_2, 1),
         (two, count, COLUMNS_1, 1),
-        (two, count, BLOCK_LINES * BLOCK_COLUMNS, BLOCK_LINES),
+        (two, count, PATCH_LINES * PATCH_COLUMNS, PATCH_LINES),
     )
 
 
 @inlined
-def end_sum(acc, has_bias, bias, ending, gate, row, y_row, y_at):
-    """What becomes of the finished sums of the rows from `row` on."""
+def end_sum(acc, has_bias, bias, ending, gate, o, y_output, y_at):
+    """Add the bias to a tile of finished sums, and apply ReLU or the gate, as `ending` says.
+
+    The tile's first row is output `o`; `y_output` and `y_at` say where the gate of each sum lies.
+    """
     if has_bias:
-        acc = tile_add_rows(acc, bias, row, 1)
+        acc = tile_add_rows(acc, bias, o, 1)
     if ending == RELU:
         acc = tile_relu(acc)
     elif ending == GATE:
-        acc = tile_gate(acc, gate, row * y_row, y_row, y_at)
+        acc = tile_gate(acc, gate, o * y_output, y_output, y_at)
     return acc
 
 
 @compiled
-def _rows_pass(form, x, w, bias, gate, y, g, number, w_rows):
-    """The rows of one pass, in tiles of the shape `form`; tiles outside, so that x stays in cache."""
-    plan = advance(g, PASSES + number * PASS_FIELDS)
-    first, last, tile_count = plan[0], plan[1], plan[2]
-    w_row, y_row, ending = g[W_ROW], g[Y_ROW], g[ENDING]
-    x_channel, w_channel = g[X_CHANNEL], g[W_CHANNEL]
-    x_line, w_line, x_step, w_step = g[X_LINE], g[W_LINE], g[X_STEP], g[W_STEP]
+def _sweep(form, x, w, bias, gate, y, g, number, w_rows):
+    """Compute the outputs of one sweep at all positions, in tiles of the shape `form`.
+
+    Tiles are the outer loop, so that x stays in cache. `w_rows` says how far apart the weights of the rows of
+    a tile are, as in `multiply_add`.
+    """
+    sweep = advance(g, SWEEPS_AT + number * len(SWEEP))
+    first, last, tile_count = sweep[SWEEP.first], sweep[SWEEP.last], sweep[SWEEP.tiles]
+    w_output, y_output, ending = g[CONTRACT.w_output], g[CONTRACT.y_output], g[CONTRACT.ending]
+    x_channel, w_channel = g[CONTRACT.x_channel], g[CONTRACT.w_channel]
+    x_tap_h, w_tap_h = g[CONTRACT.x_tap_h], g[CONTRACT.w_tap_h]
+    x_tap_w, w_tap_w = g[CONTRACT.x_tap_w], g[CONTRACT.w_tap_w]
     for k in range(tile_count):
-        this = advance(g, plan[3] + k * (TILE_HEADER + 2 * offset_count(form)))
-        w_first, channels, lines, steps = this[W_FIRST], this[CHANNELS], this[LINES], this[STEPS]
-        x_at = offsets(form, this, TILE_HEADER)
-        for row in range(first, last, rows(form)):
-            acc, x_plane, w_plane = zeros(form), 0, row * w_row + w_first
+        tile = advance(g, sweep[SWEEP.tiles_at] + k * (len(TILE) + 2 * offset_count(form)))
+        w_first, channels = tile[TILE.w_first], tile[TILE.channels]
+        taps_h, taps_w = tile[TILE.taps_h], tile[TILE.taps_w]
+        x_at = offsets(form, tile, POSITIONS_AT)
+        for o in range(first, last, rows(form)):
+            acc, x_plane, w_plane = zeros(form), 0, o * w_output + w_first
             for _ in range(channels):
                 x_tap, w_tap = x_plane, w_plane
-                for _ in range(lines):
+                for _ in range(taps_h):
                     x_tap, w_tap = opaque(x_tap), opaque(w_tap)
-                    for b in range(steps):
-                        acc = multiply_add(acc, w, w_tap + b * w_step, w_rows, x, x_tap + b * x_step, x_at)
-                    x_tap += x_line
-                    w_tap += w_line
+                    for kw in range(taps_w):
+                        acc = multiply_add(
+                            acc, w, w_tap + kw * w_tap_w, w_rows, x, x_tap + kw * x_tap_w, x_at
+                        )
+                    x_tap += x_tap_h
+                    w_tap += w_tap_h
                 x_plane += x_channel
                 w_plane += w_channel
-            y_at = offsets(form, this, TILE_HEADER + offset_count(form))
-            if this[ADDS]:
-                acc = tile_add_stored(acc, y, row * y_row, y_row, y_at)
-            if this[ENDS]:
-                acc = end_sum(acc, g[BIAS], bias, ending, gate, row, y_row, y_at)
-            tile_store(acc, y, row * y_row, y_row, y_at)
+            y_at = offsets(form, tile, POSITIONS_AT + offset_count(form))
+            if tile[TILE.adds]:
+                acc = tile_add_stored(acc, y, o * y_output, y_output, y_at)
+            if tile[TILE.ends]:
+                acc = end_sum(acc, g[CONTRACT.bias], bias, ending, gate, o, y_output, y_at)
+            tile_store(acc, y, o * y_output, y_output, y_at)
 
 
 @compiled
 def _has_tiles(g, number):
-    """Whether a pass has anything to do: a call costs as much as a small tile."""
-    return g[PASSES + number * PASS_FIELDS + 2] > 0
+    """Whether a sweep has anything to do: to call `_sweep` costs as much as a small tile."""
+    return g[SWEEPS_AT + number * len(SWEEP) + SWEEP.tiles] > 0
 
 
 @operation
 def contract(x, w, bias, gate, y, _, g, s):
     """y = bias + the sum of w * x over the taps, row by row; then ReLU, or 0 where `gate` is not positive."""
-    w_row = g[W_ROW]
-    for _group in range(g[GROUPS]):
-        if g[ONE_POSITION]:
+    w_output = g[CONTRACT.w_output]
+    for _group in range(g[CONTRACT.groups]):
+        if g[CONTRACT.one_position]:
             if _has_tiles(g, 0):
                 form = shape(x, MANY_ROWS, 1)
-                _rows_pass(form, x, w, bias, gate, y, g, 0, row_offsets(form, g, ROWS))
+                _sweep(form, x, w, bias, gate, y, g, 0, row_offsets(form, g, W_ROWS_AT))
             if _has_tiles(g, 1):
-                _rows_pass(shape(x, 4, 1), x, w, bias, gate, y, g, 1, w_row)
+                _sweep(shape(x, 4, 1), x, w, bias, gate, y, g, 1, w_output)
             if _has_tiles(g, 2):
-                _rows_pass(shape(x, 1, 1), x, w, bias, gate, y, g, 2, w_row)
+                _sweep(shape(x, 1, 1), x, w, bias, gate, y, g, 2, w_output)
         else:
             if _has_tiles(g, 0):
-                _rows_pass(shape(x, 6, COLUMNS_6), x, w, bias, gate, y, g, 0, w_row)
+                _sweep(shape(x, 6, COLUMNS_6), x, w, bias, gate, y, g, 0, w_output)
             if _has_tiles(g, 1):
-                _rows_pass(shape(x, 4, COLUMNS_4), x, w, bias, gate, y, g, 1, w_row)
+                _sweep(shape(x, 4, COLUMNS_4), x, w, bias, gate, y, g, 1, w_output)
             if _has_tiles(g, 2):
-                _rows_pass(shape(x, 2, COLUMNS_2), x, w, bias, gate, y, g, 2, w_row)
-            if _has_tiles(g, SINGLE):
-                _rows_pass(shape(x, 1, COLUMNS_1), x, w, bias, gate, y, g, SINGLE, w_row)
-            if _has_tiles(g, BLOCKS):
-                form = block_shape(x, BLOCK_LINES, BLOCK_COLUMNS)
-                _rows_pass(form, x, w, bias, gate, y, g, BLOCKS, w_row)
-        x = advance_vectors(x, g[X_GROUP])
-        y = advance_vectors(y, g[Y_GROUP])
-        gate = advance_vectors(gate, g[Y_GROUP])
-        w = advance(w, g[W_GROUP])
-        bias = advance(bias, g[COUNT])
+                _sweep(shape(x, 2, COLUMNS_2), x, w, bias, gate, y, g, 2, w_output)
+            if _has_tiles(g, ALONG_LINES):
+                _sweep(shape(x, 1, COLUMNS_1), x, w, bias, gate, y, g, ALONG_LINES, w_output)
+            if _has_tiles(g, IN_PATCHES):
+                form = patch_shape(x, PATCH_LINES, PATCH_COLUMNS)
+                _sweep(form, x, w, bias, gate, y, g, IN_PATCHES, w_output)
+        x = advance_vectors(x, g[CONTRACT.x_group])
+        y = advance_vectors(y, g[CONTRACT.y_group])
+        gate = advance_vectors(gate, g[CONTRACT.y_group])
+        w = advance(w, g[CONTRACT.w_group])
+        bias = advance(bias, g[CONTRACT.outputs])
 
 
 @compiled
@@ -183,52 +237,75 @@ def advance_vectors(p, count):
     return advance(p, count * simd.lanes(p))
 
 
-# The geometry of `contract_grad_weight`, then its taps as distances in x.
-G_COUNT, G_TAPS, G_HEIGHT, G_WIDTH, G_GROUPS, G_X_GROUP, G_Y_GROUP, G_X_LINE, G_X_STEP = range(9)
-G_Y_ROW, G_Y_LINE, G_BIAS, G_BAND, G_HEADER = range(9, 14)
-SLACK = 12  # a table repeats its last entry this often, so that a last tile may run over
+class ContractGradWeightGeometry(NamedTuple):
+    """The sums over positions that `contract_grad_weight` makes; distances in vectors."""
+
+    outputs: int  # in a group
+    taps: int  # of an output, those of all its channels
+    height: int  # of dy
+    width: int
+    groups: int
+    x_group: int  # from one group to the next
+    y_group: int
+    x_window_h: int  # from one window to the one below
+    x_window_w: int  # from one window to the one at its right
+    y_output: int  # from one output to the next
+    y_line: int  # from one line of dy to the next
+    bias: int  # whether there is one
+    band: int  # lines of dy in a part of a sum
+
+
+GRAD_WEIGHT = offsets_of(ContractGradWeightGeometry)
+TAPS_AT = len(GRAD_WEIGHT)  # behind them: the distance of each tap in x
+TABLE_TAIL = 12  # a table repeats its last entry this often, so that a last tile may run over
 POSITIONS_AT_ONCE = 1024  # in a part of a sum: in one run, a 512x512 image loses 30 times as much
 
 
 @compiled
 def lines_at_once(width):
-    """Lines of an image in a part of a sum over its positions."""
+    """How many lines of an image of this width are summed up in one part of a sum, at least one."""
     return max(1, POSITIONS_AT_ONCE // max(width, 1))
 
 
 @compiled
-def _gradient_pass(form, x, dy, dweight, dbias, first, last, fresh, g):
-    """Rows first..last of the weight gradient, a tile of rows x taps held over a band of the image.
+def _weight_sums(form, x, dy, dweight, dbias, first, last, fresh, g):
+    """Compute the weight's gradient for the outputs from `first` to before `last`.
 
-    A single row has registers left for the sum of dy, which is its bias's gradient.
+    A tile of outputs x taps is held over a band of the image. One output alone leaves registers for the sum
+    of dy, which is its bias's gradient.
     """
-    taps, height, width, band = g[G_TAPS], g[G_HEIGHT], g[G_WIDTH], g[G_BAND]
-    x_line, x_step, y_row, y_line = g[G_X_LINE], g[G_X_STEP], g[G_Y_ROW], g[G_Y_LINE]
-    tap, single_row = advance(g, G_HEADER), rows(form) == 1
-    for row in range(first, last, rows(form)):
+    taps, band = g[GRAD_WEIGHT.taps], g[GRAD_WEIGHT.band]
+    height, width = g[GRAD_WEIGHT.height], g[GRAD_WEIGHT.width]
+    x_window_h, x_window_w = g[GRAD_WEIGHT.x_window_h], g[GRAD_WEIGHT.x_window_w]
+    y_output, y_line = g[GRAD_WEIGHT.y_output], g[GRAD_WEIGHT.y_line]
+    tap, alone = advance(g, TAPS_AT), rows(form) == 1
+    for o in range(first, last, rows(form)):
         for t in range(0, taps, columns(form)):
             x_at = offsets(form, tap, t)
             start = 0
             while start == 0 or start < height:  # without lines, too, sums are stored: zeros
                 acc, total, end = zeros(form), zeros(shape(x, 1, 1)), min(start + band, height)
                 for i in range(start, end):
-                    x_start, y_start = opaque(i * x_line), opaque(row * y_row + i * y_line)
+                    x_start, y_start = opaque(i * x_window_h), opaque(o * y_output + i * y_line)
                     for j in range(width):
-                        acc = outer_add(acc, dy, y_start + j, y_row, x, x_start + j * x_step, x_at)
-                        if single_row:
+                        acc = outer_add(acc, dy, y_start + j, y_output, x, x_start + j * x_window_w, x_at)
+                        if alone:
                             total = tile_add(total, dy, y_start + j, 0)
-                add_totals(acc, dweight, row * taps + t, taps, taps - t, fresh and start == 0)
-                if single_row and t == 0 and g[G_BIAS]:
-                    add_totals(total, dbias, row, 1, 1, fresh and start == 0)
+                add_totals(acc, dweight, o * taps + t, taps, taps - t, fresh and start == 0)
+                if alone and t == 0 and g[GRAD_WEIGHT.bias]:
+                    add_totals(total, dbias, o, 1, 1, fresh and start == 0)
                 start += band
 
 
 @compiled
-def _gradient_rows(count, taps):
-    """Where the passes with tiles of 4, 3 and 2 rows end; the last rows are taken one by one."""
+def _weight_sweeps(count, taps):
+    """How many of the outputs are done once tiles of 4, of 3 and of 2 have done theirs: three numbers.
+
+    The others are taken one by one.
+    """
     if COLUMNS_4 == 1:  # few registers: 2 x 2 needs the fewest loads for a product
         return 0, 0, count // 2 * 2
-    # Tiles of 3 rows read less of dy for a product than those of 4, but 5 columns fit the taps of 5x5.
+    # Tiles of 3 outputs read less of dy for a product than those of 4, but 5 columns fit the taps of 5x5.
     one_four = 4 if count % 3 == 1 and count >= 4 else 0
     four = count // 4 * 4 if taps % COLUMNS_4 == 0 else one_four
     three = four + (count - four) // 3 * 3
@@ -241,53 +318,65 @@ def contract_grad_weight(x, dy, dweight, _a, _b, _c, g, s):
 
     The first block of a shard starts at 0.
     """
-    count, groups, size = g[G_COUNT], g[G_GROUPS], g[G_COUNT] * g[G_TAPS]
-    dbias, fresh = advance(dweight, groups * size), s[FRESH] != 0
-    four, three, two = _gradient_rows(count, g[G_TAPS])
+    count, groups, taps = g[GRAD_WEIGHT.outputs], g[GRAD_WEIGHT.groups], g[GRAD_WEIGHT.taps]
+    size = count * taps
+    dbias, fresh = advance(dweight, groups * size), s[STATE.fresh] != 0
+    four, three, two = _weight_sweeps(count, taps)
     for _ in range(groups):
         if four > 0:
-            _gradient_pass(shape(x, 4, COLUMNS_4), x, dy, dweight, dbias, 0, four, fresh, g)
+            _weight_sums(shape(x, 4, COLUMNS_4), x, dy, dweight, dbias, 0, four, fresh, g)
         if three > four:
-            _gradient_pass(shape(x, 3, COLUMNS_3), x, dy, dweight, dbias, four, three, fresh, g)
+            _weight_sums(shape(x, 3, COLUMNS_3), x, dy, dweight, dbias, four, three, fresh, g)
         if two > three:
-            _gradient_pass(shape(x, 2, COLUMNS_2), x, dy, dweight, dbias, three, two, fresh, g)
+            _weight_sums(shape(x, 2, COLUMNS_2), x, dy, dweight, dbias, three, two, fresh, g)
         if count > two:
-            _gradient_pass(shape(x, 1, TAPS_1), x, dy, dweight, dbias, two, count, fresh, g)
-        if g[G_BIAS]:
+            _weight_sums(shape(x, 1, TAPS_1), x, dy, dweight, dbias, two, count, fresh, g)
+        if g[GRAD_WEIGHT.bias]:
             fours = two // 4 * 4
             if fours > 0:
-                _plane_sums_pass(shape(x, 4, 1), dy, dbias, 0, fours, fresh, g)
+                _bias_sums(shape(x, 4, 1), dy, dbias, 0, fours, fresh, g)
             if two > fours:
-                _plane_sums_pass(shape(x, 1, 1), dy, dbias, fours, two, fresh, g)
-        x = advance_vectors(x, g[G_X_GROUP])
-        dy = advance_vectors(dy, g[G_Y_GROUP])
+                _bias_sums(shape(x, 1, 1), dy, dbias, fours, two, fresh, g)
+        x = advance_vectors(x, g[GRAD_WEIGHT.x_group])
+        dy = advance_vectors(dy, g[GRAD_WEIGHT.y_group])
         dweight = advance(dweight, size)
         dbias = advance(dbias, count)
 
 
 @compiled
-def _plane_sums_pass(form, dy, dbias, first, last, fresh, g):
-    """dbias[row] += sum of plane `row` of dy over positions and lanes, for the rows first..last."""
-    height, band = g[G_HEIGHT], g[G_BAND]
-    for row in range(first, last, rows(form)):
+def _bias_sums(form, dy, dbias, first, last, fresh, g):
+    """Add up dy over positions and lanes: the bias's gradient, for outputs `first` to before `last`."""
+    height, band = g[GRAD_WEIGHT.height], g[GRAD_WEIGHT.band]
+    for o in range(first, last, rows(form)):
         start = 0
         while start == 0 or start < height:
             acc, end = zeros(form), min(start + band, height)
             for i in range(start, end):
-                for j in range(g[G_WIDTH]):
-                    acc = tile_add(acc, dy, row * g[G_Y_ROW] + i * g[G_Y_LINE] + j, g[G_Y_ROW])
-            add_totals(acc, dbias, row, 1, 1, fresh and start == 0)
+                for j in range(g[GRAD_WEIGHT.width]):
+                    at = o * g[GRAD_WEIGHT.y_output] + i * g[GRAD_WEIGHT.y_line] + j
+                    acc = tile_add(acc, dy, at, g[GRAD_WEIGHT.y_output])
+            add_totals(acc, dbias, o, 1, 1, fresh and start == 0)
             start += band
+
+
+class AddShardsGeometry(NamedTuple):
+    """What `add_shards` adds up."""
+
+    numbers: int  # in a shard
+    distance: int  # scalars from one shard to the next
+
+
+ADD_SHARDS = offsets_of(AddShardsGeometry)
 
 
 @operation
 def add_shards(shards, total_gradient, _a, _b, _c, _d, g, s):
     """total_gradient[k] = shard 0's [k] + shard 1's [k] + ..., in order; each thread takes some of the k."""
-    step, shard_count = g[1], s[SHARDS]
-    first, last = share(g[0], s)
+    distance, shard_count = g[ADD_SHARDS.distance], s[STATE.shards]
+    first, last = share(g[ADD_SHARDS.numbers], s)
     for k in range(first, last):
         total_gradient[k] = shards[k]
     for shard in range(1, shard_count):
-        source = advance(shards, shard * step)
+        source = advance(shards, shard * distance)
         for k in range(first, last):
             total_gradient[k] += source[k]

@@ -1,117 +1,117 @@
-"""The sizes, steps and tiles (`g`) that the kernels of contract.py run on, for every shape.
+"""The sizes, distances and tiles (`g`) that the kernels of conv.py run on, for every shape.
 
-A buffer's planes are `plane` vectors apart and its rows `row`; a halo of zeros around each plane stands
-for the padding, so that offset 0 is the first element inside it and a negative one lies in the halo.
-They run when a network is planned, and those for convolutions inside a user's own @njit code.
+`x_distances` and `y_distances` are how many vectors the planes of a buffer are apart, and its lines. A halo
+of zeros around each plane stands for the padding, so that distance 0 is the first element inside it and a
+negative one lies in the halo. These functions run when a network is planned, or inside a user's @njit code.
 """
+
+from typing import NamedTuple
 
 import numpy as np
 
 from ...simd.compiling import compiled
 from ...simd.tiles import entries
 from .conv import (
-    ADDS,
-    BIAS,
-    CHANNELS,
-    COUNT,
-    ENDING,
-    ENDS,
-    G_BAND,
-    G_BIAS,
-    G_COUNT,
-    G_GROUPS,
-    G_HEADER,
-    G_HEIGHT,
-    G_TAPS,
-    G_WIDTH,
-    G_X_GROUP,
-    G_X_LINE,
-    G_X_STEP,
-    G_Y_GROUP,
-    G_Y_LINE,
-    G_Y_ROW,
-    GROUPS,
-    HEADER,
-    LINES,
+    CONTRACT,
+    GRAD_WEIGHT,
     MANY_ROWS,
-    ONE_POSITION,
-    PASS_FIELDS,
-    PASSES,
-    ROWS,
-    SLACK,
-    STEPS,
-    TILE_HEADER,
-    W_CHANNEL,
-    W_FIRST,
-    W_GROUP,
-    W_LINE,
-    W_ROW,
-    W_STEP,
-    X_CHANNEL,
-    X_GROUP,
-    X_LINE,
-    X_STEP,
-    Y_GROUP,
-    Y_ROW,
+    POSITIONS_AT,
+    SWEEP,
+    SWEEPS_AT,
+    TABLE_TAIL,
+    TAPS_AT,
+    TILE,
+    TILES_AT,
+    W_ROWS_AT,
     channels_at_once,
     lines_at_once,
-    passes,
+    sweeps,
 )
-from .conv_tiling import (
-    ACROSS,
-    BOTTOM,
-    RIGHT,
-    TILE_LINES,
-    TILE_STEPS,
-    TILES,
-    box,
-    box_taps,
-    covers,
-    next_across,
-    position,
-    tile_count,
-)
+from .conv_tiling import AREA, box, box_taps, covers, next_position, position, tile_count
 
-# An axis of a sum, (positions, start, step, size, taps, tap start, tap step): position i and tap k meet the
-# source at start + i * step + tap start + k * tap step, which is padding unless it is from 0 to size - 1.
+
+class Axis(NamedTuple):
+    """One direction of a convolution, down or across: where in the source position i and tap k meet.
+
+    That is start + i * stride + tap_start + k * tap_stride, or padding unless it is from 0 to size - 1.
+    """
+
+    positions: int
+    start: int
+    stride: int
+    size: int
+    taps: int
+    tap_start: int
+    tap_stride: int
+
+
+class Grid(NamedTuple):
+    """Where the first element of a grid lies, and how far it is to the ones below and at its right."""
+
+    first: int
+    down: int
+    right: int
+
+
+class Channels(NamedTuple):
+    """The channels that a sum runs over, and how far it is from one to the next in x and in the weights.
+
+    A part of a sum counts `least_taps` a channel, even where its tile misses some.
+    """
+
+    number: int
+    least_taps: int
+    x_distance: int
+    w_distance: int
+
+
+class Contraction(NamedTuple):
+    """What `contract` sums up: axes and line distance of x, grids of the weights and of y, and channels."""
+
+    down: Axis
+    across: Axis
+    x_line: int
+    weights: Grid
+    target: Grid
+    channels: Channels
+
 
 # Numba compiles a function anew for each constant in a tuple that it gets: here they become int64.
 
 
 @compiled
-def _axis(positions, start, step, size, taps, tap_start, tap_step):
-    integer = np.int64
-    first = integer(positions), integer(start), integer(step), integer(size)
-    return (*first, integer(taps), integer(tap_start), integer(tap_step))
+def _axis(positions, start, stride, size, taps, tap_start, tap_stride):
+    """An `Axis` of int64."""
+    whole = np.int64
+    return Axis(
+        whole(positions), whole(start), whole(stride), whole(size),
+        whole(taps), whole(tap_start), whole(tap_stride),
+    )  # fmt: skip
 
 
 @compiled
-def _grid(first, line, step):
-    """Where the first element is, and how far it is from line to line and from step to step."""
-    return np.int64(first), np.int64(line), np.int64(step)
+def _grid(first, down, right):
+    """A `Grid` of int64."""
+    return Grid(np.int64(first), np.int64(down), np.int64(right))
 
 
 @compiled
-def _channels(count, least_taps, x_step, w_step):
-    """How many channels, and from one to the next x and weights.
-
-    A part of a sum counts `least_taps` a channel, even where its tile misses some.
-    """
-    return np.int64(count), np.int64(least_taps), np.int64(x_step), np.int64(w_step)
+def _channels(number, least_taps, x_distance, w_distance):
+    """`Channels` of int64."""
+    return Channels(np.int64(number), np.int64(least_taps), np.int64(x_distance), np.int64(w_distance))
 
 
 @compiled
 def _useful_taps(axis):
-    """(first, last excluded) of the taps that meet the source, for every position along an axis."""
-    positions, start, step, size, taps, tap_start, tap_step = axis
-    ranges = np.zeros((positions, 2), np.int64)
-    for i in range(positions):
-        at = start + i * step + tap_start
+    """The taps that meet the source and no padding, at every position of an axis: (first, after the last)."""
+    ranges = np.zeros((axis.positions, 2), np.int64)
+    for i in range(axis.positions):
+        at = axis.start + i * axis.stride + axis.tap_start
         first = 0
-        while first < taps and not 0 <= at + first * tap_step < size:
+        while first < axis.taps and not 0 <= at + first * axis.tap_stride < axis.size:
             first += 1
         last = first
-        while last < taps and 0 <= at + last * tap_step < size:
+        while last < axis.taps and 0 <= at + last * axis.tap_stride < axis.size:
             last += 1
         ranges[i, 0], ranges[i, 1] = first, last
     return ranges
@@ -119,218 +119,206 @@ def _useful_taps(axis):
 
 @compiled
 def _parts(channels, taps):
-    """(channels in a part of a sum, parts) of a tile with so many taps; without channels, one empty part."""
-    at_once = channels_at_once(max(taps, channels[1]))
-    return at_once, max(1, (channels[0] + at_once - 1) // at_once)
+    """How a sum over `channels` of so many taps is divided: (channels in a part, parts, at least one)."""
+    at_once = channels_at_once(max(taps, channels.least_taps))
+    return at_once, max(1, (channels.number + at_once - 1) // at_once)
 
 
 @compiled
-def _contraction(count, source, weights, target, channels):
-    """A geometry with its passes and tiles; rows and groups are left to be filled in.
-
-    `source` is (axis of the lines, axis of the steps, from one row of x to the next), `weights` the grid of
-    the taps' weights, `target` that of the stored positions.
-    """
-    line_axis, step_axis, x_row = source
-    lines, steps = _useful_taps(line_axis), _useful_taps(step_axis)
-    positions = len(lines) * len(steps)
-    most_parts = _parts(channels, line_axis[4] * step_axis[4])[1]
-    plans, areas = passes(count, positions), covers(lines, steps, count)
-    length = HEADER
-    for number in range(len(plans)):
-        _, _, size, block_lines = plans[number]
-        length += tile_count(areas[number]) * most_parts * (TILE_HEADER + 2 * entries(size, block_lines))
+def _contraction(outputs, sums):
+    """Make a geometry of `contract` with its sweeps and tiles; bias, ending, outputs and groups are left."""
+    taps_h, taps_w = _useful_taps(sums.down), _useful_taps(sums.across)
+    positions = len(taps_h) * len(taps_w)
+    most_parts = _parts(sums.channels, sums.down.taps * sums.across.taps)[1]
+    planned, areas = sweeps(outputs, positions), covers(taps_h, taps_w, outputs)
+    length = TILES_AT
+    for number in range(len(planned)):
+        length += tile_count(areas[number]) * most_parts * _tile_length(planned[number])
     g = np.zeros(length, np.int64)
-    g[GROUPS], g[COUNT], g[ONE_POSITION] = 1, count, positions == 1
-    g[X_CHANNEL], g[W_CHANNEL] = channels[2], channels[3]
-    g[X_LINE], g[W_LINE] = line_axis[6] * x_row, weights[1]
-    g[X_STEP], g[W_STEP] = step_axis[6], weights[2]
-    at = np.int64(HEADER)
-    for number in range(len(plans)):
-        first, last, size, block_lines = plans[number]
-        header = PASSES + number * PASS_FIELDS
-        g[header], g[header + 1], g[header + 3] = first, last, at
-        tile_length = TILE_HEADER + 2 * entries(size, block_lines)
+    g[CONTRACT.groups], g[CONTRACT.outputs], g[CONTRACT.one_position] = 1, outputs, positions == 1
+    g[CONTRACT.x_channel], g[CONTRACT.w_channel] = sums.channels.x_distance, sums.channels.w_distance
+    g[CONTRACT.x_tap_h], g[CONTRACT.w_tap_h] = sums.down.tap_stride * sums.x_line, sums.weights.down
+    g[CONTRACT.x_tap_w], g[CONTRACT.w_tap_w] = sums.across.tap_stride, sums.weights.right
+    at = np.int64(TILES_AT)
+    for number in range(len(planned)):
+        sweep, tile_length, tiles_at = SWEEPS_AT + number * len(SWEEP), _tile_length(planned[number]), at
         for area in areas[number]:
-            at = _write_area(g, at, area, tile_length, lines, steps, (source, weights, target, channels))
-        g[header + 2] = (at - g[header + 3]) // tile_length
+            at = _write_area(g, at, area, tile_length, taps_h, taps_w, sums)
+        g[sweep + SWEEP.first], g[sweep + SWEEP.last] = planned[number][0], planned[number][1]
+        g[sweep + SWEEP.tiles], g[sweep + SWEEP.tiles_at] = (at - tiles_at) // tile_length, tiles_at
     return g
 
 
 @compiled
-def _write_area(g, at, area, tile_length, lines, steps, sums):
+def _tile_length(sweep):
+    """How many numbers a tile of one of the `sweeps` takes in a geometry."""
+    _, _, size, patch_lines = sweep
+    return len(TILE) + 2 * entries(size, patch_lines)
+
+
+@compiled
+def _write_area(g, at, area, tile_length, taps_h, taps_w, sums):
     """Write the tiles of an area from g[at] on; returns where they end."""
-    fields = area[0], area[1], area[2], area[3], area[4], area[5], area[6]  # g might be the same memory
-    for number in range(area[TILES]):
+    fields = (
+        area[0],
+        area[1],
+        area[2],
+        area[3],
+        area[4],
+        area[5],
+        area[6],
+        area[7],
+    )  # g may be the same memory
+    for number in range(fields[AREA.tiles]):
         bounds = box(fields, number)
-        taps, corner = box_taps(lines, steps, bounds), (bounds[0], bounds[2])
-        at_once, parts = _parts(sums[3], (taps[1] - taps[0]) * (taps[3] - taps[2]))
+        taps, corner = box_taps(taps_h, taps_w, bounds), (bounds[0], bounds[2])
+        at_once, parts = _parts(sums.channels, (taps[1] - taps[0]) * (taps[3] - taps[2]))
         for part in range(parts):
             _write_part(g, at, taps, part * at_once, at_once, sums)
-            _write_offsets(g, at + TILE_HEADER, fields, number, corner, taps, part * at_once, sums)
+            _write_positions(g, at + POSITIONS_AT, fields, number, corner, taps, part * at_once, sums)
             at += tile_length
     return at
 
 
 @compiled
-def _write_offsets(g, at, area, number, corner, taps, channel, sums):
-    """Write where the positions of a tile are read and stored; past its end it repeats its last position."""
-    tile_lines, tile_steps = area[TILE_LINES], area[TILE_STEPS]
-    if min(tile_lines, tile_steps) > 1:
-        count = tile_lines + tile_steps
+def _write_positions(g, at, area, number, corner, taps, channel, sums):
+    """Write where the positions of a tile are read in x, then where in y their sums go, from g[at] on.
+
+    A tile that goes on past the end of its area repeats its last position.
+    """
+    tile_h, tile_w = area[AREA.tile_h], area[AREA.tile_w]
+    if min(tile_h, tile_w) > 1:
+        count = tile_h + tile_w
         first = _addresses(corner, taps, channel, sums)
-        for k in range(tile_lines):
-            place = min(corner[0] + k, area[BOTTOM] - 1), corner[1]
+        for k in range(tile_h):
+            place = min(corner[0] + k, area[AREA.bottom] - 1), corner[1]
             g[at + k], g[at + count + k] = _addresses(place, taps, channel, sums)
-        for k in range(tile_steps):
-            place = corner[0], min(corner[1] + k, area[RIGHT] - 1)
+        for k in range(tile_w):
+            place = corner[0], min(corner[1] + k, area[AREA.right] - 1)
             here = _addresses(place, taps, channel, sums)
-            g[at + tile_lines + k] = here[0] - first[0]
-            g[at + count + tile_lines + k] = here[1] - first[1]
+            g[at + tile_h + k] = here[0] - first[0]
+            g[at + count + tile_h + k] = here[1] - first[1]
         return
-    size = tile_lines * tile_steps
-    place = position(area, number * size) if area[ACROSS] else corner
+    size = tile_h * tile_w
+    place = position(area, number * size) if area[AREA.wraps] else corner
     for k in range(size):
         g[at + k], g[at + size + k] = _addresses(place, taps, channel, sums)
-        if area[ACROSS]:
-            place = next_across(area, place)
-        elif tile_lines > 1:
-            place = min(place[0] + 1, area[BOTTOM] - 1), place[1]
+        if area[AREA.wraps]:
+            place = next_position(area, place)
+        elif tile_h > 1:
+            place = min(place[0] + 1, area[AREA.bottom] - 1), place[1]
         else:
-            place = place[0], min(place[1] + 1, area[RIGHT] - 1)
+            place = place[0], min(place[1] + 1, area[AREA.right] - 1)
 
 
 @compiled
 def _write_part(g, at, taps, channel, at_once, sums):
-    """Write what a tile sums up from `channel` on."""
-    _, weights, _, (count, _, _, w_channel) = sums
-    a0, a1, b0, b1 = taps
+    """Write to g[at] and on which taps and channels a tile sums up: at most `at_once`, from `channel` on."""
+    weights, count = sums.weights, sums.channels.number
+    h0, h1, w0, w1 = taps
     here = min(at_once, count - channel)
-    g[at + W_FIRST] = weights[0] + a0 * weights[1] + b0 * weights[2] + channel * w_channel
-    g[at + CHANNELS], g[at + LINES], g[at + STEPS] = here, a1 - a0, b1 - b0
-    g[at + ADDS], g[at + ENDS] = channel > 0, channel + here == count
+    first_tap = weights.first + h0 * weights.down + w0 * weights.right
+    g[at + TILE.w_first] = first_tap + channel * sums.channels.w_distance
+    g[at + TILE.channels], g[at + TILE.taps_h], g[at + TILE.taps_w] = here, h1 - h0, w1 - w0
+    g[at + TILE.adds], g[at + TILE.ends] = channel > 0, channel + here == count
 
 
 @compiled
 def _addresses(place, taps, channel, sums):
-    """Where the first tap of a position is read, and where its sum is stored."""
-    (line_axis, step_axis, x_row), _, target, channels = sums
-    line = line_axis[1] + place[0] * line_axis[2] + line_axis[5] + taps[0] * line_axis[6]
-    step = step_axis[1] + place[1] * step_axis[2] + step_axis[5] + taps[2] * step_axis[6]
+    """At which vector of x the first tap of position `place` lies, and at which one of y its sum."""
+    i, j = place
+    down, across, target = sums.down, sums.across, sums.target
+    line = down.start + i * down.stride + down.tap_start + taps[0] * down.tap_stride
+    place = across.start + j * across.stride + across.tap_start + taps[2] * across.tap_stride
     return (
-        line * x_row + step + channel * channels[2],
-        target[0] + place[0] * target[1] + place[1] * target[2],
+        line * sums.x_line + place + channel * sums.channels.x_distance,
+        target.first + i * target.down + j * target.right,
     )
 
 
 @compiled
 def conv_forward(
-    channels,
-    out_channels,
-    kernel,
-    in_size,
-    out_size,
-    stride,
-    padding,
-    dilation,
-    groups,
-    x_steps,
-    y_steps,
-    has_bias,
-    ending,
-):
-    """Geometry of `contract` for a convolution; `x_steps` and `y_steps` are (plane, row)."""
+    channels, out_channels, kernel, in_size, out_size, stride, padding, dilation, groups,
+    x_distances, y_distances, has_bias, ending,
+):  # fmt: skip
+    """Make the geometry of `contract` for a convolution, y from x."""
     c_count, o_count = channels // groups, out_channels // groups
     taps = kernel[0] * kernel[1]
-    source = (
+    sums = Contraction(
         _axis(out_size[0], -padding[0], stride[0], in_size[0], kernel[0], 0, dilation[0]),
         _axis(out_size[1], -padding[1], stride[1], in_size[1], kernel[1], 0, dilation[1]),
-        np.int64(x_steps[1]),
-    )
-    g = _contraction(
-        o_count,
-        source,
+        np.int64(x_distances[1]),
         _grid(0, kernel[1], 1),
-        _grid(0, y_steps[1], 1),
-        _channels(c_count, taps, x_steps[0], taps),  # as in the sums of a single sample
+        _grid(0, y_distances[1], 1),
+        _channels(c_count, taps, x_distances[0], taps),  # as in the sums of one sample alone
     )
-    g[Y_ROW], g[BIAS], g[ENDING] = y_steps[0], has_bias, ending
-    _set_weight_rows(g, c_count * taps)
-    g[GROUPS], g[X_GROUP], g[W_GROUP] = groups, c_count * x_steps[0], o_count * c_count * taps
-    g[Y_GROUP] = o_count * y_steps[0]
+    g = _contraction(o_count, sums)
+    g[CONTRACT.bias], g[CONTRACT.ending] = has_bias, ending
+    _set_outputs(g, y_distances[0], c_count * taps)
+    _set_groups(g, groups, c_count * x_distances[0], o_count * y_distances[0], o_count * c_count * taps)
     return g
 
 
 @compiled
 def _meeting_taps(kernel, dilation, stride, reach):
-    """(first, step, count) of the taps k with (reach - k * dilation) a multiple of the stride."""
+    """The taps k whose reach - k * dilation is a multiple of the stride: the first, every which, how many."""
     first = 0
     while first < kernel and (reach - first * dilation) % stride != 0:
         first += 1
-    step = 1
-    while step * dilation % stride != 0:
-        step += 1
-    return first, step, (kernel - first + step - 1) // step if first < kernel else 0
+    every = 1
+    while every * dilation % stride != 0:
+        every += 1
+    return first, every, (kernel - first + every - 1) // every if first < kernel else 0
 
 
 @compiled
 def _input_axis(in_size, out_size, kernel, stride, padding, dilation, phase):
-    """The axis of the input gradient at the positions phase, phase + stride, ..., and its first tap and step.
+    """One direction of the input gradient, at positions phase, phase + stride, ...: (axis, first tap, every).
 
     Tap k reaches input position h from output position (h + padding - k * dilation) / stride, where that is
     whole: which taps these are depends on the phase alone, and the output positions go on with h.
     """
-    first, step, taps = _meeting_taps(kernel, dilation, stride, phase + padding)
+    first, every, taps = _meeting_taps(kernel, dilation, stride, phase + padding)
     positions = max(0, (in_size - phase + stride - 1) // stride)
     tap_start = (phase + padding - first * dilation) // stride
-    return _axis(positions, 0, 1, out_size, taps, tap_start, -(step * dilation // stride)), first, step
+    return _axis(positions, 0, 1, out_size, taps, tap_start, -(every * dilation // stride)), first, every
 
 
 @compiled
 def conv_grad_input(
-    channels,
-    out_channels,
-    kernel,
-    in_size,
-    out_size,
-    stride,
-    padding,
-    dilation,
-    groups,
-    dx_steps,
-    dy_steps,
-    phase,
-    ending,
-):
-    """Geometry of `contract` for the input gradient, at the input positions (h, w) = phase modulo stride.
+    channels, out_channels, kernel, in_size, out_size, stride, padding, dilation, groups,
+    dx_distances, dy_distances, phase, ending,
+):  # fmt: skip
+    """Make the geometry of `contract` for dx from dy, at the input positions (h, w) = phase modulo stride.
 
     Each of the stride[0] * stride[1] phases is an ordinary convolution of dy with some of the taps.
     """
     o_count, c_count = out_channels // groups, channels // groups
     taps = kernel[0] * kernel[1]
-    line_axis, kh, kh_step = _input_axis(
+    down, kh, every_kh = _input_axis(
         in_size[0], out_size[0], kernel[0], stride[0], padding[0], dilation[0], phase[0]
     )
-    step_axis, kw, kw_step = _input_axis(
+    across, kw, every_kw = _input_axis(
         in_size[1], out_size[1], kernel[1], stride[1], padding[1], dilation[1], phase[1]
     )
-    g = _contraction(
-        c_count,
-        (line_axis, step_axis, np.int64(dy_steps[1])),
-        _grid(kh * kernel[1] + kw, kh_step * kernel[1], kw_step),
-        _grid(phase[0] * dx_steps[1] + phase[1], stride[0] * dx_steps[1], stride[1]),
-        _channels(o_count, 0, dy_steps[0], c_count * taps),
+    sums = Contraction(
+        down,
+        across,
+        np.int64(dy_distances[1]),
+        _grid(kh * kernel[1] + kw, every_kh * kernel[1], every_kw),
+        _grid(phase[0] * dx_distances[1] + phase[1], stride[0] * dx_distances[1], stride[1]),
+        _channels(o_count, 0, dy_distances[0], c_count * taps),
     )
-    g[Y_ROW], g[ENDING] = dx_steps[0], ending
-    _set_weight_rows(g, taps)
-    g[GROUPS], g[X_GROUP], g[W_GROUP] = groups, o_count * dy_steps[0], o_count * c_count * taps
-    g[Y_GROUP] = c_count * dx_steps[0]
+    g = _contraction(c_count, sums)
+    g[CONTRACT.ending] = ending
+    _set_outputs(g, dx_distances[0], taps)
+    _set_groups(g, groups, o_count * dy_distances[0], c_count * dx_distances[0], o_count * c_count * taps)
     return g
 
 
 @compiled
 def grad_input_halo(kernel, in_size, out_size, stride, padding, dilation):
-    """(top, bottom, left, right): how far the taps of `conv_grad_input` reach outside dy."""
+    """How many zeros the input gradient reads around dy: (top, bottom, left, right)."""
     top = max(0, ((kernel[0] - 1) * dilation[0] - padding[0] + stride[0] - 1) // stride[0])
     left = max(0, ((kernel[1] - 1) * dilation[1] - padding[1] + stride[1] - 1) // stride[1])
     bottom = max(0, (in_size[0] - 1 + padding[0]) // stride[0] - (out_size[0] - 1))
@@ -339,31 +327,40 @@ def grad_input_halo(kernel, in_size, out_size, stride, padding, dilation):
 
 
 @compiled
-def _set_weight_rows(g, w_row):
-    """Set the distance of the weights of one row from those of the next."""
-    g[W_ROW] = w_row
+def _set_outputs(g, y_output, w_output):
+    """Fill in how far one output's sums are from the next one's in y, and its weights in w."""
+    g[CONTRACT.y_output], g[CONTRACT.w_output] = y_output, w_output
     for r in range(MANY_ROWS):
-        g[ROWS + r] = r * w_row
+        g[W_ROWS_AT + r] = r * w_output
+
+
+@compiled
+def _set_groups(g, groups, x_group, y_group, w_group):
+    """Fill in how many groups there are, and how far one is from the next in x, y and w."""
+    g[CONTRACT.groups] = groups
+    g[CONTRACT.x_group], g[CONTRACT.y_group], g[CONTRACT.w_group] = x_group, y_group, w_group
 
 
 @compiled
 def conv_grad_weight(
-    channels, out_channels, kernel, out_size, stride, padding, dilation, groups, x_steps, y_steps, has_bias
-):
-    """Geometry of `contract_grad_weight`."""
+    channels, out_channels, kernel, out_size, stride, padding, dilation, groups,
+    x_distances, y_distances, has_bias,
+):  # fmt: skip
+    """Make the geometry of `contract_grad_weight` for a convolution's weight and bias, from x and dy."""
     c_count, o_count = channels // groups, out_channels // groups
     taps = c_count * kernel[0] * kernel[1]
-    g = np.zeros(G_HEADER + taps + SLACK, np.int64)
-    g[G_COUNT], g[G_TAPS], g[G_GROUPS] = o_count, taps, groups
-    g[G_HEIGHT], g[G_WIDTH], g[G_BIAS] = out_size[0], out_size[1], has_bias
-    g[G_X_GROUP], g[G_Y_GROUP] = c_count * x_steps[0], o_count * y_steps[0]
-    g[G_X_LINE], g[G_X_STEP] = stride[0] * x_steps[1], stride[1]
-    g[G_Y_ROW], g[G_Y_LINE] = y_steps
-    g[G_BAND] = lines_at_once(out_size[1])
-    at = G_HEADER
+    g = np.zeros(TAPS_AT + taps + TABLE_TAIL, np.int64)
+    g[GRAD_WEIGHT.outputs], g[GRAD_WEIGHT.taps], g[GRAD_WEIGHT.bias] = o_count, taps, has_bias
+    g[GRAD_WEIGHT.height], g[GRAD_WEIGHT.width] = out_size
+    g[GRAD_WEIGHT.groups] = groups
+    g[GRAD_WEIGHT.x_group], g[GRAD_WEIGHT.y_group] = c_count * x_distances[0], o_count * y_distances[0]
+    g[GRAD_WEIGHT.x_window_h], g[GRAD_WEIGHT.x_window_w] = stride[0] * x_distances[1], stride[1]
+    g[GRAD_WEIGHT.y_output], g[GRAD_WEIGHT.y_line] = y_distances
+    g[GRAD_WEIGHT.band] = lines_at_once(out_size[1])
+    at = TAPS_AT
     for c in range(c_count):
         for kh in range(kernel[0]):
-            line = c * x_steps[0] + (kh * dilation[0] - padding[0]) * x_steps[1]
+            line = c * x_distances[0] + (kh * dilation[0] - padding[0]) * x_distances[1]
             for kw in range(kernel[1]):
                 g[at] = line + kw * dilation[1] - padding[1]
                 at += 1
@@ -373,6 +370,6 @@ def conv_grad_weight(
 
 @compiled
 def _repeat_last(g, end):
-    """Fill the slack from `end` with the entry before it."""
-    for k in range(end, end + SLACK):
+    """Fill the tail of a table, which begins at g[end], with the entry before it."""
+    for k in range(end, end + TABLE_TAIL):
         g[k] = g[end - 1]

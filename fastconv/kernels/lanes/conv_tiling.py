@@ -1,27 +1,44 @@
 """How the positions of an image are cut in register tiles.
 
-+-+------+-+    Positions are covered by areas, each cut in tiles along its rows or its columns, or in
-| |      | |    blocks. An area at an edge misses some taps, so that its tiles had better lie along the
++-+------+-+    Positions are covered by areas, each cut in tiles across its lines or down through them,
+| |      | |    or in patches. An area at an edge misses some taps, so that its tiles had better lie along the
 +-+------+-+    edge. Whether a cut in three strips, or in nine areas, makes fewer products than none
 | | all  | |    depends on the sizes: what a tile has more than its area is wasted, too.
 | | taps | |
-+-+------+-+    An area is (first and last row, first and last column, lines and steps of a tile, whether
-| |      | |    its tiles go on across the ends of rows or columns, how many tiles), as an array or a
-+-+------+-+    tuple. Taps that positions use are ranges, (first, last excluded), of each along an axis.
++-+------+-+    Which taps the positions use is told by `taps_h`, for each line of positions, and `taps_w`,
+| |      | |    for each place in a line: ranges (the first tap, the one after the last) along that axis.
++-+------+-+
 """
+
+from typing import NamedTuple
 
 import numpy as np
 
 from ...simd.compiling import compiled
-from .conv import BLOCKS, SINGLE, passes
+from .conv import ALONG_LINES, IN_PATCHES, sweeps
+from .operation import offsets_of
 
-TOP, BOTTOM, LEFT, RIGHT, TILE_LINES, TILE_STEPS, ACROSS, TILES, AREA = range(9)
+
+class Area(NamedTuple):
+    """The numbers of an area, an array or a tuple of them: its edges, and how it is cut in tiles."""
+
+    top: int
+    bottom: int  # the line after the last
+    left: int
+    right: int
+    tile_h: int  # lines of a tile
+    tile_w: int  # positions of a tile in a line
+    wraps: int  # whether tiles go on past an edge of the area, from its opposite edge
+    tiles: int
+
+
+AREA = offsets_of(Area)
 MANY_POSITIONS = 256  # of more, the edges are few, and a search for the best cut takes too long
 
 
 @compiled
 def _union(ranges, first, last):
-    """The taps from the first to the last that any of the positions first..last - 1 uses."""
+    """The smallest range of taps that holds all those of positions `first` to `last` - 1 along an axis."""
     low, high = 0, 0
     for i in range(first, last):
         if ranges[i, 0] < ranges[i, 1]:
@@ -34,58 +51,59 @@ def _union(ranges, first, last):
 
 @compiled
 def _positions(area):
-    return (area[BOTTOM] - area[TOP]) * (area[RIGHT] - area[LEFT])
+    """How many positions an area has."""
+    return (area[AREA.bottom] - area[AREA.top]) * (area[AREA.right] - area[AREA.left])
 
 
 @compiled
 def position(area, k):
-    """(line, step) of position number k of an area whose tiles go on across the ends of rows or columns."""
-    if area[TILE_LINES] > 1:
-        height = area[BOTTOM] - area[TOP]
-        return area[TOP] + k % height, area[LEFT] + k // height
-    width = area[RIGHT] - area[LEFT]
-    return area[TOP] + k // width, area[LEFT] + k % width
+    """Where position number k of an area lies whose tiles wrap: (line, place in the line)."""
+    if area[AREA.tile_h] > 1:
+        height = area[AREA.bottom] - area[AREA.top]
+        return area[AREA.top] + k % height, area[AREA.left] + k // height
+    width = area[AREA.right] - area[AREA.left]
+    return area[AREA.top] + k // width, area[AREA.left] + k % width
 
 
 @compiled
 def box(area, number):
-    """(lines from, to, steps from, to) of the smallest box around a tile."""
-    top, bottom, left, right = area[TOP], area[BOTTOM], area[LEFT], area[RIGHT]
-    tile_lines, tile_steps = area[TILE_LINES], area[TILE_STEPS]
-    if not area[ACROSS]:
-        tiles_in_line = (right - left + tile_steps - 1) // tile_steps
-        i = top + number // tiles_in_line * tile_lines
-        j = left + number % tiles_in_line * tile_steps
-        return i, min(i + tile_lines, bottom), j, min(j + tile_steps, right)
-    size = tile_lines * tile_steps
+    """The smallest box of positions around a tile, by its number: (top, bottom, left, right)."""
+    top, bottom, left, right = area[AREA.top], area[AREA.bottom], area[AREA.left], area[AREA.right]
+    tile_h, tile_w = area[AREA.tile_h], area[AREA.tile_w]
+    if not area[AREA.wraps]:
+        tiles_in_line = (right - left + tile_w - 1) // tile_w
+        i = top + number // tiles_in_line * tile_h
+        j = left + number % tiles_in_line * tile_w
+        return i, min(i + tile_h, bottom), j, min(j + tile_w, right)
+    size = tile_h * tile_w
     i0, j0 = position(area, number * size)
     i1, j1 = position(area, min((number + 1) * size, _positions(area)) - 1)
-    if tile_lines > 1:
+    if tile_h > 1:
         return (i0, i1 + 1, j0, j0 + 1) if j0 == j1 else (top, bottom, j0, j1 + 1)
     return (i0, i0 + 1, j0, j1 + 1) if i0 == i1 else (i0, i1 + 1, left, right)
 
 
 @compiled
-def box_taps(lines, steps, bounds):
-    """The grid of taps, (lines from, to, steps from, to), that the positions in a box use."""
+def box_taps(taps_h, taps_w, bounds):
+    """The taps that the positions in a box use: (first kh, kh past the last, first kw, kw past the last)."""
     top, bottom, left, right = bounds
-    return *_union(lines, top, bottom), *_union(steps, left, right)
+    return *_union(taps_h, top, bottom), *_union(taps_w, left, right)
 
 
 @compiled
-def next_across(area, place):
-    """The position after `place`, across the ends of rows or columns; the last one is its own successor."""
+def next_position(area, place):
+    """The position after `place` in an area whose tiles wrap; after the last comes the last again."""
     i, j = place
-    if area[TILE_LINES] > 1:
-        i, j = (i + 1, j) if i + 1 < area[BOTTOM] else (area[TOP], j + 1)
+    if area[AREA.tile_h] > 1:
+        i, j = (i + 1, j) if i + 1 < area[AREA.bottom] else (area[AREA.top], j + 1)
     else:
-        i, j = (i, j + 1) if j + 1 < area[RIGHT] else (i + 1, area[LEFT])
-    return (i, j) if i < area[BOTTOM] and j < area[RIGHT] else place
+        i, j = (i, j + 1) if j + 1 < area[AREA.right] else (i + 1, area[AREA.left])
+    return (i, j) if i < area[AREA.bottom] and j < area[AREA.right] else place
 
 
 @compiled
 def _axis_products(ranges, size):
-    """The taps of tiles of `size` positions along an axis, added up, and how many tiles there are."""
+    """Cut an axis in tiles of `size` positions: returns the taps of all tiles added up, and the tiles."""
     taps, tiles = 0, 0
     for start in range(0, len(ranges), size):
         low, high = _union(ranges, start, min(start + size, len(ranges)))
@@ -95,44 +113,44 @@ def _axis_products(ranges, size):
 
 
 @compiled
-def _products(lines, steps, area):
-    """The products that the tiles of an area make, for each of their positions; sets how many tiles."""
+def _products(taps_h, taps_w, area):
+    """Fill in how many tiles an area has; returns the products that they make at one position each."""
     products = 0
-    if area[ACROSS]:
-        size = area[TILE_LINES] * area[TILE_STEPS]
-        area[TILES] = (_positions(area) + size - 1) // size
-        for number in range(area[TILES]):
-            a0, a1, b0, b1 = box_taps(lines, steps, box(area, number))
-            products += (a1 - a0) * (b1 - b0)
+    if area[AREA.wraps]:
+        size = area[AREA.tile_h] * area[AREA.tile_w]
+        area[AREA.tiles] = (_positions(area) + size - 1) // size
+        for number in range(area[AREA.tiles]):
+            h0, h1, w0, w1 = box_taps(taps_h, taps_w, box(area, number))
+            products += (h1 - h0) * (w1 - w0)
         return products
-    line_taps, line_tiles = _axis_products(lines[area[TOP] : area[BOTTOM]], area[TILE_LINES])
-    step_taps, step_tiles = _axis_products(steps[area[LEFT] : area[RIGHT]], area[TILE_STEPS])
-    area[TILES] = line_tiles * step_tiles
-    return line_taps * step_taps
+    h_products, h_tiles = _axis_products(taps_h[area[AREA.top] : area[AREA.bottom]], area[AREA.tile_h])
+    w_products, w_tiles = _axis_products(taps_w[area[AREA.left] : area[AREA.right]], area[AREA.tile_w])
+    area[AREA.tiles] = h_tiles * w_tiles
+    return h_products * w_products
 
 
 @compiled
-def _set_area(lines, steps, area, size, block_lines, top, bottom, left, right):
-    """Fill in an area, in the way that makes the fewest products; returns how many these are."""
-    area[TOP], area[BOTTOM], area[LEFT], area[RIGHT] = top, bottom, left, right
-    area[TILE_LINES], area[TILE_STEPS], area[ACROSS] = block_lines, size // block_lines, False
+def _set_area(taps_h, taps_w, area, size, patch_lines, top, bottom, left, right):
+    """Fill in an area, in tiles that make the fewest products; returns how many, as `_products`."""
+    area[AREA.top], area[AREA.bottom], area[AREA.left], area[AREA.right] = top, bottom, left, right
+    area[AREA.tile_h], area[AREA.tile_w], area[AREA.wraps] = patch_lines, size // patch_lines, False
     if _positions(area) == 0:
         return 0
-    if block_lines > 1:
-        return _products(lines, steps, area)
-    lines_alike, steps_alike = _alike(lines, top, bottom), _alike(steps, left, right)
-    area[ACROSS] = True
-    if lines_alike and steps_alike:
-        area[TILES] = (_positions(area) + size - 1) // size
-        return area[TILES] * (lines[top, 1] - lines[top, 0]) * (steps[left, 1] - steps[left, 0])
-    if lines_alike:
-        area[TILE_LINES], area[TILE_STEPS] = size, 1
-    best, least = area.copy(), _products(lines, steps, area)
-    best[TILES] = area[TILES]
-    area[ACROSS] = False
+    if patch_lines > 1:
+        return _products(taps_h, taps_w, area)
+    alike_h, alike_w = _alike(taps_h, top, bottom), _alike(taps_w, left, right)
+    area[AREA.wraps] = True
+    if alike_h and alike_w:
+        area[AREA.tiles] = (_positions(area) + size - 1) // size
+        return area[AREA.tiles] * (taps_h[top, 1] - taps_h[top, 0]) * (taps_w[left, 1] - taps_w[left, 0])
+    if alike_h:
+        area[AREA.tile_h], area[AREA.tile_w] = size, 1
+    best, least = area.copy(), _products(taps_h, taps_w, area)
+    best[AREA.tiles] = area[AREA.tiles]
+    area[AREA.wraps] = False
     for _ in range(2):
-        area[TILE_LINES], area[TILE_STEPS] = area[TILE_STEPS], area[TILE_LINES]
-        products = _products(lines, steps, area)
+        area[AREA.tile_h], area[AREA.tile_w] = area[AREA.tile_w], area[AREA.tile_h]
+        products = _products(taps_h, taps_w, area)
         if products < least:
             least, best = products, area.copy()
     area[:] = best
@@ -141,7 +159,7 @@ def _set_area(lines, steps, area, size, block_lines, top, bottom, left, right):
 
 @compiled
 def _alike(ranges, first, last):
-    """Whether the positions first..last - 1 use the same taps."""
+    """Whether positions `first` to `last` - 1 along an axis all use the same taps."""
     for i in range(first + 1, last):
         if ranges[i, 0] != ranges[first, 0] or ranges[i, 1] != ranges[first, 1]:
             return False
@@ -150,7 +168,7 @@ def _alike(ranges, first, last):
 
 @compiled
 def _middle(ranges):
-    """(first, last excluded) of the positions that use the most taps."""
+    """Which positions along an axis use the most taps: (the first, the one after the last)."""
     most = 0
     for i in range(len(ranges)):
         most = max(most, ranges[i, 1] - ranges[i, 0])
@@ -163,53 +181,54 @@ def _middle(ranges):
 
 
 @compiled
-def _cover(lines, steps, size, block_lines):
-    """The areas that cover all positions with tiles of `size` positions, and how many products they make."""
-    height, width = len(lines), len(steps)
-    top, bottom = _middle(lines)
-    left, right = _middle(steps)
+def _cover(taps_h, taps_w, size, patch_lines):
+    """Cover all positions with tiles of `size` positions: returns the areas, and their products."""
+    height, width = len(taps_h), len(taps_w)
+    top, bottom = _middle(taps_h)
+    left, right = _middle(taps_w)
     start = np.int64(0)  # a constant would have `_set_area` compiled anew
-    rows = start, top, bottom, height
-    columns = start, left, right, width
-    best, least = np.zeros((9, AREA), np.int64), 0
+    down, across = (start, top, bottom, height), (start, left, right, width)
+    best, least = np.zeros((9, len(AREA)), np.int64), 0
     for i in range(3):
         for j in range(3):
-            bounds = rows[i], rows[i + 1], columns[j], columns[j + 1]
-            least += _set_area(lines, steps, best[3 * i + j], size, block_lines, *bounds)
+            bounds = down[i], down[i + 1], across[j], across[j + 1]
+            least += _set_area(taps_h, taps_w, best[3 * i + j], size, patch_lines, *bounds)
     if height * width <= MANY_POSITIONS:
-        three, whole = np.zeros((3, AREA), np.int64), np.zeros((1, AREA), np.int64)
+        three, whole = np.zeros((3, len(AREA)), np.int64), np.zeros((1, len(AREA)), np.int64)
         products = 0
         for j in range(3):
-            bounds = start, height, columns[j], columns[j + 1]
-            products += _set_area(lines, steps, three[j], size, block_lines, *bounds)
+            bounds = start, height, across[j], across[j + 1]
+            products += _set_area(taps_h, taps_w, three[j], size, patch_lines, *bounds)
         if products < least:
             best, least = three, products
-        products = _set_area(lines, steps, whole[0], size, block_lines, start, height, start, width)
+        products = _set_area(taps_h, taps_w, whole[0], size, patch_lines, start, height, start, width)
         if products <= least:
             best, least = whole, products
     return best, least * size
 
 
 @compiled
-def covers(lines, steps, count):
-    """The areas of each pass over `count` rows; of a single row, either tiles along lines or blocks."""
-    plans = passes(count, len(lines) * len(steps))
-    nothing = np.zeros((0, AREA), np.int64)
-    found = [nothing for _ in plans]
-    products = [0 for _ in plans]
-    for number in range(len(plans)):
-        first, last, size, block_lines = plans[number]
-        if first < last and len(lines) * len(steps) > 0 and (number != BLOCKS or block_lines > 1):
-            found[number], products[number] = _cover(lines, steps, size, block_lines)
-    if products[BLOCKS] > 0:  # a product in a block takes two thirds of the time
-        found[SINGLE if 2 * products[BLOCKS] < 3 * products[SINGLE] else BLOCKS] = nothing
+def covers(taps_h, taps_w, count):
+    """The areas of each sweep over `count` outputs: how all positions are cut in tiles of its shape."""
+    planned = sweeps(count, len(taps_h) * len(taps_w))
+    nothing = np.zeros((0, len(AREA)), np.int64)
+    found = [nothing for _ in planned]
+    products = [0 for _ in planned]
+    for number in range(len(planned)):
+        first, last, size, patch_lines = planned[number]
+        empty = first >= last or len(taps_h) * len(taps_w) == 0
+        if not empty and (number != IN_PATCHES or patch_lines > 1):
+            found[number], products[number] = _cover(taps_h, taps_w, size, patch_lines)
+    if products[IN_PATCHES] > 0:  # a product in a patch takes two thirds of the time
+        lines_lose = 2 * products[IN_PATCHES] < 3 * products[ALONG_LINES]
+        found[ALONG_LINES if lines_lose else IN_PATCHES] = nothing
     return found
 
 
 @compiled
 def tile_count(cover):
-    """The tiles of all areas."""
+    """How many tiles all areas of a cover have together."""
     count = 0
     for area in cover:
-        count += area[TILES]
+        count += area[AREA.tiles]
     return count

@@ -1,11 +1,13 @@
 """Dense layers and their gradients: products of matrices.
 
-    forward and dx     a block of samples in lanes: y[row] = sum over k of w[row, k] * x[k]
+    forward and dx     a block of samples in lanes: y[o] = sum over k of w[o, k] * x[k]
     dweight            the whole batch as rows, samples x features: dweight[o] = sum over n of dy[n, o] * x[n]
 
-A register tile of the first holds 8 rows, whose weights are splat one by one; of the second 4 rows o times 4
-vectors of features. Long sums of the first are made in parts, each from 0, which are then added up.
+A register tile of the first holds 8 sums, whose weights are splat one by one; of the second 4 outputs o
+times 4 vectors of features. Long sums of the first are made in parts, each from 0, which are then added up.
 """
+
+from typing import NamedTuple
 
 import numpy as np
 
@@ -24,33 +26,44 @@ from ...simd.tiles import (
     tile_sum,
     zeros,
 )
-from .conv import COLUMNS_4, MANY_ROWS, SLACK, end_sum
-from .operation import SAMPLES, operation, share
+from .conv import COLUMNS_4, MANY_ROWS, TABLE_TAIL, end_sum
+from .operation import STATE, offsets_of, operation, share
 
-# Products in a part of a sum: in a single run, 784 features lose 2 to 4 times as much to rounding.
+# Products in a part of a sum: in one run, 784 features lose 2 to 4 times as much to rounding.
 DENSE_PRODUCTS = 32
 
 # Of a weight gradient: 4 vectors divide the usual numbers of features, 5 would leave a fifth idle.
 DENSE_COLUMNS = min(4, COLUMNS_4)
 
-# The geometry of `dense`: how many products in a sum, how many sums, distances of the weights of two rows and
-# of two products, whether there is a bias, what becomes of the sums; then the distances of a tile's rows.
-PRODUCTS, COUNT, W_ROW, W_STEP, BIAS, ENDING, ROWS = range(7)
+
+class DenseGeometry(NamedTuple):
+    """The sums that `dense` makes; distances in scalars of the weight."""
+
+    products: int  # in a sum
+    outputs: int  # sums of a sample
+    w_output: int  # from the weights of one output to those of the next
+    w_product: int  # from one weight of an output to its next
+    bias: int  # whether there is one
+    ending: int  # what becomes of a finished sum: PLAIN, RELU or GATE of conv.py
+
+
+DENSE = offsets_of(DenseGeometry)
+W_ROWS = len(DENSE)  # behind them: how far the weights of each row of a tile are from those of the first
 
 
 @compiled
-def _dense_rows(form, x, w, bias, gate, y, g, first, last, w_rows):
-    """The sums first..last, in tiles of the shape `form`."""
-    products, w_row, w_step, here = g[PRODUCTS], g[W_ROW], g[W_STEP], (0,)
-    for row in range(first, last, rows(form)):
+def _dense_outputs(form, x, w, bias, gate, y, g, first, last, w_rows):
+    """Compute the outputs from `first` to before `last`, in tiles of the shape `form`."""
+    products, w_output, w_product, here = g[DENSE.products], g[DENSE.w_output], g[DENSE.w_product], (0,)
+    for o in range(first, last, rows(form)):
         total = zeros(form)
         for start in range(0, products, DENSE_PRODUCTS):
             acc = zeros(form)
             for k in range(start, min(start + DENSE_PRODUCTS, products)):
-                acc = multiply_add(acc, w, row * w_row + k * w_step, w_rows, x, k, here)
+                acc = multiply_add(acc, w, o * w_output + k * w_product, w_rows, x, k, here)
             total = acc if start == 0 else tile_sum(acc, total)
-        total = end_sum(total, g[BIAS], bias, g[ENDING], gate, row, 1, here)
-        tile_store(total, y, row, 1, here)
+        total = end_sum(total, g[DENSE.bias], bias, g[DENSE.ending], gate, o, 1, here)
+        tile_store(total, y, o, 1, here)
 
 
 @operation
@@ -59,35 +72,63 @@ def dense(x, w, bias, gate, y, _, g, s):
 
     Sums over the rows of w, dx = w^T dy, are the same with other distances.
     """
-    count, w_row = g[COUNT], g[W_ROW]
-    many = count // MANY_ROWS * MANY_ROWS
-    four = many + (count - many) // 4 * 4
+    outputs, w_output = g[DENSE.outputs], g[DENSE.w_output]
+    many = outputs // MANY_ROWS * MANY_ROWS
+    four = many + (outputs - many) // 4 * 4
     if many > 0:
         form = shape(x, MANY_ROWS, 1)
-        _dense_rows(form, x, w, bias, gate, y, g, 0, many, row_offsets(form, g, ROWS))
+        _dense_outputs(form, x, w, bias, gate, y, g, 0, many, row_offsets(form, g, W_ROWS))
     if four > many:
-        _dense_rows(shape(x, 4, 1), x, w, bias, gate, y, g, many, four, w_row)
-    if count > four:
-        _dense_rows(shape(x, 1, 1), x, w, bias, gate, y, g, four, count, w_row)
+        _dense_outputs(shape(x, 4, 1), x, w, bias, gate, y, g, many, four, w_output)
+    if outputs > four:
+        _dense_outputs(shape(x, 1, 1), x, w, bias, gate, y, g, four, outputs, w_output)
 
 
-def _dense_geometry(products, count, w_row, w_step, has_bias, ending):
-    distances = [row * w_row for row in range(MANY_ROWS)]
-    return np.array([products, count, w_row, w_step, has_bias, ending, *distances], np.int64)
+def _with_rows(geometry):
+    """The numbers of a `DenseGeometry` with the distances of a tile's rows behind them, as an array."""
+    return np.array([*geometry, *(r * geometry.w_output for r in range(MANY_ROWS))], np.int64)
 
 
 def forward_geometry(in_features, out_features, has_bias, ending):
-    """Geometry of `dense` for y = w x + bias."""
-    return _dense_geometry(in_features, out_features, in_features, 1, has_bias, ending)
+    """Make the geometry of `dense` for y = w x + bias."""
+    return _with_rows(
+        DenseGeometry(
+            products=in_features,
+            outputs=out_features,
+            w_output=in_features,
+            w_product=1,
+            bias=has_bias,
+            ending=ending,
+        )
+    )
 
 
 def grad_input_geometry(in_features, out_features, ending):
-    """Geometry of `dense` for dx = w^T dy."""
-    return _dense_geometry(out_features, in_features, 1, in_features, 0, ending)
+    """Make the geometry of `dense` for dx = w^T dy."""
+    return _with_rows(
+        DenseGeometry(
+            products=out_features,
+            outputs=in_features,
+            w_output=1,
+            w_product=in_features,
+            bias=0,
+            ending=ending,
+        )
+    )
 
 
-# The geometry of `rows_grad_weight`, then the numbers 0, 1, 2, ... of vectors.
-R_OUT, R_IN, R_X_ROW, R_DY_ROW, R_BIAS, R_HEADER = range(6)
+class RowsGradWeightGeometry(NamedTuple):
+    """The matrices that `rows_grad_weight` multiplies, one row a sample."""
+
+    out_features: int
+    in_features: int
+    x_row: int  # scalars from one sample's features to the next one's
+    dy_row: int
+    bias: int  # whether there is one
+
+
+ROWS_GRAD = offsets_of(RowsGradWeightGeometry)
+VECTOR_NUMBERS = len(ROWS_GRAD)  # behind them: 0, 1, 2, ..., the vectors of a row of x
 
 
 @operation
@@ -97,18 +138,14 @@ def rows_grad_weight(x, dy, dweight, dbias, _a, _b, g, s):
     dweight[o, i] = sum over n of dy[n, o] * x[n, i], and dbias[o] = sum over n of dy[n, o]. Each thread
     takes some of the rows o and adds the samples in order, so any number of threads gives the same bits.
     """
-    out_features, in_features, x_row, dy_row = g[R_OUT], g[R_IN], g[R_X_ROW], g[R_DY_ROW]
-    samples = s[SAMPLES]
+    out_features, in_features = g[ROWS_GRAD.out_features], g[ROWS_GRAD.in_features]
+    dy_row, samples = g[ROWS_GRAD.dy_row], s[STATE.samples]
     first, last = share((out_features + 3) // 4, s)
     first, last = first * 4, min(last * 4, out_features)
     fours = first + (last - first) // 4 * 4
-    _gradient_rows(
-        shape(x, 4, DENSE_COLUMNS), x, dy, dweight, first, fours, samples, in_features, x_row, dy_row, g
-    )
-    _gradient_rows(
-        shape(x, 1, DENSE_COLUMNS), x, dy, dweight, fours, last, samples, in_features, x_row, dy_row, g
-    )
-    if g[R_BIAS]:
+    _gradient_outputs(shape(x, 4, DENSE_COLUMNS), x, dy, dweight, first, fours, samples, in_features, g)
+    _gradient_outputs(shape(x, 1, DENSE_COLUMNS), x, dy, dweight, fours, last, samples, in_features, g)
+    if g[ROWS_GRAD.bias]:
         lane_count = simd.lanes(dy)
         first, last = share((out_features + lane_count - 1) // lane_count, s)
         for v in range(first, last):
@@ -119,10 +156,11 @@ def rows_grad_weight(x, dy, dweight, dbias, _a, _b, g, s):
 
 
 @compiled
-def _gradient_rows(form, x, dy, dweight, first, last, samples, in_features, x_row, dy_row, g):
-    lane_count = simd.lanes(x)
-    row_vectors = x_row // lane_count
-    numbers = advance(g, R_HEADER)
+def _gradient_outputs(form, x, dy, dweight, first, last, samples, in_features, g):
+    """Compute the weight's gradient for the outputs from `first` to before `last`, tile by tile."""
+    lane_count, dy_row = simd.lanes(x), g[ROWS_GRAD.dy_row]
+    row_vectors = g[ROWS_GRAD.x_row] // lane_count
+    numbers = advance(g, VECTOR_NUMBERS)
     for o in range(first, last, rows(form)):
         for v in range(0, (in_features + lane_count - 1) // lane_count, columns(form)):
             x_at = offsets(form, numbers, v)
@@ -133,9 +171,10 @@ def _gradient_rows(form, x, dy, dweight, first, last, samples, in_features, x_ro
 
 
 def grad_weight_geometry(in_features, out_features, x_row, dy_row, has_bias, lanes):
-    """Geometry of `rows_grad_weight`; rows of x and dy are `x_row` and `dy_row` scalars apart."""
+    """Make the geometry of `rows_grad_weight`; rows of x and dy are `x_row` and `dy_row` scalars apart."""
     vectors = (in_features + lanes - 1) // lanes
-    g = np.zeros(R_HEADER + vectors + SLACK, np.int64)
-    g[R_OUT], g[R_IN], g[R_X_ROW], g[R_DY_ROW], g[R_BIAS] = out_features, in_features, x_row, dy_row, has_bias
-    g[R_HEADER:] = np.minimum(np.arange(vectors + SLACK), vectors - 1)
-    return g
+    geometry = RowsGradWeightGeometry(
+        out_features=out_features, in_features=in_features, x_row=x_row, dy_row=dy_row, bias=has_bias
+    )
+    numbers = np.minimum(np.arange(vectors + TABLE_TAIL), vectors - 1)
+    return np.array([*geometry, *numbers], np.int64)

@@ -7,75 +7,117 @@ Squares of lanes x lanes are transposed in registers. `table` holds where each f
 a halo around the planes needs no further code.
 """
 
+import struct
+from typing import NamedTuple
+
 import numpy as np
 
 from ... import simd
 from ...simd import advance, tiles, transpose
 from ...simd.compiling import compiled
-from .operation import ADDRESSES, FIRST_SAMPLE, POSITION, VALID, operation
+from .operation import LANE_ADDRESSES, STATE, offsets_of, operation
+from .planes import PLANES, source_at, target_at
 
 UINT8, INT64, FLOAT32, FLOAT64 = 0, 1, 2, 3
 DTYPE_CODES = {np.dtype("u1"): UINT8, np.dtype("i8"): INT64, np.dtype("f4"): FLOAT32, np.dtype("f8"): FLOAT64}
 
-# The geometry of `gather`: what is read, its steps in bytes, addresses of the array and of the order (0: as
-# they lie); then the table.
-KIND, PLANES, LINES, PIXELS, C_STEP, H_STEP, W_STEP, N_STEP, SOURCE, ORDER, SCALED = range(11)
-TABLE = 11
+
+class GatherGeometry(NamedTuple):
+    """What `gather` reads: an array (samples, channels, height, width) of any dtype and strides."""
+
+    kind: int  # its dtype: one of DTYPE_CODES
+    channels: int
+    height: int
+    width: int
+    c_bytes: int = 0  # the array's strides: bytes from one channel to the next
+    h_bytes: int = 0  # from one line to the next
+    w_bytes: int = 0  # from one pixel to the next
+    n_bytes: int = 0  # from one sample to the next
+    source: int = 0  # address of the array
+    order: int = 0  # address of the samples' numbers in the order in which they are taken; 0: as they lie
+    scaled: int = 0  # whether numbers are divided by 255
+
+
+GATHER = offsets_of(GatherGeometry)
+GATHER_TABLE = len(GATHER)  # behind them: the vector where each feature goes, or its scalar in `load_sample`
+_ARRAY_FIELDS = struct.Struct(f"={len(GATHER) - GATHER.c_bytes}q")
+
+
+def gather_geometry(shape, table):
+    """Make the geometry of `gather` or `load_sample` for samples (C, H, W), of what `set_source` will say."""
+    channels, height, width = shape
+    header = GatherGeometry(kind=UINT8, channels=channels, height=height, width=width)
+    return np.array([*header, *table], np.int64)
+
+
+def set_source(g, dtype, c_bytes, h_bytes, w_bytes, n_bytes, source, order, scaled):
+    """Fill in which array a `gather` with geometry `g` reads; the names are those of `GatherGeometry`."""
+    g[GATHER.kind] = DTYPE_CODES[dtype]
+    # In a third of the time of an assignment:
+    _ARRAY_FIELDS.pack_into(
+        g, GATHER.c_bytes * g.itemsize, c_bytes, h_bytes, w_bytes, n_bytes, source, order, scaled
+    )
+
+
 FEW = 64  # so many features of a single sample are faster moved one by one
 
 
 @compiled
 def address(g, n):
-    """The address of the sample whose turn is n."""
-    if g[ORDER] != 0:
-        n = simd.scalar_at(g[ORDER] + n * 8, np.int64)
-    return g[SOURCE] + n * g[N_STEP]
+    """The address in memory of the sample that comes n-th in the order of samples."""
+    if g[GATHER.order] != 0:
+        n = simd.scalar_at(g[GATHER.order] + n * 8, np.int64)
+    return g[GATHER.source] + n * g[GATHER.n_bytes]
 
 
 @compiled
 def _one_sample(kind, y, g, sample):
-    """The features of the sample at an address, in the first lane; zeros in the others."""
-    table, k = advance(g, TABLE), 0
-    lines, pixels, step, scaled = g[LINES], g[PIXELS], g[W_STEP], g[SCALED]  # y might be the same memory
-    for c in range(g[PLANES]):
-        for h in range(lines):
-            at = sample + c * g[C_STEP] + h * g[H_STEP]
-            for w in range(pixels):
+    """Read the one sample at address `sample` into the first lane; zeros go into the others."""
+    table, k = advance(g, GATHER_TABLE), 0
+    height, width, w_bytes = g[GATHER.height], g[GATHER.width], g[GATHER.w_bytes]
+    scaled = g[GATHER.scaled]  # read here, not in the loop: to LLVM, y might be the same memory
+    for c in range(g[GATHER.channels]):
+        for h in range(height):
+            at = sample + c * g[GATHER.c_bytes] + h * g[GATHER.h_bytes]
+            for w in range(width):
                 simd.rolled()
-                value = simd.convert(simd.scalar_at(at + w * step, kind), y)
+                value = simd.convert(simd.scalar_at(at + w * w_bytes, kind), y)
                 simd.store(y, table[k + w], simd.first_lane(y, value / 255 if scaled else value))
-            k += pixels
+            k += width
 
 
 @compiled
 def _by_features(kind, y, addresses, g, valid):
-    """A feature of all samples at a time, wherever it lies."""
-    table, k, scale = advance(g, TABLE), 0, simd.fill(y, 255.0)
-    for c in range(g[PLANES]):
-        for h in range(g[LINES]):
-            for w in range(g[PIXELS]):
+    """Read the samples at `addresses` one feature at a time, wherever it lies, into all lanes at once."""
+    table, k, scale = advance(g, GATHER_TABLE), 0, simd.fill(y, 255.0)
+    for c in range(g[GATHER.channels]):
+        for h in range(g[GATHER.height]):
+            for w in range(g[GATHER.width]):
                 simd.rolled()
-                offset = c * g[C_STEP] + h * g[H_STEP] + w * g[W_STEP]
+                offset = c * g[GATHER.c_bytes] + h * g[GATHER.h_bytes] + w * g[GATHER.w_bytes]
                 v = simd.lanes_at(y, addresses, offset, kind, valid)
-                simd.store(y, table[k], simd.divide(v, scale) if g[SCALED] else v)
+                simd.store(y, table[k], simd.divide(v, scale) if g[GATHER.scaled] else v)
                 k += 1
 
 
 @compiled
 def _to_boundary(address, item, lane_count):
-    """Elements of the first square, so that the next ones do not cross cache lines."""
+    """Elements of `item` bytes from an address to about the next cache line, at most one for each lane.
+
+    Squares that start there do not cross cache lines.
+    """
     return lane_count - address // item % lane_count
 
 
 @compiled
 def _by_squares(kind, y, addresses, g, valid):
-    """A square of samples x features at a time, where the features of a sample lie in a row."""
-    features, table, k = g[PLANES] * g[LINES] * g[PIXELS], advance(g, TABLE), 0
+    """Read the samples at `addresses`, whose features lie together, in squares of samples x features."""
+    features, table, k = _features(g), advance(g, GATHER_TABLE), 0
     count = _to_boundary(addresses[0], simd.item_size(kind), simd.lanes(y))
     while k < features:
         count = min(count, features - k)
         square = transpose.square_at(y, addresses, k, kind, valid, count)
-        if g[SCALED]:
+        if g[GATHER.scaled]:
             square = tiles.tile_divide(square, 255.0)
         transpose.store_scattered(transpose.transpose(square), y, table, k, count)
         k += count
@@ -83,18 +125,26 @@ def _by_squares(kind, y, addresses, g, valid):
 
 
 @compiled
+def _features(g):
+    """How many features a sample has that `gather` reads."""
+    return g[GATHER.channels] * g[GATHER.height] * g[GATHER.width]
+
+
+@compiled
 def _gather(kind, y, g, s):
-    first, valid = s[POSITION] + s[FIRST_SAMPLE], s[VALID]
-    features = g[PLANES] * g[LINES] * g[PIXELS]
+    """`gather` from an array of dtype `kind`, in the way that is the fastest for its samples."""
+    first, valid = s[STATE.position] + s[STATE.first_sample], s[STATE.valid]
+    features = _features(g)
     if valid == 1 and features <= FEW:
         _one_sample(kind, y, g, address(g, first))
         return
-    addresses = advance(s, ADDRESSES)
+    addresses = advance(s, LANE_ADDRESSES)
     for lane in range(simd.lanes(y)):
         addresses[lane] = address(g, first + min(lane, valid - 1))
-    item, width, height = simd.item_size(kind), g[PIXELS], g[LINES]
-    in_a_row = g[W_STEP] == item and g[H_STEP] == width * item and g[C_STEP] == height * width * item
-    if in_a_row and features > 4:
+    item, width, height = simd.item_size(kind), g[GATHER.width], g[GATHER.height]
+    lines_together = g[GATHER.w_bytes] == item and g[GATHER.h_bytes] == width * item
+    together = lines_together and g[GATHER.c_bytes] == height * width * item
+    if together and features > 4:
         _by_squares(kind, y, addresses, g, valid)
     else:
         _by_features(kind, y, addresses, g, valid)
@@ -103,44 +153,81 @@ def _gather(kind, y, g, s):
 @operation
 def gather(_, y, _b, _c, _d, _e, g, s):
     """y[table[k]] = feature k of the samples whose turn it is; zeros in the lanes past the batch."""
-    if g[KIND] == UINT8:
+    if g[GATHER.kind] == UINT8:
         _gather(np.uint8, y, g, s)
-    elif g[KIND] == INT64:
+    elif g[GATHER.kind] == INT64:
         _gather(np.int64, y, g, s)
-    elif g[KIND] == FLOAT32:
+    elif g[GATHER.kind] == FLOAT32:
         _gather(np.float32, y, g, s)
     else:
         _gather(np.float64, y, g, s)
 
 
+class LanesToRowsGeometry(NamedTuple):
+    """What `lanes_to_rows` writes: a row of numbers for each sample."""
+
+    features: int  # of a sample
+    length: int  # scalars from one sample's row to the next one's
+
+
+TO_ROWS = offsets_of(LanesToRowsGeometry)
+ROWS_TABLE = len(TO_ROWS)  # behind them: the vector at which each feature lies
+
+
+def rows_geometry(planes, length):
+    """Make the geometry of `lanes_to_rows` from planes to rows of `length` scalars."""
+    return np.array(
+        [*LanesToRowsGeometry(features=planes.features, length=length), *planes.table()], np.int64
+    )
+
+
 @operation
 def lanes_to_rows(x, rows, _b, _c, _d, _e, g, s):
-    """rows[first sample + lane, k] = x[table[k]], for the samples of this block.
-
-    g: features, row length, table.
-    """
-    features, row = g[0], g[1]
-    lane_count, table = simd.lanes(x), advance(g, 2)
-    if features * s[VALID] <= lane_count:
-        for lane in range(s[VALID]):
+    """rows[first sample + lane, k] = x[table[k]], for the samples of this block."""
+    features, length, first, valid = (
+        g[TO_ROWS.features],
+        g[TO_ROWS.length],
+        s[STATE.first_sample],
+        s[STATE.valid],
+    )
+    lane_count, table = simd.lanes(x), advance(g, ROWS_TABLE)
+    if features * valid <= lane_count:
+        for lane in range(valid):
             for k in range(features):
-                rows[(s[FIRST_SAMPLE] + lane) * row + k] = x[table[k] * lane_count + lane]
+                rows[(first + lane) * length + k] = x[table[k] * lane_count + lane]
         return
     for k in range(0, features, lane_count):
         square = transpose.transpose(transpose.load_gathered(x, table, k, features - k))
-        tiles.store_rows(square, advance(rows, s[FIRST_SAMPLE] * row + k), 0, row, 0, row - k)
+        tiles.store_rows(square, advance(rows, first * length + k), 0, length, 0, length - k)
 
 
-# The geometry of `scatter`: features, and the address of a C-ordered array of the network's dtype; the table.
-FEATURES, TARGET, SCATTER_TABLE = range(3)
+class ScatterGeometry(NamedTuple):
+    """What `scatter` writes: a C-ordered array of the network's dtype."""
+
+    features: int  # of a sample
+    target: int = 0  # address of the array
+
+
+SCATTER = offsets_of(ScatterGeometry)
+SCATTER_TABLE = len(SCATTER)  # behind them: the vector of each feature, or its scalar in `store_sample`
+
+
+def scatter_geometry(table):
+    """Make the geometry of `scatter` or `store_sample`, from a table to where `set_target` will say."""
+    return np.array([*ScatterGeometry(features=len(table)), *table], np.int64)
+
+
+def set_target(g, target):
+    """Fill in the address of the array that a `scatter` with geometry `g` writes."""
+    g[SCATTER.target] = target
 
 
 @operation
 def scatter(x, _a, _b, _c, _d, _e, g, s):
     """Feature k of the samples whose turn it is = x[table[k]]: the reverse of `gather`."""
-    features, valid, lane_count = g[FEATURES], s[VALID], simd.lanes(x)
+    features, valid, lane_count = g[SCATTER.features], s[STATE.valid], simd.lanes(x)
     item, table = simd.VECTOR_BYTES // lane_count, advance(g, SCATTER_TABLE)
-    start = g[TARGET] + (s[POSITION] + s[FIRST_SAMPLE]) * features * item
+    start = g[SCATTER.target] + (s[STATE.position] + s[STATE.first_sample]) * features * item
     target = simd.pointer_at(start, x)
     if features * valid <= lane_count:
         for lane in range(valid):
@@ -156,44 +243,85 @@ def scatter(x, _a, _b, _c, _d, _e, g, s):
         count = lane_count
 
 
+@compiled
+def _load_sample(kind, y, g, sample):
+    """`load_sample` of the numbers of dtype `kind` at address `sample`."""
+    table, k = advance(g, GATHER_TABLE), 0
+    for c in range(g[GATHER.channels]):
+        for h in range(g[GATHER.height]):
+            at = sample + c * g[GATHER.c_bytes] + h * g[GATHER.h_bytes]
+            for w in range(g[GATHER.width]):
+                value = simd.convert(simd.scalar_at(at + w * g[GATHER.w_bytes], kind), y)
+                y[table[k]] = value / 255 if g[GATHER.scaled] else value
+                k += 1
+
+
+@operation
+def load_sample(_a, y, _c, _d, _e, _f, g, s):
+    """y[table[k]] = feature k of the sample whose turn it is; g as in `gather`, its table counts scalars."""
+    sample = address(g, s[STATE.position] + s[STATE.first_sample])
+    if g[GATHER.kind] == UINT8:
+        _load_sample(np.uint8, y, g, sample)
+    elif g[GATHER.kind] == INT64:
+        _load_sample(np.int64, y, g, sample)
+    elif g[GATHER.kind] == FLOAT32:
+        _load_sample(np.float32, y, g, sample)
+    else:
+        _load_sample(np.float64, y, g, sample)
+
+
+@operation
+def store_sample(x, _b, _c, _d, _e, _f, g, s):
+    """Feature k of the sample whose turn it is = x[table[k]]; g as in `scatter`, its table counts scalars."""
+    features, table = g[SCATTER.features], advance(g, SCATTER_TABLE)
+    target = advance(
+        simd.pointer_at(g[SCATTER.target], x), (s[STATE.position] + s[STATE.first_sample]) * features
+    )
+    for k in range(features):
+        target[k] = x[table[k]]
+
+
 @operation
 def copy_planes(x, y, _b, _c, _d, _e, g, s):
     """y[c, h, w] = x[c, h, w], each with its own plane and row steps."""
-    for c in range(g[0]):
-        for h in range(g[1]):
-            for w in range(g[2]):
-                simd.store(y, c * g[5] + h * g[6] + w, simd.load(x, c * g[3] + h * g[4] + w))
+    for c in range(g[PLANES.channels]):
+        for h in range(g[PLANES.height]):
+            for w in range(g[PLANES.width]):
+                simd.store(y, target_at(g, c, h, w), simd.load(x, source_at(g, c, h, w)))
 
 
 @compiled
-def _nchw_table(g, at, shape, steps):
-    """Write where the features of one sample lie, in row-major order, from g[at] on."""
+def _nchw_table(g, at, shape, distances):
+    """Write at which vector each feature of a sample (C, H, W) lies, from g[at] on, in row-major order.
+
+    `distances` are those in vectors (from plane to plane, from line to line).
+    """
     for c in range(shape[1]):
         for h in range(shape[2]):
             for w in range(shape[3]):
-                g[at] = c * steps[0] + h * steps[1] + w
+                g[at] = c * distances[0] + h * distances[1] + w
                 at += 1
 
 
 @compiled
-def gather_array(x, steps):
-    """Geometry of `gather` from a C-ordered array of images (N, C, H, W)."""
+def gather_array(x, distances):
+    """Make the geometry of `gather` from a C-ordered array to planes; `distances` are (plane, line)."""
     channels, height, width = x.shape[1:]
-    g = np.zeros(TABLE + channels * height * width, np.int64)
-    g[KIND] = FLOAT32 if x.itemsize == 4 else FLOAT64
-    g[PLANES], g[LINES], g[PIXELS] = channels, height, width
-    g[W_STEP], g[H_STEP] = x.itemsize, width * x.itemsize
-    g[C_STEP] = height * g[H_STEP]
-    g[N_STEP], g[SOURCE] = channels * g[C_STEP], x.ctypes.data
-    _nchw_table(g, TABLE, x.shape, steps)
+    g = np.zeros(GATHER_TABLE + channels * height * width, np.int64)
+    g[GATHER.kind] = FLOAT32 if x.itemsize == 4 else FLOAT64
+    g[GATHER.channels], g[GATHER.height], g[GATHER.width] = channels, height, width
+    g[GATHER.w_bytes], g[GATHER.h_bytes] = x.itemsize, width * x.itemsize
+    g[GATHER.c_bytes] = height * g[GATHER.h_bytes]
+    g[GATHER.n_bytes], g[GATHER.source] = channels * g[GATHER.c_bytes], x.ctypes.data
+    _nchw_table(g, GATHER_TABLE, x.shape, distances)
     return g
 
 
 @compiled
-def scatter_array(y, steps):
-    """Geometry of `scatter` to a C-ordered array of images (N, C, H, W)."""
+def scatter_array(y, distances):
+    """Make the geometry of `scatter` from planes to a C-ordered array; `distances` are (plane, line)."""
     features = y.shape[1] * y.shape[2] * y.shape[3]
     g = np.zeros(SCATTER_TABLE + features, np.int64)
-    g[FEATURES], g[TARGET] = features, y.ctypes.data
-    _nchw_table(g, SCATTER_TABLE, y.shape, steps)
+    g[SCATTER.features], g[SCATTER.target] = features, y.ctypes.data
+    _nchw_table(g, SCATTER_TABLE, y.shape, distances)
     return g

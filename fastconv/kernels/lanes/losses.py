@@ -4,9 +4,11 @@ x, target and dx hold features [K][lanes]; the lanes past the batch get no loss 
 gradient is that of the batch's mean: divided by the samples of this batch (and, for the elementwise
 losses, by the features). `sums` takes the block's loss and its number of right answers.
 
-With g[3] = 1, `weight` holds a number for each sample, which loss and gradient are multiplied by; the mean
-still divides by the number of samples (Keras' convention), and each right answer counts as one.
+Where samples have weights, `weight` holds a number for each, which loss and gradient are multiplied by; the
+mean still divides by the number of samples (Keras' convention), and each right answer counts as one.
 """
+
+from typing import NamedTuple
 
 from numba.extending import register_jitable
 
@@ -27,23 +29,45 @@ from ...simd import (
     total,
 )
 from ...simd.vector_math import exp, log
-from .operation import operation
+from .operation import STATE, offsets_of, operation
 
-LOSS, CORRECT, SUMS = 0, 1, 2
+
+class LossGeometry(NamedTuple):
+    """What a loss knows of the outputs of a sample."""
+
+    features: int
+    clipped: int  # whether `bce_with_logits` clips its logarithms as `bce` does
+    weighted: int  # whether every sample has a weight
+
+
+class RecordGeometry(NamedTuple):
+    """What `record` knows of the blocks' sums."""
+
+    block: int  # distance in scalars between the sums of two blocks
+
+
+class Sums(NamedTuple):
+    """What a block, and a step of training, leaves behind."""
+
+    loss: int
+    correct: int  # right answers
+
+
+LOSS, RECORD, SUMS = offsets_of(LossGeometry), offsets_of(RecordGeometry), offsets_of(Sums)
 
 
 @register_jitable
 def _same_side(a, threshold, b, half):
-    """Lanes where a and b are both above their thresholds, or neither."""
+    """The mask of the lanes where `a` is above `threshold` and b above `half`, or neither is."""
     one, zero = fill_like(a, 1.0), fill_like(a, 0.0)
     first = select(greater(a, threshold), one, zero)
     return equal(first, select(greater(b, half), one, zero))
 
 
 @register_jitable
-def _weights(x, weight, g):
-    """What each lane's loss and gradient are multiplied by: 1 without weights, which changes no bit."""
-    return load(weight, 0) if g[3] else fill(x, 1.0)
+def lane_weights(x, weight, g):
+    """The weight of each lane's sample; 1 where samples have none, which changes no bit."""
+    return load(weight, 0) if g[LOSS.weighted] else fill(x, 1.0)
 
 
 @register_jitable
@@ -58,8 +82,10 @@ def _log1p(v):
 
 
 @register_jitable
-def _add_exactly(total_, lost, v):
-    """(total, what rounding has lost of it) after adding v: images of outputs have a million addends.
+def add_exactly(total_, lost, v):
+    """Add v to a running total: returns the new one, and the rounding error to take off the next addend.
+
+    A plain sum would not do: images of outputs have a million addends.
 
     Source: Kahan (1965), Further remarks on reducing truncation errors.
     """
@@ -75,61 +101,60 @@ def cross_entropy(x, target, dx, sums, weight, _e, g, s):
     Source: Bishop (2006), eq. 4.108 and 4.109.
     """
     zero, one = fill(x, 0.0), fill(x, 1.0)
-    valid, weights = lane_mask(x, s[2]), _weights(x, weight, g)
-    share = multiply(weights, fill(x, 1.0 / s[0]))
+    valid, weights = lane_mask(x, s[STATE.valid]), lane_weights(x, weight, g)
+    scale = multiply(weights, fill(x, 1.0 / s[STATE.samples]))
     label = load(target, 0)
     top, answer = load(x, 0), zero
-    for k in range(1, g[0]):
+    for k in range(1, g[LOSS.features]):
         v = load(x, k)
         higher = greater(v, top)
         top, answer = select(higher, v, top), select(higher, fill(x, k), answer)
     mass, right = zero, zero
-    for k in range(g[0]):
+    for k in range(g[LOSS.features]):
         v = subtract(load(x, k), top)
         right = select(equal(label, fill(x, k)), v, right)
         v = exp(v)
         store(dx, k, v)
         mass = add(mass, v)
     inverse = divide(one, mass)
-    for k in range(g[0]):
+    for k in range(g[LOSS.features]):
         v = multiply(load(dx, k), inverse)
         v = select(equal(label, fill(x, k)), subtract(v, one), v)
-        store(dx, k, select(valid, multiply(v, share), zero))
-    sums[LOSS] = total(select(valid, multiply(weights, subtract(log(mass), right)), zero))
-    sums[CORRECT] = total(select(valid, select(equal(label, answer), one, zero), zero))
+        store(dx, k, select(valid, multiply(v, scale), zero))
+    sums[SUMS.loss] = total(select(valid, multiply(weights, subtract(log(mass), right)), zero))
+    sums[SUMS.correct] = total(select(valid, select(equal(label, answer), one, zero), zero))
 
 
 @operation
 def bce_with_logits(x, target, dx, sums, weight, _e, g, s):
     """(1 - y) * x - log(sigmoid(x)), with PyTorch's infinities; dx = sigmoid(x) - y.
 
-    After a final sigmoid layer the engine calls this on the layer's input, with g[2] = 1: the fused form of
-    `bce`, both logarithms clipped.
+    After a final sigmoid layer the engine calls this on the layer's input, clipped: the fused form of `bce`.
     """
     zero, one, half = fill(x, 0.0), fill(x, 1.0), fill(x, 0.5)
-    valid, weights = lane_mask(x, s[2]), _weights(x, weight, g)
-    share = multiply(weights, fill(x, 1.0 / (s[0] * g[0])))
+    valid, weights = lane_mask(x, s[STATE.valid]), lane_weights(x, weight, g)
+    scale = multiply(weights, fill(x, 1.0 / (s[STATE.samples] * g[LOSS.features])))
     loss, lost, right = zero, zero, zero
     cap = fill(x, 100.0)
-    for k in range(g[0]):
+    for k in range(g[LOSS.features]):
         v, y = load(x, k), load(target, k)
         small = exp(select(greater(v, zero), subtract(zero, v), v))
         p = divide(select(greater(v, zero), one, small), add(one, small))
         p = select(equal(v, v), p, v)
-        store(dx, k, select(valid, multiply(subtract(p, y), share), zero))
+        store(dx, k, select(valid, multiply(subtract(p, y), scale), zero))
         right = add(right, select(_same_side(v, zero, y, half), one, zero))
         # -log(sigmoid(x)) = rest + below and -log(1 - sigmoid(x)) = rest + x + below.
         rest, below = _log1p(small), select(greater(v, zero), zero, subtract(zero, v))
-        if g[2]:
+        if g[LOSS.clipped]:
             on_true, on_false = add(rest, below), add(rest, select(greater(v, zero), v, zero))
             on_true = select(greater(on_true, cap), cap, on_true)
             on_false = select(greater(on_false, cap), cap, on_false)
             v = fma(y, on_true, multiply(subtract(one, y), on_false))
         else:
             v = add(rest, fma(subtract(one, y), v, below))
-        loss, lost = _add_exactly(loss, lost, v)
-    sums[LOSS] = total(select(valid, multiply(weights, loss), zero)) / g[0]
-    sums[CORRECT] = total(select(valid, right, zero)) / g[0]
+        loss, lost = add_exactly(loss, lost, v)
+    sums[SUMS.loss] = total(select(valid, multiply(weights, loss), zero)) / g[LOSS.features]
+    sums[SUMS.correct] = total(select(valid, right, zero)) / g[LOSS.features]
 
 
 @operation
@@ -137,48 +162,48 @@ def bce(x, target, dx, sums, weight, _e, g, s):
     """-(y log p + (1 - y) log(1 - p)), logarithms clipped at -100; dx = (p - y) / max(p (1 - p), 1e-12)."""
     zero, one, half = fill(x, 0.0), fill(x, 1.0), fill(x, 0.5)
     floor, tiny = fill(x, -100.0), fill(x, 1e-12)
-    valid, weights = lane_mask(x, s[2]), _weights(x, weight, g)
-    share = multiply(weights, fill(x, 1.0 / (s[0] * g[0])))
+    valid, weights = lane_mask(x, s[STATE.valid]), lane_weights(x, weight, g)
+    scale = multiply(weights, fill(x, 1.0 / (s[STATE.samples] * g[LOSS.features])))
     loss, lost, right = zero, zero, zero
-    for k in range(g[0]):
+    for k in range(g[LOSS.features]):
         p, y = load(x, k), load(target, k)
         q = subtract(one, p)
         on_true, on_false = log(p), _log1p(subtract(zero, p))
         on_true = select(greater(floor, on_true), floor, on_true)
         on_false = select(greater(floor, on_false), floor, on_false)
         v = subtract(zero, fma(y, on_true, multiply(subtract(one, y), on_false)))
-        loss, lost = _add_exactly(loss, lost, v)
+        loss, lost = add_exactly(loss, lost, v)
         spread = multiply(p, q)
         spread = select(greater(tiny, spread), tiny, spread)
         slope = divide(subtract(p, y), spread)
-        store(dx, k, select(valid, multiply(slope, share), zero))
+        store(dx, k, select(valid, multiply(slope, scale), zero))
         right = add(right, select(_same_side(p, half, y, half), one, zero))
-    sums[LOSS] = total(select(valid, multiply(weights, loss), zero)) / g[0]
-    sums[CORRECT] = total(select(valid, right, zero)) / g[0]
+    sums[SUMS.loss] = total(select(valid, multiply(weights, loss), zero)) / g[LOSS.features]
+    sums[SUMS.correct] = total(select(valid, right, zero)) / g[LOSS.features]
 
 
 @operation
 def mse(x, target, dx, sums, weight, _e, g, s):
     """(x - y)**2; dx = 2 (x - y)."""
     zero = fill(x, 0.0)
-    valid, weights = lane_mask(x, s[2]), _weights(x, weight, g)
-    share = multiply(weights, fill(x, 2.0 / (s[0] * g[0])))
+    valid, weights = lane_mask(x, s[STATE.valid]), lane_weights(x, weight, g)
+    scale = multiply(weights, fill(x, 2.0 / (s[STATE.samples] * g[LOSS.features])))
     loss, lost = zero, zero
-    for k in range(g[0]):
+    for k in range(g[LOSS.features]):
         error = subtract(load(x, k), load(target, k))
-        loss, lost = _add_exactly(loss, lost, multiply(error, error))
-        store(dx, k, select(valid, multiply(error, share), zero))
-    sums[LOSS] = total(select(valid, multiply(weights, loss), zero)) / g[0]
-    sums[CORRECT] = 0.0
+        loss, lost = add_exactly(loss, lost, multiply(error, error))
+        store(dx, k, select(valid, multiply(error, scale), zero))
+    sums[SUMS.loss] = total(select(valid, multiply(weights, loss), zero)) / g[LOSS.features]
+    sums[SUMS.correct] = 0.0
 
 
 @operation
 def record(sums, log_, _b, _c, _d, _e, g, s):
     """log[step] = (mean loss, right answers) of the batch, blocks added in order."""
-    if s[4] == 0:
+    if s[STATE.thread] == 0:
         loss, right = 0.0, 0.0
-        for block in range(s[3]):
-            loss += sums[block * g[0] + LOSS]
-            right += sums[block * g[0] + CORRECT]
-        log_[s[6] * SUMS + LOSS] = loss / s[0]
-        log_[s[6] * SUMS + CORRECT] = right
+        for block in range(s[STATE.blocks]):
+            loss += sums[block * g[RECORD.block] + SUMS.loss]
+            right += sums[block * g[RECORD.block] + SUMS.correct]
+        log_[s[STATE.step] * len(SUMS) + SUMS.loss] = loss / s[STATE.samples]
+        log_[s[STATE.step] * len(SUMS) + SUMS.correct] = right

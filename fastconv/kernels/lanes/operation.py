@@ -1,47 +1,73 @@
-"""What a lane kernel is to the engine: a function of six memory pointers and two integer tables.
+"""What a lane kernel is to the engine: a function of six memory pointers and two tables of integers.
 
     def kernel(a, b, c, d, e, f, g, s): ...
 
-`a` to `f` point to buffers of the network's dtype, `g` to the operation's geometry (sizes, steps and
-offset tables, fixed when the network is planned) and `s` to the step state below, which the engine
-updates as it goes. One signature for all of them lets one compiled loop run any network: no kernel is
-compiled twice for two networks.
+`a` to `f` point to buffers of the network's dtype, `g` to the operation's geometry (sizes, distances and
+tables, fixed when the network is planned) and `s` to the step state below, which the engine updates as it
+goes. One signature for all of them lets one compiled loop run any network: no kernel is compiled twice for
+two networks. Both tables are read by name: see `offsets_of`.
 """
 
 from functools import cache
+from typing import NamedTuple
 
 from numba import types
 
 from ...simd.code_placement import StaggeringCompiler
 from ...simd.compiling import compiled
 
-# The step state `s`.
-SAMPLES = 0  # in this batch
-FIRST_SAMPLE = 1  # of this block, counted in the batch
-VALID = 2  # samples in this block; the lanes past them are padding
-BLOCKS = 3  # in this batch
-THREAD = 4
-THREADS = 5
-STEP = 6  # of this call, from 0
-UPDATE = 7  # steps that the optimizer has taken, this one included
-POSITION = 8  # of the batch's first sample in the order of samples
-SEED = 9
-SHARDS = 10  # in this batch: see plan.py
-FRESH = 11  # 1 for the first block of a shard: its sums start at 0
-ADDRESSES = 16  # and on: room for the address of each lane's sample
-STATE_SIZE = 32
+
+def offsets_of(geometry):
+    """Where each number of a geometry lies: the named tuple `geometry` filled with 0, 1, 2, ...
+
+    class ReluGeometry(NamedTuple):          ReluGeometry(channels=3, height=8): the numbers themselves
+        channels: int                        RELU = offsets_of(ReluGeometry)
+        height: int                          g[RELU.height]: the height, in a kernel
+
+    Numba takes the offsets for constants. Tables of any length lie behind the named numbers, from
+    `len(RELU)` on.
+    """
+    return geometry(*range(len(geometry._fields)))
+
+
+class StepState(NamedTuple):
+    """The numbers of the step state `s`, one after the other, for one thread."""
+
+    samples: int  # in this batch
+    first_sample: int  # of this block, counted in the batch
+    valid: int  # samples in this block; the lanes past them are padding
+    blocks: int  # in this batch
+    thread: int
+    threads: int
+    step: int  # of this call, from 0
+    update: int  # steps that the optimizer has taken, this one included
+    position: int  # of the batch's first sample in the order of samples
+    seed: int
+    shards: int  # in this batch: see engine/plan.py
+    fresh: int  # 1 for the first block of a shard: its sums start at 0
+
+
+STATE = offsets_of(StepState)
+LANE_ADDRESSES = len(STATE)  # from here on: room for the address of each lane's sample, 16 at most
+STATE_SIZE = 32  # more than 28, so that no two threads write to one cache line
+
+
+@compiled
+def random_key(s, stream):
+    """A number that seeds the random numbers of one update: another one for each seed, update and stream."""
+    return s[STATE.seed] * 1000003 + s[STATE.update] * 8191 + stream
 
 
 @compiled
 def share(count, s):
-    """(first, last excluded) of `count` things: this thread's share of an operation on the whole batch."""
-    if s[THREADS] == 1:  # small networks would notice the divisions
+    """Which of `count` things this thread works on: (the first, the one after the last)."""
+    if s[STATE.threads] == 1:  # small networks would notice the divisions
         return 0, count
-    return count * s[THREAD] // s[THREADS], count * (s[THREAD] + 1) // s[THREADS]
+    return count * s[STATE.thread] // s[STATE.threads], count * (s[STATE.thread] + 1) // s[STATE.threads]
 
 
 def operation_types(dtype):
-    """Numba's types of an operation's arguments."""
+    """Numba's types of the eight arguments of a lane kernel whose buffers hold `dtype`."""
     return (types.CPointer(dtype),) * 6 + (types.CPointer(types.int64),) * 2
 
 
@@ -56,7 +82,7 @@ class Operation:
 
     @cache  # noqa: B019 - operations live as long as the module
     def address(self, dtype):
-        """Where the kernel starts that is compiled (or read from the cache) for 'float32' or 'float64'."""
+        """The address of the machine code for 'float32' or 'float64', compiled now if the cache has none."""
         arguments = operation_types(getattr(types, str(dtype)))
         self.function.compile(arguments)
         code = self.function.overloads[arguments]
@@ -64,5 +90,5 @@ class Operation:
 
 
 def operation(kernel):
-    """Make a function of `(a, b, c, d, e, f, g, s)` an operation of the engine."""
+    """Decorator: make a function of `(a, b, c, d, e, f, g, s)` an operation that the engine can run."""
     return Operation(kernel)

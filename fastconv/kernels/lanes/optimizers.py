@@ -1,14 +1,25 @@
 """Optimizers on flat vectors of parameters; each thread takes some of them.
 
 w, gradient and the state are flat, `options` the optimizer's numbers, `rates` one learning rate a step.
-g: number of parameters, flags.
 """
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
-from .operation import STEP, UPDATE, operation, share
+from .operation import STATE, offsets_of, operation, share
+
+
+class UpdateGeometry(NamedTuple):
+    """What an update knows beside the vectors that it works on."""
+
+    parameters: int
+    variant: int = 0  # 1: of `sgd` Nesterov's, of `adam` the decay of AdamW
+    state_distance: int = 0  # numbers from one state vector to the next, where they lie in one
+
+
+UPDATE = offsets_of(UpdateGeometry)
 
 CHUNK = 1024  # gradients whose squares are added in one place, whatever the number of threads
 
@@ -19,9 +30,9 @@ def chunk_norms(gradient, norms, _b, _c, _d, _e, g, s):
 
     Four sums, since each addition waits for the one before it.
     """
-    first, last = share((g[0] + CHUNK - 1) // CHUNK, s)
+    first, last = share((g[UPDATE.parameters] + CHUNK - 1) // CHUNK, s)
     for chunk in range(first, last):
-        begin, end = chunk * CHUNK, min((chunk + 1) * CHUNK, g[0])
+        begin, end = chunk * CHUNK, min((chunk + 1) * CHUNK, g[UPDATE.parameters])
         even = end - (end - begin) % 4
         a = b = c = d = 0.0
         for k in range(begin, even, 4):
@@ -41,11 +52,11 @@ def clip_norm(gradient, norms, limit, _c, _d, _e, g, s):
     Source: Pascanu et al. (2013), algorithm 1, in PyTorch's form (clip_grad_norm_).
     """
     total = 0.0
-    for chunk in range((g[0] + CHUNK - 1) // CHUNK):
+    for chunk in range((g[UPDATE.parameters] + CHUNK - 1) // CHUNK):
         total += np.float64(norms[chunk]) * np.float64(norms[chunk])
     scale = limit[0] / (math.sqrt(total) + 1e-6)
     if not scale >= 1:  # so that a gradient that is not a number stays none
-        first, last = share(g[0], s)
+        first, last = share(g[UPDATE.parameters], s)
         for k in range(first, last):
             gradient[k] *= scale
 
@@ -53,7 +64,7 @@ def clip_norm(gradient, norms, limit, _c, _d, _e, g, s):
 @operation
 def clip_value(gradient, limit, _b, _c, _d, _e, g, s):
     """Each gradient that is beyond -limit or limit becomes that; NaN stays NaN."""
-    first, last = share(g[0], s)
+    first, last = share(g[UPDATE.parameters], s)
     for k in range(first, last):
         if gradient[k] > limit[0]:
             gradient[k] = limit[0]
@@ -65,16 +76,16 @@ def clip_value(gradient, limit, _b, _c, _d, _e, g, s):
 def sgd(w, gradient, velocity, options, rates, _e, g, s):
     """v = momentum * v + gradient + weight_decay * w; w -= rate * v (or Nesterov's gradient + momentum * v).
 
-    options: momentum, weight_decay. g[1]: 1 for Nesterov.
+    options: momentum, weight_decay. The variant is Nesterov's.
     Source: Sutskever et al. (2013), in PyTorch's form.
     """
-    momentum, decay, rate = options[0], options[1], rates[s[STEP]]
-    first, last = share(g[0], s)
+    momentum, decay, rate = options[0], options[1], rates[s[STATE.step]]
+    first, last = share(g[UPDATE.parameters], s)
     for k in range(first, last):
         slope = gradient[k] + decay * w[k]
         if momentum != 0:
             velocity[k] = momentum * velocity[k] + slope
-            slope = slope + momentum * velocity[k] if g[1] else velocity[k]
+            slope = slope + momentum * velocity[k] if g[UPDATE.variant] else velocity[k]
         w[k] -= rate * slope
 
 
@@ -84,13 +95,13 @@ def adam(w, gradient, mean, square, options, rates, g, s):
 
     options: beta1, beta2, eps, weight_decay. Source: Kingma and Ba (2015); Loshchilov and Hutter (2019).
     """
-    beta1, beta2, eps, decay, rate = options[0], options[1], options[2], options[3], rates[s[STEP]]
-    correction1 = 1 - beta1 ** s[UPDATE]
-    correction2 = math.sqrt(1 - beta2 ** s[UPDATE])
-    first, last = share(g[0], s)
+    beta1, beta2, eps, decay, rate = options[0], options[1], options[2], options[3], rates[s[STATE.step]]
+    correction1 = 1 - beta1 ** s[STATE.update]
+    correction2 = math.sqrt(1 - beta2 ** s[STATE.update])
+    first, last = share(g[UPDATE.parameters], s)
     for k in range(first, last):
         slope = gradient[k]
-        if g[1]:
+        if g[UPDATE.variant]:
             w[k] -= rate * decay * w[k]
         else:
             slope += decay * w[k]

@@ -6,6 +6,7 @@ LLVM turns into vectors; so x and y must not be the same memory.
 
 from collections import namedtuple
 from functools import cache
+from typing import NamedTuple
 
 from numba.core.errors import NumbaError
 from numba.extending import register_jitable
@@ -13,15 +14,35 @@ from numba.extending import register_jitable
 from ...simd import convert, fill, lane_mask, lanes, load, multiply, select, store, total
 from ...simd.compiling import compiled
 from ...simd.user_functions import arguments_of, fingerprint, in_loops, python_function
-from .losses import CORRECT, LOSS
-from .losses import _add_exactly as add_exactly
-from .losses import _weights as lane_weights
-from .operation import SAMPLES, STEP, UPDATE, VALID, Operation, share
+from .losses import LOSS, SUMS, add_exactly, lane_weights
+from .operation import STATE, Operation, offsets_of, share
+from .optimizers import UPDATE
 
-# The geometry of an elementwise operation: C, H, W, whether lanes past the batch are cleared (in training,
-# what a function makes of them must not be infinite), plane and row steps in vectors.
-CHANNELS, HEIGHT, WIDTH, CLEARS, X_PLANE, X_ROW, Y_PLANE, Y_ROW = range(8)
-DX_PLANE, DX_ROW, DY_PLANE, DY_ROW = range(8, 12)
+
+class ElementwiseGeometry(NamedTuple):
+    """Sizes, and the distances in vectors from plane to plane and from line to line of each buffer."""
+
+    channels: int
+    height: int
+    width: int
+    clears: int  # whether lanes past the batch are cleared: in training, results there must not be infinite
+    x_plane: int
+    x_line: int
+    y_plane: int
+    y_line: int
+    dx_plane: int = 0
+    dx_line: int = 0
+    dy_plane: int = 0
+    dy_line: int = 0
+
+
+ELEMENTWISE = offsets_of(ElementwiseGeometry)
+
+
+def elementwise_geometry(clears, x, y, dx=None, dy=None):
+    """Make the geometry of an operation from planes x to y, or from planes dy to dx."""
+    distances = [n for planes in (x, y, dx, dy) if planes is not None for n in (planes.plane, planes.row)]
+    return ElementwiseGeometry(x.channels, x.height, x.width, int(clears), *distances)
 
 
 class UserOperation(Operation):
@@ -66,13 +87,14 @@ def elementwise(function):
     def kernel(x, y, _b, _c, _d, _e, g, s):
         """y = the function of every number of x."""
         n = lanes(x)
-        for c in range(g[CHANNELS]):
-            for h in range(g[HEIGHT]):
-                x_at, y_at = (c * g[X_PLANE] + h * g[X_ROW]) * n, (c * g[Y_PLANE] + h * g[Y_ROW]) * n
-                for k in range(g[WIDTH] * n):
+        for c in range(g[ELEMENTWISE.channels]):
+            for h in range(g[ELEMENTWISE.height]):
+                x_at = (c * g[ELEMENTWISE.x_plane] + h * g[ELEMENTWISE.x_line]) * n
+                y_at = (c * g[ELEMENTWISE.y_plane] + h * g[ELEMENTWISE.y_line]) * n
+                for k in range(g[ELEMENTWISE.width] * n):
                     y[y_at + k] = scalar(x[x_at + k])
-                if g[CLEARS] and s[VALID] < n:
-                    _clear_padding(y, y_at // n, g[WIDTH], s[VALID])
+                if g[ELEMENTWISE.clears] and s[STATE.valid] < n:
+                    _clear_padding(y, y_at // n, g[ELEMENTWISE.width], s[STATE.valid])
 
     return UserOperation(kernel, function)
 
@@ -85,15 +107,17 @@ def elementwise_grad(derivative):
     def kernel(dy, dx, x, y, _d, _e, g, s):
         """dx = dy * the derivative at every number of x."""
         n = lanes(x)
-        for c in range(g[CHANNELS]):
-            for h in range(g[HEIGHT]):
-                x_at, y_at = (c * g[X_PLANE] + h * g[X_ROW]) * n, (c * g[Y_PLANE] + h * g[Y_ROW]) * n
-                dx_at, dy_at = (c * g[DX_PLANE] + h * g[DX_ROW]) * n, (c * g[DY_PLANE] + h * g[DY_ROW]) * n
-                for k in range(g[WIDTH] * n):
+        for c in range(g[ELEMENTWISE.channels]):
+            for h in range(g[ELEMENTWISE.height]):
+                x_at = (c * g[ELEMENTWISE.x_plane] + h * g[ELEMENTWISE.x_line]) * n
+                y_at = (c * g[ELEMENTWISE.y_plane] + h * g[ELEMENTWISE.y_line]) * n
+                dx_at = (c * g[ELEMENTWISE.dx_plane] + h * g[ELEMENTWISE.dx_line]) * n
+                dy_at = (c * g[ELEMENTWISE.dy_plane] + h * g[ELEMENTWISE.dy_line]) * n
+                for k in range(g[ELEMENTWISE.width] * n):
                     slope = scalar(x[x_at + k], y[y_at + k]) if of_both else scalar(x[x_at + k])
                     dx[dx_at + k] = dy[dy_at + k] * slope
-                if g[CLEARS] and s[VALID] < n:
-                    _clear_padding(dx, dx_at // n, g[WIDTH], s[VALID])
+                if g[ELEMENTWISE.clears] and s[STATE.valid] < n:
+                    _clear_padding(dx, dx_at // n, g[ELEMENTWISE.width], s[STATE.valid])
 
     return UserOperation(kernel, derivative)
 
@@ -105,10 +129,10 @@ def loss(function, gradient):
 
     def kernel(x, target, dx, sums, weight, _e, g, s):
         """The mean of a function of (x, target); dx = its gradient."""
-        n, features = lanes(x), g[0]
+        n, features = lanes(x), g[LOSS.features]
         zero = fill(x, 0.0)
-        valid, weights = lane_mask(x, s[VALID]), lane_weights(x, weight, g)
-        portion = multiply(weights, fill(x, 1.0 / (s[SAMPLES] * features)))
+        valid, weights = lane_mask(x, s[STATE.valid]), lane_weights(x, weight, g)
+        portion = multiply(weights, fill(x, 1.0 / (s[STATE.samples] * features)))
         for k in range(features * n):
             dx[k] = value_at(x[k], target[k])
         value, lost = zero, zero
@@ -118,8 +142,8 @@ def loss(function, gradient):
             dx[k] = slope_at(x[k], target[k])
         for k in range(features):
             store(dx, k, select(valid, multiply(load(dx, k), portion), zero))
-        sums[LOSS] = total(select(valid, multiply(weights, value), zero)) / features
-        sums[CORRECT] = 0.0
+        sums[SUMS.loss] = total(select(valid, multiply(weights, value), zero)) / features
+        sums[SUMS.correct] = 0.0
 
     return UserOperation(kernel, function, gradient)
 
@@ -137,8 +161,9 @@ def optimizer(update, options, states):
 
     def kernel(w, gradient, state, numbers, rates, _e, g, s):
         """The parameters and the optimizer's state after a step of the function."""
-        values = Options(*((rates[s[STEP]], convert(s[UPDATE], w)) + numbers_of(numbers, 0, 1)))  # noqa: RUF005 - Numba has no other
-        (first, last), distance = share(g[0], s), g[1]  # read once: what is stored might be the geometry
+        values = Options(*((rates[s[STATE.step]], convert(s[STATE.update], w)) + numbers_of(numbers, 0, 1)))  # noqa: RUF005 - Numba has no other
+        first, last = share(g[UPDATE.parameters], s)
+        distance = g[UPDATE.state_distance]  # read once: what is stored might be the geometry
         for k in range(first, last):
             new = new_values(*((w[k], gradient[k]) + loaded(state, k, distance) + (values,)))  # noqa: RUF005
             stored(new, w, state, k, distance)

@@ -22,31 +22,31 @@ def plan(which, channels, out_channels, kernel, edge, padding):
 
 
 def tiles(g, rows, positions):
-    """(pass, tile header, places in y) of every tile."""
-    for number, (_, _, size, lines) in enumerate(conv.passes(rows, positions[0] * positions[1])):
-        _, _, count, start = g[conv.PASSES + number * conv.PASS_FIELDS :][: conv.PASS_FIELDS]
+    """(sweep, tile, places in y) of every tile."""
+    for number, (_, _, size, lines) in enumerate(conv.sweeps(rows, positions[0] * positions[1])):
+        sweep = conv.SweepGeometry(*g[conv.SWEEPS_AT + number * len(conv.SWEEP) :][: len(conv.SWEEP)])
         entries = conv_geometry.entries(size, lines)
-        for k in range(count):
-            tile = g[start + k * (conv.TILE_HEADER + 2 * entries) :]
-            y = tile[conv.TILE_HEADER + entries :][:entries]
+        for k in range(sweep.tiles):
+            tile = g[sweep.tiles_at + k * (conv.POSITIONS_AT + 2 * entries) :]
+            y = tile[conv.POSITIONS_AT + entries :][:entries]
             yield number, tile, (y[:lines, None] + y[lines:]).ravel() if lines > 1 else y
 
 
 def products(g, rows, positions):
-    """Products that the tiles of all passes make for a row of the sum."""
+    """Products that the tiles of all sweeps make for an output."""
     return sum(
-        len(places) * tile[conv.CHANNELS] * tile[conv.LINES] * tile[conv.STEPS]
+        len(places) * tile[conv.TILE.channels] * tile[conv.TILE.taps_h] * tile[conv.TILE.taps_w]
         for _, tile, places in tiles(g, rows, positions)
     )
 
 
 @pytest.mark.parametrize("which", ["forward", "grad_input"])
 @pytest.mark.parametrize("shape", SHAPES)
-def test_the_last_parts_of_the_tiles_of_a_pass_end_the_sum_of_every_position(which, shape):
+def test_the_last_parts_of_the_tiles_of_a_sweep_end_the_sum_of_every_position(which, shape):
     g, rows, (height, width) = plan(which, *shape)
     ended = {}
     for number, tile, places in tiles(g, rows, (height, width)):
-        if tile[conv.ENDS]:
+        if tile[conv.TILE.ends]:
             ended.setdefault(number, set()).update(places.tolist())
     assert ended
     everywhere = {100 * i + j for i in range(height) for j in range(width)}
@@ -58,11 +58,11 @@ def test_the_last_parts_of_the_tiles_of_a_pass_end_the_sum_of_every_position(whi
 def test_a_part_of_a_sum_has_no_more_products_than_rounding_allows(which, shape):
     g, rows, positions = plan(which, *shape)
     for _, tile, _ in tiles(g, rows, positions):
-        taps = tile[conv.LINES] * tile[conv.STEPS]
-        assert tile[conv.CHANNELS] == 1 or tile[conv.CHANNELS] * taps <= conv.CONV_PRODUCTS
-    channels = sum(tile[conv.CHANNELS] for _, tile, places in tiles(g, rows, positions) if 0 in places)
-    passes = {number for number, _, _ in tiles(g, rows, positions)}
-    assert channels == len(passes) * (shape[0] if which == "forward" else shape[1])
+        taps = tile[conv.TILE.taps_h] * tile[conv.TILE.taps_w]
+        assert tile[conv.TILE.channels] == 1 or tile[conv.TILE.channels] * taps <= conv.CONV_PRODUCTS
+    channels = sum(tile[conv.TILE.channels] for _, tile, places in tiles(g, rows, positions) if 0 in places)
+    sweeps = {number for number, _, _ in tiles(g, rows, positions)}
+    assert channels == len(sweeps) * (shape[0] if which == "forward" else shape[1])
 
 
 @pytest.mark.skipif(conv.COLUMNS_6 != 3, reason="other tiles on a narrower machine")
@@ -73,17 +73,17 @@ def test_tiles_along_the_edges_multiply_little_padding():
 
 def test_without_padding_tiles_go_on_across_the_ends_of_rows():
     g, rows, positions = plan("forward", *LENET)
-    size = conv.passes(rows, 64)[1][2]
+    size = conv.sweeps(rows, 64)[1][2]
     needed = 6 * 5 * 5
     assert products(g, rows, positions) == -(-64 // size) * size * needed
 
 
-def test_a_single_row_is_cut_in_blocks_where_these_waste_little():
-    if conv.BLOCK_LINES == 1:
-        pytest.skip("no blocks on a narrow machine")
-    edge = conv.BLOCK_LINES
-    assert {n for n, *_ in tiles(*plan("forward", 1, 1, 1, 4 * edge, 0))} == {conv.BLOCKS}
+def test_one_output_alone_is_cut_in_patches_where_these_waste_little():
+    if conv.PATCH_LINES == 1:
+        pytest.skip("no patches on a narrow machine")
+    edge = conv.PATCH_LINES
+    assert {n for n, *_ in tiles(*plan("forward", 1, 1, 1, 4 * edge, 0))} == {conv.IN_PATCHES}
     g = conv_geometry.conv_forward(
         1, 1, (1, 1), (1, 64), (1, 64), (1, 1), (0, 0), (1, 1), 1, (100, 100), (100, 100), 0, 0
     )
-    assert {n for n, *_ in tiles(g, 1, (1, 64))} == {conv.SINGLE}
+    assert {n for n, *_ in tiles(g, 1, (1, 64))} == {conv.ALONG_LINES}

@@ -1,0 +1,61 @@
+"""Planes [C][H][W] of vectors, which elementwise kernels read and write line by line.
+
+A plane may lie in a halo, so that its lines, and the planes themselves, are further apart than they are long.
+"""
+
+from typing import NamedTuple
+
+from ...simd.compiling import compiled
+from .operation import offsets_of
+
+
+class PlaneGeometry(NamedTuple):
+    """Sizes, and the distances in vectors from plane to plane and from line to line of each buffer."""
+
+    channels: int
+    height: int
+    width: int
+    source_plane: int  # the planes that are read: x, or dy of a gradient
+    source_line: int
+    target_plane: int  # the planes that are written: y, or dx of a gradient
+    target_line: int
+    y_plane: int = 0  # the output of the forward pass, which some gradients read too
+    y_line: int = 0
+    layer: int = 0  # the layer's number, which its random numbers depend on
+
+
+PLANES = offsets_of(PlaneGeometry)
+
+
+def plane_geometry(source, target, y=None, layer=0):
+    """Make the geometry of an elementwise kernel from planes `source`, and perhaps `y`, to `target`."""
+    return PlaneGeometry(
+        channels=source.channels,
+        height=source.height,
+        width=source.width,
+        source_plane=source.plane,
+        source_line=source.row,
+        target_plane=target.plane,
+        target_line=target.row,
+        y_plane=0 if y is None else y.plane,
+        y_line=0 if y is None else y.row,
+        layer=layer,
+    )
+
+
+@compiled
+def source_at(g, c, h, w):
+    """At which vector place `w` in line `h` of channel `c` lies, in the planes that a kernel reads."""
+    return c * g[PLANES.source_plane] + h * g[PLANES.source_line] + w
+
+
+@compiled
+def target_at(g, c, h, w):
+    """At which vector place `w` in line `h` of channel `c` lies, in the planes that a kernel writes."""
+    return c * g[PLANES.target_plane] + h * g[PLANES.target_line] + w
+
+
+@compiled
+def y_at(g, c, h, w):
+    """At which vector place `w` in line `h` of channel `c` lies, in the output of the forward pass."""
+    return c * g[PLANES.y_plane] + h * g[PLANES.y_line] + w
