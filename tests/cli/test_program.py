@@ -159,7 +159,7 @@ def test_a_missing_extra_is_one_line_that_names_it(run, monkeypatch):
 
 
 def test_an_error_that_nobody_foresaw_is_one_line_that_says_how_to_see_more(run, monkeypatch):
-    monkeypatch.setattr(info.output, "to_json", lambda value: {}["no such\nname"])
+    monkeypatch.setattr(info.json_text, "to_json", lambda value: {}["no such\nname"])
     code, out, err = run("info", "--json")
     assert (code, out) == (1, "")
     assert err.startswith("fastconv: internal error: KeyError: ")

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from fastconv.engine.inputs import check_samples, check_targets
+from fastconv.nn.losses import resolve
 
 IMAGE = (2, 4, 5)
 
@@ -59,7 +60,7 @@ def test_the_name_of_the_argument_is_in_the_message():
     with pytest.raises(ValueError, match=r"`validation_data\[0\]` must have shape"):
         check_samples(np.zeros((3, 1)), IMAGE, "validation_data[0]")
     with pytest.raises(ValueError, match=r"`validation_data\[1\]` must have shape"):
-        check_targets([0, 1], 3, (4,), "cross_entropy", "validation_data[1]")
+        check_targets([0, 1], 3, (4,), resolve("cross_entropy"), "validation_data[1]")
 
 
 @pytest.mark.parametrize(
@@ -68,13 +69,13 @@ def test_the_name_of_the_argument_is_in_the_message():
      np.array([0, 9, 3, 9, 1])[::2], np.array([0, 3, 1], np.int8)],
 )  # fmt: skip
 def test_labels_of_any_int_type_become_int64_of_one_axis(y):
-    result = check_targets(y, 3, (4,), "cross_entropy")
+    result = check_targets(y, 3, (4,), resolve("cross_entropy"))
     assert result.dtype == np.int64
     assert result.tolist() == [0, 3, 1]
 
 
 def test_two_labels_may_be_booleans():
-    assert check_targets([True, False], 2, (2,), "cross_entropy").tolist() == [1, 0]
+    assert check_targets([True, False], 2, (2,), resolve("cross_entropy")).tolist() == [1, 0]
 
 
 @pytest.mark.parametrize("loss", ["bce", "bce_with_logits", "mse"])
@@ -82,12 +83,12 @@ def test_two_labels_may_be_booleans():
     "y", [[0, 1, 1], [[0], [1], [1]], [False, True, True], np.array([0, 1, 1], np.uint8)]
 )
 def test_a_single_output_takes_numbers_with_or_without_their_axis(loss, y):
-    result = check_targets(y, 3, (1,), loss)
+    result = check_targets(y, 3, (1,), resolve(loss))
     assert result.tolist() == [[0], [1], [1]]
 
 
 def test_targets_of_uint8_are_not_scaled_to_one():
-    result = check_targets(np.array([[255, 0]], np.uint8), 1, (2,), "mse")
+    result = check_targets(np.array([[255, 0]], np.uint8), 1, (2,), resolve("mse"))
     assert result.dtype != np.uint8
     assert result.tolist() == [[255, 0]]
 
@@ -95,12 +96,12 @@ def test_targets_of_uint8_are_not_scaled_to_one():
 def test_images_are_targets_of_their_shape_or_flat():
     y = np.arange(3 * 40.0).reshape(3, *IMAGE)
     for given in (y, y.reshape(3, 40)):
-        np.testing.assert_array_equal(check_targets(given, 3, IMAGE, "mse"), y.reshape(3, 40))
+        np.testing.assert_array_equal(check_targets(given, 3, IMAGE, resolve("mse")), y.reshape(3, 40))
 
 
 def test_float_targets_are_not_copied():
     y = np.zeros((5, 3), np.float32)
-    assert np.shares_memory(check_targets(y, 5, (3,), "mse"), y)
+    assert np.shares_memory(check_targets(y, 5, (3,), resolve("mse")), y)
 
 
 @pytest.mark.parametrize(
@@ -128,14 +129,14 @@ def test_float_targets_are_not_copied():
 )
 def test_wrong_targets_are_refused(y, loss, error, message):
     with pytest.raises(error, match=message):
-        check_targets(y, 3, (4,), loss)
+        check_targets(y, 3, (4,), resolve(loss))
 
 
 def test_large_unsigned_labels_are_refused_by_their_value():
     with pytest.raises(ValueError, match="`y` must be labels 0 to 3, got 0 to 18446744073709551615"):
-        check_targets(np.array([0, 2**64 - 1], np.uint64), 2, (4,), "cross_entropy")
+        check_targets(np.array([0, 2**64 - 1], np.uint64), 2, (4,), resolve("cross_entropy"))
 
 
 def test_no_samples_have_no_targets():
-    assert check_targets(np.zeros((0, 4)), 0, (4,), "mse").shape == (0, 4)
-    assert check_targets(np.zeros(0, int), 0, (4,), "cross_entropy").shape == (0,)
+    assert check_targets(np.zeros((0, 4)), 0, (4,), resolve("mse")).shape == (0, 4)
+    assert check_targets(np.zeros(0, int), 0, (4,), resolve("cross_entropy")).shape == (0,)

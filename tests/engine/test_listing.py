@@ -129,7 +129,11 @@ def test_one_sample_is_predicted_by_a_program_of_its_own():
             "`purpose` must be one of 'train', 'gradients', 'evaluate', 'predict'",
         ),
         ({"loss": "l1"}, ValueError, "`loss` must be one of"),
-        ({"optimizer": 3}, TypeError, "`optimizer` must be SGD, Adam or AdamW, got 3"),
+        (
+            {"optimizer": 3},
+            TypeError,
+            "`optimizer` must be an optimizer such as SGD(lr=0.1), or one of sgd, adam, adamw, got 3",
+        ),
         ({"batch_size": 0}, ValueError, "`batch_size` must be an int >= 1, got 0"),
     ],
 )

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 import fastconv as fc
+from fastconv.engine.lowering.activations import TanhLowering
 from fastconv.kernels.lanes import activations, conv
 from fastconv.kernels.lanes.operation import operation
 
@@ -78,10 +79,8 @@ def zeros_for_sums(_, _a, dweight, _b, _c, _d, g, s):
     ],
 )
 def test_a_wrong_kernel_in_the_engine_has_a_large_error(monkeypatch, images, module, kernel, other):
-    from fastconv.engine.lowering import base as lowering
-
     monkeypatch.setattr(module, kernel, other)
-    monkeypatch.setattr(lowering.Tanh, "gradient", activations.hyperbolic_tangent_grad)
+    monkeypatch.setattr(TanhLowering, "gradient", activations.hyperbolic_tangent_grad)
     assert fc.check_gradients(fc.Sequential(SMOOTH, (1, 6, 6)), images, CASES[0][1]) > 0.01
 
 

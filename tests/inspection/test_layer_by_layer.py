@@ -5,7 +5,8 @@ import pytest
 
 import fastconv as fc
 from fastconv.inspection.layer_by_layer import activations, backward
-from tests.engine.networks import NETWORKS, build, data_for, each_case, losses_of, torch_twin
+from tests.engine.networks import NETWORKS, build, data_for, each_case, losses_of
+from tests.engine.torch_networks import torch_twin
 from tests.nn.layer_kinds import LAYERS
 
 pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths")
@@ -22,7 +23,7 @@ def settled(name, dtype="float64"):
 
 def rest_of(model, start):
     """The layers from `start` on, as a network of their own with the same numbers."""
-    rest = fc.Sequential(model.layers[start:], model.shapes[start], model.dtype)
+    rest = fc.Sequential(model.layers[start:], model.nodes[start].input_shape, model.dtype)
     arrays = {**rest.parameters(), **rest.statistics()}
     for name, array in model.state().items():
         number, own = name.split(".")

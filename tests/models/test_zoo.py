@@ -70,7 +70,8 @@ def test_the_reference_network_is_the_one_to_check_by_hand():
     assert [type(layer).__name__ for layer in model.layers] == [
         "Conv2d", "ReLU", "MaxPool2d", "Flatten", "Dense", "Sigmoid",
     ]  # fmt: skip
-    assert model.shapes == [(1, 6, 6), (1, 4, 4), (1, 4, 4), (1, 2, 2), (4,), (1,), (1,)]
+    shapes = [model.input_shape, *(node.output_shape for node in model.nodes)]
+    assert shapes == [(1, 6, 6), (1, 4, 4), (1, 4, 4), (1, 2, 2), (4,), (1,), (1,)]
 
 
 @pytest.mark.parametrize(

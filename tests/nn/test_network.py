@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -186,9 +188,11 @@ def test_describe_is_what_summary_prints(model, capsys):
 
 
 def test_shapes_go_from_the_input_to_the_output(model):
-    assert model.shapes[0] == model.input_shape == SHAPE
-    assert model.shapes[-1] == model.output_shape == (2,)
-    assert len(model.shapes) == len(LAYERS) + 1
+    assert [node.layer for node in model.nodes] == LAYERS
+    assert model.nodes[0].input_shape == model.input_shape == SHAPE
+    assert model.nodes[-1].output_shape == model.output_shape == (2,)
+    for before, after in pairwise(model.nodes):
+        assert before.output_shape == after.input_shape
 
 
 def test_a_network_without_parameters_is_a_network():
