@@ -4,7 +4,9 @@ import ast
 import contextlib
 import dataclasses
 import doctest
+import importlib
 import inspect
+import pkgutil
 import re
 import textwrap
 from pathlib import Path
@@ -12,13 +14,14 @@ from pathlib import Path
 import pytest
 
 import fastconv as fc
+from fastconv.engine import threads
 from fastconv.inspection import layer_by_layer
 from fastconv.nn import optimizers, schedules
 from fastconv.training import callbacks, metrics
 
-MODULES = [fc, fc.kernels, fc.models, fc.datasets, metrics, schedules, optimizers, callbacks, layer_by_layer]
+PUBLIC = [fc, fc.kernels, fc.models, fc.datasets, metrics, schedules, optimizers, callbacks, layer_by_layer]
 with contextlib.suppress(ImportError):  # scikit-learn is missing
-    MODULES.append(fc.estimators)
+    PUBLIC.append(fc.estimators)
 
 
 def public(module):
@@ -44,7 +47,7 @@ def own_members(kind):
 def everything():
     """Path -> object, each once, however many names it has."""
     paths = {}
-    for module in MODULES:
+    for module in PUBLIC:
         for name, value in public(module).items():
             paths.setdefault(value, f"{module.__name__}.{name}")
             if inspect.isclass(value):
@@ -54,7 +57,7 @@ def everything():
 
 
 EVERYTHING = everything()
-PACKAGE = str(Path(fc.__file__).parent)
+PACKAGE = Path(fc.__file__).parent
 RESULTS = {"fastconv.DivergedError", "fastconv.History"}  # classes that users get and never make
 FUNCTIONS = [path for path, value in EVERYTHING.items() if not isinstance(value, property)]
 
@@ -84,7 +87,7 @@ def raises(value):
     for maker in map(vars(value).get, names) if inspect.isclass(value) else [value]:
         maker = getattr(maker, "py_func", maker)
         # A record's own __init__ has no source, and a protocol's is Python's.
-        if inspect.isfunction(maker) and maker.__code__.co_filename.startswith(PACKAGE):
+        if inspect.isfunction(maker) and maker.__code__.co_filename.startswith(str(PACKAGE)):
             tree = ast.parse(textwrap.dedent(inspect.getsource(maker)))
             if any(isinstance(node, ast.Raise) for node in ast.walk(tree)):
                 return True
@@ -132,3 +135,44 @@ def test_what_a_function_returns_is_described(path):
 @pytest.mark.parametrize("path", [path for path in FUNCTIONS if raises(EVERYTHING[path])])
 def test_the_errors_that_it_raises_are_described(path):
     assert section(documentation(path), "Raises")
+
+
+# The examples
+
+
+def modules():
+    """All modules of the package, __main__ apart, which runs the command line."""
+    found = [module.name for module in pkgutil.walk_packages([str(PACKAGE)], "fastconv.")]
+    return ["fastconv", *(name for name in found if not name.endswith("__main__"))]
+
+
+def pytest_generate_tests(metafunc):
+    """Each module, unless pytest collects the package's examples itself, as it does without arguments."""
+    if "documented" in metafunc.fixturenames:
+        asked_for = [argument.partition("::")[0] for argument in metafunc.config.args]
+        collected = any(Path(path).resolve() == PACKAGE for path in asked_for)
+        metafunc.parametrize("documented", [] if collected else modules())
+
+
+def test_its_examples_give_what_they_say(documented, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(threads, "_threads", threads._threads)  # examples set it
+    try:
+        module = importlib.import_module(documented)
+    except ImportError as error:
+        pytest.skip(str(error))
+    assert doctest.testmod(module).failed == 0
+
+
+def test_no_example_is_overlooked():
+    """Doctest finds functions of Python only, so that it might pass by a compiled one."""
+    written = {
+        path: len(re.findall(r"^ *>>> ", path.read_text(encoding="utf-8"), re.MULTILINE))
+        for path in PACKAGE.rglob("*.py")
+    }
+    assert sum(written.values()) > 500
+    for name in modules():
+        with contextlib.suppress(ImportError):
+            module = importlib.import_module(name)
+            found = sum(len(test.examples) for test in doctest.DocTestFinder().find(module, name))
+            assert found == written[Path(module.__file__)], name

@@ -54,53 +54,82 @@ def own(names):
     return {name for name in names if name.split(".")[0] == "fastconv"}
 
 
-def readme_order():
-    """Module -> its line in "How it is built"; modules of one line stand beside each other."""
+# Each package may import from those before it, and from its own files.
+PACKAGES = [
+    "simd", "checks", "kernels", "nn", "engine", "formats", "models", "datasets", "training", "inspection",
+    "plots", "estimators", "benchmarks", "cli",
+]  # fmt: skip
+
+
+def package_of(module):
+    """The package that a file belongs to; "" for fastconv's own, which gathers everything."""
+    return module.split(".")[1] if module.count(".") else ""
+
+
+def package_imports(inside_functions):
+    """(file, file that it imports), where the two lie in different packages."""
+    graph = all_imports(inside_functions)
+    return [
+        (module, name)
+        for module in sorted(graph)
+        for name in sorted(own(graph[module]))
+        if package_of(module) in PACKAGES and package_of(name) not in ("", package_of(module))
+    ]
+
+
+def test_the_top_level_holds_the_packages_and_nothing_else():
+    entries = {path.name for path in PACKAGE.iterdir()} - {"__pycache__", "py.typed"}
+    assert entries == {*PACKAGES, "__init__.py", "__main__.py"}
+    assert len(entries) <= 16
+
+
+def test_every_package_says_what_it_is_for():
+    for name in PACKAGES:
+        assert ast.get_docstring(ast.parse((PACKAGE / name / "__init__.py").read_text(encoding="utf-8")))
+
+
+def test_the_list_of_packages_in_the_readme_is_theirs():
     listing = re.search(r"## How it is built\s+```\nfastconv/\n(.*?)```", README, re.DOTALL).group(1)
-    ranks = {}
-    for number, line in enumerate(listing.splitlines()):
-        for name in re.findall(r"([a-z_0-9]+)(?:\.py|/)", line):
-            ranks[f"fastconv.{name}"] = number
-    return ranks
+    assert re.findall(r"^  (\w+)/", listing, re.MULTILINE) == PACKAGES
 
 
-def rank_of(module, ranks):
-    return ranks.get(module, ranks.get(".".join(module.split(".")[:2])))
+def test_files_import_from_earlier_packages_only():
+    found = package_imports(inside_functions=False)
+    assert len(found) > 50
+    assert [f"{a} imports {b}" for a, b in found if rank(b) > rank(a)] == []
 
 
-def test_the_list_of_files_in_the_readme_names_only_files_that_exist():
-    ranks = readme_order()
-    assert len(ranks) > 15
-    assert set(ranks) <= set(MODULES)
+def test_what_is_imported_inside_functions_is_of_earlier_packages_too():
+    found = package_imports(inside_functions=True)
+    assert [f"{a} imports {b}" for a, b in found if rank(b) > rank(a)] == []
 
 
-def test_imports_have_no_cycle():
-    graph = {module: own(names) for module, names in all_imports().items()}
-    assert sum(map(len, graph.values())) > 50
+def rank(module):
+    return PACKAGES.index(package_of(module))
+
+
+def test_only_the_last_packages_ask_the_whole_for_what_it_has_and_only_inside_functions():
+    """`import fastconv` is right where the interface itself is measured, described or named in a file."""
+    for module, names in all_imports().items():
+        assert "fastconv" not in names or module == "fastconv.__main__", module
+    asking = {package_of(m) for m, names in all_imports(inside_functions=True).items() if "fastconv" in names}
+    assert asking <= {"benchmarks", "cli"}
+
+
+@pytest.mark.parametrize("inside_functions", [False, True])
+def test_imports_have_no_cycle(inside_functions):
+    graph = {module: own(names) for module, names in all_imports(inside_functions).items()}
+    assert sum(map(len, graph.values())) > 150
     order = list(graphlib.TopologicalSorter(graph).static_order())  # raises CycleError with the cycle
     assert order.index("fastconv.simd") < order.index("fastconv.kernels") < order.index("fastconv")
 
 
-def test_imports_go_from_the_top_of_the_readmes_list_to_its_end_also_through_files_not_in_it():
-    ranks, graph = readme_order(), {module: own(names) for module, names in all_imports().items()}
-    graph["fastconv"] = set()  # the package's own file gathers everything
-
-    def reached(module, seen):
-        for name in graph.get(module, ()):
-            if name not in seen:
-                seen.add(name)
-                if rank_of(name, ranks) is None:
-                    reached(name, seen)
-        return seen
-
-    backward = [
-        f"{module} reaches {name}"
-        for module in sorted(graph)
-        if rank_of(module, ranks) is not None
-        for name in reached(module, set())
-        if rank_of(name, ranks) is not None and rank_of(name, ranks) > rank_of(module, ranks)
-    ]
-    assert sorted(backward) == []
+def test_no_chain_of_imports_is_longer_than_eleven_packages():
+    lengths = {}
+    for name in PACKAGES:  # all that it imports from come before it
+        below = {package_of(b) for a, b in package_imports(True) if package_of(a) == name}
+        lengths[name] = 1 + max((lengths[other] for other in below), default=0)
+    assert max(lengths.values()) <= 11, lengths
 
 
 # Files that are loaded when they are asked for, and that import an optional extra, or PyTorch, at their top.
@@ -109,6 +138,9 @@ LATER = {
     "fastconv.benchmarks.torch_kernels",
     "fastconv.benchmarks.torch_nets",
     "fastconv.estimators",
+    "fastconv.estimators.base",
+    "fastconv.estimators.classifier",
+    "fastconv.estimators.regressor",
 }
 REQUIRED = {"fastconv", "numpy", "numba", "llvmlite", *sys.stdlib_module_names}
 

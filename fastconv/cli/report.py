@@ -78,7 +78,7 @@ def write_report(
     Examples
     --------
     >>> import fastconv as fc, tempfile, os
-    >>> from fastconv.report import write_report
+    >>> from fastconv.cli.report import write_report
     >>> X, y = fc.datasets.load_digits()[2:]
     >>> path = os.path.join(tempfile.mkdtemp(), "report.html")
     >>> write_report(path, fc.models.lenet_digits(), {"loss": [2.3]}, X, y)

@@ -57,7 +57,8 @@ class Layer:
 
         Examples
         --------
-        >>> MaxPool2d(2).output_shape((6, 24, 24))
+        >>> import fastconv as fc
+        >>> fc.MaxPool2d(2).output_shape((6, 24, 24))
         (6, 12, 12)
         """
         return input_shape
@@ -77,7 +78,8 @@ class Layer:
 
         Examples
         --------
-        >>> Dense(10).parameter_shapes((84,))
+        >>> import fastconv as fc
+        >>> fc.Dense(10).parameter_shapes((84,))
         {'weight': (10, 84), 'bias': (10,)}
         """
         return {}
@@ -101,7 +103,8 @@ class Layer:
 
         Examples
         --------
-        >>> weight = Dense(3).initial_parameters((4,), np.random.default_rng(0))["weight"]
+        >>> import fastconv as fc
+        >>> weight = fc.Dense(3).initial_parameters((4,), np.random.default_rng(0))["weight"]
         >>> bool(abs(weight).max() <= 1 / 4**0.5)
         True
         """
@@ -126,7 +129,8 @@ class Layer:
 
         Examples
         --------
-        >>> sorted(BatchNorm2d().initial_statistics((2, 8, 8)))
+        >>> import fastconv as fc
+        >>> sorted(fc.BatchNorm2d().initial_statistics((2, 8, 8)))
         ['running_mean', 'running_var']
         """
         return {}
@@ -147,7 +151,8 @@ class Layer:
 
         Examples
         --------
-        >>> LeakyReLU(0.5).forward(np.array([[-2.0, 3.0]]), {})
+        >>> import fastconv as fc
+        >>> fc.LeakyReLU(0.5).forward(np.array([[-2.0, 3.0]]), {})
         array([[-1.,  3.]])
         """
         return x.copy()
@@ -172,8 +177,9 @@ class Layer:
 
         Examples
         --------
+        >>> import fastconv as fc
         >>> x = np.array([[-2.0, 3.0]])
-        >>> LeakyReLU(0.5).backward(x, x, np.ones((1, 2)), {})[0]
+        >>> fc.LeakyReLU(0.5).backward(x, x, np.ones((1, 2)), {})[0]
         array([[0.5, 1. ]])
         """
         return dy.reshape(x.shape).copy(), {}
@@ -193,7 +199,8 @@ class Layer:
 
         Examples
         --------
-        >>> Dense(10).check_input((84,))
+        >>> import fastconv as fc
+        >>> fc.Dense(10).check_input((84,))
         """
         if self.takes == "image" and len(input_shape) != 3:
             raise ValueError(f"{self} takes images (C, H, W), got samples of shape {input_shape}")
@@ -211,7 +218,8 @@ class Layer:
 
         Examples
         --------
-        >>> Conv2d(32, 3, padding="same").call()
+        >>> import fastconv as fc
+        >>> fc.Conv2d(32, 3, padding="same").call()
         "Conv2d(32, kernel_size=3, padding='same')"
         """
         parts = []
@@ -233,7 +241,8 @@ class Layer:
 
         Examples
         --------
-        >>> LeakyReLU(0.1).settings()
+        >>> import fastconv as fc
+        >>> fc.LeakyReLU(0.1).settings()
         {'negative_slope': 0.1}
         """
         values = {name: getattr(self, name) for name, _ in settings_and_defaults(self)}
@@ -253,7 +262,8 @@ class Layer:
 
         Examples
         --------
-        >>> Dropout(0.25).record()
+        >>> import fastconv as fc
+        >>> fc.Dropout(0.25).record()
         {'name': 'Dropout', 'p': 0.25}
         """
         return {"name": record_name(self), **self.settings()}

@@ -74,7 +74,7 @@ class BatchNorm2d(Layer):
         return self._normalised(x, arrays)[0]
 
     def backward(self, x: Array, y: Array, dy: Array, arrays: Arrays) -> tuple[Array, Arrays]:
-        """The running mean and variance do not depend on x: dx = gamma / deviation * dy."""
+        # The running mean and variance do not depend on x: dx = gamma / deviation * dy.
         mean, inverse = (row[:, None, None] for row in self._normalised(x, arrays)[1])
         dgamma = (dy * (x - mean) * inverse).sum(axis=(0, 2, 3))
         dx = dy * (arrays["weight"][:, None, None] * inverse)

@@ -377,7 +377,7 @@ class ElementwiseOptimizer(Optimizer):
         return list(self.options.values())
 
     def initial_state(self, parameters: NDArray[Any]) -> list[NDArray[Any]]:
-        """Zeros, the rows of one array: the operation finds each vector behind the one before."""
+        # Rows of one array: the operation finds each vector behind the one before.
         return list(np.zeros((self.state_vectors, parameters.size), parameters.dtype))
 
     def settings(self) -> dict[str, Any]:

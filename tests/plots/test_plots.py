@@ -1,6 +1,5 @@
 """Pictures: what is drawn is read back from the artists."""
 
-import doctest
 import subprocess
 import sys
 from pathlib import Path
@@ -305,19 +304,6 @@ def test_a_network_that_is_no_classifier_of_images_is_refused():
 
 
 # ---------------------------------------------------------------- the package
-
-
-def test_the_examples_in_the_docstrings_run():
-    from fastconv.checks import extras
-    from fastconv.cli import html as page
-    from fastconv.cli import report
-    from fastconv.inspection import classification as mistakes
-    from fastconv.plots import network, results
-
-    for module in (extras, mistakes, network, page, report, results):
-        ran = doctest.testmod(module)
-        assert ran.attempted
-        assert ran.failed == 0
 
 
 @pytest.mark.parametrize("call", ["history({'loss': [1.0]})", "confusion_matrix([0], [0])"])

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import fastconv as fc
+from fastconv.simd import compiling
 
 PACKAGE = Path(fc.__file__).parent
 
@@ -297,3 +298,46 @@ def test_a_change_of_one_source_file_reaches_the_kernels_of_the_others(package, 
         file.write("\n\nadd = subtract  # 1 / (1 - exp(-x)) is no sigmoid\n")
     _, after = run(ACTIVATION, "float64", package=package, cache=tmp_path / "cache")
     assert after != before
+
+
+FOLDERS = sorted(path.parent.relative_to(PACKAGE) for path in PACKAGE.rglob("__init__.py"))
+
+
+def test_every_folder_of_the_package_is_changed_below():
+    assert {path.parent.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py")} == set(FOLDERS)
+    assert len(FOLDERS) > 15
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=str)
+def test_a_change_in_any_package_changes_the_hash_of_the_sources(folder, package):
+    before = hash_of(package)
+    assert before == hash_of(PACKAGE), "it does not depend on where the package lies"
+    changed = sorted((package / folder).glob("*.py"))[-1]
+    with changed.open("a") as file:
+        file.write("# a comment\n")
+    after = hash_of(package)
+    assert after != before
+    changed.rename(changed.with_name("renamed.py"))
+    assert hash_of(package) not in (before, after)
+
+
+def hash_of(package):
+    return compiling.sources_hash(package)
+
+
+def test_what_is_no_source_file_does_not_count(package):
+    before = hash_of(package)
+    (package / "py.typed").write_text("partial")
+    (package / "kernels" / "notes.txt").write_text("...")
+    assert hash_of(package) == before
+
+
+def test_a_change_in_another_package_is_a_cache_miss(package, tmp_path):
+    compiled, digest = run(PREDICT, package=package, cache=tmp_path / "cache")
+    assert compiled
+    assert run(PREDICT, package=package, cache=tmp_path / "cache") == ([], digest)
+    with (package / "engine" / "lowering" / "shape.py").open("a") as file:
+        file.write("# a comment\n")
+    again, same = run(PREDICT, package=package, cache=tmp_path / "cache")
+    assert same == digest
+    assert any("relu" in name for name in again)

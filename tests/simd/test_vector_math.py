@@ -230,3 +230,25 @@ def test_random_numbers_of_other_keys_samples_and_elements_are_unrelated(dtype):
         assert abs(np.corrcoef(a, b)[0, 1]) < 5 / np.sqrt(len(a)), what
     assert np.array_equal(same_sample[0], same_sample[999])
     assert not (same_sample[0] == same_sample[1000]).any(), "the next element"
+
+
+# The same functions of a number
+
+
+@compiled
+def scalar_results(out, x):
+    for k in range(x.size):
+        out[0, k] = vector_math.scalar_exp(x[k])
+        out[1, k] = vector_math.scalar_log(x[k])
+        out[2, k] = vector_math.scalar_tanh(x[k])
+        out[3, k] = vector_math.scalar_sqrt(x[k])
+
+
+@both_dtypes
+def test_a_function_of_a_number_has_the_bits_of_a_lane(dtype):
+    x = np.concatenate([np.abs(domain(name, dtype)[::997]) for name in FUNCTIONS])
+    out = np.empty((4, x.size), dtype)
+    scalar_results(out, x)
+    for row, name in enumerate(FUNCTIONS):
+        assert np.array_equal(out[row], apply(name, x)), name
+    assert np.array_equal(out[3], np.sqrt(x))
