@@ -18,16 +18,15 @@ from numba.core.caching import FunctionCache, IndexDataCacheFile, NullCache
 from . import host  # noqa: F401 - before Numba has chosen its target CPU
 
 
-def _sources_hash():
-    """A hash of all source files of the package: code of any of them may be compiled into any kernel."""
+def sources_hash(folder):
+    """A hash of all source files of the package in `folder`: any of them may be compiled into any kernel."""
     digest = hashlib.sha256(numba.__version__.encode())
-    folder = Path(__file__).parents[1]
     for path in sorted(folder.rglob("*.py")):
         digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()
 
 
-SOURCES = _sources_hash()
+SOURCES = sources_hash(Path(__file__).parents[1])
 
 
 class _Files(IndexDataCacheFile):

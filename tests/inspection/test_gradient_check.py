@@ -67,7 +67,7 @@ def test_one_wrong_entry_is_found(monkeypatch, images):
 @operation
 def zeros_for_sums(_, _a, dweight, _b, _c, _d, g, s):
     """In place of `contract_grad_weight`: no gradient for the weights of a convolution."""
-    for k in range(g[conv.G_COUNT] * g[conv.G_TAPS]):
+    for k in range(g[conv.GRAD_WEIGHT.outputs] * g[conv.GRAD_WEIGHT.taps]):
         dweight[k] = 0.0
 
 
