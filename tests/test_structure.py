@@ -216,6 +216,8 @@ bce_with_logits(z, target, reduction='mean')
 bce_with_logits_grad(z, target, reduction='mean')
 cross_entropy(logits, labels, reduction='mean')
 cross_entropy_grad(logits, labels, reduction='mean')
+huber(y, target, delta=1.0, reduction='mean')
+huber_grad(y, target, delta=1.0, reduction='mean')
 mse
 mse_grad
 batch_norm2d(x, gamma, beta, running_mean, running_var, training, momentum=0.1, eps=1e-05)

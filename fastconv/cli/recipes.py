@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from ..nn import optimizers
@@ -36,10 +37,9 @@ OTHER_DATA = {
 }
 # What is best for SGD with momentum is 8 (digits) to 13 (MNIST) times what is best for Adam; 20 diverges.
 SGD_LR_FACTOR = 10
+SETTINGS: dict[str, dict[str, Any]] = {"sgd": {"momentum": 0.9}}  # other than the optimizer's own
 OPTIMIZERS: dict[str, Callable[[Any], optimizers.Optimizer]] = {
-    "adam": lambda lr: optimizers.Adam(lr=lr),
-    "adamw": lambda lr: optimizers.AdamW(lr=lr),
-    "sgd": lambda lr: optimizers.SGD(lr=lr, momentum=0.9),
+    name: partial(kind, **SETTINGS.get(name, {})) for name, kind in optimizers.BY_NAME.items()
 }
 SCHEDULES: dict[str, Callable[[float, int], Schedule | float]] = {
     "cosine": lambda lr, epochs: CosineDecay(lr),

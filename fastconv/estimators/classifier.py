@@ -33,7 +33,8 @@ class ConvClassifier(ClassifierMixin, ConvEstimator):
         Passes over the data, and samples of a step.
     learning_rate : float or schedule
         Of the optimizers given by name. A schedule runs over the epochs of one call of `fit`.
-    optimizer : {"adam", "sgd", "adamw"} or optimizer
+    optimizer : str or optimizer
+        "adam", "sgd" or the name of another one of `fastconv.optimizers`, in lower case.
         An optimizer such as SGD(lr=0.1, momentum=0.9) has its own learning rate.
     augment : None or Augment
         How images are changed at random while the network is trained; see `fastconv.Augment`.

@@ -13,13 +13,14 @@ import numpy as np
 
 from .. import kernels
 from ..checks.import_path import import_path
+from ..checks.settings import real_number
 from ..kernels.lanes import losses, user_functions
 from ..kernels.lanes.operation import Operation
 from ..simd.user_functions import check_function, python_function
 from .activations import Sigmoid, Softmax
 from .layer import Array, Layer, Shape, record_name
 
-__all__ = ["BCE", "MSE", "BCEWithLogits", "CrossEntropy", "ElementwiseLoss", "Loss"]
+__all__ = ["BCE", "MSE", "BCEWithLogits", "CrossEntropy", "ElementwiseLoss", "Huber", "Loss"]
 
 
 class Loss:
@@ -191,6 +192,47 @@ class MSE(Loss):
     name: ClassVar[str] = "mse"
     formula: ClassVar = ("({z} - {y})^2", "2 * ({z} - y)")
     operation: ClassVar = losses.mse
+
+
+@dataclass(frozen=True)
+class Huber(Loss):
+    """The Huber loss: the squared error's half for errors up to `delta`, a straight line beyond it.
+
+    Parameters
+    ----------
+    delta : float
+        Above 0.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `delta` is not a positive number.
+
+    Examples
+    --------
+    >>> import fastconv as fc
+    >>> trainer = fc.Trainer(fc.models.reference_cnn(), loss=fc.losses.Huber(delta=0.5))
+    """
+
+    delta: float = 1.0
+    name: ClassVar[str] = "huber"
+    formula: ClassVar = (
+        "e^2 / 2 for e = {z} - {y} from -delta to delta, else delta * (|e| - delta / 2)",
+        "e, cut off at -delta and delta",
+    )
+    operation: ClassVar = losses.huber
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "delta", real_number(self.delta, "delta", above=True))
+
+    def numbers(self) -> list[float]:
+        return [self.delta]
+
+    def value(self, output: Array, target: Array) -> float:
+        return float(kernels.huber(output, target, self.delta))
+
+    def gradient(self, output: Array, target: Array) -> Array:
+        return kernels.huber_grad(output, target, self.delta)
 
 
 @dataclass(frozen=True)
@@ -372,7 +414,7 @@ class ElementwiseLoss(Loss):
         return self.name
 
 
-LOSSES: dict[str, type[Loss]] = {kind.name: kind for kind in (BCE, BCEWithLogits, CrossEntropy, MSE)}
+LOSSES: dict[str, type[Loss]] = {kind.name: kind for kind in (BCE, BCEWithLogits, CrossEntropy, MSE, Huber)}
 
 
 def resolve(loss: Any) -> Loss:

@@ -21,7 +21,7 @@ from ..kernels.lanes import optimizers, user_functions
 from ..simd.user_functions import arguments_of, check_function, python_function
 from .schedules import Schedule
 
-__all__ = ["SGD", "Adam", "AdamW", "ElementwiseOptimizer"]
+__all__ = ["SGD", "Adam", "AdamW", "ElementwiseOptimizer", "RMSprop"]
 
 
 class Optimizer:
@@ -88,14 +88,14 @@ class Optimizer:
         Returns
         -------
         list of ndarrays
-            Of the parameters' shape and dtype.
+            Zeros of the parameters' shape and dtype, the rows of one array.
 
         Examples
         --------
         >>> Adam().initial_state(np.ones(2))
         [array([0., 0.]), array([0., 0.])]
         """
-        return [np.zeros_like(parameters) for _ in range(self.state_vectors)]
+        return list(np.zeros((self.state_vectors, parameters.size), parameters.dtype))
 
     def learning_rates(
         self, first_step: int, count: int, steps_per_epoch: int, total_steps: int
@@ -297,6 +297,73 @@ class AdamW(Adam):
         return 1
 
 
+@dataclass(frozen=True)
+class RMSprop(Optimizer):
+    """RMSprop (Tieleman and Hinton, 2012): steps divided by a running root mean square of the gradient.
+
+    With gradient g (to which `weight_decay * w` is added): s <- alpha s + (1 - alpha) g^2,
+    v <- momentum v + g / (sqrt(s) + eps), and w <- w - lr v. With `centered`, a running mean m of g is kept,
+    and s - m^2 stands for s (Graves, 2013).
+
+    Parameters
+    ----------
+    lr : float or schedule
+        Learning rate.
+    alpha : float
+        Share of the mean square that is kept, 0 <= alpha < 1.
+    eps : float
+        Keeps the denominator from zero.
+    weight_decay : float
+        L2 penalty.
+    momentum : float
+        Part of the velocity that is kept, 0 <= momentum < 1.
+    centered : bool
+        Whether the mean square is taken around the mean.
+    clip_norm : float, optional
+        The largest Euclidean norm of the gradient over all parameters; a longer one is scaled down to it.
+    clip_value : float, optional
+        Instead, the largest size of any one number of the gradient. See `fastconv.optimizers`.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is out of range or of the wrong type.
+
+    Examples
+    --------
+    >>> RMSprop(lr=0.002).alpha
+    0.99
+    """
+
+    lr: "float | Schedule" = 0.01
+    alpha: float = 0.99
+    eps: float = 1e-8
+    weight_decay: float = 0.0
+    momentum: float = 0.0
+    centered: bool = False
+    clip_norm: float | None = field(default=None, kw_only=True)
+    clip_value: float | None = field(default=None, kw_only=True)
+    operation: ClassVar = optimizers.rmsprop
+    state_vectors: ClassVar = 3
+    state_in_one: ClassVar = True
+
+    def numbers(self) -> list[float]:
+        return [self.alpha, self.eps, self.weight_decay, self.momentum]
+
+    def variant(self) -> int:
+        return int(self.centered)
+
+    def __post_init__(self) -> None:
+        self._check_lr()
+        self._check_clipping()
+        self._check_number("alpha", high=1.0)
+        self._check_number("momentum", high=1.0)
+        self._check_number("eps")
+        self._check_number("weight_decay")
+        if not isinstance(self.centered, (bool, np.bool_)):
+            raise TypeError(f"`centered` must be True or False, got {self.centered!r}")
+
+
 class ElementwiseOptimizer(Optimizer):
     """An optimizer of your own: a function that makes a step of one parameter.
 
@@ -376,10 +443,6 @@ class ElementwiseOptimizer(Optimizer):
     def numbers(self) -> list[float]:
         return list(self.options.values())
 
-    def initial_state(self, parameters: NDArray[Any]) -> list[NDArray[Any]]:
-        # Rows of one array: the operation finds each vector behind the one before.
-        return list(np.zeros((self.state_vectors, parameters.size), parameters.dtype))
-
     def settings(self) -> dict[str, Any]:
         """Name -> value of all that it was made with, the function by its import path.
 
@@ -414,11 +477,11 @@ class ElementwiseOptimizer(Optimizer):
         return f"ElementwiseOptimizer({python_function(self.update).__name__}, lr={self.lr!r}{options})"
 
 
-BY_NAME: dict[str, type[Optimizer]] = {"sgd": SGD, "adam": Adam, "adamw": AdamW}
+BY_NAME: dict[str, type[Optimizer]] = {"sgd": SGD, "adam": Adam, "adamw": AdamW, "rmsprop": RMSprop}
 
 
 def resolve(optimizer: Any) -> Optimizer:
-    """An optimizer from itself or from its name in any case ("sgd", "adam", "adamw").
+    """An optimizer from itself or from its name in any case ("sgd", "adam", "adamw", "rmsprop").
 
     Parameters
     ----------

@@ -94,16 +94,20 @@ class WeightedLowering(Lowering):
         """Where the sum of the parameter's gradient goes, or None."""
         return self.emitter.gradient(f"{self.name}.{name}")
 
-    def sum_in_shards(self, x, dy, g):
-        """Emit the gradients of weight and bias as sums over positions and lanes, block by block."""
+    def sums_of_blocks(self):
+        """Where an operation adds up the gradients of weight and bias, block by block.
+
+        Of several blocks, that is a place for each shard of them; these are added up at the end.
+        """
+        total = self.gradient("weight")
         if self.plan.blocks == 1:
-            self.plan.emit(conv.contract_grad_weight, [x, dy, self.gradient("weight")], g)
-            return
-        size = self.parameter("weight").count + (dy.channels if self.layer.bias else 0)
+            return total
+        bias = self.parameter("bias")
+        size = self.parameter("weight").count + (0 if bias is None else bias.count)
         shard = self.plan.rows(size, "shard", f"shards{self.number}")
-        self.plan.emit(conv.contract_grad_weight, [x, dy, shard], g)
-        sums = conv.AddShardsGeometry(numbers=size, distance=CopyDistance(shard.storage))
-        self.emitter.after_backward.append((conv.add_shards, [shard, self.gradient("weight")], sums))
+        g = conv.AddShardsGeometry(numbers=size, distance=CopyDistance(shard.storage))
+        self.emitter.after_backward.append((conv.add_shards, [shard, total], g))
+        return shard
 
 
 def lowering_of(layer):

@@ -128,7 +128,7 @@ class Conv2dLowering(WeightedLowering, layer=Conv2d):
         g = conv_geometry.conv_grad_weight(
             *self._shape(), self.out_size, *self._windows(), x.steps, dy.steps, int(self.layer.bias)
         )
-        self.sum_in_shards(x, dy, g)
+        self.plan.emit(conv.contract_grad_weight, [x, dy, self.sums_of_blocks()], g)
         if dx is not None:
             self._input_gradient(dy, dx, self.parameter("weight"), x if gate else None)
 

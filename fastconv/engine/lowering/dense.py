@@ -23,7 +23,8 @@ class DenseLowering(WeightedLowering, layer=Dense):
             g = conv_geometry.conv_grad_weight(
                 x.features, dy.features, ones, ones, ones, zeros, ones, 1, ones, ones, int(self.layer.bias)
             )
-            self.sum_in_shards(x, Planes(dy.storage, dy.features, 1, 1, label=dy.label), g)
+            flat = Planes(dy.storage, dy.features, 1, 1, label=dy.label)
+            self.plan.emit(conv.contract_grad_weight, [x, flat, self.sums_of_blocks()], g)
         else:
             self._multiply_rows(x, dy)
         if dx is not None:

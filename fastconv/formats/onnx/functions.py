@@ -25,8 +25,8 @@ _WINDOWS: tuple[Any, ...] = (
     ("Gather", ["cut", "columns"], ["windows"], {"axis": 4}),
 )
 
-# Name -> (inputs, attributes, nodes).
-_FUNCTIONS: dict[str, tuple[list[str], list[str], tuple[Any, ...]]] = {
+# Name -> (inputs, attributes, nodes); the files of the layer families may add some.
+FUNCTIONS: dict[str, tuple[list[str], list[str], tuple[Any, ...]]] = {
     "Conv": (
         ["X", "W", "pads", "lines", "columns", "split", "kernels", "joined"],
         ["kernel_shape", "strides", "pads", "dilations", "group"],
@@ -63,7 +63,7 @@ def functions(onnx: Any, names: set[str], opset: int) -> list[Any]:
             [helper.make_opsetid("", opset)],
             attributes,
         )
-        for name, (inputs, attributes, nodes) in _FUNCTIONS.items()
+        for name, (inputs, attributes, nodes) in FUNCTIONS.items()
         if name in names
     ]
 

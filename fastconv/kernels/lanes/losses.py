@@ -198,6 +198,28 @@ def mse(x, target, dx, sums, weight, _e, g, s):
 
 
 @operation
+def huber(x, target, dx, sums, weight, options, g, s):
+    """(x - y)**2 / 2 up to an error of delta, then delta (|x - y| - delta / 2); dx = x - y within +-delta.
+
+    options: delta.
+    """
+    zero, half = fill(x, 0.0), fill(x, 0.5)
+    delta, lowest = fill(x, options[0]), fill(x, -options[0])
+    valid, weights = lane_mask(x, s[STATE.valid]), lane_weights(x, weight, g)
+    scale = multiply(weights, fill(x, 1.0 / (s[STATE.samples] * g[LOSS.features])))
+    loss, lost = zero, zero
+    for k in range(g[LOSS.features]):
+        error = subtract(load(x, k), load(target, k))
+        slope = select(greater(error, delta), delta, select(greater(lowest, error), lowest, error))
+        # With the slope s: s**2 / 2 + s (error - s), the parabola and what the line goes on.
+        v = multiply(slope, subtract(error, multiply(half, slope)))
+        loss, lost = add_exactly(loss, lost, v)
+        store(dx, k, select(valid, multiply(slope, scale), zero))
+    sums[SUMS.loss] = total(select(valid, multiply(weights, loss), zero)) / g[LOSS.features]
+    sums[SUMS.correct] = 0.0
+
+
+@operation
 def record(sums, log_, _b, _c, _d, _e, g, s):
     """log[step] = (mean loss, right answers) of the batch, blocks added in order."""
     if s[STATE.thread] == 0:

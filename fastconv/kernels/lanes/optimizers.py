@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ...simd import advance
 from .operation import STATE, offsets_of, operation, share
 
 
@@ -15,7 +16,7 @@ class UpdateGeometry(NamedTuple):
     """What an update knows beside the vectors that it works on."""
 
     parameters: int
-    variant: int = 0  # 1: of `sgd` Nesterov's, of `adam` the decay of AdamW
+    variant: int = 0  # 1: of `sgd` Nesterov's, of `adam` the decay of AdamW, of `rmsprop` centered
     state_distance: int = 0  # numbers from one state vector to the next, where they lie in one
 
 
@@ -108,3 +109,29 @@ def adam(w, gradient, mean, square, options, rates, g, s):
         mean[k] += (1 - beta1) * (slope - mean[k])
         square[k] += (1 - beta2) * (slope * slope - square[k])
         w[k] -= rate / correction1 * mean[k] / (math.sqrt(square[k]) / correction2 + eps)
+
+
+@operation
+def rmsprop(w, gradient, state, options, rates, _e, g, s):
+    """w -= rate * v, v = momentum * v + slope / (sqrt(mean square) + eps); PyTorch's form of RMSprop.
+
+    options: alpha, eps, weight_decay, momentum. state: mean squares, then velocities, then means, which are
+    kept where it is centered: the mean square is then taken around the mean, as a variance.
+    Source: Tieleman and Hinton (2012), lecture 6.5; Graves (2013), eq. 38 to 45, for the centered form.
+    """
+    alpha, eps, decay, momentum, rate = options[0], options[1], options[2], options[3], rates[s[STATE.step]]
+    distance, centered = g[UPDATE.state_distance], g[UPDATE.variant]
+    velocity, mean = advance(state, distance), advance(state, 2 * distance)
+    first, last = share(g[UPDATE.parameters], s)
+    for k in range(first, last):
+        slope = gradient[k] + decay * w[k]
+        state[k] += (1 - alpha) * (slope * slope - state[k])
+        size = state[k]
+        if centered:
+            mean[k] += (1 - alpha) * (slope - mean[k])
+            size = max(size - mean[k] * mean[k], size * 0)  # rounding must not make it negative
+        slope /= math.sqrt(size) + eps
+        if momentum != 0:
+            velocity[k] = momentum * velocity[k] + slope
+            slope = velocity[k]
+        w[k] -= rate * slope
