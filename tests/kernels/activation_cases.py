@@ -1,7 +1,6 @@
 """The activations, their gradients, and numbers for them."""
 
 import numpy as np
-import pytest
 import scipy.special
 
 from fastconv.kernels import (
@@ -60,11 +59,6 @@ def ulps(y, exact):
     unit = np.spacing(np.abs(exact).astype(y.dtype)).astype(np.float64)
     tiny = np.finfo(y.dtype).tiny
     return np.abs(y.astype(np.float64) - exact) / np.where(np.abs(exact) < tiny, tiny, unit)
-
-
-@pytest.fixture(scope="module")
-def torch():
-    return pytest.importorskip("torch")
 
 
 def layouts(x):

@@ -1,7 +1,6 @@
 """Geometries of pooling, and images for them."""
 
 import numpy as np
-import pytest
 
 from fastconv.kernels import max_pool2d
 from tests.kernels import reference_pool as reference
@@ -59,11 +58,6 @@ def outputs(size, kernel_size, stride, padding, ceil_mode, dtype=np.float64, see
     """A gradient of the shape of a pooled batch of 2 with 3 channels."""
     y = reference.avg_pool2d(np.zeros((2, 3, *size)), kernel_size, stride, padding, ceil_mode)
     return random(*y.shape, dtype=dtype, seed=seed)
-
-
-@pytest.fixture(scope="module")
-def torch():
-    return pytest.importorskip("torch")
 
 
 def check_max(x, *arguments):

@@ -3,7 +3,6 @@
 import math
 
 import numpy as np
-import pytest
 import scipy.special
 
 from fastconv.kernels import (
@@ -88,14 +87,6 @@ def wide(array):
 
 CASES = [(name, shape) for name in PAIRED for shape in SHAPES]
 CASES += [("cross_entropy", shape) for shape in ((1, 1), (1, 4), (7, 1), (7, 2), (5, 10))]
-
-
-@pytest.fixture(scope="module")
-def torch():
-    return pytest.importorskip("torch")
-
-
-# Empty batches, shapes and memory
 
 
 def empty(name):

@@ -1,7 +1,4 @@
-"""A network that holds every layer, and images for it."""
-
-import numpy as np
-import pytest
+"""A network that holds every layer, with other settings than their defaults."""
 
 import fastconv as fc
 
@@ -14,14 +11,3 @@ EVERY_LAYER = [
     fc.Sigmoid(), fc.Flatten(), fc.Dropout(0.25), fc.Dense(4, bias=False), fc.Softmax(),
 ]  # fmt: skip
 SHAPE = (2, 9, 10)
-
-
-@pytest.fixture
-def model():
-    layers = [fc.Conv2d(3, 3), fc.ReLU(), fc.MaxPool2d(2), fc.Flatten(), fc.Dense(4)]
-    return fc.Sequential(layers, (1, 8, 8), seed=1)
-
-
-@pytest.fixture
-def images():
-    return np.random.default_rng(0).random((37, 1, 8, 8), dtype=np.float32)

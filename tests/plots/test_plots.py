@@ -157,7 +157,7 @@ def test_the_weights_of_the_reference_network_are_written_out():
     ("model", "layer", "message"),
     [
         (fc.Sequential([fc.Dense(2)], (3,)), None, "`model` must have a Conv2d layer"),
-        (fc.models.lenet5(), 1, r"`layer` must be the number of a Conv2d, one of \[0, 3\], got 1"),
+        (fc.models.lenet5(), 1, r"`layer` must be the number of a Conv2d, one of 0, 3, got 1"),
     ],
 )
 def test_filters_names_what_is_no_convolution(model, layer, message):
