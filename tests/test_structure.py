@@ -222,6 +222,8 @@ mse
 mse_grad
 batch_norm2d(x, gamma, beta, running_mean, running_var, training, momentum=0.1, eps=1e-05)
 batch_norm2d_grad(dy, x, gamma, saved)
+group_norm(x, num_groups, gamma, beta, eps=1e-05)
+group_norm_grad(dy, x, gamma, saved)
 """
 
 

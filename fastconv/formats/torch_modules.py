@@ -11,7 +11,7 @@ from ..nn.dense import Dense
 from ..nn.dropout import Dropout
 from ..nn.layer import Arrays, Layer, Shape
 from ..nn.network import Network, Node, checked_shape
-from ..nn.norm import BatchNorm2d
+from ..nn.norm import BatchNorm2d, GroupNorm
 from ..nn.pool import AvgPool2d, GlobalAvgPool2d, MaxPool2d
 from ..nn.shape import Flatten
 
@@ -24,6 +24,7 @@ LAYERS: dict[str, Callable[[Any], Layer | None]] = {
     "AvgPool2d": lambda m: AvgPool2d(m.kernel_size, m.stride, m.padding, m.ceil_mode, m.count_include_pad),
     "AdaptiveAvgPool2d": lambda m: GlobalAvgPool2d(),
     "BatchNorm2d": lambda m: BatchNorm2d(m.momentum, m.eps),
+    "GroupNorm": lambda m: GroupNorm(m.num_groups, eps=m.eps),
     "Dropout": lambda m: Dropout(m.p),
     "Flatten": lambda m: Flatten(),
     "Linear": lambda m: Dense(m.out_features, m.bias is not None),
@@ -42,6 +43,7 @@ NEEDED: dict[str, dict[str, tuple[Any, ...]]] = {
     "AvgPool2d": {"divisor_override": (None,)},
     "AdaptiveAvgPool2d": {"output_size": (1, (1, 1))},
     "BatchNorm2d": {"affine": (True,), "track_running_stats": (True,)},
+    "GroupNorm": {"affine": (True,)},
     "Flatten": {"start_dim": (1,), "end_dim": (-1, 3)},
     "Softmax": {"dim": (1, -1, None)},
 }
@@ -153,6 +155,7 @@ MODULES: dict[type[Layer], Callable[[Any, Any, Shape], Any]] = {
     ),
     GlobalAvgPool2d: lambda nn, own, shape: nn.AdaptiveAvgPool2d(1),
     BatchNorm2d: lambda nn, own, shape: nn.BatchNorm2d(shape[0], own.eps, own.momentum),
+    GroupNorm: lambda nn, own, shape: nn.GroupNorm(own.num_groups, shape[0], own.eps),
     Dropout: lambda nn, own, shape: nn.Dropout(own.p),
     Flatten: lambda nn, own, shape: nn.Flatten(),
     Dense: lambda nn, own, shape: nn.Linear(shape[0], own.out_features, own.bias),

@@ -21,6 +21,7 @@ from ..nn import (
     Elementwise,
     Flatten,
     GlobalAvgPool2d,
+    GroupNorm,
     LeakyReLU,
     MaxPool2d,
     ReLU,
@@ -360,3 +361,33 @@ class BatchNorm2dFormula(Formula, layer=BatchNorm2d):
 
     def backward(self, x: Array, dy: Array, dx: Array) -> list[str]:
         return [f"dL/d{self.y} * {self.own['weight']} / {self._deviation()}"]
+
+
+class GroupNormFormula(Formula, layer=GroupNorm):
+    letter = "N"
+    own_letters: ClassVar = {"weight": "gamma", "bias": "beta"}
+
+    def _group(self, x: Array) -> Array:
+        """The first group's numbers."""
+        return x[: len(x) // self.layer.num_groups]
+
+    def forward(self, x: Array, y: Array) -> list[str]:
+        gamma, beta = (number(self.arrays[name][0]) for name in ("weight", "bias"))
+        group, first = self._group(x), ",".join("0" * x.ndim)
+        mean, var = group.mean(), group.var()
+        worked = f"{gamma} * ({number(x.flat[0])} - {number(mean)}) / sqrt({plain(var)} + {self.layer.eps:g})"
+        return [
+            f"{self.own['weight']} * ({self.x} - mean) / sqrt(var + {self.layer.eps:g}) + {self.own['bias']}",
+            f"mean and var are those of each of {self.layer.num_groups} groups of {len(group)} channels",
+            f"{self.y}[{first}] = {worked} + {beta} = {plain(y.flat[0])}",
+        ]
+
+    def parameter(self, name: str, x: Array, dy: Array, gradient: Array) -> list[str]:
+        factor = "" if name == "bias" else f" * ({self.x} - mean) / sqrt(var + {self.layer.eps:g})"
+        return [f"sum over the positions of a channel of dL/d{self.y}{factor}"]
+
+    def backward(self, x: Array, dy: Array, dx: Array) -> list[str]:
+        return [
+            "(d - mean(d) - xhat * mean(d * xhat)) / sqrt(var + eps), means over a group",
+            f"d = dL/d{self.y} * {self.own['weight']}, and xhat is {self.x} normalised",
+        ]

@@ -1,19 +1,29 @@
 """Normalisation layers."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
 
 from .. import kernels
-from ..checks.settings import real_number
+from ..checks.settings import real_number, whole_number
 from .layer import Array, Arrays, Layer, Shape, set_fields
 
-__all__ = ["BatchNorm2d"]
+__all__ = ["BatchNorm2d", "GroupNorm"]
+
+
+class _Affine(Layer):
+    """What normalisations share: a learned scale and shift of each channel, which change nothing at first."""
+
+    def parameter_shapes(self, input_shape: Shape) -> dict[str, Shape]:
+        return {"weight": (input_shape[0],), "bias": (input_shape[0],)}
+
+    def initial_parameters(self, input_shape: Shape, rng: np.random.Generator) -> Arrays:
+        return {"weight": np.ones(input_shape[0]), "bias": np.zeros(input_shape[0])}
 
 
 @dataclass(frozen=True)
-class BatchNorm2d(Layer):
+class BatchNorm2d(_Affine):
     """Batch normalisation of each channel, with a learned scale and shift.
 
     Parameters
@@ -57,12 +67,6 @@ class BatchNorm2d(Layer):
         self.check_input(input_shape)
         return input_shape
 
-    def parameter_shapes(self, input_shape: Shape) -> dict[str, Shape]:
-        return {"weight": (input_shape[0],), "bias": (input_shape[0],)}
-
-    def initial_parameters(self, input_shape: Shape, rng: np.random.Generator) -> Arrays:
-        return {"weight": np.ones(input_shape[0]), "bias": np.zeros(input_shape[0])}
-
     def initial_statistics(self, input_shape: Shape) -> Arrays:
         return {"running_mean": np.zeros(input_shape[0]), "running_var": np.ones(input_shape[0])}
 
@@ -79,3 +83,69 @@ class BatchNorm2d(Layer):
         dgamma = (dy * (x - mean) * inverse).sum(axis=(0, 2, 3))
         dx = dy * (arrays["weight"][:, None, None] * inverse)
         return dx, {"weight": dgamma, "bias": dy.sum(axis=(0, 2, 3))}
+
+
+@dataclass(frozen=True)
+class GroupNorm(_Affine):
+    """Normalisation of groups of channels of each sample, with a learned scale and shift of each channel.
+
+    Samples do not depend on each other, so that it suits small batches, and is the same in training and
+    prediction.
+
+    Parameters
+    ----------
+    num_groups : int
+        Into how many groups the channels (or features) are divided: 1 normalises them all together, as many
+        as there are channels each on its own.
+    eps : float
+        Added to the variance.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is out of range or of the wrong type.
+
+    Notes
+    -----
+    Source: Wu and He (2018).
+
+    Examples
+    --------
+    >>> import fastconv as fc
+    >>> fc.GroupNorm(2).output_shape((6, 24, 24))
+    (6, 24, 24)
+    """
+
+    num_groups: int
+    eps: float = field(default=1e-5, kw_only=True)  # PyTorch's second argument is the number of channels
+
+    def __post_init__(self) -> None:
+        set_fields(
+            self,
+            num_groups=whole_number(self.num_groups, "num_groups"),
+            eps=real_number(self.eps, "eps", above=True),
+        )
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        if input_shape[0] % self.num_groups:
+            raise ValueError(
+                f"{self} needs channels that are a multiple of num_groups, got samples of shape {input_shape}"
+            )
+        return input_shape
+
+    def forward(self, x: Array, arrays: Arrays) -> Array:
+        return self._normalised(x, arrays)[0].reshape(x.shape)
+
+    def backward(self, x: Array, y: Array, dy: Array, arrays: Arrays) -> tuple[Array, Arrays]:
+        saved = self._normalised(x, arrays)[1]
+        images = _images(x)
+        dx, dgamma, dbeta = kernels.group_norm_grad(dy.reshape(images.shape), images, arrays["weight"], saved)
+        return dx.reshape(x.shape), {"weight": dgamma, "bias": dbeta}
+
+    def _normalised(self, x: Array, arrays: Arrays) -> tuple[Array, Array]:
+        return kernels.group_norm(_images(x), self.num_groups, arrays["weight"], arrays["bias"], self.eps)
+
+
+def _images(x: Array) -> Array:
+    """Samples as images; features are images of one pixel."""
+    return x.reshape((*x.shape, 1, 1)[:4])

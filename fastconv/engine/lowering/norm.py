@@ -1,7 +1,7 @@
-"""Batch normalisation as operations of a plan."""
+"""Normalisation as operations of a plan."""
 
 from ...kernels.lanes import norm, single_sample
-from ...nn.norm import BatchNorm2d
+from ...nn.norm import BatchNorm2d, GroupNorm
 from ..plan import CopyDistance
 from .base import WeightedLowering
 
@@ -37,3 +37,24 @@ class BatchNorm2dLowering(WeightedLowering, layer=BatchNorm2d):
         if dx is not None:
             operands = [x, dy, dx, self.saved, self.parameter("weight"), dgamma]
             self.plan.emit(norm.batch_norm_grad_input, operands, g)
+
+
+class GroupNormLowering(WeightedLowering, layer=GroupNorm):
+    fuses_relu = False
+    gates = False
+
+    @classmethod
+    def takes_single_sample(cls, layer):
+        return False
+
+    def forward(self, x, y, relu):
+        self.saved = self.plan.planes((2 * self.layer.num_groups,), label=f"saved{self.number}")
+        g = norm.group_norm_geometry(self.layer.num_groups, x, y)
+        gamma, beta = self.parameter("weight"), self.parameter("bias")
+        operands = [x, y, self.saved, gamma, beta, self.emitter.numbers([self.layer.eps])]
+        self.plan.emit(norm.group_norm, operands, g)
+
+    def backward(self, x, y, dy, dx, gate):
+        g = norm.group_norm_geometry(self.layer.num_groups, x, dy, dx)
+        operands = [x, dy, dx, self.saved, self.parameter("weight"), self.sums_of_blocks()]
+        self.plan.emit(norm.group_norm_grad, operands, g)
