@@ -100,6 +100,11 @@ NETWORKS = {
     ),
     "a sigmoid before the end": ([fc.Conv2d(2, 2), fc.Sigmoid(), fc.Flatten()], (1, 3, 3)),
     "a softmax last": ([fc.Conv2d(2, 2), fc.ReLU(), fc.Flatten(), fc.Dense(4), fc.Softmax()], (1, 4, 4)),
+    "group norm": (
+        [fc.GroupNorm(2), fc.Conv2d(6, 3, padding=1), fc.GroupNorm(3, eps=1e-3), fc.Tanh(), fc.AvgPool2d(2),
+         fc.Flatten(), fc.Dense(4), fc.GroupNorm(1), fc.Sigmoid(), fc.Dense(2)],
+        (2, 6, 5),
+    ),
 }  # fmt: skip
 PROBABILITIES = {"a sigmoid last", "a sigmoid image", "a sigmoid before the end", "a softmax last"}
 

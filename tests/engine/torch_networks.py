@@ -13,6 +13,7 @@ torch_modules = {
     ),
     "GlobalAvgPool2d": lambda nn, layer, c: nn.AdaptiveAvgPool2d(1),
     "BatchNorm2d": lambda nn, layer, c: nn.BatchNorm2d(c, layer.eps, layer.momentum),
+    "GroupNorm": lambda nn, layer, c: nn.GroupNorm(layer.num_groups, c, layer.eps),
     "Dropout": lambda nn, layer, c: nn.Dropout(layer.p),
     "Flatten": lambda nn, layer, c: nn.Flatten(),
     "Dense": lambda nn, layer, c: nn.Linear(c, layer.out_features, layer.bias),

@@ -30,6 +30,8 @@ SINGLE = {
     "global avg pool": (nn.AdaptiveAvgPool2d(1), (3, 4, 5)),
     "global avg pool of a pair": (nn.AdaptiveAvgPool2d((1, 1)), (3, 4, 5)),
     "batch norm": (nn.BatchNorm2d(3, eps=1e-3, momentum=0.3), (3, 4, 5)),
+    "group norm": (nn.GroupNorm(2, 4, eps=1e-3), (4, 4, 5)),
+    "group norm of features": (nn.GroupNorm(3, 6), (6,)),
     "dropout": (nn.Dropout(0.3, inplace=True), (3, 4, 5)),
     "flatten": (nn.Flatten(), (3, 4, 5)),
     "flatten to the end": (nn.Flatten(1, 3), (3, 4, 5)),

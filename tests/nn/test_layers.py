@@ -32,6 +32,8 @@ SHAPES = [
     (fc.AvgPool2d(2, ceil_mode=True, count_include_pad=False), (1, 5, 4), (1, 3, 2), {}),
     (fc.GlobalAvgPool2d(), (64, 7, 9), (64, 1, 1), {}),
     (fc.BatchNorm2d(), (6, 24, 20), (6, 24, 20), {"weight": (6,), "bias": (6,)}),
+    (fc.GroupNorm(3), (6, 24, 20), (6, 24, 20), {"weight": (6,), "bias": (6,)}),
+    (fc.GroupNorm(1), (7,), (7,), {"weight": (7,), "bias": (7,)}),
     (fc.Dropout(), (6, 4, 4), (6, 4, 4), {}),
     (fc.Dropout(0.1), (6,), (6,), {}),
     (fc.Flatten(), (16, 4, 5), (320,), {}),

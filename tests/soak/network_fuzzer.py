@@ -58,6 +58,15 @@ def norm(layer, x, own):
     return (x - mean) / np.sqrt(var + layer.eps) * gamma + beta
 
 
+def group_norm(layer, x, own):
+    """Mean and variance of each group of channels of each sample."""
+    groups = x.reshape(len(x), layer.num_groups, -1)
+    groups = groups - groups.mean(axis=2, keepdims=True)
+    groups = groups / np.sqrt((groups**2).mean(axis=2, keepdims=True) + layer.eps)
+    weight, bias = (own[name].reshape(1, -1, *[1] * (x.ndim - 2)) for name in ("weight", "bias"))
+    return groups.reshape(x.shape) * weight + bias
+
+
 STEPS = {
     fc.Conv2d: conv,
     fc.MaxPool2d: lambda layer, x, own: ANSWERS["max_pool2d"](
@@ -78,6 +87,7 @@ STEPS = {
     ),
     fc.GlobalAvgPool2d: lambda layer, x, own: x.mean(axis=(2, 3), keepdims=True),
     fc.BatchNorm2d: norm,
+    fc.GroupNorm: group_norm,
     fc.Dropout: lambda layer, x, own: x,
     fc.ReLU: lambda layer, x, own: np.maximum(x, 0),
     fc.LeakyReLU: lambda layer, x, own: np.where(x > 0, x, layer.negative_slope * x),

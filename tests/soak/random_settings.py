@@ -43,6 +43,7 @@ LAYERS = {
     },
     fc.GlobalAvgPool2d: lambda rng: {},
     fc.BatchNorm2d: lambda rng: {"eps": 1e-5, "momentum": 0.1},
+    fc.GroupNorm: lambda rng: {"num_groups": whole(rng, 1, 2), "eps": 1e-5},
     fc.Dropout: lambda rng: {"p": float(rng.random() * 0.9)},
     fc.ReLU: lambda rng: {},
     fc.LeakyReLU: lambda rng: {"negative_slope": float(rng.random())},

@@ -4,6 +4,8 @@ ONNX's own GroupNormalization is younger than the operators that are written: it
 function of the same name.
 """
 
+import math
+
 import numpy as np
 
 from ...nn.layer import Shape
@@ -62,7 +64,7 @@ def write_group_norm(graph: Graph, layer: GroupNorm, below: Shape, above: Shape)
     graph.add(
         "GroupNormalization",
         *graph.parameters("weight", "bias"),
-        graph.constant("groups", np.array([0, layer.num_groups, -1])),
+        graph.constant("groups", np.array([0, layer.num_groups, math.prod(below) // layer.num_groups])),
         graph.constant("eps", np.array(layer.eps, graph.dtype)),
         graph.constant("images", np.array([0, *below])),
         domain=DOMAIN,

@@ -24,6 +24,8 @@ NETWORKS = {
     "conv row": ([fc.Conv2d(2, (1, 5), padding=(0, 4))], (1, 1, 3)),
     "global avg pool": ([fc.GlobalAvgPool2d()], (3, 4, 5)),
     "batch norm": ([fc.BatchNorm2d(0.3, eps=2.0**-9)], (3, 4, 5)),
+    "group norm": ([fc.GroupNorm(2, eps=2.0**-9)], (4, 4, 5)),
+    "group norm of features": ([fc.GroupNorm(3)], (6,)),
     "dropout": ([fc.Dropout(0.3)], (3, 4, 5)),
     "flatten": ([fc.Flatten()], (3, 4, 5)),
     "flatten features": ([fc.Flatten(), fc.Flatten(), fc.Dense(2)], (4,)),
