@@ -4,14 +4,7 @@ import numpy as np
 import pytest
 from numba.core.errors import TypingError
 
-from tests.checks.valid_calls import (
-    BOTH,
-    FLAGS,
-    NUMBERS,
-    arguments_of,
-    check_refused,
-    from_python,
-)
+from tests.checks.valid_calls import BOTH, FLAGS, NUMBERS, arguments_of, check_refused, from_python
 
 
 @BOTH

@@ -3,9 +3,7 @@
 import pytest
 
 from fastconv.cli import main
-from tests.cli.answers import (
-    strict,
-)
+from tests.cli.answers import strict
 
 
 def test_bench_hands_its_options_on(run, monkeypatch):

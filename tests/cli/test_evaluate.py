@@ -4,10 +4,7 @@ import numpy as np
 import pytest
 
 import fastconv as fc
-from tests.cli.answers import (
-    MODEL,
-    strict,
-)
+from tests.cli.answers import MODEL, strict
 
 
 def test_evaluate_refuses_data_that_lack_a_class(run, stripes):

@@ -6,12 +6,7 @@ import numpy as np
 import pytest
 
 import fastconv as fc
-from tests.cli.answers import (
-    MODEL,
-    strict,
-)
-
-# ---------------------------------------------------------------- export
+from tests.cli.answers import MODEL, strict
 
 
 def test_export_writes_a_copy_that_gives_the_same_answers(run):

@@ -6,9 +6,7 @@ import numpy as np
 import pytest
 
 import fastconv as fc
-from tests.cli.answers import (
-    strict,
-)
+from tests.cli.answers import strict
 
 
 def test_info_says_what_there_is(run):

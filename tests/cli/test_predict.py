@@ -6,13 +6,7 @@ import re
 import numpy as np
 import pytest
 
-from tests.cli.answers import (
-    MODEL,
-    accuracy_in,
-    expected_chances,
-    predictions,
-    strict,
-)
+from tests.cli.answers import MODEL, accuracy_in, expected_chances, predictions, strict
 
 
 def test_predict_takes_a_file_of_images_without_labels(run, stripes):

@@ -12,12 +12,7 @@ import pytest
 
 import fastconv as fc
 from fastconv.cli import train
-from tests.cli.answers import (
-    ENVIRONMENT,
-    MODEL,
-    accuracy_in,
-    strict,
-)
+from tests.cli.answers import ENVIRONMENT, MODEL, accuracy_in, strict
 
 
 def test_train_evaluate_and_predict_work_on_a_file_of_ones_own(run, stripes):
@@ -148,9 +143,6 @@ def test_the_mnist_subset_reaches_96_percent(run):
     code, out, err = run("train", "--data", "mnist-subset")
     assert code == 0, err
     assert accuracy_in(out) >= 96
-
-
-# ---------------------------------------------------------------- training as people expect
 
 
 def test_early_stopping_validates_on_training_images_and_the_log_has_every_epoch(run, stripes):

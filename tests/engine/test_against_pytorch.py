@@ -4,14 +4,7 @@ import numpy as np
 import pytest
 
 import fastconv as fc
-from tests.engine.networks import (
-    build,
-    data_for,
-    each_case,
-    images_and_labels,
-    loss_of,
-    smooth_lenet5,
-)
+from tests.engine.networks import build, data_for, each_case, images_and_labels, loss_of, smooth_lenet5
 from tests.engine.torch_networks import torch_loss, torch_twin
 
 pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths")

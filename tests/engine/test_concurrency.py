@@ -9,10 +9,7 @@ import numpy as np
 import pytest
 
 import fastconv as fc
-from tests.engine.small_training import (
-    run_python,
-    trained,
-)
+from tests.engine.small_training import run_python, trained
 
 # Many threads of the user's own
 

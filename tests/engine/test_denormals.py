@@ -9,8 +9,6 @@ from numba import njit
 import fastconv as fc
 from fastconv.engine import denormals
 
-# Denormal numbers
-
 
 @njit
 def divide_inside_and_outside(x, out, flush):

@@ -4,14 +4,9 @@ import numpy as np
 import pytest
 
 import fastconv as fc
-from tests.engine.networks import (
-    NETWORKS,
-)
+from tests.engine.networks import NETWORKS
 
 pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths")
-
-
-# Dropout
 
 
 def test_dropout_zeroes_its_share_of_the_activations_and_scales_the_others():

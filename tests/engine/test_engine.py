@@ -13,9 +13,6 @@ from fastconv.engine.run import Run
 pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths")
 
 
-# Engines that are used again
-
-
 @pytest.fixture
 def builds(monkeypatch):
     """The purposes of all engines built so far."""

@@ -4,12 +4,7 @@ import numpy as np
 import pytest
 
 import fastconv as fc
-from tests.engine.networks import (
-    NETWORKS,
-    build,
-    data_for,
-    each_case,
-)
+from tests.engine.networks import NETWORKS, build, data_for, each_case
 from tests.nn.layer_kinds import LAYERS
 
 pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths")
@@ -17,9 +12,6 @@ pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same' with even k
 
 def test_the_networks_hold_every_layer():
     assert {type(layer).__name__ for layers, _ in NETWORKS.values() for layer in layers} == set(LAYERS)
-
-
-# Finite differences
 
 
 @each_case

@@ -4,9 +4,7 @@ import numpy as np
 import pytest
 
 import fastconv as fc
-from tests.engine.networks import (
-    loss_of,
-)
+from tests.engine.networks import loss_of
 
 pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths")
 SIZES = [*10.0 ** np.arange(-30, 0, 1.7), 0.3, 0.5, 0.7, 0.95]

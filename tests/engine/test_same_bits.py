@@ -6,14 +6,7 @@ import pytest
 import fastconv as fc
 from fastconv.engine import engine
 from fastconv.engine.run import Run
-from tests.engine.networks import (
-    THREADED,
-    assert_same_bits,
-    build,
-    data_for,
-    images_and_labels,
-    trained_bits,
-)
+from tests.engine.networks import THREADED, assert_same_bits, build, data_for, images_and_labels, trained_bits
 
 pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths")
 

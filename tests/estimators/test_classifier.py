@@ -7,15 +7,7 @@ pytest.importorskip("sklearn")
 from sklearn.base import clone
 
 import fastconv as fc
-from tests.estimators.digits import (
-    DIGITS,
-    FEW,
-    IMAGES,
-    LABELS,
-    ODD,
-    classifier,
-    regressor,
-)
+from tests.estimators.digits import DIGITS, FEW, IMAGES, LABELS, ODD, classifier, regressor
 
 # Labels
 

@@ -4,13 +4,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip("sklearn")
-from tests.estimators.digits import (
-    IMAGES,
-    ODD,
-    regressor,
-)
-
-# Regression
+from tests.estimators.digits import IMAGES, ODD, regressor
 
 
 def test_numbers_are_learnt_from_images():

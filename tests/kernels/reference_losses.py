@@ -31,9 +31,6 @@ PAIRED = ["bce", "bce_with_logits", "mse"]  # whose target has the shape of the 
 FIRST = {"bce": "p", "bce_with_logits": "z", "mse": "y"}
 
 
-# The definitions, in float64.
-
-
 def exact_bce(p, target):
     with np.errstate(divide="ignore"):
         return -(target * np.maximum(np.log(p), -100) + (1 - target) * np.maximum(np.log1p(-p), -100))

@@ -5,15 +5,7 @@ import pytest
 
 from fastconv.kernels import avg_pool2d, avg_pool2d_grad
 from tests.kernels import reference_pool as reference
-from tests.kernels.pool_cases import (
-    DTYPES,
-    GEOMETRIES,
-    TOLERANCE,
-    outputs,
-    random,
-)
-
-# avg_pool2d
+from tests.kernels.pool_cases import DTYPES, GEOMETRIES, TOLERANCE, outputs, random
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -16,15 +16,7 @@ from fastconv.kernels import (
     mse,
     mse_grad,
 )
-from tests.kernels.reference_losses import (
-    GRADIENTS,
-    LOSSES,
-    PAIRED,
-    REDUCTIONS,
-    data,
-)
-
-# Compiled callers
+from tests.kernels.reference_losses import GRADIENTS, LOSSES, PAIRED, REDUCTIONS, data
 
 
 @numba.njit

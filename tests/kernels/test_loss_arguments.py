@@ -9,15 +9,7 @@ from fastconv.kernels import (
     cross_entropy,
     cross_entropy_grad,
 )
-from tests.kernels.reference_losses import (
-    FIRST,
-    GRADIENTS,
-    LOSSES,
-    PAIRED,
-    REDUCTIONS,
-    data,
-    empty,
-)
+from tests.kernels.reference_losses import FIRST, GRADIENTS, LOSSES, PAIRED, REDUCTIONS, data, empty
 
 
 @pytest.mark.parametrize("name", LOSSES)
@@ -66,9 +58,6 @@ def test_labels_may_be_of_any_int_dtype(kind):
     assert cross_entropy(logits, labels.astype(kind)) == cross_entropy(logits, labels)
     slopes = cross_entropy_grad(logits, labels.astype(kind))
     np.testing.assert_array_equal(slopes, cross_entropy_grad(logits, labels))
-
-
-# Arguments
 
 
 @pytest.mark.parametrize("function", [cross_entropy, cross_entropy_grad])

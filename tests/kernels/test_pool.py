@@ -10,14 +10,7 @@ from hypothesis import strategies as st
 
 from fastconv.kernels import avg_pool2d, avg_pool2d_grad, max_pool2d, max_pool2d_grad
 from tests.kernels import reference_pool as reference
-from tests.kernels.pool_cases import (
-    DTYPES,
-    INF,
-    NAN,
-    check_max,
-    random,
-    small_ints,
-)
+from tests.kernels.pool_cases import DTYPES, INF, NAN, check_max, random, small_ints
 
 # Gradients by finite differences
 

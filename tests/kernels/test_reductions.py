@@ -5,11 +5,7 @@ from numba import njit
 from numba.core.errors import TypingError
 
 from fastconv import kernels
-from tests.checks.valid_calls import (
-    VALID,
-    check_refused,
-    from_python,
-)
+from tests.checks.valid_calls import VALID, check_refused, from_python
 
 LOSSES = [name for name in VALID if name.startswith(("bce", "mse", "cross"))]
 

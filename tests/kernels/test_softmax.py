@@ -7,14 +7,7 @@ import scipy.special
 from fastconv.kernels import (
     softmax,
 )
-from tests.kernels.activation_cases import (
-    DTYPES,
-    INF,
-    NAN,
-    random,
-)
-
-# softmax
+from tests.kernels.activation_cases import DTYPES, INF, NAN, random
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

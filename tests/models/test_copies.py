@@ -8,8 +8,6 @@ import pytest
 
 import fastconv as fc
 
-# Copies
-
 
 def shallow(model):
     """A copy that shares the parameters."""

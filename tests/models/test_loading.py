@@ -7,13 +7,8 @@ import pytest
 
 import fastconv as fc
 from fastconv.formats.model_file import read_model, write_model
-from tests.models.every_layer import (
-    EVERY_LAYER,
-    SHAPE,
-)
+from tests.models.every_layer import EVERY_LAYER, SHAPE
 from tests.nn.layer_kinds import LAYERS
-
-# save and load
 
 
 def test_the_network_to_be_saved_holds_every_layer():

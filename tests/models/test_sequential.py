@@ -4,10 +4,7 @@ import numpy as np
 import pytest
 
 import fastconv as fc
-from tests.models.every_layer import (
-    EVERY_LAYER,
-    SHAPE,
-)
+from tests.models.every_layer import EVERY_LAYER, SHAPE
 
 # predict
 

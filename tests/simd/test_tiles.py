@@ -7,16 +7,7 @@ import pytest
 
 from fastconv import simd
 from fastconv.simd import tiles, transpose
-from tests.simd.lane_tools import (
-    both_dtypes,
-    compiled,
-    lane_count,
-    numbers,
-    run,
-    vectors,
-)
-
-# Tiles
+from tests.simd.lane_tools import both_dtypes, compiled, lane_count, numbers, run, vectors
 
 ROWS, COLUMNS = 3, 2
 

@@ -5,16 +5,7 @@ import pytest
 
 from fastconv import simd
 from fastconv.simd import transpose
-from tests.simd.lane_tools import (
-    both_dtypes,
-    compiled,
-    lane_count,
-    numbers,
-    run,
-    vectors,
-)
-
-# Squares: rows of scalars to lanes and back
+from tests.simd.lane_tools import both_dtypes, compiled, lane_count, numbers, run, vectors
 
 
 @compiled

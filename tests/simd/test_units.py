@@ -12,10 +12,7 @@ from llvmlite import binding
 
 from fastconv import simd
 from fastconv.simd import tiles, transpose, vector_math, vectors
-from tests.simd.lane_tools import (
-    arithmetic,
-    run,
-)
+from tests.simd.lane_tools import arithmetic, run
 
 TRIED = sorted(Path(__file__).parent.glob("test_[tv]*.py"))  # vectors, vector_math, tiles, transpose
 UNITS = {  # name -> registers, bytes of one, processor features that it needs

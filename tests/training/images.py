@@ -43,9 +43,6 @@ def draws(augment, count, size, **which):
     return np.degrees(np.arctan2(turned[:, 0, 1], turned[:, 0, 0])), signs, shifts
 
 
-# In training
-
-
 def network(dtype="float32", seed=3):
     layers = [
         fc.Conv2d(3, 3, padding=1), fc.ReLU(), fc.MaxPool2d(2), fc.Flatten(), fc.Dropout(0.2), fc.Dense(3),

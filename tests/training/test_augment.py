@@ -7,15 +7,7 @@ import pytest
 from scipy import ndimage, stats
 
 import fastconv as fc
-from tests.training.images import (
-    BOTH_DTYPES,
-    EVERYTHING,
-    RNG,
-    SHAPE,
-    X,
-    draws,
-    moves,
-)
+from tests.training.images import BOTH_DTYPES, EVERYTHING, RNG, SHAPE, X, draws, moves
 
 # Where pixels come from
 

@@ -8,14 +8,7 @@ from fastconv.engine import engine
 from fastconv.engine.builder import Builder
 from fastconv.engine.run import Run
 from fastconv.nn.losses import CrossEntropy
-from tests.training.images import (
-    BOTH_DTYPES,
-    EVERYTHING,
-    SHAPE,
-    X,
-    Y,
-    network,
-)
+from tests.training.images import BOTH_DTYPES, EVERYTHING, SHAPE, X, Y, network
 
 
 def trained(augment=EVERYTHING, dtype="float32", seed=4, **arguments):

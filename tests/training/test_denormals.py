@@ -6,12 +6,7 @@ import numpy as np
 import pytest
 
 import fastconv as fc
-from tests.training.small_runs import (
-    SHAPE,
-    large_data,
-)
-
-# Denormals
+from tests.training.small_runs import SHAPE, large_data
 
 
 def fastest(calls, repeats=15):

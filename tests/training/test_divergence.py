@@ -6,14 +6,7 @@ import pytest
 import fastconv as fc
 from fastconv.engine import engine
 from fastconv.formats.model_file import read_model
-from tests.training.small_runs import (
-    SHAPE,
-    X,
-    Y,
-    network,
-)
-
-# Divergence
+from tests.training.small_runs import SHAPE, X, Y, network
 
 
 def test_a_loss_that_is_not_finite_names_its_epoch_and_step():

@@ -6,17 +6,7 @@ import numpy as np
 import pytest
 
 import fastconv as fc
-from tests.training.small_runs import (
-    RNG,
-    SHAPE,
-    X,
-    Y,
-    assert_same_state,
-    network,
-)
-
-# Arrays
-
+from tests.training.small_runs import RNG, SHAPE, X, Y, assert_same_state, network
 
 LABELS = {
     "a list": lambda y: y.tolist(),

@@ -3,12 +3,7 @@
 import pytest
 
 import fastconv as fc
-from tests.training.small_runs import (
-    Display,
-    X,
-    Y,
-    network,
-)
+from tests.training.small_runs import Display, X, Y, network
 
 # Callbacks and progress
 

@@ -14,8 +14,6 @@ import pytest
 import fastconv as fc
 from tests.training.small_runs import large_data
 
-# Ctrl-C
-
 
 @pytest.mark.skipif(os.name == "nt", reason="signals are those of POSIX")
 def test_an_interrupt_stops_training_within_a_second_and_leaves_a_usable_network():

@@ -8,16 +8,7 @@ import pytest
 
 import fastconv as fc
 from fastconv.training import loops
-from tests.training.batches_of_runs import (
-    WEIGHT,
-    X,
-    Y,
-    assert_same_bits,
-    batches,
-    network,
-)
-
-# One batch
+from tests.training.batches_of_runs import WEIGHT, X, Y, assert_same_bits, batches, network
 
 
 def test_train_on_batch_takes_the_steps_of_fit_and_returns_their_losses():

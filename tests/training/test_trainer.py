@@ -4,13 +4,7 @@ import numpy as np
 import pytest
 
 import fastconv as fc
-from tests.training.small_runs import (
-    X,
-    Y,
-    network,
-)
-
-# Wrong arguments
+from tests.training.small_runs import X, Y, network
 
 
 @pytest.mark.parametrize(
