@@ -8,7 +8,6 @@ sample, as blocks are packed; nothing is copied whole.
 
 import ctypes
 import time
-from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -48,7 +47,7 @@ class Engine:
         work = network.products() * run.batch_size
         threads = min(run.threads, -(-run.batch_size // lanes), 1 + work // PRODUCTS_PER_THREAD)
         started = time.perf_counter()
-        built = Builder(network, replace(run, threads=threads), optimizer_state)
+        built = Builder(network, run._replace(threads=threads), optimizer_state)
         self.batch_size, self.ports = run.batch_size, built.ports
         self.program, self.lanes, self.threads = built.plan.finish(), lanes, threads
         self.chunk = 1

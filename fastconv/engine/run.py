@@ -1,14 +1,12 @@
 """What a plan is made for."""
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..nn.losses import Loss
 from ..nn.optimizers import Optimizer
 
 
-@dataclass(frozen=True)
-class Run:
+class Run(NamedTuple):
     """All that decides, beside the network, which operations run: engines of equal runs serve each other.
 
     Attributes

@@ -19,7 +19,7 @@ from ..simd.compiling import compiled
 from .lanes import conv_geometry, layout
 from .lanes.conv import PLAIN, contract, contract_grad_weight
 from .lanes.operation import STATE, STATE_SIZE
-from .row_strips import gather_strips, scatter_strips, strip_rows
+from .row_strips import Cut, gather_strips, scatter_strips, strip_rows
 
 __all__ = ["conv2d", "conv2d_grad_bias", "conv2d_grad_input", "conv2d_grad_weight"]
 
@@ -299,7 +299,7 @@ def _inner(block, size, halo):
 def _read(x, cut, from_x, first, count, state, block, distances):
     """Fill the lanes of a block with the strips (whole images, where a cut has one) first, first + 1, ..."""
     state[STATE.first_sample], state[STATE.valid] = first, min(simd.lanes(block), count - first)
-    if cut[0] == 1:
+    if cut.strips == 1:
         _gather(block, block, block, block, block, block, pointer(from_x), pointer(state))
     else:
         gather_strips(x, cut, first, state[STATE.valid], block, distances)
@@ -308,7 +308,7 @@ def _read(x, cut, from_x, first, count, state, block, distances):
 @compiled
 def _write(block, y, cut, to_y, state, distances):
     """Copy the lanes of a block to the strips that were read last."""
-    if cut[0] == 1:
+    if cut.strips == 1:
         _scatter(block, block, block, block, block, block, pointer(to_y), pointer(state))
     else:
         scatter_strips(block, y, cut, state[STATE.first_sample], state[STATE.valid], distances)
@@ -317,35 +317,37 @@ def _write(block, y, cut, to_y, state, distances):
 @compiled
 def _output_cuts(x_shape, y_shape, kernel, stride, padding, dilation, lanes):
     """The cuts of x and of y for a convolution, and the padding above x that is left."""
+    zero, one = np.int64(0), np.int64(1)  # so that all cuts are of one type
     out_rows, row_vectors = y_shape[2], x_shape[1] * x_shape[3] * stride[0] + y_shape[1] * y_shape[3]
     rows = strip_rows(x_shape[0], out_rows, row_vectors, lanes, 1)
     strips = (out_rows + rows - 1) // rows
     if strips == 1:
-        return (1, 0, 0, x_shape[2]), (1, 0, 0, out_rows), padding[0]
+        return Cut(one, zero, zero, x_shape[2]), Cut(one, zero, zero, out_rows), padding[0]
     height = (rows - 1) * stride[0] + (kernel[0] - 1) * dilation[0] + 1
-    return (strips, -padding[0], rows * stride[0], height), (strips, 0, rows, rows), 0
+    return Cut(strips, -padding[0], rows * stride[0], height), Cut(strips, zero, rows, rows), zero
 
 
 @compiled
 def _input_cuts(dx_shape, dy_shape, kernel, stride, padding, dilation, lanes):
     """The cuts of dy and of dx for the input gradient, and the padding above dx that they amount to."""
+    zero, one = np.int64(0), np.int64(1)
     in_rows, out_rows = dx_shape[2], dy_shape[2]
     row_vectors = dx_shape[1] * dx_shape[3] + dy_shape[1] * dy_shape[3]
     rows = strip_rows(dx_shape[0], in_rows, row_vectors, lanes, stride[0])
     strips = (in_rows + rows - 1) // rows
     if strips == 1:
-        return (1, 0, 0, out_rows), (1, 0, 0, in_rows), padding[0]
+        return Cut(one, zero, zero, out_rows), Cut(one, zero, zero, in_rows), padding[0]
     start = (padding[0] - (kernel[0] - 1) * dilation[0]) // stride[0]
     height = (rows - 1 + padding[0]) // stride[0] - start + 1
-    cut = (strips, start, rows // stride[0], height)
-    return cut, (strips, 0, rows, rows), padding[0] - start * stride[0]
+    cut = Cut(strips, start, rows // stride[0], height)
+    return cut, Cut(strips, zero, rows, rows), padding[0] - start * stride[0]
 
 
 @compiled
 def _conv2d(x, weight, bias, stride, padding, dilation, groups, y):
     kernel, lanes = weight.shape[2:], simd.lanes(pointer(x))
     x_cut, y_cut, top = _output_cuts(x.shape, y.shape, kernel, stride, padding, dilation, lanes)
-    size, out_size, padding = (x_cut[3], x.shape[3]), (y_cut[3], y.shape[3]), (top, padding[1])
+    size, out_size, padding = (x_cut.height, x.shape[3]), (y_cut.height, y.shape[3]), (top, padding[1])
     halo = _input_halo(size, kernel, out_size, stride, padding, dilation)
     x_distances, y_distances = _distances(size, halo), (out_size[0] * out_size[1], out_size[1])
     x_block, y_block = _block(x.shape[1], x_distances, x), _block(y.shape[1], y_distances, x)
@@ -355,7 +357,7 @@ def _conv2d(x, weight, bias, stride, padding, dilation, groups, y):
     )  # fmt: skip
     from_x, to_y = layout.gather_array(x, x_distances), layout.scatter_array(y, y_distances)
     state = np.zeros(STATE_SIZE, np.int64)
-    image, result, count = _inner(x_block, size, halo), _first(y_block), x.shape[0] * x_cut[0]
+    image, result, count = _inner(x_block, size, halo), _first(y_block), x.shape[0] * x_cut.strips
     for first in range(0, count, lanes):
         _read(x, x_cut, from_x, first, count, state, image, x_distances)
         _contract(image, pointer(weight), pointer(bias), image, result, image, pointer(g), pointer(state))
@@ -367,7 +369,7 @@ def _conv2d(x, weight, bias, stride, padding, dilation, groups, y):
 def _conv2d_grad_input(dy, weight, stride, padding, dilation, groups, dx):
     kernel, lanes = weight.shape[2:], simd.lanes(pointer(dy))
     dy_cut, dx_cut, top = _input_cuts(dx.shape, dy.shape, kernel, stride, padding, dilation, lanes)
-    size, out_size, padding = (dx_cut[3], dx.shape[3]), (dy_cut[3], dy.shape[3]), (top, padding[1])
+    size, out_size, padding = (dx_cut.height, dx.shape[3]), (dy_cut.height, dy.shape[3]), (top, padding[1])
     halo = conv_geometry.grad_input_halo(kernel, size, out_size, stride, padding, dilation)
     dy_distances, dx_distances = _distances(out_size, halo), (size[0] * size[1], size[1])
     dy_block, dx_block = _block(dy.shape[1], dy_distances, dy), _block(dx.shape[1], dx_distances, dy)
@@ -381,7 +383,7 @@ def _conv2d_grad_input(dy, weight, stride, padding, dilation, groups, dx):
     ]  # fmt: skip
     from_dy, to_dx = layout.gather_array(dy, dy_distances), layout.scatter_array(dx, dx_distances)
     state = np.zeros(STATE_SIZE, np.int64)
-    slope, result, count = _inner(dy_block, out_size, halo), _first(dx_block), dy.shape[0] * dy_cut[0]
+    slope, result, count = _inner(dy_block, out_size, halo), _first(dx_block), dy.shape[0] * dy_cut.strips
     w = pointer(weight)
     for first in range(0, count, lanes):
         _read(dy, dy_cut, from_dy, first, count, state, slope, dy_distances)
@@ -396,7 +398,7 @@ def _conv2d_grad_input(dy, weight, stride, padding, dilation, groups, dx):
 def _conv2d_grad_weight(x, dy, stride, padding, dilation, groups, dweight):
     kernel, lanes = dweight.shape[2:], simd.lanes(pointer(x))
     x_cut, dy_cut, top = _output_cuts(x.shape, dy.shape, kernel, stride, padding, dilation, lanes)
-    size, out_size, padding = (x_cut[3], x.shape[3]), (dy_cut[3], dy.shape[3]), (top, padding[1])
+    size, out_size, padding = (x_cut.height, x.shape[3]), (dy_cut.height, dy.shape[3]), (top, padding[1])
     halo = _input_halo(size, kernel, out_size, stride, padding, dilation)
     x_distances, dy_distances = _distances(size, halo), (out_size[0] * out_size[1], out_size[1])
     x_block, dy_block = _block(x.shape[1], x_distances, x), _block(dy.shape[1], dy_distances, x)
@@ -406,7 +408,7 @@ def _conv2d_grad_weight(x, dy, stride, padding, dilation, groups, dweight):
     )  # fmt: skip
     from_x, from_dy = layout.gather_array(x, x_distances), layout.gather_array(dy, dy_distances)
     state = np.zeros(STATE_SIZE, np.int64)
-    gradient, count = pointer(dweight), x.shape[0] * x_cut[0]
+    gradient, count = pointer(dweight), x.shape[0] * x_cut.strips
     image, slope = _inner(x_block, size, halo), _first(dy_block)
     for first in range(0, count, lanes):
         _read(x, x_cut, from_x, first, count, state, image, x_distances)

@@ -1,18 +1,28 @@
 """A few images fill the lanes of a block in strips: a lane holds some rows of an image, the next those below.
 
-    image, H rows       lanes  0      1      2
-    +-----------+       +----+ +----+ +----+        Strip k holds `height` rows from `start` + k * `step` on.
-    |           |  -->  |    | |    | |    |        They overlap where windows do; rows outside the image are
-    +-----------+       +----+ +----+ +----+        zeros.
-
-A cut is the tuple (strips of an image, start, step, height).
+image, H rows       lanes  0      1      2
++-----------+       +----+ +----+ +----+        Strip k holds `height` rows from `start` + k * `step` on.
+|           |  -->  |    | |    | |    |        They overlap where windows do; rows outside the image are
++-----------+       +----+ +----+ +----+        zeros.
 """
+
+from typing import NamedTuple
 
 import numpy as np
 
 from .. import simd
 from ..simd import keep, pointer, transpose
 from ..simd.compiling import compiled
+
+
+class Cut(NamedTuple):
+    """How each image is cut in strips of rows."""
+
+    strips: int  # of an image
+    start: int  # the first row of the first strip
+    step: int  # rows from one strip to the next
+    height: int  # rows of a strip
+
 
 WHOLE_BYTES, STRIP_BYTES = 1 << 23, 1 << 20  # of a block: what the allocator keeps, and what a cache holds
 
@@ -40,11 +50,10 @@ def _find_rows(x, cut, first, valid, c, h, elsewhere, addresses):
 
     Lanes past the valid ones are given the row of the last.
     """
-    strips, start, step, _ = cut
     for lane in range(len(addresses)):
         strip = first + min(lane, valid - 1)
-        line = start + strip % strips * step + h
-        place = ((strip // strips * x.shape[1] + c) * x.shape[2] + line) * x.shape[3] * x.itemsize
+        line = cut.start + strip % cut.strips * cut.step + h
+        place = ((strip // cut.strips * x.shape[1] + c) * x.shape[2] + line) * x.shape[3] * x.itemsize
         addresses[lane] = x.ctypes.data + place if 0 <= line < x.shape[2] else elsewhere.ctypes.data
 
 
@@ -54,7 +63,7 @@ def gather_strips(x, cut, first, valid, block, steps):
     width, lanes = x.shape[3], simd.lanes(block)
     nothing, addresses = np.zeros(width, x.dtype), np.zeros(lanes, np.int64)
     for c in range(x.shape[1]):
-        for h in range(cut[3]):
+        for h in range(cut.height):
             _find_rows(x, cut, first, valid, c, h, nothing, addresses)
             at = c * steps[0] + h * steps[1]
             for w in range(0, width, lanes):
@@ -69,7 +78,7 @@ def scatter_strips(block, y, cut, first, valid, steps):
     width, lanes = y.shape[3], simd.lanes(block)
     nowhere, addresses = np.zeros(width, y.dtype), np.zeros(lanes, np.int64)
     for c in range(y.shape[1]):
-        for h in range(cut[3]):
+        for h in range(cut.height):
             _find_rows(y, cut, first, valid, c, h, nowhere, addresses)
             at = c * steps[0] + h * steps[1]
             for w in range(0, width, lanes):
