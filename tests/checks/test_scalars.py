@@ -8,7 +8,7 @@ from tests.checks.valid_calls import BOTH, FLAGS, NUMBERS, arguments_of, check_r
 
 
 @BOTH
-@pytest.mark.parametrize(("name", "argument"), arguments_of("groups"))
+@pytest.mark.parametrize(("name", "argument"), arguments_of("groups", "num_groups"))
 def test_groups_are_a_positive_int(name, argument, call):
     for value in (0, -1, 2**31, 2**62):
         check_refused(call, name, {argument: value}, ValueError, argument)

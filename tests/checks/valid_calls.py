@@ -12,7 +12,7 @@ HUGE = 2**31 - 1  # the largest size that is one
 INDICES = "labels", "argmax"
 FLAGS = "ceil_mode", "count_include_pad", "training"
 PAIRS = "input_size", "kernel_size", "stride", "padding", "dilation"
-NUMBERS = "negative_slope", "momentum", "eps"
+NUMBERS = "negative_slope", "momentum", "eps", "delta"
 
 
 def ones(*shape):
@@ -54,6 +54,8 @@ VALID = {
     "bce_with_logits_grad": {"z": C, "target": C},
     "mse": {"y": C, "target": C},
     "mse_grad": {"y": C, "target": C},
+    "huber": {"y": C, "target": C, "delta": 1.0},
+    "huber_grad": {"y": C, "target": C, "delta": 1.0},
     "cross_entropy": {"logits": ones(2, 3), "labels": np.array([0, 2])},
     "cross_entropy_grad": {"logits": ones(2, 3), "labels": np.array([0, 2])},
     "batch_norm2d": {
@@ -61,8 +63,20 @@ VALID = {
         "training": True, "momentum": 0.1, "eps": 1e-5,
     },
     "batch_norm2d_grad": {"dy": IMAGE, "x": IMAGE, "gamma": C, "saved": ones(2, 4)},
+    "group_norm": {"x": IMAGE, "num_groups": 2, "gamma": C, "beta": C, "eps": 1e-5},
+    "group_norm_grad": {"dy": IMAGE, "x": IMAGE, "gamma": C, "saved": ones(2, 2, 2)},
 }  # fmt: skip
-ANY_DIMENSIONS = {"relu", "leaky_relu", "sigmoid", "tanh", "softmax", "bce", "bce_with_logits", "mse"}
+ANY_DIMENSIONS = {
+    "relu",
+    "leaky_relu",
+    "sigmoid",
+    "tanh",
+    "softmax",
+    "bce",
+    "bce_with_logits",
+    "mse",
+    "huber",
+}
 ANY_DIMENSIONS |= {f"{name}_grad" for name in ANY_DIMENSIONS}
 
 

@@ -184,7 +184,11 @@ def test_verbose_1_draws_a_bar_on_a_terminal(verbose, bar, monkeypatch):
         ({"input_shape": (1, 4, 4)}, ValueError, r"`input_shape` \(1, 4, 4\) does not fit X"),
         ({"input_shape": (4, 4, 4)}, ValueError, r"`input_shape` \(4, 4, 4\) does not fit X"),
         ({"input_shape": 8}, ValueError, r"`input_shape` must be \(C, H, W\) or \(H, W\), got 8"),
-        ({"optimizer": "lbfgs"}, ValueError, "`optimizer` must be one of sgd, adam, adamw, got 'lbfgs'"),
+        (
+            {"optimizer": "lbfgs"},
+            ValueError,
+            "`optimizer` must be one of sgd, adam, adamw, rmsprop, got 'lbfgs'",
+        ),
         ({"learning_rate": -1}, ValueError, "`lr` must be a number >= 0"),
         ({"epochs": 0}, ValueError, "`epochs` must be an int >= 1, got 0"),
         ({"batch_size": 0.5}, TypeError, "`batch_size` must be an int >= 1, got 0.5"),

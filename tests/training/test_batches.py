@@ -66,9 +66,9 @@ def test_an_engine_is_planned_once_for_the_largest_batch(monkeypatch):
     built = []
 
     class Counting(engine.Engine):
-        def __init__(self, network, purpose, batch_size, *rest, **options):
-            built.append(batch_size)
-            super().__init__(network, purpose, batch_size, *rest, **options)
+        def __init__(self, network, run, *rest):
+            built.append(run.batch_size)
+            super().__init__(network, run, *rest)
 
     monkeypatch.setattr(loops, "Engine", Counting)
     fc.Trainer(network()).fit(batches(16, 16, 16, 2), epochs=3)
