@@ -2,12 +2,10 @@
 
 import importlib
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from . import datasets, inspection, kernels, models
+from . import kernels, models
 from .engine.threads import get_num_threads, set_num_threads
-from .inspection.explain import explain
-from .inspection.gradient_check import check_gradients
 from .models import Sequential, from_onnx, from_torch, load
 from .nn import *  # noqa: F403
 from .nn import __all__ as _layers
@@ -20,6 +18,11 @@ from .training.augment import Augment
 from .training.callbacks import CSVLogger, EarlyStopping, ModelCheckpoint
 from .training.history import DivergedError, History
 from .training.trainer import Trainer
+
+if TYPE_CHECKING:  # at run time by `__getattr__`
+    from . import datasets, estimators, inspection, plots
+    from .inspection.explain import explain
+    from .inspection.gradient_check import check_gradients
 
 __version__ = "0.1.0"
 
@@ -60,8 +63,23 @@ for _module in (callbacks, losses, metrics, optimizers, schedules):
     sys.modules[f"{__name__}.{_module.__name__.rpartition('.')[2]}"] = _module
 
 
+# What few processes need is loaded when it is asked for: name -> its module.
+_LATER = {
+    "datasets": ".datasets",
+    "estimators": ".estimators",
+    "inspection": ".inspection",
+    "plots": ".plots",
+    "check_gradients": ".inspection.gradient_check",
+    "explain": ".inspection.explain",
+}
+
+
 def __getattr__(name: str) -> Any:
-    """`estimators` and `plots` are loaded when they are asked for: few runs need them."""
-    if name in ("estimators", "plots"):
-        return importlib.import_module(f".{name}", __name__)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = importlib.import_module(_LATER[name], __name__)
+    return getattr(module, name, module)
+
+
+def __dir__() -> list[str]:
+    return sorted({*__all__, *_LATER, "__version__"})

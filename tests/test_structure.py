@@ -38,6 +38,8 @@ def imports(tree, module, inside_functions):
             for alias in node.names:
                 whole = f"{base}.{alias.name}"
                 yield whole if whole in MODULES else base
+        elif isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING":
+            continue  # for editors and type checkers only
         elif inside_functions or not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
             waiting.extend(ast.iter_child_nodes(node))
 

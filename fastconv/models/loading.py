@@ -6,8 +6,6 @@ from typing import Any
 from .. import nn
 from ..checks.import_path import imported
 from ..formats.model_file import read_model
-from ..formats.onnx.reader import read_onnx
-from ..formats.torch_modules import read_module
 from ..nn.layer import Arrays, Layer, Shape
 from ..nn.network import parameter_shapes
 from .sequential import Sequential
@@ -88,6 +86,8 @@ def from_torch(module: Any, input_shape: Shape, dtype: str | None = None) -> Seq
     >>> fc.from_torch(module, input_shape=(1, 28, 28)).output_shape
     (6, 12, 12)
     """
+    from ..formats.torch_modules import read_module  # few processes need it
+
     layers, dtype, state = read_module(module, input_shape, dtype)
     return _filled(layers, input_shape, dtype, state)
 
@@ -129,6 +129,8 @@ def from_onnx(path: str | os.PathLike[str]) -> Sequential:
     >>> fc.from_onnx(path).dtype
     'float64'
     """
+    from ..formats.onnx.reader import read_onnx  # few processes need it
+
     layers, input_shape, dtype, state = read_onnx(path)
     return _filled(layers, input_shape, dtype, state)
 

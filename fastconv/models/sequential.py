@@ -15,9 +15,7 @@ from ..engine.lowering import lowering_of
 from ..engine.pool import EnginePool
 from ..formats.atomic import replaced
 from ..formats.model_file import read_arrays, write_model
-from ..formats.onnx.writer import onnx_model
 from ..formats.state_dict import matching
-from ..formats.torch_modules import write_module
 from ..nn.layer import Arrays, Layer, Shape
 from ..nn.losses import Loss
 from ..nn.losses import resolve as resolve_loss
@@ -302,6 +300,8 @@ class Sequential(Network):
         >>> fc.models.reference_cnn().to_torch()[0]
         Conv2d(1, 1, kernel_size=(3, 3), stride=(1, 1))
         """
+        from ..formats.torch_modules import write_module  # few processes need it
+
         return write_module(self)
 
     def to_onnx(self, path: str | os.PathLike[str]) -> None:
@@ -331,6 +331,8 @@ class Sequential(Network):
         >>> fc.from_onnx(path).num_parameters
         44426
         """
+        from ..formats.onnx.writer import onnx_model  # few processes need it
+
         model = onnx_model(self)
         with replaced(Path(path)) as file:
             file.write(model.SerializeToString(deterministic=True))
