@@ -20,7 +20,10 @@ from .training.history import DivergedError, History
 from .training.trainer import Trainer
 
 if TYPE_CHECKING:  # at run time by `__getattr__`
-    from . import datasets, estimators, inspection, plots
+    from . import datasets as datasets
+    from . import estimators as estimators
+    from . import inspection as inspection
+    from . import plots as plots
     from .inspection.explain import explain
     from .inspection.gradient_check import check_gradients
 
