@@ -25,8 +25,7 @@ class Emitter:
         self.after_backward = []
         self._network, self._gradient = network, gradient
         self._parameters = _offsets(network.parameters(), network.flat_parameters)
-        self._statistics = _offsets(network.statistics(), network.flat_statistics)
-        owners = {name.rpartition(".")[0] for name in network.parameters()}
+        owners = {name.rpartition(".")[0] for name in self._parameters}
         numbers = [number for number, node in enumerate(network.nodes) if node.name in owners]
         self._first_with_parameters = min(numbers, default=len(network.nodes))
 
@@ -50,7 +49,7 @@ class Emitter:
 
     def statistic(self, name):
         """A statistic in memory; those of a layer lie one after the other."""
-        start, count = self._statistics[name]
+        start, count = _offsets(self._network.statistics(), self._network.flat_statistics)[name]
         return self.plan.array(self._network.flat_statistics, start, count, f'statistics["{name}"]')
 
     def numbers(self, values):
