@@ -21,16 +21,39 @@ _threads: int | None = None
 
 
 def _default_threads() -> int:
+    """What FASTCONV_NUM_THREADS says, or the processors that this process may use.
+
+    These are limited by its affinity, by the quota of its control group, and by OMP_NUM_THREADS (as in
+    PyTorch) and NUMBA_NUM_THREADS, which joblib and job schedulers set for their workers.
+    """
     text = os.environ.get("FASTCONV_NUM_THREADS", "").strip()
-    if not text:
-        affinity = getattr(os, "sched_getaffinity", None)
-        available = len(affinity(0)) if affinity else os.cpu_count() or 1
-        # joblib sets Numba's limit for its workers, so that they share the processors.
-        limit = os.environ.get("NUMBA_NUM_THREADS", "").strip()
-        return min(available, int(limit)) if limit.isdecimal() and int(limit) else available
-    if not text.isdecimal() or int(text) < 1:
-        raise ValueError(f"`FASTCONV_NUM_THREADS` must be a positive int, got {text!r}")
-    return int(text)
+    if text:
+        if not text.isdecimal() or int(text) < 1:
+            raise ValueError(f"`FASTCONV_NUM_THREADS` must be a positive int, got {text!r}")
+        return int(text)
+    affinity = getattr(os, "sched_getaffinity", None)
+    counts = [len(affinity(0)) if affinity else os.cpu_count() or 1, _group_quota()]
+    for name in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS"):
+        first = os.environ.get(name, "").split(",")[0].strip()  # OpenMP has a list, one for each level
+        counts.append(int(first) if first.isdecimal() and int(first) else None)
+    return min(count for count in counts if count is not None)
+
+
+def _group_quota(root: str = "/sys/fs/cgroup") -> int | None:
+    """How many processors a container's control group leaves, rounded up; None where there is no limit."""
+    try:
+        if os.path.exists(f"{root}/cpu.max"):  # version 2
+            quota, period = _words(f"{root}/cpu.max")
+        else:
+            quota, period = _words(f"{root}/cpu/cpu.cfs_quota_us") + _words(f"{root}/cpu/cpu.cfs_period_us")
+        return max(1, -(-int(quota) // int(period))) if int(quota) > 0 else None
+    except (OSError, ValueError, ZeroDivisionError):  # no groups, or "max"
+        return None
+
+
+def _words(path: str) -> list[str]:
+    with open(path, encoding="ascii") as file:
+        return file.read().split()
 
 
 def set_num_threads(n: int) -> None:
