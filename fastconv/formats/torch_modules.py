@@ -18,16 +18,22 @@ from ..nn.shape import Flatten
 # PyTorch's class -> our layer, given the module. Identity is left out of the network.
 LAYERS: dict[str, Callable[[Any], Layer | None]] = {
     "Conv2d": lambda m: Conv2d(
-        m.out_channels, m.kernel_size, m.stride, m.padding, m.dilation, m.groups, m.bias is not None
+        m.out_channels,
+        m.kernel_size,
+        stride=m.stride,
+        padding=m.padding,
+        dilation=m.dilation,
+        groups=m.groups,
+        bias=m.bias is not None,
     ),
-    "MaxPool2d": lambda m: MaxPool2d(m.kernel_size, m.stride, m.padding, m.dilation, m.ceil_mode),
+    "MaxPool2d": lambda m: MaxPool2d(m.kernel_size, m.stride, m.padding, m.dilation, ceil_mode=m.ceil_mode),
     "AvgPool2d": lambda m: AvgPool2d(m.kernel_size, m.stride, m.padding, m.ceil_mode, m.count_include_pad),
     "AdaptiveAvgPool2d": lambda m: GlobalAvgPool2d(),
     "BatchNorm2d": lambda m: BatchNorm2d(m.momentum, m.eps),
     "GroupNorm": lambda m: GroupNorm(m.num_groups, eps=m.eps),
     "Dropout": lambda m: Dropout(m.p),
     "Flatten": lambda m: Flatten(),
-    "Linear": lambda m: Dense(m.out_features, m.bias is not None),
+    "Linear": lambda m: Dense(m.out_features, bias=m.bias is not None),
     "ReLU": lambda m: ReLU(),
     "LeakyReLU": lambda m: LeakyReLU(m.negative_slope),
     "Sigmoid": lambda m: Sigmoid(),

@@ -1,6 +1,6 @@
 """Convolution layers."""
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -45,6 +45,7 @@ class Conv2d(Layer):
 
     out_channels: int
     kernel_size: IntOrPair
+    _: KW_ONLY
     stride: IntOrPair = 1
     padding: IntOrPair = 0
     dilation: IntOrPair = 1

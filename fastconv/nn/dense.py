@@ -1,6 +1,6 @@
 """Fully connected layers."""
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import ClassVar
 
 from .. import kernels
@@ -29,6 +29,7 @@ class Dense(Layer):
     """
 
     out_features: int
+    _: KW_ONLY
     bias: bool = True
     takes: ClassVar[str] = "features"
 

@@ -38,6 +38,11 @@ class Layer:
 
     takes: ClassVar[str] = ""  # "image" or "features" where only that input shape makes sense
 
+    def __new__(cls, *args: Any, **kwargs: Any) -> "Layer":
+        if is_dataclass(cls):
+            check_call(cls, args, kwargs)
+        return super().__new__(cls)
+
     def output_shape(self, input_shape: Shape) -> Shape:
         """The shape of one output sample for one input sample of `input_shape`.
 
@@ -304,6 +309,49 @@ def _with_defaults(record: Any) -> Any:
 def _same(value: Any, default: Any) -> bool:
     """Whether a setting is its default; a pair of equal numbers is that number."""
     return bool(value == default) or (isinstance(value, tuple) and set(value) == {default})
+
+
+# What people write who know PyTorch or Keras -> what to write here.
+_FOLLOWS = "is left out: it follows from the layer's input"
+COUNTERPARTS = {
+    **dict.fromkeys(("in_channels", "in_features", "num_features", "num_channels"), _FOLLOWS),
+    **dict.fromkeys(("input_shape", "input_dim"), "belongs to Sequential"),
+    "activation": "is a layer of its own, such as ReLU()",
+    "alpha": "is called `negative_slope`",
+    "dilation_rate": "is called `dilation`",
+    "epsilon": "is called `eps`",
+    "filters": "is called `out_channels`",
+    "inplace": "is left out: layers work in place where they can",
+    "pool_size": "is called `kernel_size`",
+    "rate": "is called `p`",
+    "strides": "is called `stride`",
+    "units": "is called `out_features`",
+    "use_bias": "is called `bias`",
+}
+
+
+def check_call(kind: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    """Raise TypeError, with a hint, where arguments are those of another library's layer.
+
+    PyTorch's first argument is the number of input channels, which here follows from the input: a call that
+    was written for it has one more by position, and must not be taken for something else.
+    """
+    named = {f.name: f for f in fields(kind) if f.init}
+    positional = [name for name, f in named.items() if not f.kw_only]
+    if len(args) > len(positional):
+        allowed = f"only {', '.join(f'`{name}`' for name in positional)}" if positional else "nothing"
+        others = [f"{name}=..." for name, f in named.items() if f.kw_only]
+        by_name = f", the rest by name ({', '.join(others)})" if others else ""
+        weighted = kind.parameter_shapes is not Layer.parameter_shapes
+        hint = "; the number of input channels or features is left out: it follows from the input"
+        raise TypeError(
+            f"{kind.__name__} takes {allowed} by position{by_name}, got {len(args)} arguments"
+            + (hint if weighted else "")
+        )
+    for name in kwargs:
+        if name not in named:
+            hint = COUNTERPARTS.get(name, f"is none of its arguments: {', '.join(named) or 'it has none'}")
+            raise TypeError(f"`{name}` of {kind.__name__} {hint}")
 
 
 def record_name(record: Any) -> str:

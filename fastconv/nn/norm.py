@@ -1,7 +1,7 @@
 """Normalisation layers."""
 
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar, cast
 
 import numpy as np
 
@@ -53,6 +53,14 @@ class BatchNorm2d(_Affine):
     momentum: float = 0.1
     eps: float = 1e-5
     takes: ClassVar[str] = "image"
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> "BatchNorm2d":
+        if args and isinstance(args[0], int) and not isinstance(args[0], bool):
+            raise TypeError(
+                f"{cls.__name__} takes `momentum`, 0.0 to 1.0, got {args[0]}; the number of channels is left "
+                "out: it follows from the input"
+            )
+        return cast("BatchNorm2d", super().__new__(cls, *args, **kwargs))
 
     def __post_init__(self) -> None:
         set_fields(

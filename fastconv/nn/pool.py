@@ -1,6 +1,6 @@
 """Pooling layers."""
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import ClassVar
 
 from .. import kernels
@@ -66,6 +66,7 @@ class MaxPool2d(_Pool):
     stride: IntOrPair = None
     padding: IntOrPair = 0
     dilation: IntOrPair = 1
+    _: KW_ONLY
     ceil_mode: bool = False
 
     def __post_init__(self) -> None:

@@ -122,7 +122,8 @@ CASES = {
     "convolutions": (
         [
             fc.Conv2d(4, 3, padding="same", groups=2, bias=False), fc.BatchNorm2d(), fc.LeakyReLU(0.1),
-            fc.AvgPool2d(3, stride=2, padding=1), fc.Conv2d(6, (2, 3), (2, 1), 2, dilation=(1, 2)), fc.Tanh(),
+            fc.AvgPool2d(3, stride=2, padding=1),
+            fc.Conv2d(6, (2, 3), stride=(2, 1), padding=2, dilation=(1, 2)), fc.Tanh(),
             fc.Dropout(0.3), fc.MaxPool2d(2, stride=1), fc.GlobalAvgPool2d(), fc.Flatten(), fc.Dense(3),
         ],
         (2, 7, 6),

@@ -26,7 +26,8 @@ def read_conv(chain: Chain, node: Node) -> None:
         padding = "same"
     groups = node.get("group", 1)
     bias = node.weights(2) if node.has(2) and node.domain != DOMAIN else None
-    layer = Conv2d(weight.shape[0], kernel, stride, padding, dilation, groups, bias is not None)
+    settings = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+    layer = Conv2d(weight.shape[0], kernel, **settings, bias=bias is not None)
     if layer.pads() != pads:
         raise ValueError(f"`pads` must be the same on both sides, or keep the image's size, got {pads}")
     chain.append(layer, weight=weight, bias=bias)

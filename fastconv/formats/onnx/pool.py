@@ -30,7 +30,7 @@ def read_max_pool(chain: Chain, node: Node) -> None:
     outputs = tuple(window_count(node, *axis) for axis in zip(size, spans, stride, own, strict=True))
     padding = tuple(begin for begin, _ in add_pads(around, own))
     for ceil_mode in (False, True):
-        layer = MaxPool2d(kernel, stride, padding, dilation, ceil_mode)
+        layer = MaxPool2d(kernel, stride, padding, dilation, ceil_mode=ceil_mode)
         # Padding never is a maximum: windows that begin and end the same are the same.
         if makes(layer, chain.shape, outputs):
             chain.append(layer)

@@ -118,7 +118,14 @@ def random_layers(rng):
         padding = tuple(int(rng.integers(0, k // 2 + 1)) for k in kernel)
         channels = int(rng.choice([1, 3, 5, 8, 15, 16, 17, 24, 33]))
         choices = [
-            fc.Conv2d(channels, kernel, pair(3), pair(3), pair(2), bias=bool(rng.integers(2))),
+            fc.Conv2d(
+                channels,
+                kernel,
+                stride=pair(3),
+                padding=pair(3),
+                dilation=pair(2),
+                bias=bool(rng.integers(2)),
+            ),
             fc.Conv2d(channels, pair(4), padding="same", dilation=pair(2)),
             fc.MaxPool2d(kernel, pair(3), padding, pair(2), ceil_mode=bool(rng.integers(2))),
             fc.AvgPool2d(kernel, pair(3), padding, bool(rng.integers(2)), bool(rng.integers(2))),
