@@ -11,6 +11,9 @@ from typing import Any
 import numba
 from llvmlite import binding
 
+if numba.config.DISABLE_JIT:  # type: ignore[attr-defined]
+    raise ImportError("fastconv can't work with NUMBA_DISABLE_JIT=1: its kernels exist only as compiled code")
+
 VECTOR_BYTES = 64
 
 
