@@ -134,8 +134,9 @@ class Conv2dLowering(WeightedLowering, layer=Conv2d):
 
     def _input_gradient(self, dy, dx, weight, gate):
         ending = conv.PLAIN if gate is None else conv.GATE
-        for row in range(self.layer.stride[0]):
-            for column in range(self.layer.stride[1]):
+        rows, columns = map(min, self.layer.stride, self.in_size)  # from there on there are no positions
+        for row in range(rows):
+            for column in range(columns):
                 g = conv_geometry.conv_grad_input(
                     *self._shape(),
                     *self._sizes(),

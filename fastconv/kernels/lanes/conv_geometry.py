@@ -265,9 +265,7 @@ def _meeting_taps(kernel, dilation, stride, reach):
     first = 0
     while first < kernel and (reach - first * dilation) % stride != 0:
         first += 1
-    every = 1
-    while every * dilation % stride != 0:
-        every += 1
+    every = stride // np.gcd(stride, dilation)
     return first, every, (kernel - first + every - 1) // every if first < kernel else 0
 
 
