@@ -16,6 +16,7 @@ from ..checks.settings import whole_number
 from ..engine.inputs import check_samples, check_targets
 from ..nn.layer import Shape
 from ..nn.losses import Loss
+from .finite import first_not_finite
 from .sample_weights import Weights, check_sample_weight, combine
 
 EVALUATED_AT_ONCE = 256  # samples in work at a time where nobody says
@@ -34,6 +35,16 @@ class Part:
     weight: Weights | None
     batch_size: int
     order: NDArray[np.int64] | None = None
+    names: tuple[str, str] = ("X", "y")  # of X and y, for errors
+
+    def what_is_not_finite(self, seen: int) -> str | None:
+        """What is wrong with the first `seen` samples, in words, or None where all are finite."""
+        rows = np.arange(seen) if self.order is None else np.sort(self.order[:seen])
+        for values, name in zip((self.X, self.y), self.names, strict=True):
+            found = first_not_finite(values, name, rows)
+            if found:
+                return found
+        return None
 
 
 class Feed(Protocol):
@@ -90,8 +101,10 @@ class ArrayFeed:
         weight: Weights | None,
         batch_size: int,
         shuffle_seed: int | None = None,
+        names: tuple[str, str] = ("X", "y"),
     ) -> None:
         self._arrays = X, y, weight
+        self._names = names
         self.batch_size = min(batch_size, len(X))
         self.weighted = weight is not None
         self.samples: int | None = len(X)
@@ -103,7 +116,7 @@ class ArrayFeed:
         order = None
         if self._seed is not None:
             order = np.random.default_rng((self._seed, epoch)).permutation(len(self._arrays[0]))
-        yield Part(*self._arrays, self.batch_size, order)
+        yield Part(*self._arrays, self.batch_size, order, self._names)
 
 
 class BatchFeed:
@@ -196,13 +209,14 @@ class BatchFeed:
                 f"`{self._name}` must give batches (X, y) or (X, y, sample_weight), "
                 f"got a {type(batch).__name__}{count}"
             )
-        X, y = self._form.check(batch[0], batch[1], (f"X of {where}", f"y of {where}"))
+        names = f"X of {where}", f"y of {where}"
+        X, y = self._form.check(batch[0], batch[1], names)
         weight = None
         if len(batch) == 3 and batch[2] is not None:
             name = f"sample_weight of {where}"
             weight = check_sample_weight(batch[2], len(X), name, may_be_zeros=True)
         weight = self._form.combine(weight, self._class_weight, y, batch=True)
-        return Part(X, y, weight, len(X))
+        return Part(X, y, weight, len(X), names=names)
 
 
 def _beginning(batches: Any, name: str) -> Callable[[], Iterator[Any]]:
@@ -252,7 +266,8 @@ def array_feeds(
         if not 0 < kept < len(X):
             raise ValueError(f"`validation_split` = {split} leaves no samples on one side of {len(X)}")
         held_out_weight = None if weight is None else weight[kept:]
-        rest = ArrayFeed(X[kept:], y[kept:], held_out_weight, EVALUATED_AT_ONCE)
+        names = f"X[{kept}:]", f"y[{kept}:]"
+        rest = ArrayFeed(X[kept:], y[kept:], held_out_weight, EVALUATED_AT_ONCE, names=names)
         X, y, weight = X[:kept], y[:kept], None if weight is None else weight[:kept]
     weight = form.combine(weight, class_weight, y)
     return ArrayFeed(X, y, weight, batch_size, shuffle_seed), rest
@@ -276,8 +291,9 @@ def validation_feed(validation_data: Any, form: Form, epochs: int) -> Feed:
         return BatchFeed(given, form, epochs, name=name)
     if len(given) not in (2, 3):
         raise TypeError(f"`{name}` must be {WANTED[name]}, got {len(given)} things")
-    X, y = form.check(given[0], given[1], (f"{name}[0]", f"{name}[1]"))
+    names = f"{name}[0]", f"{name}[1]"
+    X, y = form.check(given[0], given[1], names)
     weight = None
     if len(given) == 3 and given[2] is not None:
         weight = check_sample_weight(given[2], len(X), f"{name}[2]")
-    return ArrayFeed(X, y, weight, EVALUATED_AT_ONCE)
+    return ArrayFeed(X, y, weight, EVALUATED_AT_ONCE, names=names)

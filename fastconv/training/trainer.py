@@ -3,7 +3,8 @@
 import os
 import time
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,8 @@ from .augment import Augment, check_augment
 from .batches import EVALUATED_AT_ONCE, ArrayFeed, BatchFeed, Feed, Form, array_feeds, validation_feed
 from .callbacks import check_callbacks
 from .checkpoint import describe, restore, save
-from .history import DivergedError, History
+from .finite import Snapshot
+from .history import DivergedError, History, NotFiniteError
 from .loops import Steps, Task, evaluate, evaluator
 from .progress import Progress
 from .running_metrics import MetricSet, RunningMetrics
@@ -62,8 +64,12 @@ class Trainer:
     themselves made, dropout and all, while the parameters changed. Accuracy takes no time: a step counts it
     anyway. A function gets y in the outputs' shape, or the labels (N,), and is called once a pass.
 
-    Loss, optimizer and metrics may be assigned later, and hold from the next call on. An optimizer of the
-    same class as the one before goes on with its moments, another one begins anew.
+    Loss, optimizer, metrics and seed may be assigned later, and hold from the next call on. An optimizer of
+    the same class as the one before goes on with its moments, another one begins anew; a callback may assign
+    one, which holds from the next epoch on.
+
+    One thread at a time trains a network: `fit` or `train_on_batch` in another one raises RuntimeError, and
+    so does `evaluate` while another thread trains. `model.predict` takes the parameters as they are then.
 
     Examples
     --------
@@ -90,10 +96,12 @@ class Trainer:
         self._model = model
         self._task: Task | None = None
         self._single_steps: Steps | None = None
+        self._snapshot: Snapshot | None = None
+        self._at_work = False
         self._optimizer_state: list[Any] = []
         self.loss, self.metrics = loss, metrics
         self.optimizer = SGD() if optimizer is None else optimizer
-        self.seed = whole_number(seed, "seed", low=0)
+        self.seed = seed
         self.stop_training = False
         self.steps_taken = 0
 
@@ -131,6 +139,7 @@ class Trainer:
 
     @loss.setter
     def loss(self, loss: str | Loss) -> None:
+        self._check_idle("loss")
         resolve(loss).check_output(self.model.output_shape)
         self._loss, self._task = loss, None
 
@@ -154,11 +163,14 @@ class Trainer:
     def optimizer(self, optimizer: Optimizer) -> None:
         if not isinstance(optimizer, Optimizer):
             raise TypeError(f"`optimizer` must be an optimizer such as SGD(lr=0.1), got {optimizer!r}")
+        if self._at_work:
+            self.model.engines.training.check_free()
         fresh = optimizer.initial_state(self.model.flat_parameters)
         if type(optimizer) is type(getattr(self, "_optimizer", None)):
             for own, kept in zip(fresh, self._optimizer_state, strict=False):
                 own[...] = kept
-        self._optimizer, self._optimizer_state, self._task = optimizer, fresh, None
+        self._optimizer, self._optimizer_state = optimizer, fresh
+        self._task = self._snapshot = None
 
     @property
     def metrics(self) -> Any:
@@ -178,14 +190,61 @@ class Trainer:
 
     @metrics.setter
     def metrics(self, metrics: Any) -> None:
+        self._check_idle("metrics")
         self._metrics, self._task = self._metric_set(metrics).wanted, None
+
+    @property
+    def seed(self) -> int:
+        """What the order of samples, dropout and augmentation are drawn from.
+
+        Returns
+        -------
+        int
+
+        Examples
+        --------
+        >>> import fastconv as fc
+        >>> fc.Trainer(fc.models.reference_cnn(), loss="bce").seed
+        0
+        """
+        return self._seed
+
+    @seed.setter
+    def seed(self, seed: int) -> None:
+        self._check_idle("seed")
+        self._seed, self._task = whole_number(seed, "seed", low=0), None
+
+    @property
+    def steps_taken(self) -> int:
+        """How many steps the optimizer has made, which corrects the bias of Adam's moments.
+
+        Returns
+        -------
+        int
+
+        Examples
+        --------
+        >>> import fastconv as fc
+        >>> fc.Trainer(fc.models.reference_cnn(), loss="bce").steps_taken
+        0
+        """
+        return self._steps_taken
+
+    @steps_taken.setter
+    def steps_taken(self, steps: int) -> None:
+        self._steps_taken = whole_number(steps, "steps_taken", low=0)
+
+    def _check_idle(self, name: str) -> None:
+        """Raise RuntimeError while the network trains: data and figures were checked for what holds now."""
+        if self._at_work:
+            raise RuntimeError(f"`{name}` can't be changed while the network trains: assign it after `fit`")
 
     def _metric_set(self, metrics: Any) -> MetricSet:
         return MetricSet(metrics, resolve(self.loss), self.model.ends_in(Softmax))
 
     def _current_task(self) -> Task:
         """What is trained, and how, as it is now."""
-        if self._task is None or self._task.seed != self.seed:
+        if self._task is None:
             self._task = Task(
                 self.model,
                 resolve(self.loss),
@@ -195,6 +254,16 @@ class Trainer:
                 self.seed,
             )
         return self._task
+
+    @contextmanager
+    def _working(self) -> Iterator[None]:
+        """Keeps other threads from training the network, and its own callbacks from what can't change now."""
+        with self.model.engines.training:
+            before, self._at_work = self._at_work, True
+            try:
+                yield
+            finally:
+                self._at_work = before
 
     def _form(self) -> Form:
         return Form(self.model.input_shape, self.model.output_shape, resolve(self.loss))
@@ -265,7 +334,10 @@ class Trainer:
         ValueError, TypeError
             If an argument does not fit.
         DivergedError
-            If the loss is no longer finite.
+            If the loss or a parameter is no longer finite. Where X or y is not, it is a ValueError too, and
+            says where. Network and optimizer are then as they were before the epoch.
+        RuntimeError
+            If another thread trains the network.
 
         Notes
         -----
@@ -313,46 +385,67 @@ class Trainer:
             seed = self.seed if shuffle else None
             feed, rest = array_feeds(X, y, weight, split, class_weight, form, batch_size, seed)
             held_out = held_out or rest
-        history, first_epoch = History(), 0
-        if resume and checkpoint is not None and Path(checkpoint).exists():
-            history, first_epoch, self.steps_taken = restore(checkpoint, task, augment)
-        display.start(epochs, feed.samples)
-        try:
-            display.compiling(f"{len(self.model.nodes)} layers for {self.model.dtype}")
-            started = time.perf_counter()
-            steps = Steps(task, self.steps_taken, augment)
-            steps.engine(feed.batch_size, feed.weighted)
-            if held_out:
-                self.model.engines.give_back(evaluator(task, held_out.batch_size, held_out.weighted))
-            progress_displays.compiled(display, time.perf_counter() - started)
-            self.stop_training = False
-            for epoch in range(first_epoch, epochs):
-                started = time.perf_counter()
-                metrics, rate = self._epoch(steps, feed, epoch, epochs, display)
-                if feed.ended:
-                    where = f"in epoch {epoch + 1} of {epochs}, after {metrics.steps} steps"
-                    warnings.warn(f"`X` has come to its end {where}: training ends here", stacklevel=2)
-                if not metrics.steps:
-                    break
-                logs: dict[str, Any] = {"epoch": epoch, "epochs": epochs, **metrics.figures(task.metrics)}
-                logs.update(learning_rate=rate, seconds=0.0)
-                if held_out:
-                    figures = evaluate(task, held_out, epoch)
-                    logs.update({f"val_{name}": value for name, value in figures.items()})
-                logs["seconds"] = time.perf_counter() - started
-                history.append(logs)
+        with self._working():
+            history, first_epoch = History(), 0
+            if resume and checkpoint is not None and Path(checkpoint).exists():
+                history, first_epoch, self.steps_taken = restore(checkpoint, task, augment)
+            display.start(epochs, feed.samples)
+            try:
+                steps = self._ready(feed, held_out, augment, display)
+                self.stop_training = False
+                for epoch in range(first_epoch, epochs):
+                    task, steps = self._as_assigned(steps, augment)
+                    logs = self._logs_of_epoch(steps, feed, held_out, epoch, epochs, display)
+                    if logs is None:
+                        break
+                    history.append(logs)
+                    for callback in callbacks:
+                        callback.on_epoch_end(self, logs)
+                    if checkpoint is not None:
+                        save(checkpoint, task, history, epoch + 1, self.steps_taken, augment)
+                    display.epoch_end(logs)
+                    if self.stop_training or feed.ended:
+                        break
                 for callback in callbacks:
-                    callback.on_epoch_end(self, logs)
-                if checkpoint is not None:
-                    save(checkpoint, task, history, epoch + 1, self.steps_taken, augment)
-                display.epoch_end(logs)
-                if self.stop_training or feed.ended:
-                    break
-            for callback in callbacks:
-                getattr(callback, "on_train_end", lambda _: None)(self)
-        finally:
-            display.close()
+                    getattr(callback, "on_train_end", lambda _: None)(self)
+            finally:
+                display.close()
         return history
+
+    def _ready(self, feed: Feed, held_out: Feed | None, augment: Augment | None, display: Progress) -> Steps:
+        """Compile, or read from the cache, all that the epochs need."""
+        display.compiling(f"{len(self.model.nodes)} layers for {self.model.dtype}")
+        started, task = time.perf_counter(), self._current_task()
+        steps = Steps(task, self.steps_taken, augment)
+        steps.engine(feed.batch_size, feed.weighted)
+        if held_out:
+            self.model.engines.give_back(evaluator(task, held_out.batch_size, held_out.weighted))
+        progress_displays.compiled(display, time.perf_counter() - started)
+        return steps
+
+    def _as_assigned(self, steps: Steps, augment: Augment | None) -> tuple[Task, Steps]:
+        """The task as it is now, and steps of it: a callback may have assigned another optimizer."""
+        task = self._current_task()
+        return task, steps if task is steps.task else Steps(task, self.steps_taken, augment)
+
+    def _logs_of_epoch(
+        self, steps: Steps, feed: Feed, held_out: Feed | None, epoch: int, epochs: int, display: Progress
+    ) -> dict[str, Any] | None:
+        """Train and validate for one epoch; None where there was no sample left."""
+        started, task = time.perf_counter(), steps.task
+        metrics, rate = self._epoch(steps, feed, epoch, epochs, display)
+        if feed.ended:
+            where = f"in epoch {epoch + 1} of {epochs}, after {metrics.steps} steps"
+            warnings.warn(f"`X` has come to its end {where}: training ends here", stacklevel=3)
+        if not metrics.steps:
+            return None
+        logs: dict[str, Any] = {"epoch": epoch, "epochs": epochs, **metrics.figures(task.metrics)}
+        logs.update(learning_rate=rate, seconds=0.0)
+        if held_out:
+            figures = evaluate(task, held_out, epoch)
+            logs.update({f"val_{name}": value for name, value in figures.items()})
+        logs["seconds"] = time.perf_counter() - started
+        return logs
 
     def train_on_batch(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """Take one step on a batch.
@@ -373,7 +466,10 @@ class Trainer:
             If an argument does not fit, or the learning rate is a schedule: only `fit` knows how many steps
             there will be.
         DivergedError
-            If the loss is no longer finite.
+            If the loss or a parameter is no longer finite. Where X or y is not, it is a ValueError too, and
+            says where. Network and optimizer are then as they were before the step.
+        RuntimeError
+            If another thread trains the network.
 
         Examples
         --------
@@ -389,11 +485,11 @@ class Trainer:
         weight = None
         if sample_weight is not None:
             weight = check_sample_weight(sample_weight, len(X), may_be_zeros=True)
-        task, steps = self._current_task(), self._single_steps
-        if steps is None or not steps.still_fit(task):
-            steps = self._single_steps = Steps(task, self.steps_taken)
-        steps.taken = self.steps_taken
-        metrics, _ = self._epoch(steps, ArrayFeed(X, y, weight, len(X)), 0, 1, progress_displays.Silent())
+        with self._working():
+            task, steps = self._current_task(), self._single_steps
+            if steps is None or not steps.still_fit(task):
+                steps = self._single_steps = Steps(task, self.steps_taken)
+            metrics, _ = self._epoch(steps, ArrayFeed(X, y, weight, len(X)), 0, 1, progress_displays.Silent())
         return metrics.loss
 
     def evaluate(
@@ -427,6 +523,7 @@ class Trainer:
         ['accuracy', 'loss']
         """
         batch_size = whole_number(batch_size, "batch_size")
+        self.model.engines.training.check_free()
         if y is None:
             _refuse(sample_weight=sample_weight is not None)
             return evaluate(self._current_task(), BatchFeed(X, self._form()), batch_size=batch_size)
@@ -435,7 +532,7 @@ class Trainer:
         return evaluate(self._current_task(), ArrayFeed(X, y, weight, batch_size), batch_size=batch_size)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_single_steps": None, "_task": None}
+        return {**self.__dict__, "_single_steps": None, "_task": None, "_snapshot": None, "_at_work": False}
 
     def __setstate__(self, kept: dict[str, Any]) -> None:
         self.__dict__.update(kept)
@@ -448,9 +545,20 @@ class Trainer:
     def _epoch(
         self, steps: Steps, feed: Feed, epoch: int, epochs: int, display: Progress
     ) -> tuple[RunningMetrics, float]:
-        """One pass over the data; its steps count even where it is cut short."""
+        """One pass over the data; its steps count even where it is cut short, but not where they diverge."""
+        if self._snapshot is None:
+            self._snapshot = Snapshot(self.model, steps.task.optimizer_state)
+        self._snapshot.take()
+        steps.taken = self.steps_taken
         try:
             return steps.epoch(feed, epoch, epochs, display)
+        except DivergedError as error:
+            self._snapshot.put_back()
+            steps.taken = self.steps_taken
+            cause = self._snapshot.what_was_not_finite()
+            if cause is None or isinstance(error, NotFiniteError):
+                raise
+            raise DivergedError(f"{str(error).partition(':')[0]}: {cause}") from None
         finally:
             self.steps_taken = steps.taken
 
