@@ -16,15 +16,16 @@ def save(
     path: str | os.PathLike[str],
     task: Task,
     history: History,
-    epochs_done: int,
-    steps_taken: int,
+    position: tuple[int, int, int],
     augment: Augment | None,
 ) -> None:
-    """Write the network, the optimizer's vectors and the history after some epochs."""
+    """Write the network, the optimizer's vectors and the history after some epochs.
+
+    `position` is the number of epochs of this call, and of steps and of epochs that the trainer has taken.
+    """
     description = {
         "kind": "checkpoint",
-        "epochs_done": epochs_done,
-        "steps_taken": steps_taken,
+        **dict(zip(("epochs_done", "steps_taken", "epochs_taken"), position, strict=True)),
         "history": dict(history),
         "run": describe(task, augment),
     }
@@ -33,8 +34,10 @@ def save(
     write_model(path, description, arrays)
 
 
-def restore(path: str | os.PathLike[str], task: Task, augment: Augment | None) -> tuple[History, int, int]:
-    """Read a checkpoint into the task's network and optimizer: (history, epochs done, steps taken).
+def restore(
+    path: str | os.PathLike[str], task: Task, augment: Augment | None
+) -> tuple[History, tuple[int, int, int]]:
+    """Read a checkpoint into the task's network and optimizer: (history, position), as for `save`.
 
     Raises
     ------
@@ -51,12 +54,13 @@ def restore(path: str | os.PathLike[str], task: Task, augment: Augment | None) -
             raise ValueError("its optimizer has vectors of another size")
         history = History(description["history"])
         epochs_done, steps_taken = int(description["epochs_done"]), int(description["steps_taken"])
+        epochs_taken = int(description.get("epochs_taken", epochs_done))
         task.model.load_state(state)
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path} is not a checkpoint to go on from: {error}") from None
     for own, vector in zip(task.optimizer_state, vectors, strict=True):
         own[...] = vector
-    return history, epochs_done, steps_taken
+    return history, (epochs_done, steps_taken, epochs_taken)
 
 
 def describe(task: Task, augment: Augment | None) -> Any:

@@ -72,11 +72,16 @@ class Steps:
         self._engine = Engine(task.model, run, task.optimizer_state, task.seed)
         return self._engine
 
-    def epoch(self, feed: Feed, epoch: int, epochs: int, display: Progress) -> tuple[RunningMetrics, float]:
-        """One pass over the data; returns what it gave, and the last learning rate."""
+    def epoch(
+        self, feed: Feed, epoch: int, epochs: int, display: Progress, earlier: int
+    ) -> tuple[RunningMetrics, float]:
+        """One pass over the data, after `earlier` others, which decides the order of samples.
+
+        Returns what it gave, and the last learning rate.
+        """
         task, metrics, rate = self.task, RunningMetrics(), 0.0
         per_epoch = feed.steps or 1
-        for part in feed.parts(epoch):
+        for part in feed.parts(earlier):
             engine = self.engine(part.batch_size, part.weight is not None)
             engine.set_updates(self.taken)
 

@@ -104,6 +104,8 @@ class Trainer:
         self.seed = seed
         self.stop_training = False
         self.steps_taken = 0
+        self._epochs_taken = 0
+        self._history = History()
 
     @property
     def model(self) -> Sequential:
@@ -234,6 +236,25 @@ class Trainer:
     def steps_taken(self, steps: int) -> None:
         self._steps_taken = whole_number(steps, "steps_taken", low=0)
 
+    @property
+    def history(self) -> History:
+        """The figures of all epochs so far, those of earlier calls of `fit` included: a copy.
+
+        Returns
+        -------
+        History
+
+        Examples
+        --------
+        >>> import fastconv as fc, numpy as np
+        >>> trainer = fc.Trainer(fc.models.reference_cnn(), loss="bce")
+        >>> for _ in range(3):
+        ...     history = trainer.fit(np.ones((8, 1, 6, 6)), np.ones(8), epochs=1)
+        >>> len(history["loss"]), len(trainer.history["loss"])
+        (1, 3)
+        """
+        return History({name: list(values) for name, values in self._history.items()})
+
     def _check_idle(self, name: str) -> None:
         """Raise RuntimeError while the network trains: data and figures were checked for what holds now."""
         if self._at_work:
@@ -286,7 +307,7 @@ class Trainer:
         augment: Augment | None = None,
         steps_per_epoch: int | None = None,
     ) -> History:
-        """Train for some epochs.
+        """Train for some epochs, going on where the last call ended.
 
         Parameters
         ----------
@@ -341,6 +362,11 @@ class Trainer:
 
         Notes
         -----
+        Two calls of one epoch do what one call of two does: order of samples, dropout, augmentation and the
+        optimizer's moments go on, and `history` has all epochs. A schedule of learning rates spans one
+        call. To repeat a run exactly, begin with a new Trainer of the same seed on a network in the same
+        state (`model.load_state`).
+
         An iterable is gone through once an epoch. With `steps_per_epoch`, an epoch goes on where the last one
         has stopped, and what has come to its end is begun anew. An iterator, such as a generator, cannot be:
         for several epochs it needs `steps_per_epoch` (or a function that makes it), and if it ends too soon,
@@ -388,7 +414,9 @@ class Trainer:
         with self._working():
             history, first_epoch = History(), 0
             if resume and checkpoint is not None and Path(checkpoint).exists():
-                history, first_epoch, self.steps_taken = restore(checkpoint, task, augment)
+                history, position = restore(checkpoint, task, augment)
+                first_epoch, self.steps_taken, self._epochs_taken = position
+                self._history = History({name: list(values) for name, values in history.items()})
             display.start(epochs, feed.samples)
             try:
                 steps = self._ready(feed, held_out, augment, display)
@@ -399,10 +427,13 @@ class Trainer:
                     if logs is None:
                         break
                     history.append(logs)
+                    self._history.append(logs)
+                    self._epochs_taken += 1
                     for callback in callbacks:
                         callback.on_epoch_end(self, logs)
                     if checkpoint is not None:
-                        save(checkpoint, task, history, epoch + 1, self.steps_taken, augment)
+                        position = (epoch + 1, self.steps_taken, self._epochs_taken)
+                        save(checkpoint, task, history, position, augment)
                     display.epoch_end(logs)
                     if self.stop_training or feed.ended:
                         break
@@ -551,7 +582,7 @@ class Trainer:
         self._snapshot.take()
         steps.taken = self.steps_taken
         try:
-            return steps.epoch(feed, epoch, epochs, display)
+            return steps.epoch(feed, epoch, epochs, display, self._epochs_taken)
         except DivergedError as error:
             self._snapshot.put_back()
             steps.taken = self.steps_taken
