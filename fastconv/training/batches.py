@@ -4,6 +4,7 @@ Either is a feed, which hands out one pass over the data in parts: a single one 
 for each batch.
 """
 
+import hashlib
 import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from ..nn.losses import Loss
 from .finite import first_not_finite
 from .sample_weights import Weights, check_sample_weight, combine
 
+HASHED_AT_ONCE = 4096  # so that a hash needs little memory
 EVALUATED_AT_ONCE = 256  # samples in work at a time where nobody says
 WANTED = {
     "X": "an array, with y, or an iterable of batches",
@@ -58,6 +60,9 @@ class Feed(Protocol):
 
     def parts(self, epoch: int) -> Iterator[Part]:
         """One pass over the data."""
+
+    def fingerprint(self) -> dict[str, Any]:
+        """What tells these data from others, as far as that can be had without reading all of them."""
 
 
 @dataclass(frozen=True)
@@ -117,6 +122,17 @@ class ArrayFeed:
         if self._seed is not None:
             order = np.random.default_rng((self._seed, epoch)).permutation(len(self._arrays[0]))
         yield Part(*self._arrays, self.batch_size, order, self._names)
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Shape, first and last samples, all targets and weights, and whether they are shuffled."""
+        X, y, weight = self._arrays
+        return {
+            "shape of X": list(X.shape),
+            "first and last samples of X": _hash(X[[0, -1]]) + ("/255" if X.dtype == np.uint8 else ""),
+            "y": _hash(y),
+            "weights": None if weight is None else _hash(weight),
+            "shuffle": self._seed is not None,
+        }
 
 
 class BatchFeed:
@@ -190,6 +206,10 @@ class BatchFeed:
                 return
             yield part
 
+    def fingerprint(self) -> dict[str, Any]:
+        """Only that they come in batches: which ones may change from one pass to the next."""
+        return {"batches": True, "class_weight": repr(self._class_weight)}
+
     def _restart(self) -> None:
         self._iterator, self._taken = self._begin(), 0
 
@@ -217,6 +237,14 @@ class BatchFeed:
             weight = check_sample_weight(batch[2], len(X), name, may_be_zeros=True)
         weight = self._form.combine(weight, self._class_weight, y, batch=True)
         return Part(X, y, weight, len(X), names=names)
+
+
+def _hash(values: NDArray[Any]) -> str:
+    """A hash of numbers, whatever their dtype and strides."""
+    digest = hashlib.sha256()
+    for start in range(0, len(values), HASHED_AT_ONCE):
+        digest.update(np.asarray(values[start : start + HASHED_AT_ONCE], np.float64).tobytes())
+    return digest.hexdigest()[:16]
 
 
 def _beginning(batches: Any, name: str) -> Callable[[], Iterator[Any]]:

@@ -20,7 +20,7 @@ from . import progress as progress_displays
 from .augment import Augment, check_augment
 from .batches import EVALUATED_AT_ONCE, ArrayFeed, BatchFeed, Feed, Form, array_feeds, validation_feed
 from .callbacks import check_callbacks
-from .checkpoint import describe, restore, save
+from .checkpoint import Position, describe, restore, save
 from .finite import Snapshot
 from .history import DivergedError, History, NotFiniteError
 from .loops import Steps, Task, evaluate, evaluator
@@ -332,7 +332,10 @@ class Trainer:
         checkpoint : path, optional
             A file, .npz or .safetensors, that holds, after every epoch, all that is needed to go on.
         resume : bool
-            Go on from `checkpoint`, if that file is there.
+            Go on from `checkpoint`, if that file is there, and end as a run that was never cut off: with the
+            state of callbacks that have `state_dict()` and `load_state_dict(state)`, too. Another network,
+            optimizer, seed or metrics, other data, weights or shuffling are refused; a run that a callback
+            has stopped stays so, unless more `epochs` are asked for.
         sample_weight : ndarray, shape (N,), optional
             How much each sample counts: numbers >= 0 which its loss and gradient are multiplied by. A step
             still divides by the number of its samples, as in Keras, so weights of mean 1 keep the size of
@@ -395,8 +398,6 @@ class Trainer:
         augment = check_augment(augment, self.model.input_shape)
         display = progress_displays.resolve(progress)
         task, form = self._current_task(), self._form()
-        if checkpoint is not None:
-            describe(task, augment)
         held_out: Feed | None = None
         if validation_data is not None:
             held_out, split = validation_feed(validation_data, form, epochs), 0.0
@@ -411,17 +412,22 @@ class Trainer:
             seed = self.seed if shuffle else None
             feed, rest = array_feeds(X, y, weight, split, class_weight, form, batch_size, seed)
             held_out = held_out or rest
+        run = {} if checkpoint is None else describe(task, augment, feed, held_out)
         with self._working():
-            history, first_epoch = History(), 0
+            history, position = History(), Position()
             if resume and checkpoint is not None and Path(checkpoint).exists():
-                history, position = restore(checkpoint, task, augment)
-                first_epoch, self.steps_taken, self._epochs_taken = position
+                history, position = restore(checkpoint, run, task, callbacks)
+                self.steps_taken, self._epochs_taken = position.steps_taken, position.epochs_taken
                 self._history = History({name: list(values) for name, values in history.items()})
+                if position.stopped_at is not None and epochs <= position.stopped_at:
+                    done = f"after {position.epochs_done} of {position.stopped_at} epochs"
+                    warnings.warn(f"the run has stopped {done}: ask for more to train on", stacklevel=2)
+                    return history
             display.start(epochs, feed.samples)
             try:
                 steps = self._ready(feed, held_out, augment, display)
                 self.stop_training = False
-                for epoch in range(first_epoch, epochs):
+                for epoch in range(position.epochs_done, epochs):
                     task, steps = self._as_assigned(steps, augment)
                     logs = self._logs_of_epoch(steps, feed, held_out, epoch, epochs, display)
                     if logs is None:
@@ -432,8 +438,9 @@ class Trainer:
                     for callback in callbacks:
                         callback.on_epoch_end(self, logs)
                     if checkpoint is not None:
-                        position = (epoch + 1, self.steps_taken, self._epochs_taken)
-                        save(checkpoint, task, history, position, augment)
+                        stopped_at = epochs if self.stop_training else None
+                        position = Position(epoch + 1, self.steps_taken, self._epochs_taken, stopped_at)
+                        save(checkpoint, run, task, history, position, callbacks)
                     display.epoch_end(logs)
                     if self.stop_training or feed.ended:
                         break
