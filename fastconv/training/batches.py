@@ -6,6 +6,7 @@ for each batch.
 
 import hashlib
 import itertools
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -135,6 +136,9 @@ class ArrayFeed:
         }
 
 
+_END = object()  # of an iterator: a batch that is None is a mistake
+
+
 class BatchFeed:
     """Batches (X, y) or (X, y, sample_weight) of an iterable, each one step.
 
@@ -215,8 +219,10 @@ class BatchFeed:
 
     def _next(self) -> Part | None:
         """The next batch, checked; None at the end."""
-        batch = next(self._iterator, None)
-        if batch is None or isinstance(batch, Part):  # the first one was checked before
+        batch = next(self._iterator, _END)
+        if batch is _END:
+            return None
+        if isinstance(batch, Part):  # the first one was checked before
             return batch
         self._taken += 1
         return self._checked(batch)
@@ -295,10 +301,23 @@ def array_feeds(
             raise ValueError(f"`validation_split` = {split} leaves no samples on one side of {len(X)}")
         held_out_weight = None if weight is None else weight[kept:]
         names = f"X[{kept}:]", f"y[{kept}:]"
+        if form.loss.targets == "labels":
+            _warn_of_sorted(y[:kept], y[kept:])
         rest = ArrayFeed(X[kept:], y[kept:], held_out_weight, EVALUATED_AT_ONCE, names=names)
         X, y, weight = X[:kept], y[:kept], None if weight is None else weight[:kept]
     weight = form.combine(weight, class_weight, y)
     return ArrayFeed(X, y, weight, batch_size, shuffle_seed), rest
+
+
+def _warn_of_sorted(y: NDArray[Any], held_out: NDArray[Any]) -> None:
+    """Warn where classes are held out that are not trained: y is sorted, or nearly so."""
+    unseen = np.setdiff1d(held_out, y)
+    if unseen.size:
+        warnings.warn(
+            f"`validation_split` holds out the last {len(held_out)} samples, and class "
+            f"{', '.join(map(str, unseen))} only stands there: shuffle X and y, or give `validation_data`",
+            stacklevel=4,
+        )
 
 
 def _is_batches(values: Any) -> bool:

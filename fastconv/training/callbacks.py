@@ -1,8 +1,10 @@
 """Things to do after each epoch. A callback is any object with `on_epoch_end(trainer, logs)`.
 
-If it has `on_train_end(trainer)` too, that is called as `fit` ends. What it needs to go on with a run that
-was cut off it gives in `state_dict()`, a dict of JSON values and dicts of arrays, and gets back by
-`load_state_dict(state)`; `fit(checkpoint=...)` keeps it.
+If it has `on_train_begin(trainer)`, `on_epoch_begin(trainer, logs)` or `on_train_end(trainer)` too, they are
+called then; at the beginning of an epoch `logs` are its number and that of epochs.
+
+What it needs to go on with a run that was cut off it gives in `state_dict()`, a dict of JSON values and dicts
+of arrays, and gets back by `load_state_dict(state)`; `fit(checkpoint=...)` keeps it.
 
 `logs` holds the figures of the epoch by name: "epoch" (from 0), "epochs", "loss", the metrics, the same
 with "val_" in front when there are validation data, "learning_rate" and "seconds".
@@ -22,6 +24,8 @@ from ..formats.model_file import check_target
 
 Logs = Mapping[str, Any]
 
+_CALLED = ("on_train_begin", "on_epoch_begin", "on_epoch_end", "on_train_end")
+
 # Figures that grow when a model gets better, by the end of their names; all others shrink.
 _GROWING = ("accuracy", "acc", "precision", "recall", "f1", "auc")
 
@@ -40,6 +44,7 @@ class _Best:
         self.sign = 1.0 if mode == "max" else -1.0
         self.min_delta = real_number(min_delta, "min_delta")
         self.value: float | None = None
+        self._said = False  # that another figure is watched
 
     def read(self, logs: Logs) -> float:
         """The figure of this epoch: without validation data, "val_loss" falls back to "loss"."""
@@ -47,6 +52,13 @@ class _Best:
         names = [self.monitor] if validated else [self.monitor, self.monitor.removeprefix("val_")]
         for name in names:
             if name in logs:
+                if name != self.monitor and not self._said:
+                    self._said = True
+                    warnings.warn(
+                        f"`monitor` is {self.monitor!r}, but there are no validation data: {name!r} is "
+                        "watched instead",
+                        stacklevel=4,
+                    )
                 return float(logs[name])
         raise ValueError(f"`monitor` must be one of {', '.join(logs)}, got {self.monitor!r}")
 
@@ -473,4 +485,16 @@ def check_callbacks(callbacks: Iterable[Any]) -> list[Any]:
     for callback in callbacks:
         if not callable(getattr(callback, "on_epoch_end", None)) or isinstance(callback, type):
             raise TypeError(f"`callbacks` must have a method on_epoch_end(trainer, logs), got {callback!r}")
+        unknown = sorted(name for name in dir(callback) if name[:3] == "on_" and name not in _CALLED)
+        if unknown:
+            method, called = f"{type(callback).__name__}.{unknown[0]}", ", ".join(_CALLED)
+            warnings.warn(f"{method} is never called: callbacks have {called}", stacklevel=3)
     return callbacks
+
+
+def call_each(callbacks: Iterable[Any], name: str, *arguments: Any) -> None:
+    """Call the method `name` of those callbacks that have one."""
+    for callback in callbacks:
+        method = getattr(callback, name, None)
+        if method is not None:
+            method(*arguments)

@@ -19,7 +19,7 @@ from ..nn.optimizers import SGD, Optimizer
 from . import progress as progress_displays
 from .augment import Augment, check_augment
 from .batches import EVALUATED_AT_ONCE, ArrayFeed, BatchFeed, Feed, Form, array_feeds, validation_feed
-from .callbacks import check_callbacks
+from .callbacks import call_each, check_callbacks
 from .checkpoint import Position, describe, restore, save
 from .finite import Snapshot
 from .history import DivergedError, History, NotFiniteError
@@ -326,7 +326,8 @@ class Trainer:
         shuffle : bool
             Whether each epoch takes the samples in a new order; batches are always taken as they come.
         callbacks : iterable
-            Objects with `on_epoch_end(trainer, logs)`.
+            Objects with `on_epoch_end(trainer, logs)`, and perhaps `on_train_begin(trainer)`,
+            `on_epoch_begin(trainer, logs)` and `on_train_end(trainer)`.
         progress : None, bool or object
             None shows progress on a terminal only, True always, False never.
         checkpoint : path, optional
@@ -400,7 +401,11 @@ class Trainer:
         task, form = self._current_task(), self._form()
         held_out: Feed | None = None
         if validation_data is not None:
-            held_out, split = validation_feed(validation_data, form, epochs), 0.0
+            if split:
+                raise ValueError(
+                    f"`validation_split` must be 0 where `validation_data` is given, got {validation_split!r}"
+                )
+            held_out = validation_feed(validation_data, form, epochs)
         if y is None:
             _refuse(validation_split=split > 0, sample_weight=sample_weight is not None)
             feed = self._batches(X, epochs, steps_per_epoch, class_weight)
@@ -411,7 +416,7 @@ class Trainer:
             weight = None if sample_weight is None else check_sample_weight(sample_weight, len(X))
             seed = self.seed if shuffle else None
             feed, rest = array_feeds(X, y, weight, split, class_weight, form, batch_size, seed)
-            held_out = held_out or rest
+            held_out = rest if held_out is None else held_out
         run = {} if checkpoint is None else describe(task, augment, feed, held_out)
         with self._working():
             history, position = History(), Position()
@@ -427,7 +432,9 @@ class Trainer:
             try:
                 steps = self._ready(feed, held_out, augment, display)
                 self.stop_training = False
+                call_each(callbacks, "on_train_begin", self)
                 for epoch in range(position.epochs_done, epochs):
+                    call_each(callbacks, "on_epoch_begin", self, {"epoch": epoch, "epochs": epochs})
                     task, steps = self._as_assigned(steps, augment)
                     logs = self._logs_of_epoch(steps, feed, held_out, epoch, epochs, display)
                     if logs is None:
@@ -435,8 +442,7 @@ class Trainer:
                     history.append(logs)
                     self._history.append(logs)
                     self._epochs_taken += 1
-                    for callback in callbacks:
-                        callback.on_epoch_end(self, logs)
+                    call_each(callbacks, "on_epoch_end", self, logs)
                     if checkpoint is not None:
                         stopped_at = epochs if self.stop_training else None
                         position = Position(epoch + 1, self.steps_taken, self._epochs_taken, stopped_at)
@@ -444,8 +450,7 @@ class Trainer:
                     display.epoch_end(logs)
                     if self.stop_training or feed.ended:
                         break
-                for callback in callbacks:
-                    getattr(callback, "on_train_end", lambda _: None)(self)
+                call_each(callbacks, "on_train_end", self)
             finally:
                 display.close()
         return history
