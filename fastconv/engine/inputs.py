@@ -53,7 +53,7 @@ def check_targets(
             raise ValueError(f"`{name}` must have shape ({count},), one label a sample, got {y.shape}")
         if count and (y.min() < 0 or y.max() >= features):
             raise ValueError(f"`{name}` must be labels 0 to {features - 1}, got {y.min()} to {y.max()}")
-        return y.astype(np.int64, copy=False)
+        return y.astype(np.int64)  # a copy: a label that changed later might be no class any more
     shapes = {(count, *output_shape), (count, features)} | ({(count,)} if features == 1 else set())
     if y.shape not in shapes:
         raise ValueError(f"`{name}` must have shape {(count, *output_shape)}, got {y.shape}")
@@ -75,4 +75,5 @@ def _real_array(values: ArrayLike, name: str) -> NDArray[Any]:
 
 
 def _readable(array: NDArray[Any]) -> NDArray[Any]:
-    return array if array.dtype in DTYPE_CODES else array.astype(np.float64)
+    """A view of the array, whose shape and dtype nobody changes in place, or a copy in float64."""
+    return array[...] if array.dtype in DTYPE_CODES else array.astype(np.float64)

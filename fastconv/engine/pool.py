@@ -2,6 +2,7 @@
 
 from .engine import Engine
 from .lowering import takes_single_sample
+from .one_thread import OneThread
 from .plan import lanes_of
 from .run import Run
 from .threads import get_num_threads
@@ -15,12 +16,14 @@ class EnginePool:
     """Engines of one network that wait for their next use: building one takes 0.2 to 2 ms.
 
     Who takes an engine has it alone. One list operation takes or gives back, so that neither threads nor a
-    fork need a lock. Copies and pickles of it are empty.
+    fork need a lock. Copies and pickles of it are empty. `training` is the door to the network's parameters:
+    who changes them step by step has gone through it.
     """
 
     def __init__(self):
         self._engines = []
         self._takes_single_sample = None
+        self.training = OneThread()
 
     def __reduce__(self):
         return EnginePool, ()

@@ -206,7 +206,7 @@ class ConvEstimator(BaseEstimator):
         if isinstance(layers, str):
             if layers not in NETWORKS:
                 raise ValueError(f"`layers` must be one of {', '.join(NETWORKS)}, got {layers!r}")
-            return NETWORKS[layers](n_outputs, shape).layers
+            return list(NETWORKS[layers](n_outputs, shape).layers)
         if callable(layers) and not isinstance(layers, type):
             layers = layers(shape, n_outputs)
         try:

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -54,6 +54,9 @@ class Sequential(Network):
     8806
     """
 
+    engines: EnginePool
+    _FIXED: ClassVar[dict[str, str]] = {**Network._FIXED, "engines": "it makes and keeps its own"}
+
     def __init__(
         self, layers: Iterable[Layer], input_shape: Shape, dtype: str = "float32", seed: int = 0
     ) -> None:
@@ -61,7 +64,7 @@ class Sequential(Network):
         for node in self.nodes:
             lowering_of(node.layer)
         self.metadata: dict[str, Any] = {}
-        self.engines = EnginePool()
+        vars(self)["engines"] = EnginePool()
 
     def predict(self, X: ArrayLike, batch_size: int = 256) -> NDArray[Any]:
         """The outputs of the network.

@@ -1,9 +1,9 @@
 """What a network is: its layers, the shapes between them, and one flat vector that holds its parameters."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from ..checks.settings import whole_number
 from .block import leaves, own_arrays
 from .layer import Arrays, Layer, Shape
+
+_BUILD_ANEW = "build a new network, such as Sequential(layers, input_shape)"
 
 
 @dataclass(frozen=True)
@@ -40,24 +42,59 @@ class Network:
 
     All parameters lie in one vector, `flat_parameters`, in the order of the layers; the arrays handed out
     are views of it. The statistics (of batch normalisation) lie in `flat_statistics` likewise.
+
+    Numbers may be written into these arrays; what says how many there are, and of what kind, is fixed:
+    compiled code trusts it. Each view is a new one, so that to reshape it changes nothing here.
     """
+
+    layers: tuple[Layer, ...]
+    input_shape: Shape
+    output_shape: Shape
+    dtype: str
+    seed: int
+    nodes: tuple[Node, ...]
+
+    # What can't be assigned, and what to do instead.
+    _FIXED: ClassVar[dict[str, str]] = {
+        **dict.fromkeys(("layers", "input_shape", "output_shape", "dtype", "seed", "nodes"), _BUILD_ANEW),
+        "flat_parameters": "write into it, flat_parameters[...] = values, or use load_state",
+        "flat_statistics": "write into it, flat_statistics[...] = values, or use load_state",
+        "num_parameters": _BUILD_ANEW,
+    }
 
     def __init__(
         self, layers: Iterable[Layer], input_shape: Shape, dtype: str = "float32", seed: int = 0
     ) -> None:
-        self.layers = _checked_layers(layers)
-        self.input_shape = checked_shape(input_shape)
-        self.dtype = _checked_dtype(dtype)
-        self.seed = whole_number(seed, "seed", low=0)
-        self.nodes = _nodes(self.layers, self.input_shape)
-        self.output_shape = self.nodes[-1].output_shape
-        rng = np.random.default_rng(self.seed)
-        self.flat_parameters, self._parameters = self._lay_out(
+        checked, shape = _checked_layers(layers), checked_shape(input_shape)
+        seed = whole_number(seed, "seed", low=0)
+        nodes = _nodes(checked, shape)
+        vars(self).update(
+            layers=checked,
+            input_shape=shape,
+            output_shape=nodes[-1].output_shape,
+            dtype=_checked_dtype(dtype),
+            seed=seed,
+            nodes=nodes,
+        )
+        rng = np.random.default_rng(seed)
+        self._flat_parameters, self._parameters = self._lay_out(
             lambda node: node.layer.initial_parameters(node.input_shape, rng)
         )
-        self.flat_statistics, self._statistics = self._lay_out(
+        self._flat_statistics, self._statistics = self._lay_out(
             lambda node: node.layer.initial_statistics(node.input_shape)
         )
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        self._refuse_fixed(name)
+        super().__setattr__(name, value)
+
+    def __delattr__(self, name: str) -> None:
+        self._refuse_fixed(name)
+        super().__delattr__(name)
+
+    def _refuse_fixed(self, name: str) -> None:
+        if name in self._FIXED:
+            raise AttributeError(f"`{name}` of a network can't be changed: {self._FIXED[name]}")
 
     def _lay_out(self, initial: Callable[[Node], Arrays]) -> tuple[NDArray[Any], Arrays]:
         """One flat vector for what `initial` gives each layer, and name -> view into it."""
@@ -75,16 +112,51 @@ class Network:
     def __getstate__(self) -> dict[str, Any]:
         """What is pickled and copied: of the views only names and shapes, or they would lose their vector."""
         kept = dict(self.__dict__)
-        for name in ("_parameters", "_statistics"):
-            kept[name] = {key: view.shape for key, view in kept[name].items()}
+        for name in ("parameters", "statistics"):
+            kept[f"flat_{name}"] = kept.pop(f"_flat_{name}")
+            kept[f"_{name}"] = {key: view.shape for key, view in kept[f"_{name}"].items()}
         return kept
 
     def __setstate__(self, kept: dict[str, Any]) -> None:
-        self.__dict__.update(kept)
-        for vector in ("flat_parameters", "flat_statistics"):  # joblib may map them from a file, read-only
-            setattr(self, vector, np.require(kept[vector], requirements=["W"]))
-        self._parameters = _views(self.flat_parameters, kept["_parameters"])
-        self._statistics = _views(self.flat_statistics, kept["_statistics"])
+        kept = dict(kept)
+        for name in ("parameters", "statistics"):  # joblib may map them from a file, read-only
+            flat = np.require(kept.pop(f"flat_{name}"), requirements=["W"])
+            kept[f"_flat_{name}"], kept[f"_{name}"] = flat, _views(flat, kept[f"_{name}"])
+        vars(self).update(kept)
+
+    @property
+    def flat_parameters(self) -> NDArray[Any]:
+        """All parameters in one vector, in the order of `parameters()`; live.
+
+        Returns
+        -------
+        ndarray, shape (num_parameters,)
+
+        Examples
+        --------
+        >>> import fastconv as fc
+        >>> model = fc.models.reference_cnn()
+        >>> model.flat_parameters[-1] = 7
+        >>> model.parameters()["4.bias"]
+        array([7.], dtype=float32)
+        """
+        return self._flat_parameters[:]
+
+    @property
+    def flat_statistics(self) -> NDArray[Any]:
+        """All statistics in one vector, in the order of `statistics()`; live.
+
+        Returns
+        -------
+        ndarray of one dimension
+
+        Examples
+        --------
+        >>> import fastconv as fc
+        >>> fc.Sequential([fc.Conv2d(2, 3), fc.BatchNorm2d()], (1, 6, 6)).flat_statistics
+        array([0., 0., 1., 1.], dtype=float32)
+        """
+        return self._flat_statistics[:]
 
     @property
     def num_parameters(self) -> int:
@@ -96,7 +168,7 @@ class Network:
         >>> fc.models.reference_cnn().num_parameters
         15
         """
-        return self.flat_parameters.size
+        return self._flat_parameters.size
 
     def products(self) -> int:
         """Multiplications with weights that one sample takes, forward.
@@ -156,7 +228,7 @@ class Network:
         >>> {name: a.shape for name, a in model.arrays_of(model.nodes[0]).items()}
         {'weight': (1, 1, 3, 3), 'bias': (1,)}
         """
-        return own_arrays({**self._parameters, **self._statistics}, node.name)
+        return own_arrays({**self.parameters(), **self.statistics()}, node.name)
 
     def parameters(self) -> Arrays:
         """Name -> array of every parameter, by PyTorch's names; live: writing to them changes the network.
@@ -171,7 +243,7 @@ class Network:
         >>> {name: a.shape for name, a in fc.models.reference_cnn().parameters().items()}
         {'0.weight': (1, 1, 3, 3), '0.bias': (1,), '4.weight': (1, 4), '4.bias': (1,)}
         """
-        return dict(self._parameters)
+        return {name: array.view() for name, array in self._parameters.items()}
 
     def statistics(self) -> Arrays:
         """Name -> array of what training keeps beside the parameters (running means and variances); live.
@@ -187,7 +259,7 @@ class Network:
         >>> {name: a.shape for name, a in model.statistics().items()}
         {'1.running_mean': (2,), '1.running_var': (2,)}
         """
-        return dict(self._statistics)
+        return {name: array.view() for name, array in self._statistics.items()}
 
     def state(self) -> Arrays:
         """Name -> copy of every parameter and statistic: all that training changes.
@@ -296,7 +368,7 @@ def parameter_shapes(layers: Iterable[Layer], input_shape: Shape) -> dict[str, S
     }
 
 
-def _nodes(layers: list[Layer], input_shape: Shape) -> tuple[Node, ...]:
+def _nodes(layers: Sequence[Layer], input_shape: Shape) -> tuple[Node, ...]:
     """The layers that compute, each at its place."""
     nodes, shape = [], input_shape
     for name, layer in leaves(layers):
@@ -319,9 +391,9 @@ def _views(flat: NDArray[Any], shapes: Mapping[str, Shape]) -> Arrays:
     return views
 
 
-def _checked_layers(layers: Iterable[Layer]) -> list[Layer]:
+def _checked_layers(layers: Iterable[Layer]) -> tuple[Layer, ...]:
     try:
-        layers = list(layers)
+        layers = tuple(layers)
     except TypeError:
         raise TypeError(f"`layers` must be a list of layers, got {layers!r}") from None
     for number, layer in enumerate(layers):

@@ -4,7 +4,9 @@ Either is a feed, which hands out one pass over the data in parts: a single one 
 for each batch.
 """
 
+import hashlib
 import itertools
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -16,8 +18,10 @@ from ..checks.settings import whole_number
 from ..engine.inputs import check_samples, check_targets
 from ..nn.layer import Shape
 from ..nn.losses import Loss
+from .finite import first_not_finite
 from .sample_weights import Weights, check_sample_weight, combine
 
+HASHED_AT_ONCE = 4096  # so that a hash needs little memory
 EVALUATED_AT_ONCE = 256  # samples in work at a time where nobody says
 WANTED = {
     "X": "an array, with y, or an iterable of batches",
@@ -34,6 +38,16 @@ class Part:
     weight: Weights | None
     batch_size: int
     order: NDArray[np.int64] | None = None
+    names: tuple[str, str] = ("X", "y")  # of X and y, for errors
+
+    def what_is_not_finite(self, seen: int) -> str | None:
+        """What is wrong with the first `seen` samples, in words, or None where all are finite."""
+        rows = np.arange(seen) if self.order is None else np.sort(self.order[:seen])
+        for values, name in zip((self.X, self.y), self.names, strict=True):
+            found = first_not_finite(values, name, rows)
+            if found:
+                return found
+        return None
 
 
 class Feed(Protocol):
@@ -47,6 +61,9 @@ class Feed(Protocol):
 
     def parts(self, epoch: int) -> Iterator[Part]:
         """One pass over the data."""
+
+    def fingerprint(self) -> dict[str, Any]:
+        """What tells these data from others, as far as that can be had without reading all of them."""
 
 
 @dataclass(frozen=True)
@@ -90,8 +107,10 @@ class ArrayFeed:
         weight: Weights | None,
         batch_size: int,
         shuffle_seed: int | None = None,
+        names: tuple[str, str] = ("X", "y"),
     ) -> None:
         self._arrays = X, y, weight
+        self._names = names
         self.batch_size = min(batch_size, len(X))
         self.weighted = weight is not None
         self.samples: int | None = len(X)
@@ -103,7 +122,21 @@ class ArrayFeed:
         order = None
         if self._seed is not None:
             order = np.random.default_rng((self._seed, epoch)).permutation(len(self._arrays[0]))
-        yield Part(*self._arrays, self.batch_size, order)
+        yield Part(*self._arrays, self.batch_size, order, self._names)
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Shape, first and last samples, all targets and weights, and whether they are shuffled."""
+        X, y, weight = self._arrays
+        return {
+            "shape of X": list(X.shape),
+            "first and last samples of X": _hash(X[[0, -1]]) + ("/255" if X.dtype == np.uint8 else ""),
+            "y": _hash(y),
+            "weights": None if weight is None else _hash(weight),
+            "shuffle": self._seed is not None,
+        }
+
+
+_END = object()  # of an iterator: a batch that is None is a mistake
 
 
 class BatchFeed:
@@ -177,13 +210,19 @@ class BatchFeed:
                 return
             yield part
 
+    def fingerprint(self) -> dict[str, Any]:
+        """Only that they come in batches: which ones may change from one pass to the next."""
+        return {"batches": True, "class_weight": repr(self._class_weight)}
+
     def _restart(self) -> None:
         self._iterator, self._taken = self._begin(), 0
 
     def _next(self) -> Part | None:
         """The next batch, checked; None at the end."""
-        batch = next(self._iterator, None)
-        if batch is None or isinstance(batch, Part):  # the first one was checked before
+        batch = next(self._iterator, _END)
+        if batch is _END:
+            return None
+        if isinstance(batch, Part):  # the first one was checked before
             return batch
         self._taken += 1
         return self._checked(batch)
@@ -196,13 +235,22 @@ class BatchFeed:
                 f"`{self._name}` must give batches (X, y) or (X, y, sample_weight), "
                 f"got a {type(batch).__name__}{count}"
             )
-        X, y = self._form.check(batch[0], batch[1], (f"X of {where}", f"y of {where}"))
+        names = f"X of {where}", f"y of {where}"
+        X, y = self._form.check(batch[0], batch[1], names)
         weight = None
         if len(batch) == 3 and batch[2] is not None:
             name = f"sample_weight of {where}"
             weight = check_sample_weight(batch[2], len(X), name, may_be_zeros=True)
         weight = self._form.combine(weight, self._class_weight, y, batch=True)
-        return Part(X, y, weight, len(X))
+        return Part(X, y, weight, len(X), names=names)
+
+
+def _hash(values: NDArray[Any]) -> str:
+    """A hash of numbers, whatever their dtype and strides."""
+    digest = hashlib.sha256()
+    for start in range(0, len(values), HASHED_AT_ONCE):
+        digest.update(np.asarray(values[start : start + HASHED_AT_ONCE], np.float64).tobytes())
+    return digest.hexdigest()[:16]
 
 
 def _beginning(batches: Any, name: str) -> Callable[[], Iterator[Any]]:
@@ -252,10 +300,24 @@ def array_feeds(
         if not 0 < kept < len(X):
             raise ValueError(f"`validation_split` = {split} leaves no samples on one side of {len(X)}")
         held_out_weight = None if weight is None else weight[kept:]
-        rest = ArrayFeed(X[kept:], y[kept:], held_out_weight, EVALUATED_AT_ONCE)
+        names = f"X[{kept}:]", f"y[{kept}:]"
+        if form.loss.targets == "labels":
+            _warn_of_sorted(y[:kept], y[kept:])
+        rest = ArrayFeed(X[kept:], y[kept:], held_out_weight, EVALUATED_AT_ONCE, names=names)
         X, y, weight = X[:kept], y[:kept], None if weight is None else weight[:kept]
     weight = form.combine(weight, class_weight, y)
     return ArrayFeed(X, y, weight, batch_size, shuffle_seed), rest
+
+
+def _warn_of_sorted(y: NDArray[Any], held_out: NDArray[Any]) -> None:
+    """Warn where classes are held out that are not trained: y is sorted, or nearly so."""
+    unseen = np.setdiff1d(held_out, y)
+    if unseen.size:
+        warnings.warn(
+            f"`validation_split` holds out the last {len(held_out)} samples, and class "
+            f"{', '.join(map(str, unseen))} only stands there: shuffle X and y, or give `validation_data`",
+            stacklevel=4,
+        )
 
 
 def _is_batches(values: Any) -> bool:
@@ -276,8 +338,9 @@ def validation_feed(validation_data: Any, form: Form, epochs: int) -> Feed:
         return BatchFeed(given, form, epochs, name=name)
     if len(given) not in (2, 3):
         raise TypeError(f"`{name}` must be {WANTED[name]}, got {len(given)} things")
-    X, y = form.check(given[0], given[1], (f"{name}[0]", f"{name}[1]"))
+    names = f"{name}[0]", f"{name}[1]"
+    X, y = form.check(given[0], given[1], names)
     weight = None
     if len(given) == 3 and given[2] is not None:
         weight = check_sample_weight(given[2], len(X), f"{name}[2]")
-    return ArrayFeed(X, y, weight, EVALUATED_AT_ONCE)
+    return ArrayFeed(X, y, weight, EVALUATED_AT_ONCE, names=names)

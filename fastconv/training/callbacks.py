@@ -1,6 +1,10 @@
 """Things to do after each epoch. A callback is any object with `on_epoch_end(trainer, logs)`.
 
-If it has `on_train_end(trainer)` too, that is called as `fit` ends.
+If it has `on_train_begin(trainer)`, `on_epoch_begin(trainer, logs)` or `on_train_end(trainer)` too, they are
+called then; at the beginning of an epoch `logs` are its number and that of epochs.
+
+What it needs to go on with a run that was cut off it gives in `state_dict()`, a dict of JSON values and dicts
+of arrays, and gets back by `load_state_dict(state)`; `fit(checkpoint=...)` keeps it.
 
 `logs` holds the figures of the epoch by name: "epoch" (from 0), "epochs", "loss", the metrics, the same
 with "val_" in front when there are validation data, "learning_rate" and "seconds".
@@ -8,6 +12,7 @@ with "val_" in front when there are validation data, "learning_rate" and "second
 
 import csv
 import os
+import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +23,8 @@ from ..checks.settings import real_number, whole_number
 from ..formats.model_file import check_target
 
 Logs = Mapping[str, Any]
+
+_CALLED = ("on_train_begin", "on_epoch_begin", "on_epoch_end", "on_train_end")
 
 # Figures that grow when a model gets better, by the end of their names; all others shrink.
 _GROWING = ("accuracy", "acc", "precision", "recall", "f1", "auc")
@@ -37,6 +44,7 @@ class _Best:
         self.sign = 1.0 if mode == "max" else -1.0
         self.min_delta = real_number(min_delta, "min_delta")
         self.value: float | None = None
+        self._said = False  # that another figure is watched
 
     def read(self, logs: Logs) -> float:
         """The figure of this epoch: without validation data, "val_loss" falls back to "loss"."""
@@ -44,6 +52,13 @@ class _Best:
         names = [self.monitor] if validated else [self.monitor, self.monitor.removeprefix("val_")]
         for name in names:
             if name in logs:
+                if name != self.monitor and not self._said:
+                    self._said = True
+                    warnings.warn(
+                        f"`monitor` is {self.monitor!r}, but there are no validation data: {name!r} is "
+                        "watched instead",
+                        stacklevel=4,
+                    )
                 return float(logs[name])
         raise ValueError(f"`monitor` must be one of {', '.join(logs)}, got {self.monitor!r}")
 
@@ -175,6 +190,45 @@ class EarlyStopping:
         if self._best_state is not None and self.best_epoch != self._last_epoch:
             trainer.model.load_state(self._best_state)
 
+    def state_dict(self) -> dict[str, Any]:
+        """What a run that was cut off goes on with.
+
+        Returns
+        -------
+        dict
+            The best value and weights, and how long there was no better one.
+
+        Examples
+        --------
+        >>> EarlyStopping().state_dict()["waited"]
+        0
+        """
+        return {
+            "best": self._best.value,
+            "waited": self._waited,
+            "best_epoch": self.best_epoch,
+            "stopped_epoch": self.stopped_epoch,
+            "last_epoch": self._last_epoch,
+            "best_weights": self._best_state,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from there.
+
+        Parameters
+        ----------
+        state : dict
+            As `state_dict` gave it.
+
+        Examples
+        --------
+        >>> EarlyStopping().load_state_dict(EarlyStopping().state_dict())
+        """
+        self._forget()
+        self._best.value, self._waited = state["best"], state["waited"]
+        self.best_epoch, self._last_epoch = state["best_epoch"], state["last_epoch"]
+        self.stopped_epoch, self._best_state = state["stopped_epoch"], state["best_weights"]
+
 
 class ModelCheckpoint:
     """Save the model after each epoch, or after each epoch that is better than all before.
@@ -264,6 +318,39 @@ class ModelCheckpoint:
         trainer.model.save(path)
         self.saved = path
 
+    def state_dict(self) -> dict[str, Any]:
+        """What a run that was cut off goes on with.
+
+        Returns
+        -------
+        dict
+            The best value and the file written last.
+
+        Examples
+        --------
+        >>> ModelCheckpoint("best.npz").state_dict()
+        {'best': None, 'saved': None}
+        """
+        return {"best": self._best.value, "saved": self.saved}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from there.
+
+        Parameters
+        ----------
+        state : dict
+            As `state_dict` gave it.
+
+        Examples
+        --------
+        >>> checkpoint = ModelCheckpoint("best.npz")
+        >>> checkpoint.load_state_dict({"best": 0.5, "saved": "best.npz"})
+        >>> checkpoint.best
+        0.5
+        """
+        self._best = _Best(self.monitor, self.mode)
+        self._best.value, self.saved = state["best"], state["saved"]
+
     def _file_name(self, logs: Logs) -> str:
         figures = {**logs, "epoch": logs["epoch"] + 1}
         try:
@@ -322,6 +409,42 @@ class CSVLogger:
         with self.path.open("a", newline="") as file:
             csv.writer(file).writerow([row.get(name, "") for name in self._columns])
 
+    def state_dict(self) -> dict[str, Any]:
+        """What a run that was cut off goes on with.
+
+        Returns
+        -------
+        dict
+            The columns, and the size of the file with the rows so far.
+
+        Examples
+        --------
+        >>> CSVLogger("history.csv").state_dict()
+        {'columns': None, 'size': 0}
+        """
+        size = 0 if self._columns is None else self.path.stat().st_size
+        return {"columns": self._columns, "size": size}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from there: rows that were written later are dropped, as their epochs come again.
+
+        Parameters
+        ----------
+        state : dict
+            As `state_dict` gave it.
+
+        Examples
+        --------
+        >>> CSVLogger("history.csv").load_state_dict({"columns": None, "size": 0})
+        """
+        if state["columns"] is None:
+            return
+        if not self.path.exists() or self.path.stat().st_size < state["size"]:
+            warnings.warn(f"{self.path} has lost its first rows: it begins anew", stacklevel=2)
+            return
+        self._columns = list(state["columns"])
+        os.truncate(self.path, state["size"])
+
     def _check_header(self) -> bool:
         """Whether the file to append to has a header already."""
         if not self.path.exists() or self.path.stat().st_size == 0:
@@ -362,4 +485,16 @@ def check_callbacks(callbacks: Iterable[Any]) -> list[Any]:
     for callback in callbacks:
         if not callable(getattr(callback, "on_epoch_end", None)) or isinstance(callback, type):
             raise TypeError(f"`callbacks` must have a method on_epoch_end(trainer, logs), got {callback!r}")
+        unknown = sorted(name for name in dir(callback) if name[:3] == "on_" and name not in _CALLED)
+        if unknown:
+            method, called = f"{type(callback).__name__}.{unknown[0]}", ", ".join(_CALLED)
+            warnings.warn(f"{method} is never called: callbacks have {called}", stacklevel=3)
     return callbacks
+
+
+def call_each(callbacks: Iterable[Any], name: str, *arguments: Any) -> None:
+    """Call the method `name` of those callbacks that have one."""
+    for callback in callbacks:
+        method = getattr(callback, name, None)
+        if method is not None:
+            method(*arguments)

@@ -19,6 +19,21 @@ class DivergedError(ArithmeticError):
     """
 
 
+class NotFiniteError(DivergedError, ValueError):
+    """The same, because X or y held an infinity or something that is not a number; the message says where.
+
+    Examples
+    --------
+    >>> import fastconv as fc, numpy as np
+    >>> trainer = fc.Trainer(fc.Sequential([fc.Dense(1)], (1,)), loss="mse")
+    >>> try:
+    ...     trainer.fit(np.array([1.0, np.nan]), np.ones(2))
+    ... except ValueError as error:
+    ...     print(error)
+    the loss became nan in epoch 1, step 1: `X` must be finite, got nan at [1]
+    """
+
+
 class History(dict[str, list[float]]):
     """Name of a figure -> its values, one for each epoch: `history["val_loss"]`.
 

@@ -15,7 +15,8 @@ from ..models.sequential import Sequential
 from ..nn.losses import Loss
 from ..nn.optimizers import Optimizer
 from .batches import EVALUATED_AT_ONCE, Feed, Part
-from .history import DivergedError
+from .finite import all_finite
+from .history import DivergedError, NotFiniteError
 from .progress import Progress
 from .running_metrics import MetricSet, RunningMetrics
 
@@ -71,11 +72,16 @@ class Steps:
         self._engine = Engine(task.model, run, task.optimizer_state, task.seed)
         return self._engine
 
-    def epoch(self, feed: Feed, epoch: int, epochs: int, display: Progress) -> tuple[RunningMetrics, float]:
-        """One pass over the data; returns what it gave, and the last learning rate."""
+    def epoch(
+        self, feed: Feed, epoch: int, epochs: int, display: Progress, earlier: int
+    ) -> tuple[RunningMetrics, float]:
+        """One pass over the data, after `earlier` others, which decides the order of samples.
+
+        Returns what it gave, and the last learning rate.
+        """
         task, metrics, rate = self.task, RunningMetrics(), 0.0
         per_epoch = feed.steps or 1
-        for part in feed.parts(epoch):
+        for part in feed.parts(earlier):
             engine = self.engine(part.batch_size, part.weight is not None)
             engine.set_updates(self.taken)
 
@@ -86,28 +92,30 @@ class Steps:
                 rates[:count] = new
                 rate = float(new[-1])
 
+            before = metrics.samples
             for log in _run(task, engine, part, metrics, set_rates):
-                mean = _finite_mean(log[:, 0], epoch, metrics.steps - len(log))
+                losses = log[:, 0]
+                mean = float(losses.sum(dtype=np.float64)) / len(log)
+                if not math.isfinite(mean) and not np.isfinite(losses).all():
+                    step = int(np.argmax(~np.isfinite(losses)))
+                    where = f"in epoch {epoch + 1}, step {metrics.steps - len(log) + step + 1}"
+                    raise _reason(f"the loss became {losses[step]} {where}", part, metrics.samples - before)
                 display.batch(epoch, metrics.samples, mean)
                 self.taken += len(log)
-        if not np.isfinite(task.model.flat_parameters).all():  # the last step's loss was that before it
-            raise DivergedError(
-                f"the parameters became infinite or NaN in epoch {epoch + 1}, step {metrics.steps} "
-                "or before: try a smaller learning rate"
-            )
+            if not all_finite(task.model.flat_parameters):  # the last step's loss was that before it
+                where = f"in epoch {epoch + 1}, step {metrics.steps} or before"
+                raise _reason(
+                    f"the parameters became infinite or NaN {where}", part, metrics.samples - before
+                )
         return metrics, rate
 
 
-def _finite_mean(losses: NDArray[Any], epoch: int, steps_before: int) -> float:
-    """The mean of the losses of some steps; DivergedError if one is not finite."""
-    mean = float(losses.sum(dtype=np.float64)) / len(losses)
-    if not math.isfinite(mean) and not np.isfinite(losses).all():
-        step = int(np.argmax(~np.isfinite(losses)))
-        raise DivergedError(
-            f"the loss became {losses[step]} in epoch {epoch + 1}, step {steps_before + step + 1}: "
-            "try a smaller learning rate"
-        )
-    return mean
+def _reason(what: str, part: Part, seen: int) -> DivergedError:
+    """The error for a loss or parameters that are not finite after `seen` samples of a part."""
+    found = part.what_is_not_finite(seen)
+    return (
+        NotFiniteError(f"{what}: {found}") if found else DivergedError(f"{what}: try a smaller learning rate")
+    )
 
 
 def evaluator(task: Task, samples: int, weighted: bool, batch_size: int = EVALUATED_AT_ONCE) -> Engine:
@@ -124,14 +132,18 @@ def evaluate(task: Task, feed: Feed, epoch: int = 0, batch_size: int = EVALUATED
     Raises
     ------
     ValueError
-        If the feed has come to its end.
+        If the feed has come to its end, or the loss is not finite because its samples are not.
     """
     metrics = RunningMetrics()
     for part in feed.parts(epoch):
         engine = evaluator(task, len(part.X), part.weight is not None, batch_size)
-        for _ in _run(task, engine, part, metrics):
-            pass
+        finite = True
+        for log in _run(task, engine, part, metrics):
+            finite = finite and bool(np.isfinite(log[:, 0]).all())
         task.model.engines.give_back(engine)
+        found = None if finite else part.what_is_not_finite(len(part.X))
+        if found:
+            raise NotFiniteError(f"the loss is not finite: {found}")
     if not metrics.steps:
         raise ValueError(f"`validation_data` must give at least one batch, got none in epoch {epoch + 1}")
     return metrics.figures(task.metrics)

@@ -30,9 +30,10 @@ def check_sample_weight(
         raise TypeError(f"`{name}` must be an array of real numbers, got {weights.dtype}")
     if weights.shape != (count,):
         raise ValueError(f"`{name}` must have shape ({count},), one weight a sample, got {weights.shape}")
-    weights = weights.astype(np.float64, copy=False)
+    weights = weights.astype(np.float64, copy=False)[...]
     if count and not (np.isfinite(weights).all() and weights.min() >= 0):
-        raise ValueError(f"`{name}` must be finite numbers >= 0, got {weights.min()} to {weights.max()}")
+        first = int(np.argmax(~(np.isfinite(weights) & (weights >= 0))))
+        raise ValueError(f"`{name}` must be finite numbers >= 0, got {weights[first]} at [{first}]")
     if count and not may_be_zeros and not weights.any():
         raise ValueError(f"`{name}` must have a weight above 0, got only zeros")
     return weights

@@ -3,7 +3,8 @@
 import os
 import time
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,10 @@ from ..nn.optimizers import SGD, Optimizer
 from . import progress as progress_displays
 from .augment import Augment, check_augment
 from .batches import EVALUATED_AT_ONCE, ArrayFeed, BatchFeed, Feed, Form, array_feeds, validation_feed
-from .callbacks import check_callbacks
-from .checkpoint import describe, restore, save
-from .history import DivergedError, History
+from .callbacks import call_each, check_callbacks
+from .checkpoint import Position, describe, restore, save
+from .finite import Snapshot
+from .history import DivergedError, History, NotFiniteError
 from .loops import Steps, Task, evaluate, evaluator
 from .progress import Progress
 from .running_metrics import MetricSet, RunningMetrics
@@ -62,8 +64,12 @@ class Trainer:
     themselves made, dropout and all, while the parameters changed. Accuracy takes no time: a step counts it
     anyway. A function gets y in the outputs' shape, or the labels (N,), and is called once a pass.
 
-    Loss, optimizer and metrics may be assigned later, and hold from the next call on. An optimizer of the
-    same class as the one before goes on with its moments, another one begins anew.
+    Loss, optimizer, metrics and seed may be assigned later, and hold from the next call on. An optimizer of
+    the same class as the one before goes on with its moments, another one begins anew; a callback may assign
+    one, which holds from the next epoch on.
+
+    One thread at a time trains a network: `fit` or `train_on_batch` in another one raises RuntimeError, and
+    so does `evaluate` while another thread trains. `model.predict` takes the parameters as they are then.
 
     Examples
     --------
@@ -90,12 +96,16 @@ class Trainer:
         self._model = model
         self._task: Task | None = None
         self._single_steps: Steps | None = None
+        self._snapshot: Snapshot | None = None
+        self._at_work = False
         self._optimizer_state: list[Any] = []
         self.loss, self.metrics = loss, metrics
         self.optimizer = SGD() if optimizer is None else optimizer
-        self.seed = whole_number(seed, "seed", low=0)
+        self.seed = seed
         self.stop_training = False
         self.steps_taken = 0
+        self._epochs_taken = 0
+        self._history = History()
 
     @property
     def model(self) -> Sequential:
@@ -131,6 +141,7 @@ class Trainer:
 
     @loss.setter
     def loss(self, loss: str | Loss) -> None:
+        self._check_idle("loss")
         resolve(loss).check_output(self.model.output_shape)
         self._loss, self._task = loss, None
 
@@ -154,11 +165,14 @@ class Trainer:
     def optimizer(self, optimizer: Optimizer) -> None:
         if not isinstance(optimizer, Optimizer):
             raise TypeError(f"`optimizer` must be an optimizer such as SGD(lr=0.1), got {optimizer!r}")
+        if self._at_work:
+            self.model.engines.training.check_free()
         fresh = optimizer.initial_state(self.model.flat_parameters)
         if type(optimizer) is type(getattr(self, "_optimizer", None)):
             for own, kept in zip(fresh, self._optimizer_state, strict=False):
                 own[...] = kept
-        self._optimizer, self._optimizer_state, self._task = optimizer, fresh, None
+        self._optimizer, self._optimizer_state = optimizer, fresh
+        self._task = self._snapshot = None
 
     @property
     def metrics(self) -> Any:
@@ -178,14 +192,80 @@ class Trainer:
 
     @metrics.setter
     def metrics(self, metrics: Any) -> None:
+        self._check_idle("metrics")
         self._metrics, self._task = self._metric_set(metrics).wanted, None
+
+    @property
+    def seed(self) -> int:
+        """What the order of samples, dropout and augmentation are drawn from.
+
+        Returns
+        -------
+        int
+
+        Examples
+        --------
+        >>> import fastconv as fc
+        >>> fc.Trainer(fc.models.reference_cnn(), loss="bce").seed
+        0
+        """
+        return self._seed
+
+    @seed.setter
+    def seed(self, seed: int) -> None:
+        self._check_idle("seed")
+        self._seed, self._task = whole_number(seed, "seed", low=0), None
+
+    @property
+    def steps_taken(self) -> int:
+        """How many steps the optimizer has made, which corrects the bias of Adam's moments.
+
+        Returns
+        -------
+        int
+
+        Examples
+        --------
+        >>> import fastconv as fc
+        >>> fc.Trainer(fc.models.reference_cnn(), loss="bce").steps_taken
+        0
+        """
+        return self._steps_taken
+
+    @steps_taken.setter
+    def steps_taken(self, steps: int) -> None:
+        self._steps_taken = whole_number(steps, "steps_taken", low=0)
+
+    @property
+    def history(self) -> History:
+        """The figures of all epochs so far, those of earlier calls of `fit` included: a copy.
+
+        Returns
+        -------
+        History
+
+        Examples
+        --------
+        >>> import fastconv as fc, numpy as np
+        >>> trainer = fc.Trainer(fc.models.reference_cnn(), loss="bce")
+        >>> for _ in range(3):
+        ...     history = trainer.fit(np.ones((8, 1, 6, 6)), np.ones(8), epochs=1)
+        >>> len(history["loss"]), len(trainer.history["loss"])
+        (1, 3)
+        """
+        return History({name: list(values) for name, values in self._history.items()})
+
+    def _check_idle(self, name: str) -> None:
+        """Raise RuntimeError while the network trains: data and figures were checked for what holds now."""
+        if self._at_work:
+            raise RuntimeError(f"`{name}` can't be changed while the network trains: assign it after `fit`")
 
     def _metric_set(self, metrics: Any) -> MetricSet:
         return MetricSet(metrics, resolve(self.loss), self.model.ends_in(Softmax))
 
     def _current_task(self) -> Task:
         """What is trained, and how, as it is now."""
-        if self._task is None or self._task.seed != self.seed:
+        if self._task is None:
             self._task = Task(
                 self.model,
                 resolve(self.loss),
@@ -195,6 +275,16 @@ class Trainer:
                 self.seed,
             )
         return self._task
+
+    @contextmanager
+    def _working(self) -> Iterator[None]:
+        """Keeps other threads from training the network, and its own callbacks from what can't change now."""
+        with self.model.engines.training:
+            before, self._at_work = self._at_work, True
+            try:
+                yield
+            finally:
+                self._at_work = before
 
     def _form(self) -> Form:
         return Form(self.model.input_shape, self.model.output_shape, resolve(self.loss))
@@ -217,7 +307,7 @@ class Trainer:
         augment: Augment | None = None,
         steps_per_epoch: int | None = None,
     ) -> History:
-        """Train for some epochs.
+        """Train for some epochs, going on where the last call ended.
 
         Parameters
         ----------
@@ -236,13 +326,17 @@ class Trainer:
         shuffle : bool
             Whether each epoch takes the samples in a new order; batches are always taken as they come.
         callbacks : iterable
-            Objects with `on_epoch_end(trainer, logs)`.
+            Objects with `on_epoch_end(trainer, logs)`, and perhaps `on_train_begin(trainer)`,
+            `on_epoch_begin(trainer, logs)` and `on_train_end(trainer)`.
         progress : None, bool or object
             None shows progress on a terminal only, True always, False never.
         checkpoint : path, optional
             A file, .npz or .safetensors, that holds, after every epoch, all that is needed to go on.
         resume : bool
-            Go on from `checkpoint`, if that file is there.
+            Go on from `checkpoint`, if that file is there, and end as a run that was never cut off: with the
+            state of callbacks that have `state_dict()` and `load_state_dict(state)`, too. Another network,
+            optimizer, seed or metrics, other data, weights or shuffling are refused; a run that a callback
+            has stopped stays so, unless more `epochs` are asked for.
         sample_weight : ndarray, shape (N,), optional
             How much each sample counts: numbers >= 0 which its loss and gradient are multiplied by. A step
             still divides by the number of its samples, as in Keras, so weights of mean 1 keep the size of
@@ -265,10 +359,18 @@ class Trainer:
         ValueError, TypeError
             If an argument does not fit.
         DivergedError
-            If the loss is no longer finite.
+            If the loss or a parameter is no longer finite. Where X or y is not, it is a ValueError too, and
+            says where. Network and optimizer are then as they were before the epoch.
+        RuntimeError
+            If another thread trains the network.
 
         Notes
         -----
+        Two calls of one epoch do what one call of two does: order of samples, dropout, augmentation and the
+        optimizer's moments go on, and `history` has all epochs. A schedule of learning rates spans one
+        call. To repeat a run exactly, begin with a new Trainer of the same seed on a network in the same
+        state (`model.load_state`).
+
         An iterable is gone through once an epoch. With `steps_per_epoch`, an epoch goes on where the last one
         has stopped, and what has come to its end is begun anew. An iterator, such as a generator, cannot be:
         for several epochs it needs `steps_per_epoch` (or a function that makes it), and if it ends too soon,
@@ -297,11 +399,13 @@ class Trainer:
         augment = check_augment(augment, self.model.input_shape)
         display = progress_displays.resolve(progress)
         task, form = self._current_task(), self._form()
-        if checkpoint is not None:
-            describe(task, augment)
         held_out: Feed | None = None
         if validation_data is not None:
-            held_out, split = validation_feed(validation_data, form, epochs), 0.0
+            if split:
+                raise ValueError(
+                    f"`validation_split` must be 0 where `validation_data` is given, got {validation_split!r}"
+                )
+            held_out = validation_feed(validation_data, form, epochs)
         if y is None:
             _refuse(validation_split=split > 0, sample_weight=sample_weight is not None)
             feed = self._batches(X, epochs, steps_per_epoch, class_weight)
@@ -312,47 +416,79 @@ class Trainer:
             weight = None if sample_weight is None else check_sample_weight(sample_weight, len(X))
             seed = self.seed if shuffle else None
             feed, rest = array_feeds(X, y, weight, split, class_weight, form, batch_size, seed)
-            held_out = held_out or rest
-        history, first_epoch = History(), 0
-        if resume and checkpoint is not None and Path(checkpoint).exists():
-            history, first_epoch, self.steps_taken = restore(checkpoint, task, augment)
-        display.start(epochs, feed.samples)
-        try:
-            display.compiling(f"{len(self.model.nodes)} layers for {self.model.dtype}")
-            started = time.perf_counter()
-            steps = Steps(task, self.steps_taken, augment)
-            steps.engine(feed.batch_size, feed.weighted)
-            if held_out:
-                self.model.engines.give_back(evaluator(task, held_out.batch_size, held_out.weighted))
-            progress_displays.compiled(display, time.perf_counter() - started)
-            self.stop_training = False
-            for epoch in range(first_epoch, epochs):
-                started = time.perf_counter()
-                metrics, rate = self._epoch(steps, feed, epoch, epochs, display)
-                if feed.ended:
-                    where = f"in epoch {epoch + 1} of {epochs}, after {metrics.steps} steps"
-                    warnings.warn(f"`X` has come to its end {where}: training ends here", stacklevel=2)
-                if not metrics.steps:
-                    break
-                logs: dict[str, Any] = {"epoch": epoch, "epochs": epochs, **metrics.figures(task.metrics)}
-                logs.update(learning_rate=rate, seconds=0.0)
-                if held_out:
-                    figures = evaluate(task, held_out, epoch)
-                    logs.update({f"val_{name}": value for name, value in figures.items()})
-                logs["seconds"] = time.perf_counter() - started
-                history.append(logs)
-                for callback in callbacks:
-                    callback.on_epoch_end(self, logs)
-                if checkpoint is not None:
-                    save(checkpoint, task, history, epoch + 1, self.steps_taken, augment)
-                display.epoch_end(logs)
-                if self.stop_training or feed.ended:
-                    break
-            for callback in callbacks:
-                getattr(callback, "on_train_end", lambda _: None)(self)
-        finally:
-            display.close()
+            held_out = rest if held_out is None else held_out
+        run = {} if checkpoint is None else describe(task, augment, feed, held_out)
+        with self._working():
+            history, position = History(), Position()
+            if resume and checkpoint is not None and Path(checkpoint).exists():
+                history, position = restore(checkpoint, run, task, callbacks)
+                self.steps_taken, self._epochs_taken = position.steps_taken, position.epochs_taken
+                self._history = History({name: list(values) for name, values in history.items()})
+                if position.stopped_at is not None and epochs <= position.stopped_at:
+                    done = f"after {position.epochs_done} of {position.stopped_at} epochs"
+                    warnings.warn(f"the run has stopped {done}: ask for more to train on", stacklevel=2)
+                    return history
+            display.start(epochs, feed.samples)
+            try:
+                steps = self._ready(feed, held_out, augment, display)
+                self.stop_training = False
+                call_each(callbacks, "on_train_begin", self)
+                for epoch in range(position.epochs_done, epochs):
+                    call_each(callbacks, "on_epoch_begin", self, {"epoch": epoch, "epochs": epochs})
+                    task, steps = self._as_assigned(steps, augment)
+                    logs = self._logs_of_epoch(steps, feed, held_out, epoch, epochs, display)
+                    if logs is None:
+                        break
+                    history.append(logs)
+                    self._history.append(logs)
+                    self._epochs_taken += 1
+                    call_each(callbacks, "on_epoch_end", self, logs)
+                    if checkpoint is not None:
+                        stopped_at = epochs if self.stop_training else None
+                        position = Position(epoch + 1, self.steps_taken, self._epochs_taken, stopped_at)
+                        save(checkpoint, run, task, history, position, callbacks)
+                    display.epoch_end(logs)
+                    if self.stop_training or feed.ended:
+                        break
+                call_each(callbacks, "on_train_end", self)
+            finally:
+                display.close()
         return history
+
+    def _ready(self, feed: Feed, held_out: Feed | None, augment: Augment | None, display: Progress) -> Steps:
+        """Compile, or read from the cache, all that the epochs need."""
+        display.compiling(f"{len(self.model.nodes)} layers for {self.model.dtype}")
+        started, task = time.perf_counter(), self._current_task()
+        steps = Steps(task, self.steps_taken, augment)
+        steps.engine(feed.batch_size, feed.weighted)
+        if held_out:
+            self.model.engines.give_back(evaluator(task, held_out.batch_size, held_out.weighted))
+        progress_displays.compiled(display, time.perf_counter() - started)
+        return steps
+
+    def _as_assigned(self, steps: Steps, augment: Augment | None) -> tuple[Task, Steps]:
+        """The task as it is now, and steps of it: a callback may have assigned another optimizer."""
+        task = self._current_task()
+        return task, steps if task is steps.task else Steps(task, self.steps_taken, augment)
+
+    def _logs_of_epoch(
+        self, steps: Steps, feed: Feed, held_out: Feed | None, epoch: int, epochs: int, display: Progress
+    ) -> dict[str, Any] | None:
+        """Train and validate for one epoch; None where there was no sample left."""
+        started, task = time.perf_counter(), steps.task
+        metrics, rate = self._epoch(steps, feed, epoch, epochs, display)
+        if feed.ended:
+            where = f"in epoch {epoch + 1} of {epochs}, after {metrics.steps} steps"
+            warnings.warn(f"`X` has come to its end {where}: training ends here", stacklevel=3)
+        if not metrics.steps:
+            return None
+        logs: dict[str, Any] = {"epoch": epoch, "epochs": epochs, **metrics.figures(task.metrics)}
+        logs.update(learning_rate=rate, seconds=0.0)
+        if held_out:
+            figures = evaluate(task, held_out, epoch)
+            logs.update({f"val_{name}": value for name, value in figures.items()})
+        logs["seconds"] = time.perf_counter() - started
+        return logs
 
     def train_on_batch(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """Take one step on a batch.
@@ -373,7 +509,10 @@ class Trainer:
             If an argument does not fit, or the learning rate is a schedule: only `fit` knows how many steps
             there will be.
         DivergedError
-            If the loss is no longer finite.
+            If the loss or a parameter is no longer finite. Where X or y is not, it is a ValueError too, and
+            says where. Network and optimizer are then as they were before the step.
+        RuntimeError
+            If another thread trains the network.
 
         Examples
         --------
@@ -389,11 +528,11 @@ class Trainer:
         weight = None
         if sample_weight is not None:
             weight = check_sample_weight(sample_weight, len(X), may_be_zeros=True)
-        task, steps = self._current_task(), self._single_steps
-        if steps is None or not steps.still_fit(task):
-            steps = self._single_steps = Steps(task, self.steps_taken)
-        steps.taken = self.steps_taken
-        metrics, _ = self._epoch(steps, ArrayFeed(X, y, weight, len(X)), 0, 1, progress_displays.Silent())
+        with self._working():
+            task, steps = self._current_task(), self._single_steps
+            if steps is None or not steps.still_fit(task):
+                steps = self._single_steps = Steps(task, self.steps_taken)
+            metrics, _ = self._epoch(steps, ArrayFeed(X, y, weight, len(X)), 0, 1, progress_displays.Silent())
         return metrics.loss
 
     def evaluate(
@@ -427,6 +566,7 @@ class Trainer:
         ['accuracy', 'loss']
         """
         batch_size = whole_number(batch_size, "batch_size")
+        self.model.engines.training.check_free()
         if y is None:
             _refuse(sample_weight=sample_weight is not None)
             return evaluate(self._current_task(), BatchFeed(X, self._form()), batch_size=batch_size)
@@ -435,7 +575,7 @@ class Trainer:
         return evaluate(self._current_task(), ArrayFeed(X, y, weight, batch_size), batch_size=batch_size)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_single_steps": None, "_task": None}
+        return {**self.__dict__, "_single_steps": None, "_task": None, "_snapshot": None, "_at_work": False}
 
     def __setstate__(self, kept: dict[str, Any]) -> None:
         self.__dict__.update(kept)
@@ -448,9 +588,20 @@ class Trainer:
     def _epoch(
         self, steps: Steps, feed: Feed, epoch: int, epochs: int, display: Progress
     ) -> tuple[RunningMetrics, float]:
-        """One pass over the data; its steps count even where it is cut short."""
+        """One pass over the data; its steps count even where it is cut short, but not where they diverge."""
+        if self._snapshot is None:
+            self._snapshot = Snapshot(self.model, steps.task.optimizer_state)
+        self._snapshot.take()
+        steps.taken = self.steps_taken
         try:
-            return steps.epoch(feed, epoch, epochs, display)
+            return steps.epoch(feed, epoch, epochs, display, self._epochs_taken)
+        except DivergedError as error:
+            self._snapshot.put_back()
+            steps.taken = self.steps_taken
+            cause = self._snapshot.what_was_not_finite()
+            if cause is None or isinstance(error, NotFiniteError):
+                raise
+            raise DivergedError(f"{str(error).partition(':')[0]}: {cause}") from None
         finally:
             self.steps_taken = steps.taken
 

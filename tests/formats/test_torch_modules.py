@@ -108,7 +108,7 @@ def test_settings_that_predictions_do_not_show_are_kept_both_ways():
     layers = [fc.BatchNorm2d(momentum=0.3), fc.Dropout(0.2)]
     module = fc.Sequential(layers, (2, 3, 3)).to_torch()
     assert (module[0].momentum, module[1].p) == (0.3, 0.2)
-    assert fc.from_torch(module, (2, 3, 3)).layers == layers
+    assert fc.from_torch(module, (2, 3, 3)).layers == tuple(layers)
 
 
 def test_the_module_of_a_network_has_its_names_and_is_ready_to_predict_and_to_train():

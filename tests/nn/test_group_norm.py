@@ -222,7 +222,7 @@ def test_onnxs_own_operator_is_read(tmp_path):
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
     onnx.save(model, tmp_path / "model.onnx")
     read = fc.from_onnx(tmp_path / "model.onnx")
-    assert read.layers == [fc.GroupNorm(2, eps=0.001)]
+    assert read.layers == (fc.GroupNorm(2, eps=0.001),)
     X = np.random.default_rng(0).normal(size=(5, 4, 3, 3)).astype(np.float32)
     expected = torch.nn.functional.group_norm(torch.tensor(X), 2, *map(torch.tensor, (scale, bias)), eps=1e-3)
     np.testing.assert_allclose(read.predict(X), expected.numpy(), rtol=1e-5, atol=1e-5)

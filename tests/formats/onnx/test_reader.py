@@ -130,7 +130,7 @@ def test_old_opsets_mean_what_they_meant(tmp_path):
     path = write(tmp_path / "model.onnx", nodes, (2, 5, 6), constants, opset=9)
     model = fc.from_onnx(path)
     close(model.predict(samples((2, 5, 6))), runtime(path, samples((2, 5, 6))))
-    assert model.layers[1:3] == [fc.BatchNorm2d(momentum=0.25, eps=0.5), fc.Dropout(0.3)]
+    assert model.layers[1:3] == (fc.BatchNorm2d(momentum=0.25, eps=0.5), fc.Dropout(0.3))
 
 
 def test_settings_come_back_as_they_were_written(tmp_path):
@@ -145,7 +145,7 @@ def test_settings_come_back_as_they_were_written(tmp_path):
         model.statistics()["1.running_mean"][:] = [1, 2, 3, 4]
         model.to_onnx(tmp_path / "model.onnx")
         again = fc.from_onnx(tmp_path / "model.onnx")
-        assert (again.layers, again.input_shape, again.dtype) == (layers, (2, 12, 11), dtype)
+        assert (again.layers, again.input_shape, again.dtype) == (tuple(layers), (2, 12, 11), dtype)
         for name, array in again.state().items():
             np.testing.assert_array_equal(array, model.state()[name])
 
