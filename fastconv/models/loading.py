@@ -3,6 +3,8 @@
 import os
 from typing import Any
 
+import numpy as np
+
 from .. import nn
 from ..checks.import_path import imported
 from ..formats.model_file import read_model
@@ -75,9 +77,18 @@ def from_torch(module: Any, input_shape: Shape, dtype: str | None = None) -> Seq
         If `module` is not a torch.nn.Sequential. Other modules compute in Python code of their own.
     ValueError
         If a layer or one of its settings has no counterpart here, or the sizes do not fit `input_shape`; the
-        message names the layer and the setting.
+        message names the layer and the setting. If a module has forward hooks (weight norm, spectral norm and
+        pruning of the older kind are such), or methods of its own. If the module, in evaluation mode, gives
+        other outputs for a random input than the network.
     ImportError
         If PyTorch is not installed.
+
+    Notes
+    -----
+    What the module computes in evaluation mode is taken; parametrizations become the weights that they make.
+    A module that stands in several places becomes a layer in each of them, with weights of its own: they
+    begin equal, but further training does not keep them so. The module and PyTorch's random numbers are left
+    as they were.
 
     Examples
     --------
@@ -89,7 +100,31 @@ def from_torch(module: Any, input_shape: Shape, dtype: str | None = None) -> Seq
     from ..formats.torch_modules import read_module  # few processes need it
 
     layers, dtype, state = read_module(module, input_shape, dtype)
-    return _filled(layers, input_shape, dtype, state)
+    model = _filled(layers, input_shape, dtype, state)
+    _check_against(module, model)
+    return model
+
+
+def _check_against(module: Any, model: Sequential) -> None:
+    """Raise ValueError unless the network and the PyTorch module that it was read from agree."""
+    from ..formats.torch_modules import run_module
+
+    X = np.random.default_rng(0).standard_normal((2, *model.input_shape))
+    wanted, precision = run_module(module, X)
+    found = model.predict(X).astype(np.float64)
+    if found.shape != wanted.shape:
+        raise ValueError(
+            f"`module` gives outputs of shape {wanted.shape[1:]}, its layers here {found.shape[1:]}"
+        )
+    known = np.isfinite(wanted)
+    scale = float(np.abs(wanted[known]).max(initial=0))
+    difference = float(np.abs(found[known] - wanted[known]).max(initial=0))
+    # Half of the digits: rounding stays far below it, another computation does not.
+    if not difference <= max(precision, float(np.finfo(model.dtype).eps)) ** 0.5 * scale:
+        raise ValueError(
+            f"`module` gives other outputs than its layers: they differ by {difference:.3g} of {scale:.3g} "
+            "on random input, so that something in it is not read"
+        )
 
 
 def from_onnx(path: str | os.PathLike[str]) -> Sequential:
