@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from ..checks.extras import require
 from .atomic import replaced
+from .json_text import exact
 from .npz import read_npz
 from .safetensors_file import read_safetensors, write_safetensors
 
@@ -44,14 +45,27 @@ def check_target(path: str | os.PathLike[str], name: str = "path") -> None:
 def write_model(
     path: str | os.PathLike[str], description: dict[str, Any], state: Mapping[str, NDArray[Any]]
 ) -> None:
-    """Write `description` (JSON values) and the arrays of `state` to `path`, .npz or .safetensors.
+    """Write `description` and the arrays of `state` to `path`, .npz or .safetensors.
 
-    Raises as `check_target` does.
+    The description is written as `json_text.exact` makes it. Before the new file takes the old one's place it
+    is read, so that one that could not be read is never left.
+
+    Raises as `check_target` does, and TypeError or ValueError if JSON can't hold the description exactly; the
+    old file is then as it was.
     """
     check_target(path)
     path = Path(path)
+    description = {name: exact(value, name) for name, value in description.items()}
     text = json.dumps({"format": FORMAT, "checksum": _checksum(description, state), **description})
-    with replaced(path) as file:
+
+    def check(written: Path) -> None:
+        try:
+            read_model(written)
+        except ValueError as error:
+            reason = str(error).replace(str(written), "the new file")
+            raise ValueError(f"{path} was not written, since it could not be read again: {reason}") from None
+
+    with replaced(path, check) as file:
         if path.suffix == ".safetensors":
             write_safetensors(file, state, {_HEADER: text})
         else:
