@@ -154,7 +154,8 @@ def from_onnx(path: str | os.PathLike[str]) -> Sequential:
 
     Notes
     -----
-    ONNX has no checksum: weights that were changed in the file are read as they are.
+    ONNX has no checksum: weights that were changed in the file are read as they are. Weights that several
+    nodes share are copied for each of them, up to eight times what the file holds.
 
     Examples
     --------
