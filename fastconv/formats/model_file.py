@@ -16,12 +16,14 @@ from numpy.typing import NDArray
 
 from ..checks.extras import require
 from .atomic import replaced
+from .foreign import check_path, kind_of
 from .json_text import exact
 from .npz import read_npz
 from .safetensors_file import read_safetensors, write_safetensors
 
 FORMAT = "fastconv model 1"
 SUFFIXES = (".npz", ".safetensors")
+_OURS = ("an .npz file", "a .safetensors file")  # of what `kind_of` says
 # What the description is called: the name of an array of text in .npz, of a text in a .safetensors header.
 _ARRAY, _HEADER = "description", "fastconv"
 
@@ -115,12 +117,16 @@ def _checked(
 
 def _contents(path: str | os.PathLike[str]) -> tuple[str | None, dict[str, NDArray[Any]]]:
     """(description as text, arrays) of a file; the text is None if there is none."""
+    check_path(path)
     if os.path.isdir(path):
         raise ValueError(f"{path} is a folder, expected a file")
     with open(path, "rb") as file:
         start = file.read(9)
     # A zip, as .npz is, begins with its signature; .safetensors with the length of a JSON object.
     named = Path(path).suffix == ".safetensors"
+    kind = kind_of(path)
+    if kind is not None and not kind.startswith(_OURS):
+        raise ValueError(f"{path} is {kind}")
     if not start.startswith(b"PK\x03\x04") and (named or start[8:] == b"{"):
         metadata, arrays = read_safetensors(path)
         return metadata.get(_HEADER), arrays

@@ -1,6 +1,7 @@
 """PyTorch's modules as layers and back: the same settings, names and numbers."""
 
 import contextlib
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -83,8 +84,7 @@ def read_module(module: Any, input_shape: Shape, dtype: str | None = None) -> tu
     torch = require("torch", "torch", "`from_torch`")
     if _kind(torch, module, ("Sequential",)) is None:
         raise TypeError(
-            "`module` must be a torch.nn.Sequential, got "
-            f"{type(module).__name__}: what another module does with its parts only its Python code says"
+            f"`module` must be a torch.nn.Sequential, got {type(module).__name__}: {_hint(torch, module)}"
         )
     layers: list[Layer] = []
     state: Arrays = {}
@@ -106,6 +106,17 @@ def read_module(module: Any, input_shape: Shape, dtype: str | None = None) -> tu
         tensors = [t.dtype for t in module.parameters()]
         dtype = "float64" if torch.float64 in tensors else "float32"
     return layers, dtype, state
+
+
+def _hint(torch: Any, module: Any) -> str:
+    """What to do with something that is no Sequential."""
+    if isinstance(module, Mapping):
+        return "a state_dict has no layers; make them here and read it with load_weights"
+    if isinstance(module, (str, os.PathLike)):
+        return "torch.load gives the module that a file holds"
+    if isinstance(module, torch.jit.ScriptModule):
+        return "give the module that it was made of"
+    return "what another module does with its parts only its Python code says"
 
 
 def run_module(module: Any, X: NDArray[Any]) -> tuple[NDArray[np.float64], float]:

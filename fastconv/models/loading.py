@@ -29,7 +29,10 @@ def load(path: str | os.PathLike[str]) -> Sequential:
     Raises
     ------
     ValueError
-        If the file is cut off, changed or not one of ours.
+        If the file is cut off, changed or not one of ours; a file of another program is named, with what to
+        do about it.
+    TypeError
+        If `path` is no path.
     OSError
         If it can't be read.
 
@@ -127,15 +130,15 @@ def _check_against(module: Any, model: Sequential) -> None:
         )
 
 
-def from_onnx(path: str | os.PathLike[str]) -> Sequential:
+def from_onnx(path: Any) -> Sequential:
     """Read a network from an ONNX file, such as `to_onnx` or torch.onnx.export writes.
 
     Parameters
     ----------
-    path : str or Path
-        A file whose operators stand in a row and are those of fastconv's layers: Conv, Gemm, MatMul with Add,
-        MaxPool, AveragePool, GlobalAveragePool, BatchNormalization, Flatten, Reshape, Relu, LeakyRelu,
-        Sigmoid, Tanh, Softmax, Dropout, Identity, Pad before a Conv or a pooling.
+    path : str, Path or onnx.ModelProto
+        A file, or a model in memory, whose operators stand in a row and are those of fastconv's layers: Conv,
+        Gemm, MatMul with Add, MaxPool, AveragePool, GlobalAveragePool, BatchNormalization, Flatten, Reshape,
+        Relu, LeakyRelu, Sigmoid, Tanh, Softmax, Dropout, Identity, Pad before a Conv or a pooling.
 
     Returns
     -------
@@ -146,7 +149,9 @@ def from_onnx(path: str | os.PathLike[str]) -> Sequential:
     ------
     ValueError
         If the file is damaged, an operator or a setting has no counterpart here, or the graph branches; the
-        message names the file and the node.
+        message names the file and the node. A file of another kind is named, with what to do about it.
+    TypeError
+        If `path` is something else.
     OSError
         If it can't be read.
     ImportError

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from ...checks.extras import require
 from ...nn.layer import Arrays, Layer, Shape
 from ...nn.network import checked_shape
+from ..foreign import check_path, kind_of
 from . import activations, conv, dense, dropout, norm, pool, shape  # noqa: F401 - they register their operators
 from .chain import Chain, Node
 from .functions import DOMAIN
@@ -25,11 +26,13 @@ MOST_COPIES = 8  # how often all weights of a file may be shared among its layer
 DTYPES = {1: "float32", 11: "float64"}  # of TensorProto.DataType
 
 
-def read_onnx(path: str | os.PathLike[str]) -> tuple[list[Layer], Shape, str, Arrays]:
-    """(layers, input shape, dtype, state) of a file.
+def read_onnx(path: Any) -> tuple[list[Layer], Shape, str, Arrays]:
+    """(layers, input shape, dtype, state) of a file, or of an onnx.ModelProto.
 
     Raises
     ------
+    TypeError
+        If it is neither.
     ValueError
         If the file is damaged, or is no chain of layers; the message names the file and the node.
     OSError
@@ -38,7 +41,10 @@ def read_onnx(path: str | os.PathLike[str]) -> tuple[list[Layer], Shape, str, Ar
         If the onnx package is not installed.
     """
     onnx = require("onnx", "onnx", "an ONNX file")
-    model = _parsed(onnx, path)
+    if isinstance(path, onnx.ModelProto):
+        path, model = "the ModelProto", _checked(onnx, "the ModelProto", lambda: path)
+    else:
+        model = _parsed(onnx, path)
     try:
         return _Walk(onnx, model).result()
     except Exception as error:
@@ -48,11 +54,18 @@ def read_onnx(path: str | os.PathLike[str]) -> tuple[list[Layer], Shape, str, Ar
 
 def _parsed(onnx: Any, path: str | os.PathLike[str]) -> Any:
     """The file as an onnx.ModelProto that onnx's checker has passed, with weights from a file beside it."""
+    check_path(path)
     if os.path.isdir(path):
         raise ValueError(f"{path} is a folder, expected an ONNX file")
-    os.stat(path)  # raises FileNotFoundError; later, one can also be that of a file of weights beside it
+    kind = kind_of(path)  # raises FileNotFoundError; later, one can also be that of weights beside it
+    if kind is not None and not kind.startswith("an ONNX file"):
+        raise ValueError(f"{path} is not an ONNX file but {kind}")
+    return _checked(onnx, path, lambda: onnx.load(os.fspath(path), format="protobuf"))
+
+
+def _checked(onnx: Any, path: Any, load: Callable[[], Any]) -> Any:
     try:
-        model = onnx.load(os.fspath(path), format="protobuf")
+        model = load()
         onnx.checker.check_model(model)
     except Exception as error:  # onnx and protobuf raise nearly anything on damaged files
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
