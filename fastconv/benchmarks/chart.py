@@ -2,8 +2,10 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from ..checks.extras import require
+from ..formats.atomic import replaced
 from .results import Row
 
 
@@ -50,4 +52,5 @@ def save(path: str | os.PathLike[str], rows: Sequence[Row], titles: Mapping[str,
         panel.set_title(f"{count} thread{'s' * (count > 1)}")
     panels[0].legend(fontsize=7, loc="lower right")
     figure.suptitle(caption, fontsize=8)
-    figure.savefig(path, dpi=150)
+    with replaced(path) as file:
+        figure.savefig(file, dpi=150, format=Path(path).suffix[1:] or "png")

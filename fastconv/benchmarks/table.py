@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TextIO
 
+from ..formats.atomic import write_bytes
 from ..formats.json_text import to_json
 from . import chart as charts
 from . import goals, machine, workloads
@@ -78,13 +79,13 @@ def run(
     text = markdown(rows, others, facts) + goal_table
     print(to_json(_plain(rows, facts)) if json == "-" else text)
     if save:
-        Path(save).write_text(text + "\n", encoding="utf-8")
+        write_bytes(save, f"{text}\n".encode())
     if update_readme:
         page = Path(update_readme)
         front = markdown([row for row in rows if row.kind == "network"], others, facts) + goal_table
-        page.write_text(_replace(page.read_text(encoding="utf-8"), front), encoding="utf-8")
+        write_bytes(page, _replace(page.read_text(encoding="utf-8"), front).encode())
     if json and json != "-":
-        Path(json).write_text(to_json(_plain(rows, facts), indent=1) + "\n", encoding="utf-8")
+        write_bytes(json, f"{to_json(_plain(rows, facts), indent=1)}\n".encode())
     if chart:
         charts.save(chart, rows, TITLES, _caption(facts))
     return 0 if all(row.right for row in rows) else 1

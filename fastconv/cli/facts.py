@@ -79,26 +79,44 @@ def _lines(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     source = f"FASTCONV_NUM_THREADS={setting}" if setting else "FASTCONV_NUM_THREADS is not set"
     yield "threads", f"{facts['threads']} ({source})"
     for number, cache in enumerate(facts["cache"]):
-        state = "" if cache["writable"] else ", read-only"
-        size = f"{cache['files']} files, {cache['bytes'] / 1e6:.1f} MB{state}"
-        yield "" if number else "cache", f"{cache['folder']} ({size if cache['files'] else 'empty'})"
+        state = "" if cache["writable"] else ", read-only" if cache["readable"] else ", not readable"
+        size = f"{cache['files']} files, {cache['bytes'] / 1e6:.1f} MB" if cache["files"] else "empty"
+        yield "" if number else "cache", f"{cache['folder']} ({size}{state})"
+    if not facts["cache"]:
+        yield "cache", "none: no folder can be written to, so that each process compiles anew"
     for number, (package, version) in enumerate(facts["extras"].items()):
         yield "" if number else "extras", f"{package} {version or 'not installed'}"
 
 
 def cache_folders() -> list[Path]:
-    """The folders where Numba keeps the compiled code of the fastconv modules imported so far."""
-    folders = {
-        Path(function.stats.cache_path)
+    """The folders of compiled code of the modules imported so far: those with some, and those for new."""
+    caches = [
+        function._cache
         for name, module in list(sys.modules.items())
         if name.startswith("fastconv.")
         for function in vars(module).values()
-        if hasattr(function, "py_func") and getattr(function.stats, "cache_path", None)
-    }
-    return sorted(folders)
+        if hasattr(getattr(function, "_cache", None), "folders")
+    ]
+    places = {Path(folder) for cache in caches for folder in cache.folders}
+    targets = {Path(cache.cache_path) for cache in caches if cache.cache_path}
+    return sorted(targets | {folder for folder in places if _is_filled(folder)})
+
+
+def _is_filled(folder: Path) -> bool:
+    try:
+        return any(folder.glob("*.nbc"))
+    except OSError:  # as on Python 3.13, of a folder that may not be read
+        return False
 
 
 def _describe_folder(folder: Path) -> dict[str, Any]:
-    sizes = [file.stat().st_size for file in folder.glob("*.nb[ci]")]
+    readable = os.access(folder, os.R_OK | os.X_OK)
+    sizes = [file.stat().st_size for file in folder.glob("*.nb[ci]")] if readable else []
     writable = os.access(folder, os.W_OK)
-    return {"folder": str(folder), "files": len(sizes), "bytes": sum(sizes), "writable": writable}
+    return {
+        "folder": str(folder),
+        "files": len(sizes),
+        "bytes": sum(sizes),
+        "readable": readable,
+        "writable": writable,
+    }

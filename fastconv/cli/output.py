@@ -7,10 +7,12 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from ..checks.text import printable
+
 
 def complain(message: str, kind: str = "error: ") -> None:
     """One line on standard error."""
-    print(f"fastconv: {kind}{' '.join(message.split())}", file=sys.stderr)
+    print(f"fastconv: {kind}{printable(' '.join(message.split()))}", file=sys.stderr)
 
 
 def describe(error: BaseException) -> str:

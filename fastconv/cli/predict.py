@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..checks.text import printable
 from ..datasets.image_arrays import as_images, as_labels, fit_images, resize_area
 from ..formats import json_text
 from ..formats.image_files import SUFFIXES, find_images, read_image
@@ -66,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
         print(json_text.to_json({"model": args.model, "images": rows, **score}))
     else:
         for line in _table([row for row in rows if "error" not in row], with_truth=bool(known)):
-            print(line)
+            print(printable(line))
         if known:
             print(f"{right} of {len(known)} right")
     return 1 if failed else 0
@@ -101,7 +102,10 @@ def _rows(args: argparse.Namespace, judge: _Judge) -> Iterator[Row]:
             continue
         yield from _rows_of_paths(files, judge, args.invert)
         files = []
-        yield from _rows_of_npz(path, judge, args.count)
+        try:
+            yield from _rows_of_npz(path, judge, args.count)
+        except (OSError, ValueError) as error:
+            yield {"image": path, "error": output.describe(error)}
     yield from _rows_of_paths(files, judge, args.invert)
 
 

@@ -3,7 +3,6 @@
 import gzip
 import math
 import os
-import zlib
 from pathlib import Path
 from typing import BinaryIO
 
@@ -43,10 +42,10 @@ def read_idx(path: "str | os.PathLike[str]", ndim: int | None = None) -> NDArray
             return _parse_idx(gzip.GzipFile(fileobj=file) if zipped else file, limit, ndim)
     except FileNotFoundError:
         raise
-    except (OSError, EOFError, zlib.error) as error:
-        raise ValueError(f"{path} cannot be read: {error}") from error
     except ValueError as error:
         raise ValueError(f"{path} is not an IDX file of unsigned bytes: {error}") from None
+    except Exception as error:  # gzip raises several kinds on damaged files
+        raise ValueError(f"{path} cannot be read: {str(error) or type(error).__name__}") from error
 
 
 def _parse_idx(file: "BinaryIO | gzip.GzipFile", limit: int, ndim: int | None) -> NDArray[np.uint8]:

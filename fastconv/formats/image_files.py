@@ -19,6 +19,8 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")
 _FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP")
 _ORIENTATION = 0x0112  # the EXIF tag; 5 to 8 swap height and width
 _GREY_MODES = ("1", "L", "LA")
+MOST_PIXELS = 89_478_485  # Pillow's own limit, which a program may have lifted: 256 MB of colours
+LONGEST_SIDE = 65_535  # of JPEG; scaling a side takes memory in proportion to it and the wanted size
 
 
 def read_image(path: "str | os.PathLike[str]", channels: int | None = None) -> NDArray[np.uint8]:
@@ -47,6 +49,10 @@ def read_image(path: "str | os.PathLike[str]", channels: int | None = None) -> N
         If there is no such file, or it may not be read.
     ValueError
         If it is no such image, is cut off, or would take too much memory; the message names the file.
+
+    Notes
+    -----
+    Limits, known before anything is decoded: 89,478,485 pixels, 65,535 on a side.
 
     Examples
     --------
@@ -128,6 +134,7 @@ def _opened(path: "str | os.PathLike[str]") -> Iterator[Any]:
             warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path, formats=_FORMATS) as image:
+                _check_size(*image.size)
                 yield image
     except Image.UnidentifiedImageError:
         raise ValueError(f"{os.fspath(path)} is not a PNG, JPEG, BMP, GIF or WebP image") from None
@@ -136,7 +143,14 @@ def _opened(path: "str | os.PathLike[str]") -> Iterator[Any]:
     except Exception as error:  # decoders raise all kinds of errors on damaged files, SyntaxError included
         if isinstance(error, OSError) and error.errno is not None:
             raise
-        raise ValueError(f"{os.fspath(path)} cannot be read: {error}") from error
+        raise ValueError(f"{os.fspath(path)} cannot be read: {str(error) or type(error).__name__}") from error
+
+
+def _check_size(width: int, height: int) -> None:
+    if max(width, height) > LONGEST_SIDE or width * height > MOST_PIXELS:
+        raise ValueError(
+            f"it has {width} x {height} pixels, expected at most {LONGEST_SIDE} on a side and {MOST_PIXELS}"
+        )
 
 
 def _is_grey(image: Any) -> bool:

@@ -16,11 +16,14 @@ from numpy.typing import NDArray
 
 from ..checks.extras import require
 from .atomic import replaced
+from .foreign import check_path, kind_of
+from .json_text import exact
 from .npz import read_npz
 from .safetensors_file import read_safetensors, write_safetensors
 
 FORMAT = "fastconv model 1"
 SUFFIXES = (".npz", ".safetensors")
+_OURS = ("an .npz file", "a .safetensors file")  # of what `kind_of` says
 # What the description is called: the name of an array of text in .npz, of a text in a .safetensors header.
 _ARRAY, _HEADER = "description", "fastconv"
 
@@ -44,14 +47,27 @@ def check_target(path: str | os.PathLike[str], name: str = "path") -> None:
 def write_model(
     path: str | os.PathLike[str], description: dict[str, Any], state: Mapping[str, NDArray[Any]]
 ) -> None:
-    """Write `description` (JSON values) and the arrays of `state` to `path`, .npz or .safetensors.
+    """Write `description` and the arrays of `state` to `path`, .npz or .safetensors.
 
-    Raises as `check_target` does.
+    The description is written as `json_text.exact` makes it. Before the new file takes the old one's place it
+    is read, so that one that could not be read is never left.
+
+    Raises as `check_target` does, and TypeError or ValueError if JSON can't hold the description exactly; the
+    old file is then as it was.
     """
     check_target(path)
     path = Path(path)
+    description = {name: exact(value, name) for name, value in description.items()}
     text = json.dumps({"format": FORMAT, "checksum": _checksum(description, state), **description})
-    with replaced(path) as file:
+
+    def check(written: Path) -> None:
+        try:
+            read_model(written)
+        except ValueError as error:
+            reason = str(error).replace(str(written), "the new file")
+            raise ValueError(f"{path} was not written, since it could not be read again: {reason}") from None
+
+    with replaced(path, check) as file:
         if path.suffix == ".safetensors":
             write_safetensors(file, state, {_HEADER: text})
         else:
@@ -101,12 +117,16 @@ def _checked(
 
 def _contents(path: str | os.PathLike[str]) -> tuple[str | None, dict[str, NDArray[Any]]]:
     """(description as text, arrays) of a file; the text is None if there is none."""
+    check_path(path)
     if os.path.isdir(path):
         raise ValueError(f"{path} is a folder, expected a file")
     with open(path, "rb") as file:
         start = file.read(9)
     # A zip, as .npz is, begins with its signature; .safetensors with the length of a JSON object.
     named = Path(path).suffix == ".safetensors"
+    kind = kind_of(path)
+    if kind is not None and not kind.startswith(_OURS):
+        raise ValueError(f"{path} is {kind}")
     if not start.startswith(b"PK\x03\x04") and (named or start[8:] == b"{"):
         metadata, arrays = read_safetensors(path)
         return metadata.get(_HEADER), arrays

@@ -44,13 +44,22 @@ def read_safetensors(path: str | os.PathLike[str]) -> tuple[dict[str, str], dict
     ValueError
         If it is not one whole .safetensors file, or holds numbers of a type that NumPy lacks; the message
         names the file.
+
+    Notes
+    -----
+    Limits: the file is read whole, and takes up to three times its size in memory (five with bfloat16).
     """
     package = require("safetensors", "safetensors", "a .safetensors file")
     content = Path(path).read_bytes()
     try:
-        entries = package.deserialize(content)  # checks that the header and the file's size agree
-    except package.SafetensorError as error:
-        raise ValueError(f"{path} is not a whole .safetensors file: {error}") from None
+        return _parsed(package, content)
+    except Exception as error:
+        reason = str(error) or type(error).__name__
+        raise ValueError(f"{path} is not a whole .safetensors file of numbers: {reason}") from None
+
+
+def _parsed(package: Any, content: bytes) -> tuple[dict[str, str], dict[str, NDArray[Any]]]:
+    entries = package.deserialize(content)  # checks that the header and the file's size agree
     arrays = {}
     for name, entry in entries:
         data, shape, dtype = entry["data"], entry["shape"], entry["dtype"]
@@ -59,7 +68,7 @@ def read_safetensors(path: str | os.PathLike[str]) -> tuple[dict[str, str], dict
         elif dtype in DTYPES:
             array = np.frombuffer(data, DTYPES[dtype])
         else:
-            raise ValueError(f"{path}: {name} is of type {dtype}, expected one of {', '.join(DTYPES)}, BF16")
+            raise ValueError(f"{name} is of type {dtype}, expected one of {', '.join(DTYPES)}, BF16")
         arrays[name] = array.astype(array.dtype.newbyteorder("=")).reshape(shape)
     header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
     return header.get("__metadata__") or {}, arrays

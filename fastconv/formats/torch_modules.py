@@ -1,7 +1,12 @@
 """PyTorch's modules as layers and back: the same settings, names and numbers."""
 
+import contextlib
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ..checks.extras import require
 from ..nn.activations import LeakyReLU, ReLU, Sigmoid, Softmax, Tanh
@@ -55,8 +60,23 @@ NEEDED: dict[str, dict[str, tuple[Any, ...]]] = {
 }
 
 
+# What PyTorch's modules compute through: who changes one of these computes something else.
+METHODS = (
+    "forward", "__call__", "_call_impl", "_wrapped_call_impl", "__iter__", "_conv_forward",
+    "_check_input_dim", "__getattr__",
+)  # fmt: skip
+# Attribute that holds hooks -> what they are called.
+HOOKS = {"_forward_hooks": "forward hook", "_forward_pre_hooks": "forward pre-hook"}
+# Hooks of PyTorch that make a weight anew at each call -> how to make it an ordinary one.
+REMEDIES = {
+    "WeightNorm": "torch.nn.utils.remove_weight_norm(module)",
+    "SpectralNorm": "torch.nn.utils.remove_spectral_norm(module)",
+    "BasePruningMethod": 'torch.nn.utils.prune.remove(module, "weight")',
+}
+
+
 def read_module(module: Any, input_shape: Shape, dtype: str | None = None) -> tuple[list[Layer], str, Arrays]:
-    """(layers, dtype, state) of a torch.nn.Sequential.
+    """(layers, dtype, state) of a torch.nn.Sequential, as it computes in evaluation mode.
 
     Raises
     ------
@@ -70,20 +90,21 @@ def read_module(module: Any, input_shape: Shape, dtype: str | None = None) -> tu
     torch = require("torch", "torch", "`from_torch`")
     if _kind(torch, module, ("Sequential",)) is None:
         raise TypeError(
-            "`module` must be a torch.nn.Sequential, got "
-            f"{type(module).__name__}: what another module does with its parts only its Python code says"
+            f"`module` must be a torch.nn.Sequential, got {type(module).__name__}: {_hint(torch, module)}"
         )
     layers: list[Layer] = []
     state: Arrays = {}
     shape = checked_shape(input_shape)
-    for where, part in _parts(torch, module, ""):
+    for where, part in _parts(torch, module, "", ()):
         try:
+            _check_plain(part)
             layer = _layer(torch, part)
             if layer is None:
                 continue
-            arrays = _arrays(torch, part, layer, shape)
+            with _evaluating(torch, part):
+                arrays = _arrays(torch, part, layer, shape)
             shape = layer.output_shape(shape)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, RuntimeError) as error:
             raise ValueError(f"`module` has at {where!r} {type(part).__name__}: {error}") from None
         state.update({f"{len(layers)}.{name}": array for name, array in arrays.items()})
         layers.append(layer)
@@ -93,20 +114,97 @@ def read_module(module: Any, input_shape: Shape, dtype: str | None = None) -> tu
     return layers, dtype, state
 
 
-def _parts(torch: Any, module: Any, where: str) -> Iterator[tuple[str, Any]]:
-    """(path, module) of everything in a Sequential that is not one itself, in order."""
-    for name, part in module.named_children():
+def _hint(torch: Any, module: Any) -> str:
+    """What to do with something that is no Sequential."""
+    if isinstance(module, Mapping):
+        return "a state_dict has no layers; make them here and read it with load_weights"
+    if isinstance(module, (str, os.PathLike)):
+        return "torch.load gives the module that a file holds"
+    if isinstance(module, torch.jit.ScriptModule):
+        return "give the module that it was made of"
+    return "what another module does with its parts only its Python code says"
+
+
+def run_module(module: Any, X: NDArray[Any]) -> tuple[NDArray[np.float64], float]:
+    """(outputs, precision) of a module in evaluation mode; the precision is the step of its numbers near 1.
+
+    The module's training flags and PyTorch's random numbers are afterwards what they were before.
+
+    Raises
+    ------
+    ValueError
+        If the module can't compute it.
+    """
+    torch = require("torch", "torch", "`from_torch`")
+    floats = [t for t in module.parameters() if t.is_floating_point()]
+    kind, device = (floats[0].dtype, floats[0].device) if floats else (torch.float32, "cpu")
+    with _evaluating(torch, module):
+        try:
+            output = module(torch.tensor(X).to(device, kind))
+        except Exception as error:  # whatever the user's own code in it raises
+            raise ValueError(
+                f"`module` itself fails on an input of shape {X.shape}: {type(error).__name__}: {error}"
+            ) from None
+    precision = max([torch.finfo(t.dtype).eps for t in floats], default=torch.finfo(kind).eps)
+    return output.detach().cpu().to(torch.float64).numpy(), float(precision)
+
+
+@contextlib.contextmanager
+def _evaluating(torch: Any, module: Any) -> Iterator[None]:
+    """The module in evaluation mode, without gradients, and as it was afterwards.
+
+    The flags are set one by one, since `eval` and `train` may be methods of the user's.
+    """
+    flags = {part: part.training for part in module.modules()}
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        try:
+            for part in flags:
+                part.training = False
+            yield
+        finally:
+            for part, flag in flags.items():
+                part.training = flag
+
+
+def _parts(torch: Any, module: Any, where: str, around: tuple[Any, ...]) -> Iterator[tuple[str, Any]]:
+    """(path, module) of everything in a Sequential that is not one itself, in order.
+
+    A module that stands in several places is run in each of them, `named_children` gives it only once.
+    """
+    if module in around:
+        raise ValueError(f"`module` has at {where.rstrip('.')!r} a Sequential that it is itself a part of")
+    try:
+        _check_plain(module)
+    except ValueError as error:
+        place = f"has at {where.rstrip('.')!r} {type(module).__name__}" if where else "is not taken"
+        raise ValueError(f"`module` {place}: {error}") from None
+    for name, part in module._modules.items():
         if _kind(torch, part, ("Sequential",)):
-            yield from _parts(torch, part, f"{where}{name}.")
+            yield from _parts(torch, part, f"{where}{name}.", (*around, module))
         else:
             yield f"{where}{name}", part
 
 
+def _check_plain(module: Any) -> None:
+    """Raise ValueError if the module is called in another way than its class is."""
+    for attribute, name in HOOKS.items():
+        for hook in getattr(module, attribute, {}).values():
+            kinds = [kind.__name__ for kind in type(hook).__mro__]
+            remedy = next((REMEDIES[kind] for kind in kinds if kind in REMEDIES), "its handle's remove()")
+            title = kinds[0] if kinds[0] not in ("function", "method") else getattr(hook, "__name__", "")
+            raise ValueError(f"it has a {name}, {title}, that is not read: remove it with {remedy}")
+    for name in METHODS:
+        if name in getattr(module, "__dict__", {}):
+            raise ValueError(f"its `{name}` was set on the instance, which only its Python code explains")
+
+
 def _kind(torch: Any, module: Any, kinds: Any) -> str | None:
-    """Which of torch.nn's classes computes this module: its own class, or one whose `forward` it keeps."""
+    """Which of torch.nn's classes computes this module: its own class, or one whose methods it keeps."""
     for kind in kinds:
         known = getattr(torch.nn, kind)
-        if isinstance(module, known) and type(module).forward is known.forward:
+        if isinstance(module, known) and all(
+            getattr(type(module), name, None) is getattr(known, name, None) for name in METHODS
+        ):
             return str(kind)
     return None
 
@@ -129,7 +227,11 @@ def _arrays(torch: Any, module: Any, layer: Layer, input_shape: Shape) -> Arrays
     shapes |= {name: array.shape for name, array in layer.initial_statistics(input_shape).items()}
     arrays = {}
     for name, shape in shapes.items():
-        tensor = getattr(module, name).detach().cpu()
+        tensor = getattr(module, name)
+        if tensor is None or not tensor.is_floating_point():
+            found = "None" if tensor is None else tensor.dtype
+            raise ValueError(f"its {name} must be real floating-point numbers, got {found}")
+        tensor = tensor.detach().cpu()
         if tuple(tensor.shape) != shape:
             raise ValueError(
                 f"its {name} has shape {tuple(tensor.shape)}, an input of shape {input_shape} needs {shape}"

@@ -3,6 +3,8 @@
 import os
 from typing import Any
 
+import numpy as np
+
 from .. import nn
 from ..checks.import_path import imported
 from ..formats.model_file import read_model
@@ -27,7 +29,10 @@ def load(path: str | os.PathLike[str]) -> Sequential:
     Raises
     ------
     ValueError
-        If the file is cut off, changed or not one of ours.
+        If the file is cut off, changed or not one of ours; a file of another program is named, with what to
+        do about it.
+    TypeError
+        If `path` is no path.
     OSError
         If it can't be read.
 
@@ -75,9 +80,18 @@ def from_torch(module: Any, input_shape: Shape, dtype: str | None = None) -> Seq
         If `module` is not a torch.nn.Sequential. Other modules compute in Python code of their own.
     ValueError
         If a layer or one of its settings has no counterpart here, or the sizes do not fit `input_shape`; the
-        message names the layer and the setting.
+        message names the layer and the setting. If a module has forward hooks (weight norm, spectral norm and
+        pruning of the older kind are such), or methods of its own. If the module, in evaluation mode, gives
+        other outputs for a random input than the network.
     ImportError
         If PyTorch is not installed.
+
+    Notes
+    -----
+    What the module computes in evaluation mode is taken; parametrizations become the weights that they make.
+    A module that stands in several places becomes a layer in each of them, with weights of its own: they
+    begin equal, but further training does not keep them so. The module and PyTorch's random numbers are left
+    as they were.
 
     Examples
     --------
@@ -89,18 +103,42 @@ def from_torch(module: Any, input_shape: Shape, dtype: str | None = None) -> Seq
     from ..formats.torch_modules import read_module  # few processes need it
 
     layers, dtype, state = read_module(module, input_shape, dtype)
-    return _filled(layers, input_shape, dtype, state)
+    model = _filled(layers, input_shape, dtype, state)
+    _check_against(module, model)
+    return model
 
 
-def from_onnx(path: str | os.PathLike[str]) -> Sequential:
+def _check_against(module: Any, model: Sequential) -> None:
+    """Raise ValueError unless the network and the PyTorch module that it was read from agree."""
+    from ..formats.torch_modules import run_module
+
+    X = np.random.default_rng(0).standard_normal((2, *model.input_shape))
+    wanted, precision = run_module(module, X)
+    found = model.predict(X).astype(np.float64)
+    if found.shape != wanted.shape:
+        raise ValueError(
+            f"`module` gives outputs of shape {wanted.shape[1:]}, its layers here {found.shape[1:]}"
+        )
+    known = np.isfinite(wanted)
+    scale = float(np.abs(wanted[known]).max(initial=0))
+    difference = float(np.abs(found[known] - wanted[known]).max(initial=0))
+    # Half of the digits: rounding stays far below it, another computation does not.
+    if not difference <= max(precision, float(np.finfo(model.dtype).eps)) ** 0.5 * scale:
+        raise ValueError(
+            f"`module` gives other outputs than its layers: they differ by {difference:.3g} of {scale:.3g} "
+            "on random input, so that something in it is not read"
+        )
+
+
+def from_onnx(path: Any) -> Sequential:
     """Read a network from an ONNX file, such as `to_onnx` or torch.onnx.export writes.
 
     Parameters
     ----------
-    path : str or Path
-        A file whose operators stand in a row and are those of fastconv's layers: Conv, Gemm, MatMul with Add,
-        MaxPool, AveragePool, GlobalAveragePool, BatchNormalization, Flatten, Reshape, Relu, LeakyRelu,
-        Sigmoid, Tanh, Softmax, Dropout, Identity, Pad before a Conv or a pooling.
+    path : str, Path or onnx.ModelProto
+        A file, or a model in memory, whose operators stand in a row and are those of fastconv's layers: Conv,
+        Gemm, MatMul with Add, MaxPool, AveragePool, GlobalAveragePool, BatchNormalization, Flatten, Reshape,
+        Relu, LeakyRelu, Sigmoid, Tanh, Softmax, Dropout, Identity, Pad before a Conv or a pooling.
 
     Returns
     -------
@@ -111,7 +149,9 @@ def from_onnx(path: str | os.PathLike[str]) -> Sequential:
     ------
     ValueError
         If the file is damaged, an operator or a setting has no counterpart here, or the graph branches; the
-        message names the file and the node.
+        message names the file and the node. A file of another kind is named, with what to do about it.
+    TypeError
+        If `path` is something else.
     OSError
         If it can't be read.
     ImportError
@@ -119,7 +159,8 @@ def from_onnx(path: str | os.PathLike[str]) -> Sequential:
 
     Notes
     -----
-    ONNX has no checksum: weights that were changed in the file are read as they are.
+    ONNX has no checksum: weights that were changed in the file are read as they are. Weights that several
+    nodes share are copied for each of them, up to eight times what the file holds.
 
     Examples
     --------

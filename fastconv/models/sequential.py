@@ -216,12 +216,15 @@ class Sequential(Network):
             The file, `.npz` or `.safetensors` (with the extra of that name); it is replaced only once the new
             one is complete.
         metadata : dict, optional
-            JSON values to keep with it; default is the network's own `metadata`.
+            JSON values to keep with it; default is the network's own `metadata`. Tuples and arrays come back
+            as lists, keys that are no texts as texts.
 
         Raises
         ------
         ValueError
-            If `path` ends in anything else.
+            If `path` ends in anything else, or JSON can't hold `metadata` exactly.
+        TypeError
+            If there is something in `metadata` that JSON lacks, such as a set or a function.
         ImportError
             If the safetensors package is needed and not installed.
 

@@ -8,29 +8,97 @@ is as good as none.
 """
 
 import contextlib
+import functools
 import hashlib
+import os
+import pkgutil
+import sys
+import tempfile
 from pathlib import Path
 
+import llvmlite
 import numba
+import numpy as np
 from numba import njit
-from numba.core.caching import FunctionCache, IndexDataCacheFile, NullCache
+from numba.core import config
+from numba.core.caching import (
+    CompileResultCacheImpl,
+    FunctionCache,
+    IndexDataCacheFile,
+    InTreeCacheLocator,
+    UserProvidedCacheLocator,
+    UserWideCacheLocator,
+)
 
 from . import host  # noqa: F401 - before Numba has chosen its target CPU
 
 
 def sources_hash(folder):
-    """A hash of all source files of the package in `folder`: any of them may be compiled into any kernel."""
-    digest = hashlib.sha256(numba.__version__.encode())
-    for path in sorted(folder.rglob("*.py")):
-        digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes())
+    """A hash of all code of the package in `folder`, any of which may be compiled into any kernel.
+
+    The versions of what compiles it are in it too. The package's files are read, or what its loader gives
+    where there are none, as in a zip.
+    """
+    versions = (sys.version, np.__version__, numba.__version__, llvmlite.__version__)
+    digest = hashlib.sha256(repr(versions).encode())
+    for name, content in sorted(_files(Path(folder)) if os.path.isdir(folder) else _modules(str(folder), "")):
+        digest.update(name.encode() + b"\0" + hashlib.sha256(content).digest())
     return digest.hexdigest()
 
 
-SOURCES = sources_hash(Path(__file__).parents[1])
+def _files(folder):
+    """(name, content) of the files that Python imports: sources, and .pyc files that stand in their place."""
+    for path in folder.rglob("*.py*"):
+        name = path.relative_to(folder)
+        if path.suffix in (".py", ".pyc") and "__pycache__" not in name.parts:
+            yield name.as_posix(), path.read_bytes()
+
+
+def _modules(folder, prefix):
+    """(name, content) of the modules in a folder that only a loader can read, one in a zip for example."""
+    importer = pkgutil.get_importer(folder)
+    names = [name for _, name, _ in pkgutil.iter_modules([folder])]
+    for name in ["__init__", *names]:
+        spec = importer.find_spec(name)
+        if spec is not None:
+            yield prefix + name, spec.loader.get_data(spec.origin)
+            if spec.submodule_search_locations:
+                yield from _modules(os.path.join(folder, name), f"{prefix}{name}/")
+
+
+SOURCES = sources_hash(os.path.dirname(os.path.dirname(__file__)))
+
+
+def cache_folders(function):
+    """The folders that may hold compiled code of a function: what is compiled anew goes to the first of them
+    that can be written to, and all of them are read.
+
+    They are NUMBA_CACHE_DIR, `__pycache__` beside the module, and the user's folder of caches. The module's
+    place counts, not that where a .pyc file was once compiled.
+    """
+    module = sys.modules.get(function.__module__)
+    file = os.path.abspath(getattr(module, "__file__", None) or function.__code__.co_filename)
+    kinds = [UserProvidedCacheLocator] if config.CACHE_DIR else []
+    kinds += [InTreeCacheLocator] if os.path.isdir(os.path.dirname(file)) else []
+    paths = [kind(function, file).get_cache_path() for kind in kinds]
+    own = UserWideCacheLocator(function, file).get_cache_path()
+    # For a user without a home, "~" stands for nothing.
+    return [os.path.abspath(path) for path in paths] + ([own] if os.path.isabs(own) else [])
+
+
+@functools.cache
+def can_write(folder):
+    """Whether files can be made in a folder; it is made if it is not there."""
+    try:
+        os.makedirs(folder, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError:
+        return False
+    return True
 
 
 class _Files(IndexDataCacheFile):
-    """A function's files in the cache: one for each signature that it was compiled for, and no index."""
+    """A function's files in one folder: one for each signature that it was compiled for, and no index."""
 
     def _name(self, key):
         digest = hashlib.sha256(repr((SOURCES, key)).encode()).hexdigest()
@@ -48,26 +116,50 @@ class _Files(IndexDataCacheFile):
         return data if (sources, saved) == (SOURCES, key) else None
 
 
+class _Entry(CompileResultCacheImpl):
+    """What Numba asks about a function that is cached, without its own search for a folder."""
+
+    def __init__(self, function, file):
+        self._lineno = function.__code__.co_firstlineno
+        self._locator = InTreeCacheLocator(function, file)
+        name = f"{function.__module__.rpartition('.')[2]}.{function.__qualname__}"
+        self._filename_base = self.get_filename_base(name, getattr(sys, "abiflags", ""))
+
+
 class _Cache(FunctionCache):
-    """Numba's cache of a function, with files of our own."""
+    """Numba's cache of a function, with files of our own, which may lie in folders that are read-only."""
 
     def __init__(self, function, fingerprint):
-        super().__init__(function)
-        self._cache_file = _Files(self._cache_path, self._impl.filename_base, SOURCES)
+        self._name, self._py_func = repr(function), function
+        self._impl = _Entry(function, function.__code__.co_filename)
+        self.folders = cache_folders(function)
         self._fingerprint = fingerprint
+        self.enable()
+
+    @property
+    def cache_path(self):
+        """Where newly compiled code goes; None if that is nowhere."""
+        return next(filter(can_write, self.folders), None)
+
+    def _file(self, folder):
+        return _Files(folder, self._impl.filename_base, SOURCES)
+
+    def _load_overload(self, sig, target_context):
+        key = self._index_key(sig, target_context.codegen())
+        found = (self._file(folder).load(key) for folder in self.folders)
+        data = next((data for data in found if data is not None), None)
+        return None if data is None else self._impl.rebuild(target_context, data)
+
+    def _save_overload(self, sig, data):
+        folder = self.cache_path
+        if folder is not None and self._impl.check_cachable(data):
+            self._file(folder).save(self._index_key(sig, data.codegen), self._impl.reduce(data))
 
     def _index_key(self, sig, codegen):
+        place = self._py_func.__module__, self._py_func.__qualname__
         if self._fingerprint is None:
-            return super()._index_key(sig, codegen)
-        return sig, codegen.magic_tuple(), self._fingerprint
-
-
-def _cache(function, fingerprint):
-    """The cache of a function; one that keeps nothing where no folder can be written to."""
-    try:
-        return _Cache(function, fingerprint)
-    except RuntimeError:
-        return NullCache()
+            return place, super()._index_key(sig, codegen)
+        return place, sig, codegen.magic_tuple(), self._fingerprint
 
 
 def compiled(function, fingerprint=None, cached=True, **options):
@@ -79,7 +171,7 @@ def compiled(function, fingerprint=None, cached=True, **options):
     """
     dispatcher = njit(nogil=True, error_model="numpy", no_cfunc_wrapper=True, **options)(function)
     if cached:
-        dispatcher._cache = _cache(function, fingerprint)
+        dispatcher._cache = _Cache(function, fingerprint)
     return dispatcher
 
 

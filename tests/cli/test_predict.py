@@ -107,3 +107,25 @@ def test_a_folder_of_pictures_is_trained_evaluated_and_predicted_with_its_names(
     )
     assert code == 0
     assert "1x6x6" in out
+
+
+def test_a_file_of_arrays_that_cannot_be_read_does_not_end_the_others(run, pictures):
+    with open("bad.npz", "wb") as file:
+        file.write(b"PK\x03\x04 and nothing")
+    code, out, err = run("predict", MODEL, "bad.npz", "pictures/above/0.png", "none.npz", "--json")
+    assert code == 1
+    assert err.count("error: bad.npz") == err.count("error: none.npz") == 1
+    rows = strict(out)["images"]
+    assert ["error" in row for row in rows] == [True, False, True]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="such names can't be there")
+def test_names_of_files_do_not_steer_the_terminal(run, pictures):
+    names = ("\x1b[2Jcleared.png", "a\rb.png")
+    os.rename("pictures/above/0.png", f"pictures/{names[0]}")
+    with open(f"pictures/{names[1]}", "wb") as file:
+        file.write(b"no picture")
+    code, out, err = run("predict", MODEL, "pictures")
+    assert code == 1
+    assert "\\x1b[2Jcleared.png" in out
+    assert not set("\x1b\r") & set(out + err)

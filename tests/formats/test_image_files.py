@@ -241,3 +241,15 @@ def test_folders_that_are_not_as_they_should_be_are_refused_by_name(tmp_path):
     fill(tmp_path / "test", b=[1], c=[1])
     with pytest.raises(ValueError, match=r"test has the class c, which .*train has not"):
         datasets.load_images(tmp_path)
+
+
+@pytest.mark.parametrize("size", [(70_000, 1), (1, 70_000), (10_000, 9_000)])
+@pytest.mark.parametrize("limit", [None, 10**12])
+def test_too_many_pixels_are_refused_before_they_are_decoded(tmp_path, size, limit, monkeypatch):
+    path = tmp_path / "large.png"
+    Image.new("1", size).save(path)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
+    monkeypatch.setattr(Image.Image, "convert", lambda *arguments: pytest.fail("it was decoded"))
+    for read in (image_files.read_image, image_files.image_shape):
+        with pytest.raises(ValueError, match=rf"large\.png .*it has {size[0]} x {size[1]} pixels, expected"):
+            read(path)

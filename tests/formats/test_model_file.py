@@ -6,6 +6,8 @@ import zipfile
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
 
 from fastconv.formats.atomic import replaced
 from fastconv.formats.model_file import read_arrays, read_model, write_model
@@ -216,7 +218,7 @@ def test_the_content_is_on_the_disk_before_the_file_is_renamed(path, monkeypatch
     rename = os.replace
     monkeypatch.setattr(os, "replace", lambda *names: events.append("replace") or rename(*names))
     write_model(path, {}, {})
-    assert events == ["fsync", "replace"]
+    assert events == ["fsync", "replace", *["fsync"] * (os.name == "posix")], "then the folder's new entry"
 
 
 @pytest.mark.skipif(os.name == "nt", reason="permissions are those of POSIX")
@@ -224,6 +226,104 @@ def test_the_file_has_the_permissions_of_any_new_file(path):
     other = path.parent / "other"
     other.write_text("")
     assert path.stat().st_mode == other.stat().st_mode
+
+
+KEYS = st.one_of(
+    st.text(st.characters(), max_size=5),
+    st.integers(),
+    st.booleans(),
+    st.none(),
+    st.floats(),
+    st.sampled_from([np.int8(3), np.bool_(True), np.str_("a"), np.float32(0.1), (1, 2), b"a"]),
+)
+LEAVES = st.one_of(
+    KEYS,
+    st.sampled_from([np.arange(3), np.array("a"), np.float16(0.1), np.longdouble(2), {1}, 1j, 10**4100]),
+)
+VALUES = st.recursive(
+    LEAVES,
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3),
+        st.tuples(inner, inner),
+        st.dictionaries(KEYS, inner, max_size=4),
+    ),
+    max_leaves=12,
+)
+
+
+def refusal(path, metadata):
+    """Why a model can't be written, or None if it has been."""
+    try:
+        write_model(path, {"metadata": metadata}, {})
+    except (TypeError, ValueError) as error:
+        return str(error)
+    return None
+
+
+def nested(levels):
+    value = []
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".safetensors"])
+@given(value=VALUES)
+@example(value={"classes": {0: "zero", 10: "ten", 2: "two"}})
+@example(value={True: 1, False: 2, None: 3, 0.5: 4})
+@example(value={1: "number", "1": "text"})
+@example(value=float("nan"))
+@example(value="\ud800 and \ud83d\ude00 and \x00")
+@example(value=nested(50))
+@example(value=nested(150))
+@example(value={"é": ("ü", np.float32(0.1))})
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_what_is_saved_loads_and_what_could_not_load_is_not_saved(suffix, value, tmp_path):
+    if suffix == ".safetensors":
+        pytest.importorskip("safetensors")
+    path = tmp_path / f"any{suffix}"
+    write_model(path, DESCRIPTION, {})
+    reason = refusal(path, value)
+    if reason is not None:
+        assert "\n" not in reason
+        assert len(reason) < 400
+        assert read_model(path)[0] == DESCRIPTION, "nothing was written"
+    else:
+        found = read_model(path)[0]
+        write_model(path, found, {})
+        assert repr(read_model(path)[0]) == repr(found), "what was read once is read again"
+    assert os.listdir(tmp_path) == [path.name]
+
+
+def test_keys_that_are_numbers_become_texts(tmp_path):
+    classes = {0: "a", 10: "b", 2: "c", np.int64(3): "d"}
+    write_model(tmp_path / "model.npz", {"metadata": {"classes": classes}}, {})
+    found = read_model(tmp_path / "model.npz")[0]["metadata"]["classes"]
+    assert found == {"0": "a", "10": "b", "2": "c", "3": "d"}
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ({"a": [1, {2}]}, r"`metadata\['a'\]\[1\]` must be a value that JSON has .*, got set"),
+        ({"a": b"x"}, r"`metadata\['a'\]` must be a value that JSON has .*, got bytes"),
+        ({(1, 2): 1}, "`a key of metadata` must be a value that JSON has .*, got tuple"),
+        ({1: 1, "1": 2}, "`metadata` has two keys that are '1' as texts"),
+        (nested(3000), "is nested more than 100 levels deep"),
+        ([10**5000], r"`metadata\[0\]` has an int of more than 4000 digits"),
+    ],
+)
+def test_what_json_cannot_hold_is_refused_by_its_place(tmp_path, value, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        write_model(tmp_path / "model.npz", {"metadata": value}, {})
+    assert os.listdir(tmp_path) == []
+
+
+def test_arrays_that_would_not_be_read_are_not_written(path):
+    with pytest.raises(ValueError, match=r"model\.npz was not written, since it could not be read again: "):
+        write_model(path, {}, {"a": np.zeros(3, complex)})
+    assert read_model(path)[0] == DESCRIPTION
+    assert os.listdir(path.parent) == ["model.npz"]
 
 
 def test_a_description_that_is_no_json_writes_nothing(tmp_path):

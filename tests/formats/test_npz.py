@@ -1,6 +1,7 @@
 """Arrays in .npy and .npz files."""
 
 import io
+import lzma
 import os
 import pickle
 import struct
@@ -134,3 +135,48 @@ def test_mutated_files_are_read_right_or_refused(tmp_path, save):
         for name in found.keys() & arrays.keys():
             np.testing.assert_array_equal(found[name], arrays[name])
     assert refused > 100
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_other_compressions_are_refused_before_anything_is_unpacked(tmp_path, method, monkeypatch):
+    path = tmp_path / "data.npz"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("X.npy", npy(np.zeros(3)))
+        archive.writestr("y.npy", npy(np.zeros(10**6)), method)
+    monkeypatch.setattr(zipfile.ZipFile, "open", lambda *arguments: pytest.fail("it was opened"))
+    with pytest.raises(ValueError, match=rf"data\.npz .*'y\.npy' is compressed by method {method}, expected"):
+        read_npz(path)
+
+
+def test_members_that_share_bytes_or_a_name_are_refused(tmp_path):
+    path = tmp_path / "data.npz"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("X.npy", npy(np.zeros(300)))
+        first = archive.infolist()[0]
+        for name in "abc":
+            other = zipfile.ZipInfo(f"{name}.npy")
+            for field in ("header_offset", "compress_size", "file_size", "CRC", "compress_type"):
+                setattr(other, field, getattr(first, field))
+            archive.filelist.append(other)
+    with pytest.raises(ValueError, match=r"data\.npz .*claim more bytes than the file has"):
+        read_npz(path)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("X.npy", npy(np.zeros(3)))
+        with pytest.warns(UserWarning, match="Duplicate name"):
+            archive.writestr("X.npy", npy(np.zeros(4)))
+    with pytest.raises(ValueError, match="two arrays in it have one name"):
+        read_npz(path)
+
+
+@pytest.mark.parametrize(
+    "error", [lzma.LZMAError("bad"), StopIteration(), ZeroDivisionError(), RecursionError(), OverflowError()]
+)
+def test_whatever_a_damaged_file_raises_becomes_one_valueerror_with_its_name(tmp_path, error, monkeypatch):
+    path = npz(tmp_path, {"X.npy": npy(np.zeros(3))})
+
+    def fail(*arguments):
+        raise error
+
+    monkeypatch.setattr(zipfile.ZipFile, "open", fail)
+    with pytest.raises(ValueError, match=r"data\.npz is not a whole NumPy \.npz file: \w+"):
+        read_npz(path)

@@ -9,6 +9,7 @@ from tests.nn.layer_kinds import LAYERS
 
 torch = pytest.importorskip("torch")
 nn = torch.nn
+prune = pytest.importorskip("torch.nn.utils.prune")
 
 pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths")
 
@@ -215,6 +216,173 @@ def test_what_has_no_counterpart_is_refused_by_layer_and_setting(kind):
     module, message = UNSUPPORTED[kind]
     with pytest.raises(ValueError, match=f"`module` has at {message}"):
         fc.from_torch(nn.Sequential(module), (1, 4, 4))
+
+
+RELU, TIED = nn.ReLU(), nn.Linear(4, 4)
+REUSED = {
+    "one relu": nn.Sequential(nn.Linear(4, 4), RELU, nn.Linear(4, 4), RELU, nn.Linear(4, 2), RELU),
+    "a tied linear": nn.Sequential(TIED, nn.Tanh(), TIED, nn.Tanh(), TIED),
+    "a tied block": nn.Sequential(*[nn.Sequential(nn.Linear(4, 4), RELU)] * 3, nn.Sequential(RELU)),
+    "a tied weight": nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4)),
+}
+REUSED["a tied weight"][1].weight = REUSED["a tied weight"][0].weight
+
+
+@pytest.mark.parametrize("name", REUSED)
+def test_a_module_that_stands_in_several_places_is_computed_in_each_of_them(name):
+    X = samples((4,))
+    close(fc.from_torch(REUSED[name], (4,)).predict(X), outputs(REUSED[name], X))
+
+
+def test_a_sequential_in_itself_is_refused():
+    module = nn.Sequential(nn.ReLU())
+    module.add_module("again", module)
+    with pytest.raises(ValueError, match="'again' a Sequential that it is itself a part of"):
+        fc.from_torch(module, (4,))
+
+
+PARAMETRIZED = {
+    "weight norm": lambda m: nn.utils.parametrizations.weight_norm(m),
+    "spectral norm": lambda m: nn.utils.parametrizations.spectral_norm(m),
+    "orthogonal": lambda m: nn.utils.parametrizations.orthogonal(m),
+}
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("name", PARAMETRIZED)
+def test_parametrizations_become_the_weights_that_they_make_and_stay_as_they_were(name, training):
+    module = nn.Sequential(PARAMETRIZED[name](nn.Linear(4, 4)), nn.ReLU())
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.add_(torch.linspace(-0.3, 0.4, parameter.numel()).reshape(parameter.shape))
+    module.train(training)
+    before = {key: value.clone() for key, value in module.state_dict().items()}
+    model = fc.from_torch(module, (4,))
+    assert all(part.training == training for part in module.modules())
+    assert all(torch.equal(before[key], value) for key, value in module.state_dict().items())
+    X = samples((4,))
+    close(model.predict(X), outputs(module, X))
+
+
+def own_forward(module):
+    module.forward = lambda x: -x
+    return module
+
+
+def hooked(module, hook="forward", inner=None):
+    getattr(inner or module, f"register_{hook}_hook")(lambda module, x, y=None: None)
+    return module
+
+
+class OwnConv(nn.Conv2d):
+    def _conv_forward(self, x, weight, bias):
+        return -super()._conv_forward(x, weight, bias)
+
+
+class OwnCall(nn.ReLU):
+    def __call__(self, x):
+        return -x
+
+
+class Backwards(nn.Sequential):
+    def __iter__(self):
+        return reversed(list(super().__iter__()))
+
+
+def with_hook_of_pytorch(attach):
+    def module():
+        inner = nn.Linear(4, 4)
+        attach(inner)
+        return nn.Sequential(inner)
+
+    return module
+
+
+CHANGED = {
+    "forward of an instance": (lambda: nn.Sequential(own_forward(nn.ReLU())), "`forward` was set"),
+    "forward of the whole": (lambda: own_forward(nn.Sequential(nn.ReLU())), "`forward` was set"),
+    "hook": (lambda: nn.Sequential(hooked(nn.ReLU())), "'0' ReLU: it has a forward hook, "),
+    "hook of an identity": (lambda: nn.Sequential(nn.ReLU(), hooked(nn.Identity())), "'1' Identity: it has"),
+    "pre-hook": (lambda: nn.Sequential(hooked(nn.ReLU(), "forward_pre")), "it has a forward pre-hook, "),
+    "hook of the whole": (lambda: hooked(nn.Sequential(nn.ReLU())), "it has a forward hook, "),
+    "hook of a part": (
+        lambda: nn.Sequential(nn.Sequential(hooked(nn.Sequential(nn.ReLU())))),
+        r"'0\.0' Sequential: it has a forward hook",
+    ),
+    "conv_forward": (lambda: nn.Sequential(nn.Unflatten(1, (1, 2, 2)), OwnConv(1, 1, 1)), "no such layer"),
+    "call": (lambda: nn.Sequential(OwnCall()), "'0' OwnCall: there is no such layer"),
+    "order": (lambda: nn.Sequential(Backwards(nn.ReLU(), nn.Tanh())), "'0' Backwards: there is no"),
+    "old weight norm": (
+        with_hook_of_pytorch(lambda m: nn.utils.weight_norm(m)),
+        "WeightNorm, that is not read: remove it with torch.nn.utils.remove_weight_norm",
+    ),
+    "old spectral norm": (
+        with_hook_of_pytorch(lambda m: nn.utils.spectral_norm(m)),
+        "SpectralNorm, that is not read: remove it with torch.nn.utils.remove_spectral_norm",
+    ),
+    "pruning": (
+        with_hook_of_pytorch(lambda m: prune.l1_unstructured(m, "weight", 3)),
+        "L1Unstructured, that is not read: remove it with torch.nn.utils.prune.remove",
+    ),
+    "meta": (lambda: nn.Sequential(nn.Linear(4, 4, device="meta")), "'0' Linear: "),
+    "complex": (lambda: nn.Sequential(nn.Linear(4, 4, dtype=torch.complex64)), "weight must be real"),
+}
+
+
+@pytest.mark.parametrize("kind", CHANGED)
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
+def test_a_module_that_computes_otherwise_than_its_class_is_refused(kind):
+    make, message = CHANGED[kind]
+    with pytest.raises(ValueError, match=message):
+        fc.from_torch(make(), (4,))
+
+
+def test_statistics_that_were_taken_away_are_refused():
+    module = nn.Sequential(nn.BatchNorm2d(2))
+    module[0].running_mean = None
+    with pytest.raises(ValueError, match="its running_mean must be real floating-point numbers, got None"):
+        fc.from_torch(module, (2, 3, 3))
+
+
+def test_what_no_rule_foresees_is_found_by_running_both():
+    remove = nn.modules.module.register_module_forward_hook(lambda module, x, y: y + 0.01)
+    try:
+        with pytest.raises(ValueError, match="`module` gives other outputs than its layers: they differ by"):
+            fc.from_torch(nn.Sequential(nn.Linear(4, 4), nn.ReLU()), (4,))
+    finally:
+        remove.remove()
+
+
+def test_a_module_that_fails_itself_is_refused():
+    module = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4, dtype=torch.float64))
+    with pytest.raises(
+        ValueError, match=r"`module` itself fails on an input of shape \(2, 4\): RuntimeError"
+    ):
+        fc.from_torch(module, (4,))
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_reading_leaves_the_module_and_the_random_numbers_as_they_were(training):
+    module = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Dropout(0.5), nn.ReLU(inplace=True))
+    module.train(training)
+    module[1].eval()
+    flags = [part.training for part in module.modules()]
+    before = {key: value.clone() for key, value in module.state_dict().items()}
+    torch.manual_seed(1)
+    wanted = torch.rand(3)
+    torch.manual_seed(1)
+    fc.from_torch(module, (1, 5, 5))
+    assert torch.equal(torch.rand(3), wanted)
+    assert [part.training for part in module.modules()] == flags
+    assert all(torch.equal(before[key], value) for key, value in module.state_dict().items())
+
+
+def test_weights_that_are_not_finite_are_read_as_they_are():
+    module = nn.Sequential(nn.Linear(2, 3))
+    with torch.no_grad():
+        module[0].weight[0, 0], module[0].bias[1] = torch.nan, torch.inf
+    model = fc.from_torch(module, (2,))
+    np.testing.assert_array_equal(model.parameters()["0.weight"], module[0].weight.detach().numpy())
 
 
 class Functional(nn.Module):

@@ -3,6 +3,7 @@
 Every test runs scripts in processes of their own, with cache folders of their own.
 """
 
+import compileall
 import json
 import os
 import shutil
@@ -84,7 +85,7 @@ os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
 """
 
 
-def start(script, *arguments, package=PACKAGE, cache=None, **environment):
+def start(script, *arguments, package=PACKAGE, cache=None, cwd=None, **environment):
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("NUMBA_")}
     if cache is not None:
         inherited["NUMBA_CACHE_DIR"] = str(cache)
@@ -95,7 +96,7 @@ def start(script, *arguments, package=PACKAGE, cache=None, **environment):
     return subprocess.Popen(
         [sys.executable, *command],
         env={**inherited, "PYTHONDONTWRITEBYTECODE": "1", **environment},
-        cwd=package.parent,
+        cwd=cwd or package.parent,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -284,6 +285,122 @@ def test_where_the_named_cache_folder_is_read_only_another_is_used(package, read
     assert run(PREDICT, package=package, cache=tmp_path / "cache") == ([], digest)
 
 
+def only_readable(folder, read_only, tmp_path):
+    """Settings under which nothing can be written: the folder of a process's home is read-only as well."""
+    home = tmp_path / "home"
+    home.mkdir()
+    read_only(home)
+    return {"HOME": str(home), "XDG_CACHE_HOME": str(home), "LOCALAPPDATA": str(home)}
+
+
+def test_a_filled_cache_beside_the_sources_is_read_where_nothing_can_be_written(package, read_only, tmp_path):
+    compiled, digest = run(PREDICT, package=package)
+    assert compiled
+    read_only(package)
+    settings = only_readable(package, read_only, tmp_path)
+    assert run(PREDICT, package=package, **settings) == ([], digest)
+
+
+def test_a_filled_cache_that_is_read_only_is_read_and_what_it_lacks_goes_elsewhere(
+    package, read_only, tmp_path
+):
+    digest = run(PREDICT, package=package)[1]
+    read_only(package)
+    folder = tmp_path / "named"
+    assert run(PREDICT, package=package, cache=folder) == ([], digest)
+    assert not list(folder.rglob("*.nbc")), "what is there is not written again"
+    compiled, more = run(ACTIVATION, "float64", package=package, cache=folder)
+    assert compiled
+    assert list(folder.rglob("*.nbc"))
+    assert run(ACTIVATION, "float64", package=package, cache=folder) == ([], more)
+
+
+def test_a_user_without_a_home_gets_no_folder_called_tilde(monkeypatch):
+    monkeypatch.setattr(compiling.config, "CACHE_DIR", "")
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)
+    for name in ("XDG_CACHE_HOME", "HOME"):
+        monkeypatch.delenv(name, raising=False)
+    function = fc.kernels.relu if hasattr(fc.kernels.relu, "py_func") else compiling.compiled
+    assert all(os.path.isabs(folder) for folder in compiling.cache_folders(function))
+
+
+INFO = """
+from fastconv.cli import facts
+found = facts.facts()["cache"]
+digest.update(json.dumps(found).encode())
+print("\\n".join(facts.lines(facts.facts())), file=sys.stderr)
+print(json.dumps(found), file=sys.stderr)
+"""
+
+
+def test_the_facts_say_where_the_cache_is_and_what_may_be_done_with_it(package, read_only, tmp_path):
+    run(PREDICT, package=package)
+    read_only(package)
+    process = start(PREDICT + INFO, package=package, **only_readable(package, read_only, tmp_path))
+    _, errors = process.communicate(timeout=200)
+    assert process.returncode == 0, errors[-3000:]
+    found = json.loads(errors.splitlines()[-1])
+    filled = [folder for folder in found if folder["files"]]
+    assert filled
+    assert all(folder["readable"] and not folder["writable"] for folder in filled)
+    assert all(str(package) in folder["folder"] for folder in filled)
+    assert "MB, read-only)" in errors
+
+
+def as_zip(package, name):
+    """The package in an archive, in the place of the folder that holds it."""
+    folder = package.parent
+    archive = folder.parent / name
+    shutil.make_archive(str(folder.parent / "packed"), "zip", folder, "fastconv")
+    (folder.parent / "packed.zip").replace(archive)
+    return archive / "fastconv"
+
+
+def as_bytecode(package, folder):
+    """The package as .pyc files without sources."""
+    copy = Path(shutil.copytree(package, folder / "fastconv"))
+    compileall.compile_dir(copy, quiet=1, legacy=True, stripdir=str(copy))
+    for path in copy.rglob("*.py"):
+        path.unlink()
+    for path in copy.rglob("__pycache__"):
+        shutil.rmtree(path)
+    return copy
+
+
+FORMS = {
+    "zip": lambda package, place: as_zip(package, "site.zip"),
+    "zipapp": lambda package, place: as_zip(package, "app.pyz"),
+    "bytecode": lambda package, place: as_bytecode(package, place / "bytecode"),
+    "zip of bytecode": lambda package, place: as_zip(as_bytecode(package, place / "bytecode"), "../site.zip"),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_new_code_is_new_and_old_code_is_found_in_every_form_of_installation(form, package, tmp_path):
+    def computed(place):
+        (tmp_path / place).mkdir()
+        installed = FORMS[form](package, tmp_path / place)
+        process = start(ACTIVATION, "float64", cache=tmp_path / "cache", cwd=tmp_path, package=installed)
+        answer = result(process)
+        (tmp_path / place / "again").mkdir()
+        again = result(
+            start(ACTIVATION, "float64", cache=tmp_path / "cache", cwd=tmp_path, package=installed)
+        )
+        for path in (installed.parent, tmp_path / place):
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+        return answer, again
+
+    (compiled, before), again = computed("first")
+    assert compiled
+    assert again == ([], before)
+    with (package / "simd" / "__init__.py").open("a") as file:
+        file.write("\n\nadd = subtract  # 1 / (1 - exp(-x)) is no sigmoid\n")
+    (compiled, after), again = computed("second")
+    assert compiled
+    assert after != before
+    assert again == ([], after)
+
+
 def test_where_no_folder_can_be_written_to_everything_still_works(package, read_only, tmp_path):
     read_only(package)
     (tmp_path / "home").mkdir()
@@ -330,6 +447,13 @@ def test_what_is_no_source_file_does_not_count(package):
     (package / "py.typed").write_text("partial")
     (package / "kernels" / "notes.txt").write_text("...")
     assert hash_of(package) == before
+
+
+@pytest.mark.parametrize("package_name", ["numpy", "numba", "llvmlite"])
+def test_the_versions_of_what_compiles_are_in_the_hash(package_name, monkeypatch):
+    before = hash_of(PACKAGE)
+    monkeypatch.setattr(sys.modules[package_name], "__version__", "99.0")
+    assert hash_of(PACKAGE) != before
 
 
 def test_a_change_in_another_package_is_a_cache_miss(package, tmp_path):

@@ -94,12 +94,14 @@ class Chain:
         Of one sample after the last layer.
     batch : int
         Samples in a batch; -1 if that is left open.
+    size : int
+        Bytes of all arrays; one that several layers share counts, as it is copied, for each of them.
     """
 
     def __init__(self, input_shape: Shape, batch: int) -> None:
         self.layers: list[Layer] = []
         self.arrays: Arrays = {}
-        self.shape, self.batch = input_shape, batch
+        self.shape, self.batch, self.size = input_shape, batch, 0
         self._pad: tuple[Pads, float] | None = None
 
     def append(self, layer: Layer, **arrays: NDArray[Any] | None) -> None:
@@ -116,6 +118,7 @@ class Chain:
                 found = given[name].shape if name in given else "none"
                 raise ValueError(f"its {name} must have shape {size}, got {found}")
             self.arrays[f"{len(self.layers)}.{name}"] = given[name]
+            self.size += given[name].nbytes
         self.layers.append(layer)
         self.shape = shape
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from ...checks.extras import require
 from ...nn.layer import Arrays, Layer, Shape
 from ...nn.network import checked_shape
+from ..foreign import check_path, kind_of
 from . import activations, conv, dense, dropout, norm, pool, shape  # noqa: F401 - they register their operators
 from .chain import Chain, Node
 from .functions import DOMAIN
@@ -21,23 +22,17 @@ from .tables import READERS
 
 OLDEST_OPSET = 7  # before it, Gemm, BatchNormalization and Dropout meant other things
 LARGEST_SHAPE = 16  # numbers in the constants that nodes make others of: copies could ask for any memory
-DAMAGE = (
-    ValueError,
-    TypeError,
-    RuntimeError,
-    KeyError,
-    OverflowError,
-    MemoryError,
-    OSError,
-)  # what onnx raises
+MOST_COPIES = 8  # how often all weights of a file may be shared among its layers; each becomes a copy here
 DTYPES = {1: "float32", 11: "float64"}  # of TensorProto.DataType
 
 
-def read_onnx(path: str | os.PathLike[str]) -> tuple[list[Layer], Shape, str, Arrays]:
-    """(layers, input shape, dtype, state) of a file.
+def read_onnx(path: Any) -> tuple[list[Layer], Shape, str, Arrays]:
+    """(layers, input shape, dtype, state) of a file, or of an onnx.ModelProto.
 
     Raises
     ------
+    TypeError
+        If it is neither.
     ValueError
         If the file is damaged, or is no chain of layers; the message names the file and the node.
     OSError
@@ -46,24 +41,34 @@ def read_onnx(path: str | os.PathLike[str]) -> tuple[list[Layer], Shape, str, Ar
         If the onnx package is not installed.
     """
     onnx = require("onnx", "onnx", "an ONNX file")
-    model = _parsed(onnx, path)
+    if isinstance(path, onnx.ModelProto):
+        path, model = "the ModelProto", _checked(onnx, "the ModelProto", lambda: path)
+    else:
+        model = _parsed(onnx, path)
     try:
         return _Walk(onnx, model).result()
-    except (ValueError, TypeError, OverflowError) as error:
-        raise ValueError(f"{path} cannot be read as a network: {error}") from None
+    except Exception as error:
+        reason = str(error) or type(error).__name__
+        raise ValueError(f"{path} cannot be read as a network: {reason}") from None
 
 
 def _parsed(onnx: Any, path: str | os.PathLike[str]) -> Any:
     """The file as an onnx.ModelProto that onnx's checker has passed, with weights from a file beside it."""
+    check_path(path)
     if os.path.isdir(path):
         raise ValueError(f"{path} is a folder, expected an ONNX file")
-    os.stat(path)  # raises FileNotFoundError; later, one can also be that of a file of weights beside it
-    errors = require("google.protobuf.message", "onnx", "an ONNX file")
+    kind = kind_of(path)  # raises FileNotFoundError; later, one can also be that of weights beside it
+    if kind is not None and not kind.startswith("an ONNX file"):
+        raise ValueError(f"{path} is not an ONNX file but {kind}")
+    return _checked(onnx, path, lambda: onnx.load(os.fspath(path), format="protobuf"))
+
+
+def _checked(onnx: Any, path: Any, load: Callable[[], Any]) -> Any:
     try:
-        model = onnx.load(os.fspath(path), format="protobuf")
+        model = load()
         onnx.checker.check_model(model)
-    except (*DAMAGE, onnx.checker.ValidationError, errors.Error) as error:
-        reason = str(error).strip().partition("\n")[0]
+    except Exception as error:  # onnx and protobuf raise nearly anything on damaged files
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
         raise ValueError(
             f"{path} is not an ONNX file that onnx {onnx.__version__} accepts: {reason}"
         ) from None
@@ -87,6 +92,7 @@ class _Walk:
             raise ValueError(
                 f"it must have one input and one output, got {len(inputs)} and {len(self.graph.output)}"
             )
+        self.largest = MOST_COPIES * sum(array.nbytes for array in self.constants.values()) + 2**20
         self.value = inputs[0].name
         tensor = inputs[0].type.tensor_type
         if tensor.elem_type not in DTYPES:
@@ -115,10 +121,14 @@ class _Walk:
     def result(self) -> tuple[list[Layer], Shape, str, Arrays]:
         for proto in self.graph.node:
             node = Node(self.onnx, proto, self.opset, self.constants)
+            if self.chain.size > self.largest:
+                raise ValueError(
+                    f"its layers take weights of more than {self.largest} bytes, many times those in the file"
+                )
             try:
                 self._read(node)
-            except (ValueError, TypeError, IndexError) as error:
-                raise ValueError(f"node {node}: {error}") from None
+            except Exception as error:  # damaged attributes and constants make all kinds of errors
+                raise ValueError(f"node {node}: {str(error) or type(error).__name__}") from None
         self.chain.no_pad()
         if not self.chain.layers:
             raise ValueError("it has no operators that compute anything")
@@ -152,7 +162,9 @@ class _Walk:
 
     def _constant(self, node: Node) -> NDArray[Any]:
         if node.kind == "Constant":
-            value = next(iter(node.attributes.values()))
+            if len(node.attributes) != 1:
+                raise ValueError(f"it must have one attribute, got {len(node.attributes)}")
+            (value,) = node.attributes.values()
             return self._array(value) if hasattr(value, "data_type") else np.asarray(value)
         sizes = [node.constant(k).size for k in range(len(node.inputs))]
         if max(sizes, default=0) > LARGEST_SHAPE and node.kind not in ("Identity", "Transpose"):

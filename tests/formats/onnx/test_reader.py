@@ -1,5 +1,8 @@
 """ONNX files that are read: graphs put together by hand, and files that must be refused."""
 
+import itertools
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -372,3 +375,34 @@ def test_a_missing_file_is_a_filenotfounderror_and_a_folder_is_refused(tmp_path)
 def test_the_name_of_the_file_may_be_any(tmp_path):
     fc.models.reference_cnn().to_onnx(tmp_path / "model.json")
     assert fc.from_onnx(str(tmp_path / "model.json")).num_parameters == 15
+
+
+def test_weights_that_many_nodes_share_are_not_copied_for_each_of_them(tmp_path):
+    square = np.eye(300, dtype=np.float32)
+    names = ["x", *(f"v{k}" for k in range(4999)), "y"]
+    nodes = [("MatMul", [a, "w"], [b]) for a, b in itertools.pairwise(names)]
+    path = write(tmp_path / "shared.onnx", nodes, (300,), {"w": square})
+    tracemalloc.start()
+    with pytest.raises(ValueError, match=r"shared\.onnx .*its layers take weights of more than \d+ bytes"):
+        fc.from_onnx(path)
+    assert tracemalloc.get_traced_memory()[1] < 100e6
+    tracemalloc.stop()
+    few = write(tmp_path / "few.onnx", [*nodes[:2], ("MatMul", ["v1", "w"], ["y"])], (300,), {"w": square})
+    assert fc.from_onnx(few).num_parameters == 3 * 300**2
+
+
+@pytest.mark.parametrize("error", [StopIteration, ZeroDivisionError, RecursionError, KeyError, OverflowError])
+@pytest.mark.parametrize(
+    "where", ["onnx.load", "onnx.checker.check_model", "onnx.helper.get_attribute_value"]
+)
+def test_whatever_a_damaged_file_raises_becomes_one_valueerror_with_its_name(
+    tmp_path, where, error, monkeypatch
+):
+    path = write(tmp_path / "damaged.onnx", [("LeakyRelu", ["x"], ["y"], {"alpha": 0.1})], (3,))
+
+    def fail(*arguments, **settings):
+        raise error
+
+    monkeypatch.setattr(where, fail)
+    with pytest.raises(ValueError, match=r"damaged\.onnx .*: \w+$"):
+        fc.from_onnx(path)
