@@ -13,6 +13,11 @@ def complain(message: str, kind: str = "error: ") -> None:
     print(f"fastconv: {kind}{' '.join(message.split())}", file=sys.stderr)
 
 
+def note(message: str) -> None:
+    """One line on standard error that is no error."""
+    print(f"note: {' '.join(message.split())}", file=sys.stderr)
+
+
 def describe(error: BaseException) -> str:
     """What an exception says, with the file that it is about.
 
@@ -85,5 +90,16 @@ def percent(value: float) -> str:
 
 def held_out_line(result: Mapping[str, float], count: int) -> str:
     """The figures of `count` held-out images."""
+    return f"held-out {result_line(result, count)}"
+
+
+def result_line(result: Mapping[str, float], count: int) -> str:
+    """The figures of `count` images.
+
+    Examples
+    --------
+    >>> result_line({"accuracy": 0.75, "loss": 0.5}, 4)
+    'accuracy 75.00% (3 of 4), loss 0.5000'
+    """
     right = round(result["accuracy"] * count)
-    return f"held-out accuracy {result['accuracy']:.2%} ({right} of {count}), loss {result['loss']:.4f}"
+    return f"accuracy {result['accuracy']:.2%} ({right} of {count}), loss {result['loss']:.4f}"

@@ -91,9 +91,9 @@ class _Judge:
 
 def _rows(args: argparse.Namespace, judge: _Judge) -> Iterator[Row]:
     if not args.images:
-        source, X, y = inputs.held_out(judge.model, judge.about, args.data)
-        truths = [judge.classes[label] for label in y[: args.count]]
-        yield from judge.rows(_numbered(source, truths), X[: args.count], truths)
+        part = inputs.part_of(judge.model, judge.about, args.data)
+        truths = [judge.classes[label] for label in part.y[: args.count]]
+        yield from judge.rows(_numbered(part.source, truths), part.X[: args.count], truths)
     files: list[str] = []
     for path in args.images:
         if not path.lower().endswith(".npz"):

@@ -10,9 +10,11 @@ import os
 import shlex
 import sys
 import traceback
+import warnings
 from collections.abc import Sequence
+from typing import Any
 
-from . import bench, evaluate, export, info, predict, train
+from . import bench, evaluate, export, info, output, predict, train
 from .options import Parser
 from .output import complain, describe
 
@@ -40,7 +42,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     _print_any_name()
     try:
-        code = _run(argv)
+        with warnings.catch_warnings():
+            warnings.simplefilter("always", UserWarning)
+            warnings.showwarning = _show_warning
+            code = _run(argv)
         if sys.stdout is not None:
             sys.stdout.flush()
         return code
@@ -55,6 +60,12 @@ def _run(argv: Sequence[str] | None) -> int:
         return int(args.run(args) or 0)
     except SystemExit as stop:
         return int(stop.code or 0)
+
+
+def _show_warning(message: Warning | str, category: type[Warning], *place: Any, **options: Any) -> None:
+    """What the package warns of is a note of one line; other warnings are for those who wrote the code."""
+    if category is UserWarning:
+        output.note(str(message))
 
 
 def _exit_code(error: BaseException) -> int:

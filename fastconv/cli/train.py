@@ -14,7 +14,7 @@ from ..datasets.image_arrays import fit_images, stratified_split
 from ..datasets.loaders import DataSet, load
 from ..formats import json_text, model_file
 from ..training import callbacks, progress
-from . import inputs, options, output
+from . import inputs, memory, options, output
 from .recipes import NETWORKS, OPTIMIZERS, SCHEDULES, Recipe, build_model, recipe_for
 
 REFERENCE_SHAPE = (1, 6, 6)
@@ -113,6 +113,7 @@ def _train(args: argparse.Namespace, loss: str) -> dict[str, Any]:
     shape = data.X_train.shape[1:]
     say(_data_line(args.data, data))
     say(f"       classes {output.words(data.classes)}")
+    trained_on = memory.remembered(data.X_train)  # what is set apart to stop early decides too
     data, validation = _set_apart(args, data)
     recipe = recipe_for(args.model, args.data, args.optimizer, args.epochs, args.batch_size, args.lr)
     optimizer = OPTIMIZERS[args.optimizer](SCHEDULES[args.schedule](recipe.lr, recipe.epochs))
@@ -154,6 +155,7 @@ def _train(args: argparse.Namespace, loss: str) -> dict[str, Any]:
         "loss": loss,
         "network": args.model,
         "held_out": result,
+        "trained_on": trained_on,
     }
     with output.writing(args.output):
         model.save(args.output, metadata=about)
@@ -165,6 +167,7 @@ def _train(args: argparse.Namespace, loss: str) -> dict[str, Any]:
     say(f"  python -m fastconv predict {args.output}")
     settings = {"lr": recipe.lr, "batch_size": recipe.batch_size, "epochs": recipe.epochs}
     facts = {"parameters": model.num_parameters, "dtype": args.dtype, "optimizer": args.optimizer}
+    about["trained_on"] = trained_on["images"]
     return {**about, **facts, **settings, "history": dict(history), "output": args.output}
 
 
@@ -173,7 +176,13 @@ def _load(args: argparse.Namespace) -> DataSet:
     size = args.image_size and (args.image_size, args.image_size)
     binary = args.model == "reference"
     data = load(args.data, *((1, REFERENCE_SHAPE[1:]) if binary else (None, size)))
-    data = inputs.only(data, args.classes or (data.classes[:2] if binary else None), args.data)
+    if binary and args.classes is None and len(data.classes) > 2:
+        two = output.words(data.classes[:2])
+        raise ValueError(
+            f"--model reference tells two classes apart, {args.data} has {len(data.classes)}: choose two, "
+            f"as --classes {two}"
+        )
+    data = inputs.only(data, args.classes, args.data)
     if len(data.classes) < 2:
         raise ValueError(f"{args.data} with one class only: there is nothing to tell apart")
     channels, *own_size = data.X_train.shape[1:]
