@@ -29,6 +29,7 @@ def run(args: argparse.Namespace) -> int:
     import fastconv as fc
 
     output.check_output(args.output, "FILE", *SUFFIXES)
+    output.check_distinct({"FILE": args.output}, {"MODEL": args.model})
     model: Any = fc.load(args.model)
     with output.writing(args.output):
         if args.output.endswith(".onnx"):

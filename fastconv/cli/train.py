@@ -96,6 +96,9 @@ def run(args: argparse.Namespace) -> int:
     if args.report is not None:
         output.check_output(args.report, "--report", ".html")
         require("matplotlib", "plot", "--report")
+    written = {"--output": args.output, "--checkpoint": args.checkpoint}
+    written |= {"--log": args.log, "--report": args.report}
+    output.check_distinct(written, {"--data": args.data})
     inputs.set_threads(args.threads)
     with contextlib.redirect_stdout(sys.stderr) if args.json else contextlib.nullcontext():
         report = _train(args, "bce" if binary else "cross_entropy")
@@ -212,10 +215,19 @@ def _set_apart(args: argparse.Namespace, data: DataSet) -> tuple[DataSet, tuple[
     return data._replace(X_train=X, y_train=y), (validation[0], validation[1])
 
 
+class _Log(callbacks.CSVLogger):
+    """A log whose errors, of a full disk for one, name the file."""
+
+    def on_epoch_end(self, trainer: Any, logs: callbacks.Logs) -> None:
+        """Write a row."""
+        with output.writing(str(self.path)):
+            super().on_epoch_end(trainer, logs)
+
+
 def _callbacks(args: argparse.Namespace) -> tuple[list[Any], callbacks.EarlyStopping | None]:
     """What is done after each epoch, and the part of it that may stop the run."""
     stopping = callbacks.EarlyStopping(patience=args.early_stopping) if args.early_stopping else None
-    log = callbacks.CSVLogger(args.log, append=args.resume) if args.log else None
+    log = _Log(args.log, append=args.resume) if args.log else None
     return [callback for callback in (stopping, log) if callback is not None], stopping
 
 
@@ -232,9 +244,9 @@ def _write_report(
         "saved as": args.output,
     }
     title = f"{args.model} on {args.data}"
-    write_report(
-        args.report, model, history, data.X_test, data.y_test, data.classes, title, args.command, about
-    )
+    held_out = data.X_test, data.y_test, data.classes
+    with output.writing(args.report):
+        write_report(args.report, model, history, *held_out, title, args.command, about)
 
 
 def _try_saving(model: Any, path: str) -> None:

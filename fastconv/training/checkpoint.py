@@ -30,7 +30,11 @@ def save(
     }
     arrays = {f"model.{name}": array for name, array in task.model.state().items()}
     arrays |= {f"optimizer.{k}": array for k, array in enumerate(task.optimizer_state)}
-    write_model(path, description, arrays)
+    try:
+        write_model(path, description, arrays)
+    except OSError as error:  # a full disk does not say of which file it speaks
+        error.filename = os.fspath(path)
+        raise
 
 
 def restore(path: str | os.PathLike[str], task: Task, augment: Augment | None) -> tuple[History, int, int]:
