@@ -14,6 +14,7 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
+from ..checks import interrupts
 from . import bench, evaluate, export, info, output, predict, train
 from .options import Parser
 from .output import complain, describe
@@ -46,10 +47,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             warnings.simplefilter("always", UserWarning)
             warnings.showwarning = _show_warning
             code = _run(argv)
+        if interrupts.came():
+            raise KeyboardInterrupt
         if sys.stdout is not None:
             sys.stdout.flush()
         return code
     except BaseException as error:
+        interrupts.settle()
         _let_go_of_stdout()
         return _exit_code(error)
 
@@ -70,9 +74,9 @@ def _show_warning(message: Warning | str, category: type[Warning], *place: Any, 
 
 def _exit_code(error: BaseException) -> int:
     """What the exit code is after an error, said on standard error unless nobody would read it."""
-    if isinstance(error, KeyboardInterrupt):
-        complain("interrupted", kind="")
-        return 130
+    if isinstance(error, KeyboardInterrupt) or interrupts.came():
+        interrupts.finish()
+        return interrupts.EXIT_CODE
     if isinstance(error, BrokenPipeError):
         return 1
     if os.environ.get("FASTCONV_DEBUG"):

@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Callable
 from typing import Any
 
+from ..checks import interrupts
 from ..checks.extras import require
 from ..datasets.image_arrays import fit_images, stratified_split
 from ..datasets.loaders import DataSet, load
@@ -131,10 +132,21 @@ def _train(args: argparse.Namespace, loss: str) -> dict[str, Any]:
     if augment is not None:
         say(f"       {augment}")
     _try_saving(model, args.output)
+    about: dict[str, Any] = {
+        "data": args.data,
+        "seed": args.seed,
+        "classes": data.classes,
+        "loss": loss,
+        "network": args.model,
+        "trained_on": trained_on,
+    }
     trainer = fc.Trainer(model, loss=loss, optimizer=optimizer, seed=args.seed)
     shown = progress.Silent() if args.quiet else progress.Lines() if args.no_progress else True
     watchers, stopping = _callbacks(args)
-    history = trainer.fit(
+    history = _fit(
+        args,
+        trainer,
+        about,
         data.X_train,
         data.y_train,
         epochs=recipe.epochs,
@@ -151,15 +163,7 @@ def _train(args: argparse.Namespace, loss: str) -> dict[str, Any]:
     result = trainer.evaluate(data.X_test, data.y_test)
     if not math.isfinite(result["loss"]):
         raise ArithmeticError(f"training diverged, nothing saved: try --lr {recipe.lr / 10:g}")
-    about = {
-        "data": args.data,
-        "seed": args.seed,
-        "classes": data.classes,
-        "loss": loss,
-        "network": args.model,
-        "held_out": result,
-        "trained_on": trained_on,
-    }
+    about["held_out"] = result
     with output.writing(args.output):
         model.save(args.output, metadata=about)
     say(output.held_out_line(result, len(data.X_test)))
@@ -172,6 +176,48 @@ def _train(args: argparse.Namespace, loss: str) -> dict[str, Any]:
     facts = {"parameters": model.num_parameters, "dtype": args.dtype, "optimizer": args.optimizer}
     about["trained_on"] = trained_on["images"]
     return {**about, **facts, **settings, "history": dict(history), "output": args.output}
+
+
+class _LastEpoch:
+    """The state of a network after the last whole epoch, kept in memory for an interrupt."""
+
+    def __init__(self) -> None:
+        self.epochs = 0
+        self.state: dict[str, Any] = {}
+
+    def on_epoch_end(self, trainer: Any, logs: callbacks.Logs) -> None:
+        """Keep a copy."""
+        self.epochs = logs["epoch"] + 1
+        self.state = trainer.model.state()
+
+
+def _fit(
+    args: argparse.Namespace, trainer: Any, about: dict[str, Any], X: Any, y: Any, **options: Any
+) -> Any:
+    """Train; after an interrupt say how to go on, and where the last epoch is."""
+    last = _LastEpoch()
+    try:
+        # The last of the callbacks: an interrupt in another one finds the epoch before.
+        return trainer.fit(X, y, **{**options, "callbacks": [*options["callbacks"], last]})
+    except KeyboardInterrupt:
+        interrupts.settle()
+        if args.checkpoint is not None and os.path.exists(args.checkpoint):
+            words = args.command if args.resume else f"{args.command} --resume"
+            output.note(f"go on with: {words}")
+        elif last.epochs:
+            _keep(args.output, trainer.model, last, about)
+        raise
+
+
+def _keep(path: str, model: Any, last: _LastEpoch, about: dict[str, Any]) -> None:
+    """Save the network of the last whole epoch beside the file that a whole run would write."""
+    stem, suffix = os.path.splitext(path)
+    kept = f"{stem}-interrupted{suffix}"
+    model.load_state(last.state)
+    with output.writing(kept):
+        model.save(kept, metadata=about)
+    epochs = f"{last.epochs} epoch{'s' * (last.epochs > 1)}"
+    output.note(f"the network after {epochs} is in {kept}; with --checkpoint FILE a run can go on")
 
 
 def _load(args: argparse.Namespace) -> DataSet:
