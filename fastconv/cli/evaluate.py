@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from ..formats import json_text
 from ..training import metrics
 from . import inputs, options, output
+from .waiting import FIRST_TIME, waiting
 
 EXAMPLES = f"""\
 evaluate {options.DEFAULT_MODEL}
@@ -38,8 +39,9 @@ def run(args: argparse.Namespace) -> int:
     model, about = inputs.load_model(args.model)
     part = inputs.part_of(model, about, args.data, args.all)
     X, y = part.X, part.y
-    result = fc.Trainer(model, loss=about["loss"]).evaluate(X, y)
-    predicted = metrics.predicted_classes(model.predict(X), about["loss"])
+    with waiting(f"measuring {len(X)} images, {FIRST_TIME}"):
+        result = fc.Trainer(model, loss=about["loss"]).evaluate(X, y)
+        predicted = metrics.predicted_classes(model.predict(X), about["loss"])
     classes = about["classes"]
     confusion = metrics.confusion_matrix(y, predicted, len(classes))
     if args.json:

@@ -11,6 +11,7 @@ from ..datasets.image_arrays import fit_images, select_classes
 from ..nn.losses import BCE, LOSSES, BCEWithLogits, CrossEntropy
 from . import memory
 from .output import note, shape_text, words
+from .waiting import waiting
 
 Array = NDArray[Any]
 
@@ -78,7 +79,8 @@ def part_of(model: Any, about: dict[str, Any], source: str | None, everything: b
     if not isinstance(source, str):
         raise ValueError("the model does not say what it was trained on: give --data")
     channels, *size = model.input_shape
-    data = datasets.load(source, channels, tuple(size))
+    with waiting(f"reading {source}"):
+        data = datasets.load(source, channels, tuple(size))
     X, y = data.X_test, data.y_test
     labels = _labels_in(about["classes"], data, source)
     total = int(sum((labels[part] >= 0).sum() for part in (data.y_train, data.y_test)))

@@ -17,6 +17,7 @@ from ..formats import json_text, model_file
 from ..training import callbacks, progress
 from . import inputs, memory, options, output
 from .recipes import NETWORKS, OPTIMIZERS, SCHEDULES, Recipe, build_model, recipe_for
+from .waiting import FIRST_TIME, waiting
 
 REFERENCE_SHAPE = (1, 6, 6)
 # Early stopping on the held-out images would make their accuracy look better than it is.
@@ -121,7 +122,8 @@ def _train(args: argparse.Namespace, loss: str) -> dict[str, Any]:
     data, validation = _set_apart(args, data)
     recipe = recipe_for(args.model, args.data, args.optimizer, args.epochs, args.batch_size, args.lr)
     optimizer = OPTIMIZERS[args.optimizer](SCHEDULES[args.schedule](recipe.lr, recipe.epochs))
-    seed = _live_start(data, recipe, optimizer, args) if args.model == "reference" else args.seed
+    with waiting(f"looking for a start of the network, {FIRST_TIME}"):
+        seed = _live_start(data, recipe, optimizer, args) if args.model == "reference" else args.seed
     model = build_model(args.model, shape, len(data.classes), args.dtype, seed)
     threads = fc.get_num_threads()
     say(f"model  {args.model}: {model.num_parameters} parameters, {args.dtype}, "
@@ -160,7 +162,8 @@ def _train(args: argparse.Namespace, loss: str) -> dict[str, Any]:
     )
     if stopping is not None and stopping.stopped_epoch is not None and stopping.best_epoch is not None:
         say(f"stopped early, with the weights of epoch {stopping.best_epoch + 1}")
-    result = trainer.evaluate(data.X_test, data.y_test)
+    with waiting(f"measuring {len(data.X_test)} held-out images, {FIRST_TIME}"):
+        result = trainer.evaluate(data.X_test, data.y_test)
     if not math.isfinite(result["loss"]):
         raise ArithmeticError(f"training diverged, nothing saved: try --lr {recipe.lr / 10:g}")
     about["held_out"] = result
@@ -224,7 +227,8 @@ def _load(args: argparse.Namespace) -> DataSet:
     """The data in the network's shape."""
     size = args.image_size and (args.image_size, args.image_size)
     binary = args.model == "reference"
-    data = load(args.data, *((1, REFERENCE_SHAPE[1:]) if binary else (None, size)))
+    with waiting(f"reading {args.data}"):
+        data = load(args.data, *((1, REFERENCE_SHAPE[1:]) if binary else (None, size)))
     if binary and args.classes is None and len(data.classes) > 2:
         two = output.words(data.classes[:2])
         raise ValueError(
@@ -291,7 +295,7 @@ def _write_report(
     }
     title = f"{args.model} on {args.data}"
     held_out = data.X_test, data.y_test, data.classes
-    with output.writing(args.report):
+    with waiting(f"drawing {args.report}"), output.writing(args.report):
         write_report(args.report, model, history, *held_out, title, args.command, about)
 
 
