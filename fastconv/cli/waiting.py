@@ -7,8 +7,8 @@ import time
 from collections.abc import Iterator
 
 PATIENCE_SECONDS = 1.0
-# A first network of its kind takes so long on two cores; later ones find their code in the cache.
-FIRST_TIME = "the first time with compiling, up to half a minute"
+# A first network of its kind takes so long on two busy cores; later ones find their code in the cache.
+FIRST_TIME = "the first time with compiling, up to a minute"
 _WIPE = "\r\x1b[K"
 
 
