@@ -4,6 +4,11 @@ import importlib
 import sys
 from typing import TYPE_CHECKING, Any
 
+from .checks import interrupts as _interrupts
+
+if _interrupts.is_program():  # before the imports that take their time
+    _interrupts.watch()
+
 from . import kernels, models
 from .engine.threads import get_num_threads, set_num_threads
 from .models import Sequential, from_onnx, from_torch, load

@@ -7,6 +7,8 @@ program.py   one command from its arguments: errors, exit codes
 options.py   what their options have in common
 output.py    what they print and write: JSON, lines of errors, files
 inputs.py    what they read: models and data sets
+waiting.py   what is said while they make people wait
+memory.py    what a model remembers of the images that it was trained on
 recipes.py   which network is trained for how long
 report.py    the page of a training run, made of html.py
 facts.py     what `info` tells

@@ -53,6 +53,9 @@ def run(args: argparse.Namespace) -> int:
     for path, option in ((args.save, "--save"), (args.json, "--json"), (args.chart, "--chart")):
         if path not in (None, "-"):
             output.check_output(path, option)
+    page = args.update_readme
+    files = {"--save": args.save, "--json": None if args.json == "-" else args.json, "--chart": args.chart}
+    output.check_distinct(files, {"--update-readme": page})
     if args.chart:
         require("matplotlib", "plot", "--chart")
     return table.run(

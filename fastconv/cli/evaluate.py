@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 from ..formats import json_text
 from ..training import metrics
 from . import inputs, options, output
+from .waiting import FIRST_TIME, waiting
 
 EXAMPLES = f"""\
 evaluate {options.DEFAULT_MODEL}
+evaluate {options.DEFAULT_MODEL} --data other-photos/ --all
 evaluate {options.DEFAULT_MODEL} --data my-images.npz --json"""
 
 
@@ -24,6 +26,7 @@ def add_to(commands: Any) -> None:
     command.add_argument(
         "--data", metavar="DATA", help=f"{options.DATA_HELP} (default: what it was trained on)"
     )
+    command.add_argument("--all", action="store_true", help="on all images of DATA, those trained on too")
     options.add_threads(command)
     options.add_json(command)
 
@@ -34,21 +37,47 @@ def run(args: argparse.Namespace) -> int:
 
     inputs.set_threads(args.threads)
     model, about = inputs.load_model(args.model)
-    source, X, y = inputs.held_out(model, about, args.data)
-    result = fc.Trainer(model, loss=about["loss"]).evaluate(X, y)
-    predicted = metrics.predicted_classes(model.predict(X), about["loss"])
+    part = inputs.part_of(model, about, args.data, args.all)
+    X, y = part.X, part.y
+    with waiting(f"measuring {len(X)} images, {FIRST_TIME}"):
+        result = fc.Trainer(model, loss=about["loss"]).evaluate(X, y)
+        predicted = metrics.predicted_classes(model.predict(X), about["loss"])
     classes = about["classes"]
     confusion = metrics.confusion_matrix(y, predicted, len(classes))
     if args.json:
-        facts = {"model": args.model, "data": source, "images": len(X), **result}
-        print(json_text.to_json({**facts, "classes": _per_class(confusion, classes), "confusion": confusion}))
+        seen = None if part.trained_on is None else int(part.trained_on.sum())
+        facts = {"model": args.model, "data": part.source, "images": len(X), **result}
+        which = {"part": "all" if args.all else "held-out", "of": part.total, "trained_on": seen}
+        tables = {"classes": _per_class(confusion, classes), "confusion": confusion}
+        print(json_text.to_json({**facts, **which, **tables}))
         return 0
-    print(f"{args.model} on {source}: {len(X)} held-out images")
-    print(output.held_out_line(result, len(X)))
+    print(f"{args.model} on {part.source}: {_which(part, args.all)}")
+    if warning := _too_good(part):
+        print(warning)
+    print(output.result_line(result, len(X)) if args.all else output.held_out_line(result, len(X)))
     print()
     for line in _class_table(confusion, classes):
         print(line)
     return 0
+
+
+def _which(part: inputs.Part, everything: bool) -> str:
+    """What is measured, in words."""
+    if everything:
+        return f"all {len(part.X)} images"
+    return f"{len(part.X)} held-out images of {part.total}, --all measures all"
+
+
+def _too_good(part: inputs.Part) -> str:
+    """A line about images that the model was trained on; nothing where there are none."""
+    count = len(part.X)
+    if part.trained_on is None:
+        return "the model does not say which images it was trained on: some of these may be among them"
+    seen = int(part.trained_on.sum())
+    if not seen:
+        return "it was trained on none of them"
+    of_them = "all" if seen == count else f"{seen}"
+    return f"it was trained on {of_them} of them: new images will do worse than these figures say"
 
 
 def _per_class(confusion: NDArray[np.int64], classes: Sequence[Any]) -> list[dict[str, Any]]:

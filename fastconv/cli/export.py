@@ -6,6 +6,7 @@ from typing import Any
 
 from ..formats import json_text, model_file
 from . import options, output
+from .waiting import waiting
 
 SUFFIXES = (".onnx", *model_file.SUFFIXES)
 EXAMPLES = f"""\
@@ -29,8 +30,9 @@ def run(args: argparse.Namespace) -> int:
     import fastconv as fc
 
     output.check_output(args.output, "FILE", *SUFFIXES)
+    output.check_distinct({"FILE": args.output}, {"MODEL": args.model})
     model: Any = fc.load(args.model)
-    with output.writing(args.output):
+    with waiting(f"writing {args.output}"), output.writing(args.output):
         if args.output.endswith(".onnx"):
             model.to_onnx(args.output)
         else:

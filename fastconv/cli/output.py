@@ -8,11 +8,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ..checks.text import printable
+from ..formats.image_files import SUFFIXES
 
 
 def complain(message: str, kind: str = "error: ") -> None:
     """One line on standard error."""
     print(f"fastconv: {kind}{printable(' '.join(message.split()))}", file=sys.stderr)
+
+
+def note(message: str) -> None:
+    """One line on standard error that is no error."""
+    print(f"note: {printable(' '.join(message.split()))}", file=sys.stderr)
 
 
 def describe(error: BaseException) -> str:
@@ -39,6 +45,61 @@ def check_output(path: str, option: str, *suffixes: str) -> None:
         raise ValueError(f"{option} {path}: there is no folder {folder}")
     if not os.access(path if os.path.exists(path) else folder, os.W_OK):
         raise ValueError(f"{option} {path} cannot be written")
+
+
+def check_distinct(written: Mapping[str, str | None], read: Mapping[str, str | None]) -> None:
+    """Refuse options that name one file, in whatever way, if the command would write to it.
+
+    Parameters
+    ----------
+    written, read : mapping of str to str or None
+        Option -> the path that it names, if it does; folders that are read stand for what lies in them.
+        What the command prints is written too, if it goes to a file.
+
+    Raises
+    ------
+    ValueError
+        If a file would be overwritten that the command reads, or writes by another option.
+    """
+    taken: list[tuple[str, str]] = []
+    for option, path in read.items():
+        if path is not None and os.path.isfile(path):
+            taken.append((option, path))
+    for option, path in written.items():
+        if path is None or (os.path.exists(path) and not os.path.isfile(path)):
+            continue  # a device, such as /dev/null, may be named twice
+        for other, other_path in taken:
+            if _is_one_file(path, other_path):
+                raise ValueError(f"{option} {path} is the file of {other}, which would be overwritten")
+        if _is_standard_output(path):
+            raise ValueError(f"{option} {path} is the file that standard output goes to")
+        for other, folder in read.items():
+            if folder is not None and _is_data_in(path, folder):
+                raise ValueError(f"{option} {path} is an image or label file of {other} {folder}")
+        taken.append((option, path))
+
+
+def _is_one_file(first: str, second: str) -> bool:
+    """Whether two paths lead to one file, which need not be there yet, through links and `..` too."""
+    if os.path.exists(first) and os.path.exists(second):
+        return os.path.samefile(first, second)
+    return os.path.realpath(first) == os.path.realpath(second)
+
+
+def _is_standard_output(path: str) -> bool:
+    try:
+        return os.path.samestat(os.stat(path), os.fstat(sys.stdout.fileno()))
+    except (OSError, ValueError, AttributeError):  # not there yet; no real file; no standard output
+        return False
+
+
+def _is_data_in(path: str, folder: str) -> bool:
+    """Whether a file is there, in a folder of images, and may be one of them or of their labels."""
+    if not (os.path.isfile(path) and os.path.isdir(folder)):
+        return False
+    inside = os.path.realpath(path).startswith(os.path.join(os.path.realpath(folder), ""))
+    name = path.lower()
+    return inside and (name.endswith(SUFFIXES) or "ubyte" in name)
 
 
 @contextlib.contextmanager
@@ -87,5 +148,16 @@ def percent(value: float) -> str:
 
 def held_out_line(result: Mapping[str, float], count: int) -> str:
     """The figures of `count` held-out images."""
+    return f"held-out {result_line(result, count)}"
+
+
+def result_line(result: Mapping[str, float], count: int) -> str:
+    """The figures of `count` images.
+
+    Examples
+    --------
+    >>> result_line({"accuracy": 0.75, "loss": 0.5}, 4)
+    'accuracy 75.00% (3 of 4), loss 0.5000'
+    """
     right = round(result["accuracy"] * count)
-    return f"held-out accuracy {result['accuracy']:.2%} ({right} of {count}), loss {result['loss']:.4f}"
+    return f"accuracy {result['accuracy']:.2%} ({right} of {count}), loss {result['loss']:.4f}"

@@ -15,6 +15,7 @@ from ..formats.image_files import SUFFIXES, find_images, read_image
 from ..formats.npz import read_npz
 from ..inspection.classification import class_probabilities
 from . import inputs, options, output
+from .waiting import FIRST_TIME, waiting
 
 FILES_AT_A_TIME = 256
 EXAMPLES = f"""\
@@ -82,7 +83,8 @@ class _Judge:
 
     def rows(self, names: Sequence[str], X: NDArray[Any], truths: Sequence[Any]) -> Iterator[Row]:
         """What the model says about each image."""
-        chances = class_probabilities(self.model, X)
+        with waiting(f"looking at {len(X)} images, {FIRST_TIME}"):
+            chances = class_probabilities(self.model, X)
         order = np.argsort(-chances, axis=1, kind="stable")[:, : self.top]
         for name, truth, chance, best in zip(names, truths, chances, order, strict=True):
             likely = [{"class": self.classes[k], "probability": chance[k]} for k in best]
@@ -92,9 +94,9 @@ class _Judge:
 
 def _rows(args: argparse.Namespace, judge: _Judge) -> Iterator[Row]:
     if not args.images:
-        source, X, y = inputs.held_out(judge.model, judge.about, args.data)
-        truths = [judge.classes[label] for label in y[: args.count]]
-        yield from judge.rows(_numbered(source, truths), X[: args.count], truths)
+        part = inputs.part_of(judge.model, judge.about, args.data)
+        truths = [judge.classes[label] for label in part.y[: args.count]]
+        yield from judge.rows(_numbered(part.source, truths), part.X[: args.count], truths)
     files: list[str] = []
     for path in args.images:
         if not path.lower().endswith(".npz"):
@@ -144,11 +146,12 @@ def _rows_of_paths(paths: Sequence[str], judge: _Judge, invert: bool) -> Iterato
         part = files[start : start + FILES_AT_A_TIME]
         pixels: dict[str, NDArray[np.uint8]] = {}
         errors: dict[str, str] = {}
-        for file, _ in part:
-            try:
-                pixels[file] = _read(file, judge.model.input_shape, invert)
-            except (OSError, ValueError) as error:
-                errors[file] = output.describe(error)
+        with waiting(f"reading images {start + 1} to {start + len(part)} of {len(files)}"):
+            for file, _ in part:
+                try:
+                    pixels[file] = _read(file, judge.model.input_shape, invert)
+                except (OSError, ValueError) as error:
+                    errors[file] = output.describe(error)
         answers: dict[str, Row] = {}
         if pixels:
             truths = dict(part)

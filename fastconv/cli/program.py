@@ -10,9 +10,12 @@ import os
 import shlex
 import sys
 import traceback
+import warnings
 from collections.abc import Sequence
+from typing import Any
 
-from . import bench, evaluate, export, info, predict, train
+from ..checks import interrupts
+from . import bench, evaluate, export, info, output, predict, train
 from .options import Parser
 from .output import complain, describe
 
@@ -40,11 +43,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     _print_any_name()
     try:
-        code = _run(argv)
+        with warnings.catch_warnings():
+            warnings.simplefilter("always", UserWarning)
+            warnings.showwarning = _show_warning
+            code = _run(argv)
+        if interrupts.came():
+            raise KeyboardInterrupt
         if sys.stdout is not None:
             sys.stdout.flush()
         return code
     except BaseException as error:
+        interrupts.settle()
         _let_go_of_stdout()
         return _exit_code(error)
 
@@ -57,11 +66,17 @@ def _run(argv: Sequence[str] | None) -> int:
         return int(stop.code or 0)
 
 
+def _show_warning(message: Warning | str, category: type[Warning], *place: Any, **options: Any) -> None:
+    """What the package warns of is a note of one line; other warnings are for those who wrote the code."""
+    if category is UserWarning:
+        output.note(str(message))
+
+
 def _exit_code(error: BaseException) -> int:
     """What the exit code is after an error, said on standard error unless nobody would read it."""
-    if isinstance(error, KeyboardInterrupt):
-        complain("interrupted", kind="")
-        return 130
+    if isinstance(error, KeyboardInterrupt) or interrupts.came():
+        interrupts.finish()
+        return interrupts.EXIT_CODE
     if isinstance(error, BrokenPipeError):
         return 1
     if os.environ.get("FASTCONV_DEBUG"):

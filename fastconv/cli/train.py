@@ -9,13 +9,15 @@ import tempfile
 from collections.abc import Callable
 from typing import Any
 
+from ..checks import interrupts
 from ..checks.extras import require
 from ..datasets.image_arrays import fit_images, stratified_split
 from ..datasets.loaders import DataSet, load
 from ..formats import json_text, model_file
 from ..training import callbacks, progress
-from . import inputs, options, output
+from . import inputs, memory, options, output
 from .recipes import NETWORKS, OPTIMIZERS, SCHEDULES, Recipe, build_model, recipe_for
+from .waiting import FIRST_TIME, waiting
 
 REFERENCE_SHAPE = (1, 6, 6)
 # Early stopping on the held-out images would make their accuracy look better than it is.
@@ -96,6 +98,9 @@ def run(args: argparse.Namespace) -> int:
     if args.report is not None:
         output.check_output(args.report, "--report", ".html")
         require("matplotlib", "plot", "--report")
+    written = {"--output": args.output, "--checkpoint": args.checkpoint}
+    written |= {"--log": args.log, "--report": args.report}
+    output.check_distinct(written, {"--data": args.data})
     inputs.set_threads(args.threads)
     with contextlib.redirect_stdout(sys.stderr) if args.json else contextlib.nullcontext():
         report = _train(args, "bce" if binary else "cross_entropy")
@@ -113,10 +118,12 @@ def _train(args: argparse.Namespace, loss: str) -> dict[str, Any]:
     shape = data.X_train.shape[1:]
     say(_data_line(args.data, data))
     say(f"       classes {output.words(data.classes)}")
+    trained_on = memory.remembered(data.X_train)  # what is set apart to stop early decides too
     data, validation = _set_apart(args, data)
     recipe = recipe_for(args.model, args.data, args.optimizer, args.epochs, args.batch_size, args.lr)
     optimizer = OPTIMIZERS[args.optimizer](SCHEDULES[args.schedule](recipe.lr, recipe.epochs))
-    seed = _live_start(data, recipe, optimizer, args) if args.model == "reference" else args.seed
+    with waiting(f"looking for a start of the network, {FIRST_TIME}"):
+        seed = _live_start(data, recipe, optimizer, args) if args.model == "reference" else args.seed
     model = build_model(args.model, shape, len(data.classes), args.dtype, seed)
     threads = fc.get_num_threads()
     say(f"model  {args.model}: {model.num_parameters} parameters, {args.dtype}, "
@@ -127,10 +134,21 @@ def _train(args: argparse.Namespace, loss: str) -> dict[str, Any]:
     if augment is not None:
         say(f"       {augment}")
     _try_saving(model, args.output)
+    about: dict[str, Any] = {
+        "data": args.data,
+        "seed": args.seed,
+        "classes": data.classes,
+        "loss": loss,
+        "network": args.model,
+        "trained_on": trained_on,
+    }
     trainer = fc.Trainer(model, loss=loss, optimizer=optimizer, seed=args.seed)
     shown = progress.Silent() if args.quiet else progress.Lines() if args.no_progress else True
     watchers, stopping = _callbacks(args)
-    history = trainer.fit(
+    history = _fit(
+        args,
+        trainer,
+        about,
         data.X_train,
         data.y_train,
         epochs=recipe.epochs,
@@ -144,17 +162,11 @@ def _train(args: argparse.Namespace, loss: str) -> dict[str, Any]:
     )
     if stopping is not None and stopping.stopped_epoch is not None and stopping.best_epoch is not None:
         say(f"stopped early, with the weights of epoch {stopping.best_epoch + 1}")
-    result = trainer.evaluate(data.X_test, data.y_test)
+    with waiting(f"measuring {len(data.X_test)} held-out images, {FIRST_TIME}"):
+        result = trainer.evaluate(data.X_test, data.y_test)
     if not math.isfinite(result["loss"]):
         raise ArithmeticError(f"training diverged, nothing saved: try --lr {recipe.lr / 10:g}")
-    about = {
-        "data": args.data,
-        "seed": args.seed,
-        "classes": data.classes,
-        "loss": loss,
-        "network": args.model,
-        "held_out": result,
-    }
+    about["held_out"] = result
     with output.writing(args.output):
         model.save(args.output, metadata=about)
     say(output.held_out_line(result, len(data.X_test)))
@@ -165,15 +177,65 @@ def _train(args: argparse.Namespace, loss: str) -> dict[str, Any]:
     say(f"  python -m fastconv predict {args.output}")
     settings = {"lr": recipe.lr, "batch_size": recipe.batch_size, "epochs": recipe.epochs}
     facts = {"parameters": model.num_parameters, "dtype": args.dtype, "optimizer": args.optimizer}
+    about["trained_on"] = trained_on["images"]
     return {**about, **facts, **settings, "history": dict(history), "output": args.output}
+
+
+class _LastEpoch:
+    """The state of a network after the last whole epoch, kept in memory for an interrupt."""
+
+    def __init__(self) -> None:
+        self.epochs = 0
+        self.state: dict[str, Any] = {}
+
+    def on_epoch_end(self, trainer: Any, logs: callbacks.Logs) -> None:
+        """Keep a copy."""
+        self.epochs = logs["epoch"] + 1
+        self.state = trainer.model.state()
+
+
+def _fit(
+    args: argparse.Namespace, trainer: Any, about: dict[str, Any], X: Any, y: Any, **options: Any
+) -> Any:
+    """Train; after an interrupt say how to go on, and where the last epoch is."""
+    last = _LastEpoch()
+    try:
+        # The last of the callbacks: an interrupt in another one finds the epoch before.
+        return trainer.fit(X, y, **{**options, "callbacks": [*options["callbacks"], last]})
+    except KeyboardInterrupt:
+        interrupts.settle()
+        if args.checkpoint is not None and os.path.exists(args.checkpoint):
+            words = args.command if args.resume else f"{args.command} --resume"
+            output.note(f"go on with: {words}")
+        elif last.epochs:
+            _keep(args.output, trainer.model, last, about)
+        raise
+
+
+def _keep(path: str, model: Any, last: _LastEpoch, about: dict[str, Any]) -> None:
+    """Save the network of the last whole epoch beside the file that a whole run would write."""
+    stem, suffix = os.path.splitext(path)
+    kept = f"{stem}-interrupted{suffix}"
+    model.load_state(last.state)
+    with output.writing(kept):
+        model.save(kept, metadata=about)
+    epochs = f"{last.epochs} epoch{'s' * (last.epochs > 1)}"
+    output.note(f"the network after {epochs} is in {kept}; with --checkpoint FILE a run can go on")
 
 
 def _load(args: argparse.Namespace) -> DataSet:
     """The data in the network's shape."""
     size = args.image_size and (args.image_size, args.image_size)
     binary = args.model == "reference"
-    data = load(args.data, *((1, REFERENCE_SHAPE[1:]) if binary else (None, size)))
-    data = inputs.only(data, args.classes or (data.classes[:2] if binary else None), args.data)
+    with waiting(f"reading {args.data}"):
+        data = load(args.data, *((1, REFERENCE_SHAPE[1:]) if binary else (None, size)))
+    if binary and args.classes is None and len(data.classes) > 2:
+        two = output.words(data.classes[:2])
+        raise ValueError(
+            f"--model reference tells two classes apart, {args.data} has {len(data.classes)}: choose two, "
+            f"as --classes {two}"
+        )
+    data = inputs.only(data, args.classes, args.data)
     if len(data.classes) < 2:
         raise ValueError(f"{args.data} with one class only: there is nothing to tell apart")
     channels, *own_size = data.X_train.shape[1:]
@@ -203,10 +265,19 @@ def _set_apart(args: argparse.Namespace, data: DataSet) -> tuple[DataSet, tuple[
     return data._replace(X_train=X, y_train=y), (validation[0], validation[1])
 
 
+class _Log(callbacks.CSVLogger):
+    """A log whose errors, of a full disk for one, name the file."""
+
+    def on_epoch_end(self, trainer: Any, logs: callbacks.Logs) -> None:
+        """Write a row."""
+        with output.writing(str(self.path)):
+            super().on_epoch_end(trainer, logs)
+
+
 def _callbacks(args: argparse.Namespace) -> tuple[list[Any], callbacks.EarlyStopping | None]:
     """What is done after each epoch, and the part of it that may stop the run."""
     stopping = callbacks.EarlyStopping(patience=args.early_stopping) if args.early_stopping else None
-    log = callbacks.CSVLogger(args.log, append=args.resume) if args.log else None
+    log = _Log(args.log, append=args.resume) if args.log else None
     return [callback for callback in (stopping, log) if callback is not None], stopping
 
 
@@ -223,9 +294,9 @@ def _write_report(
         "saved as": args.output,
     }
     title = f"{args.model} on {args.data}"
-    write_report(
-        args.report, model, history, data.X_test, data.y_test, data.classes, title, args.command, about
-    )
+    held_out = data.X_test, data.y_test, data.classes
+    with waiting(f"drawing {args.report}"), output.writing(args.report):
+        write_report(args.report, model, history, *held_out, title, args.command, about)
 
 
 def _try_saving(model: Any, path: str) -> None:

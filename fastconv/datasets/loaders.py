@@ -16,14 +16,15 @@ from numpy.typing import NDArray
 
 from ..checks.extras import PACKAGES
 from ..checks.scalars import positive_pair
+from ..checks.settings import real_number, whole_number
 from ..formats import image_files
 from ..formats.idx import read_idx
 from ..formats.npz import read_npz
+from .folders import Files, Layout, files_of, find_layout, held_out_by_name, is_int
 from .image_arrays import Array, Arrays, as_images, as_labels, resize_area, stratified_split
 
 # A folder's images of several sizes, or larger ones than a small network takes, are read in this size.
 LARGEST_SIDE, USUAL_SIDE = 64, 32
-HELD_OUT_FOLDERS = ("test", "val", "valid", "validation")
 
 
 def load_digits(test_fraction: float = 0.2, seed: int = 0) -> Arrays:
@@ -225,18 +226,20 @@ def load_images(
     Parameters
     ----------
     folder : str or path
-        Holds a folder of images for each class; or a folder `train` of such folders, and perhaps `test` (or
-        `val`, `valid`, `validation`) with the images that are held out. Files are read by
-        `fastconv.images.read_image`, which needs Pillow.
+        Holds a folder of images for each class; or a folder `train` of such folders, and perhaps `test` or
+        `val` with the images that are held out (also named Training, test_set, seg_test and the like). Files
+        are read by Pillow.
     channels : {None, 1, 3}
         1 for grey, 3 for colours, None for grey if all files are grey.
     size : int or pair of ints, optional
         (height, width) that all images are scaled to, by area. Default is their own size, or 32 if they are
         of several sizes or larger than 64.
     test_fraction : float
-        Part of each class that is held out if there is no folder of held-out images.
+        Part of each class that is held out if there is no folder of held-out images: about that much, and
+        at least one image. The names of class and file decide, so that images which are added or removed
+        leave the others where they are.
     seed : int
-        Decides which images those are.
+        Decides with the names which images those are.
 
     Returns
     -------
@@ -254,6 +257,11 @@ def load_images(
     ValueError
         If a file is no whole image, or there is a class among the held-out images only.
 
+    Warns
+    -----
+    UserWarning
+        If a folder is left out, or taken as a class though its name looks like a part of a split.
+
     Examples
     --------
     >>> load_images("/no/such/folder")
@@ -264,24 +272,34 @@ def load_images(
     folder = Path(folder)
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder} is not a folder")
-    train = folder / "train" if (folder / "train").is_dir() else folder
-    held_out = [folder / name for name in HELD_OUT_FOLDERS if train != folder and (folder / name).is_dir()]
-    names = _class_names(train)
-    if not names:
-        raise FileNotFoundError(f"{train} has no folders of images, one for each class")
-    files, labels = _files_of_classes(train, names)
-    count = len(files)
-    if held_out:
-        unknown = sorted(set(_class_names(held_out[0])) - set(names))
-        if unknown:
-            raise ValueError(f"{held_out[0]} has the class {unknown[0]}, which {train} has not")
-        more = _files_of_classes(held_out[0], names)
-        files, labels = files + more[0], labels + more[1]
-    X, y = _read_images(files, channels, size), np.array(labels, dtype=np.int64)
-    classes = [int(name) for name in names] if all(map(_is_int, names)) else names
-    if held_out:
-        return DataSet(X[:count], y[:count], X[count:], y[count:], classes)
-    return DataSet(*stratified_split(X, y, test_fraction, seed), classes)
+    test_fraction = real_number(test_fraction, "test_fraction", high=1.0, above=True)
+    seed = whole_number(seed, "seed", low=0)
+    layout = find_layout(folder)
+    files = files_of(layout.train, layout.classes, seed)
+    if layout.held_out is None:
+        train, test = held_out_by_name(files, test_fraction)
+        paths, labels = files.paths, files.labels
+    else:
+        more = _held_out_files(layout, seed)
+        train, test = (
+            list(range(len(files.paths))),
+            list(range(len(files.paths), len(files.paths + more.paths))),
+        )
+        paths, labels = files.paths + more.paths, files.labels + more.labels
+    X, y = _read_images(paths, channels, size), np.array(labels, dtype=np.int64)
+    names = layout.classes
+    classes = [int(name) for name in names] if all(map(is_int, names)) else names
+    return DataSet(X[train], y[train], X[test], y[test], classes)
+
+
+def _held_out_files(layout: Layout, seed: int) -> Files:
+    """The files of a folder of held-out images, which may lack a class but have no other."""
+    assert layout.held_out is not None
+    inner = [entry.name for entry in layout.held_out.iterdir() if entry.is_dir()]
+    unknown = sorted(name for name in set(inner) - set(layout.classes) if not name.startswith((".", "__")))
+    if unknown:
+        raise ValueError(f"{layout.held_out} has the class {unknown[0]}, which {layout.train} has not")
+    return files_of(layout.held_out, layout.classes, seed, absent=True)
 
 
 def _shipped_file(function: str, package: str, name: str, extra: str) -> Path:
@@ -329,28 +347,6 @@ def _images_and_labels(X: Array, y: Array, where: str) -> tuple[Array, Array]:
     """Images as (N, C, H, W) and labels as int64, checked; `where` is completed by X or y in messages."""
     image_files = as_images(X, where.format("X"))
     return image_files, as_labels(y, len(image_files), where.format("y"))
-
-
-def _is_int(name: str) -> bool:
-    return name.isdecimal() and str(int(name)) == name
-
-
-def _class_names(folder: Path) -> list[str]:
-    names = [entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith(".")]
-    return sorted(names, key=int if all(map(_is_int, names)) else None)
-
-
-def _files_of_classes(folder: Path, names: list[str]) -> tuple[list[str], list[int]]:
-    """The image files of each class, and its number for each file."""
-    files: list[str] = []
-    labels: list[int] = []
-    for number, name in enumerate(names):
-        found = list(image_files.find_images(folder / name)) if (folder / name).is_dir() else []
-        if not found:
-            raise FileNotFoundError(f"{folder / name} has no images ({', '.join(image_files.SUFFIXES)})")
-        files += found
-        labels += [number] * len(found)
-    return files, labels
 
 
 def _read_images(

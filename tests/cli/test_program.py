@@ -237,7 +237,7 @@ def test_a_full_disk_is_one_line_and_code_1(stripes):
     assert (done.returncode, done.stderr) == (1, "fastconv: error: No space left on device\n")
     done = run_program("train", "--data", stripes, "--epochs", 1, "--log", FULL, "--no-progress")
     assert done.returncode == 1
-    assert done.stderr.splitlines()[-1] == "fastconv: error: No space left on device"
+    assert done.stderr.splitlines()[-1] == "fastconv: error: /dev/full: No space left on device"
     assert "Traceback" not in done.stderr
 
 

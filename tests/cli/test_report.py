@@ -185,13 +185,27 @@ def test_what_does_not_fit_is_refused_and_the_old_page_stays(tmp_path):
 
 def test_train_writes_a_report(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    argv = ["train", "--model", "reference", "--epochs", "2", "--report", "my report.html", "-o", "m.npz"]
+    argv = [
+        "train",
+        "--model",
+        "reference",
+        "--digits",
+        "0",
+        "1",
+        "--epochs",
+        "2",
+        "--report",
+        "my report.html",
+        "-o",
+        "m.npz",
+    ]
     assert main(argv) == 0
     assert "saved m.npz and my report.html" in capsys.readouterr().out
     page = Page(Path("my report.html").read_text(encoding="utf-8"))
     assert page.text_of("h1") == ["reference on digits"]
     assert page.text_of("code") == [
-        "python -m fastconv train --model reference --epochs 2 --report 'my report.html' -o m.npz"
+        "python -m fastconv train --model reference --digits 0 1 --epochs 2 "
+        "--report 'my report.html' -o m.npz"
     ]
     facts = dict(zip(page.text_of("dt"), page.text_of("dd"), strict=True))
     held_out = fc.load("m.npz").metadata["held_out"]
