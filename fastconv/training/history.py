@@ -30,7 +30,7 @@ class NotFiniteError(DivergedError, ValueError):
     ...     trainer.fit(np.array([1.0, np.nan]), np.ones(2))
     ... except ValueError as error:
     ...     print(error)
-    the loss became nan in epoch 1, step 1: `X` must be finite, got nan at [1]
+    the loss became nan in epoch 1, step 1: `X` must be finite, got nan at [1, 0]
     """
 
 
