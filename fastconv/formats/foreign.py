@@ -34,9 +34,9 @@ def check_path(path: Any, name: str = "path") -> None:
     Examples
     --------
     >>> check_path("model.npz")
-    >>> check_path({"weight": 1})
+    >>> check_path(3)
     Traceback (most recent call last):
-    TypeError: `path` must be a str or Path, got dict: it is no file; arrays by name are written with ...
+    TypeError: `path` must be a str or Path, got int
     """
     if isinstance(path, (str, os.PathLike)):
         return
