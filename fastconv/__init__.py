@@ -21,7 +21,7 @@ from .nn.schedules import CosineDecay, OneCycle, StepDecay
 from .training import callbacks, metrics
 from .training.augment import Augment
 from .training.callbacks import CSVLogger, EarlyStopping, ModelCheckpoint
-from .training.history import DivergedError, History
+from .training.history import DivergedError, History, NotFiniteError
 from .training.trainer import Trainer
 
 if TYPE_CHECKING:  # at run time by `__getattr__`
@@ -44,6 +44,7 @@ __all__ = [  # layers and optimizers are listed in their own files
     "EarlyStopping",
     "History",
     "ModelCheckpoint",
+    "NotFiniteError",
     "OneCycle",
     "Sequential",
     "StepDecay",

@@ -1,5 +1,6 @@
 """What a network is: its layers, the shapes between them, and one flat vector that holds its parameters."""
 
+import html
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -348,15 +349,28 @@ class Network:
         layer ...
         parameters: 15 (float32, 60 bytes)
         """
+        print(self)
+
+    def _table(self) -> list[tuple[str, str, str]]:
+        """A head, the input, and each layer with its output shape and its number of parameters."""
         rows = [(name, str(shape), f"{count:,}") for name, shape, count in self.describe()]
-        rows = [("layer", "output shape", "parameters"), ("input", str(self.input_shape), "0"), *rows]
+        return [("layer", "output shape", "parameters"), ("input", str(self.input_shape), "0"), *rows]
+
+    def _size(self) -> str:
+        return f"parameters: {self.num_parameters:,} ({self.dtype}, {self.flat_parameters.nbytes:,} bytes)"
+
+    def __repr__(self) -> str:
+        rows = self._table()
         widths = [max(len(row[k]) for row in rows) for k in range(3)]
-        for number, (name, shape, count) in enumerate(rows):
-            print(f"{name:<{widths[0]}}  {shape:<{widths[1]}}  {count:>{widths[2]}}")
-            if number == 0:
-                print("-" * (sum(widths) + 4))
-        size = self.flat_parameters.nbytes
-        print(f"parameters: {self.num_parameters:,} ({self.dtype}, {size:,} bytes)")
+        lines = [f"{a:<{widths[0]}}  {b:<{widths[1]}}  {c:>{widths[2]}}" for a, b, c in rows]
+        return "\n".join([lines[0], "-" * (sum(widths) + 4), *lines[1:], self._size()])
+
+    def _repr_html_(self) -> str:
+        """The same table in a notebook."""
+        head, *rows = ([html.escape(cell) for cell in row] for row in self._table())
+        cells = "".join(f"<th>{cell}</th>" for cell in head)
+        body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
+        return f"<table><tr>{cells}</tr>{body}</table><p>{html.escape(self._size())}</p>"
 
 
 def parameter_shapes(layers: Iterable[Layer], input_shape: Shape) -> dict[str, Shape]:

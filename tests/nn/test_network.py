@@ -245,3 +245,21 @@ def test_layers_may_come_from_any_iterable_and_be_used_twice():
     assert list(model.parameters()) == ["0.weight", "0.bias", "2.weight", "2.bias"]
     assert not np.array_equal(model.parameters()["0.weight"], model.parameters()["2.weight"])
     assert model.input_shape == (3,)
+
+
+def test_it_is_shown_as_its_summary_in_a_terminal_and_as_a_table_in_a_notebook(capsys):
+    model = fc.models.reference_cnn()
+    model.summary()
+    assert capsys.readouterr().out == f"{model!r}\n" == f"{model}\n"
+    assert repr(model).splitlines()[-1] == "parameters: 15 (float32, 60 bytes)"
+    table = model._repr_html_()
+    assert table.count("<tr>") == 2 + len(model.nodes)
+    assert "<td>0  Conv2d(1, kernel_size=3)</td><td>(1, 4, 4)</td><td>10</td>" in table
+
+
+def test_names_of_users_layers_are_no_markup():
+    class Odd(fc.ReLU):
+        def call(self):
+            return "<script>"
+
+    assert "<script>" not in fc.Sequential([Odd()], (3,))._repr_html_()
