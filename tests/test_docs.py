@@ -58,7 +58,8 @@ def everything():
 
 EVERYTHING = everything()
 PACKAGE = Path(fc.__file__).parent
-RESULTS = {"fastconv.DivergedError", "fastconv.History", "fastconv.NotFiniteError"}  # classes that users get and never make
+# Classes that users get and never make.
+RESULTS = {"fastconv.DivergedError", "fastconv.History", "fastconv.NotFiniteError"}
 FUNCTIONS = [path for path, value in EVERYTHING.items() if not isinstance(value, property)]
 
 

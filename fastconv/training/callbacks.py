@@ -493,7 +493,25 @@ def check_callbacks(callbacks: Iterable[Any]) -> list[Any]:
 
 
 def call_each(callbacks: Iterable[Any], name: str, *arguments: Any) -> None:
-    """Call the method `name` of those callbacks that have one."""
+    """Call the method `name` of those callbacks that have one.
+
+    Parameters
+    ----------
+    callbacks : iterable
+        Objects, in the order in which they are called.
+    name : str
+        Of the method, such as "on_epoch_end".
+    *arguments
+        What it is called with.
+
+    Examples
+    --------
+    >>> class Greeter:
+    ...     def on_train_end(self, trainer):
+    ...         print("done")
+    >>> call_each([Greeter(), object()], "on_train_end", None)
+    done
+    """
     for callback in callbacks:
         method = getattr(callback, name, None)
         if method is not None:
