@@ -6,7 +6,6 @@ Python sees only the ends of calls. Data are read where they lie (any strides, u
 sample, as blocks are packed; nothing is copied whole.
 """
 
-import ctypes
 import time
 from functools import partial
 
@@ -16,7 +15,7 @@ from ..kernels.lanes import layout
 from ..kernels.lanes.operation import STATE
 from .builder import Builder
 from .loop import run_steps
-from .plan import lanes_of
+from .plan import address_of, lanes_of
 from .ports import STEPS_PER_CALL
 from .threads import run_threads
 
@@ -59,7 +58,7 @@ class Engine:
 
     def load(self, X, y=None, order=None, weight=None):
         """Set the samples of the coming runs, arrays that stay the caller's, and their order."""
-        addresses = _address(order) if order is not None else 0
+        addresses = address_of(order) if order is not None else 0
         _describe_source(self.ports.source, X, addresses, X.dtype == np.uint8)
         if self.ports.target is not None:
             _describe_source(self.ports.target, y, addresses, False)
@@ -74,7 +73,7 @@ class Engine:
 
     def write_to(self, output):
         """Set where outputs go: a C-ordered array of the network's dtype, not empty."""
-        layout.set_target(self.ports.sink, _address(output))
+        layout.set_target(self.ports.sink, address_of(output))
         self._output = output
 
     @property
@@ -123,13 +122,6 @@ class Engine:
             self.chunk = chunk = int(min(wanted, 8 * chunk + 8)) or 1
 
 
-def _address(array):
-    """As `array.ctypes.data`, in a quarter of the time for most arrays."""
-    if array.flags.carray and array.size:
-        return ctypes.addressof(ctypes.c_char.from_buffer(array))
-    return array.__array_interface__["data"][0]
-
-
 def _describe_source(g, array, order, scaled):
     """Fill in the geometry of a gather: see kernels/lanes/layout.py."""
     item = array.itemsize
@@ -138,4 +130,4 @@ def _describe_source(g, array, order, scaled):
         c, h, w = steps
     else:  # features in the last axis, or none
         c, h, w = (steps[0] if steps else item), item, item
-    layout.set_source(g, array.dtype, c, h, w, array.strides[0], _address(array), order, scaled)
+    layout.set_source(g, array.dtype, c, h, w, array.strides[0], address_of(array), order, scaled)

@@ -13,6 +13,7 @@ A shard is a run of blocks whose weight gradients are summed in one place. How m
 the batch alone, and they are added up in order: results have the same bits on any number of threads.
 """
 
+import ctypes
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -28,6 +29,13 @@ FUNCTION, GEOMETRY, FIRST_OPERAND = 0, 1, 2
 OPERAND_FIELDS = 4  # base address, and the bytes to add for each block, thread and shard
 ROW = FIRST_OPERAND + OPERANDS * OPERAND_FIELDS
 CALL = FIRST_OPERAND + OPERANDS  # what a call needs: function, geometry, addresses
+
+
+def address_of(array):
+    """As `array.ctypes.data`, in a quarter of the time for most arrays."""
+    if array.flags.carray and array.size:
+        return ctypes.addressof(ctypes.c_char.from_buffer(array))
+    return array.__array_interface__["data"][0]
 
 
 def lanes_of(dtype):
@@ -169,7 +177,7 @@ class Plan:
     def array(self, array, start=0, count=0, label=""):
         """Memory of a NumPy array of the plan's dtype: `count` elements from element `start`."""
         self._kept_alive.append(array)
-        storage = Storage(array.size, "all", address=array.ctypes.data)
+        storage = Storage(array.size, "all", address=address_of(array))
         return Rows(storage, first_byte=start * array.itemsize, count=count, label=label)
 
     # Operations
@@ -227,12 +235,13 @@ class Plan:
                 first = (storage.address - memory.ctypes.data) // self.dtype.itemsize
                 count = storage.copy_bytes * copies[storage.kept] // self.dtype.itemsize
                 memory.view(self.dtype)[first : first + count] = storage.fill
+        dtype = self.dtype.name  # NumPy makes the name anew each time
         rows, stage_rows, geometries = [], [], []
         for kind, operations in self.stages:
             stage_rows.append((BATCH if kind == "batch" else BLOCK, len(rows), len(rows) + len(operations)))
             for operation, operands, geometry in operations:
                 geometries.append(_resolved(geometry, self.dtype.itemsize))
-                row = [operation.address(self.dtype.name), geometries[-1].ctypes.data]
+                row = [operation.address(dtype), geometries[-1].ctypes.data]
                 for operand in (*operands, *[None] * (OPERANDS - len(operands))):
                     row += _operand_fields(operand)
                 rows.append(row)
