@@ -257,7 +257,7 @@ def test_the_explanation_works_one_number_out():
     [
         (lambda: fc.GroupNorm(0), "`num_groups`"),
         (lambda: fc.GroupNorm(2, eps=0), "`eps`"),
-        (lambda: fc.GroupNorm(2, 8), "positional"),
+        (lambda: fc.GroupNorm(2, 8), "by position"),
         (lambda: fc.Sequential([fc.GroupNorm(4)], (6, 3, 3)), "multiple of num_groups"),
     ],
 )

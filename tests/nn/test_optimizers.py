@@ -6,7 +6,9 @@ import pytest
 import fastconv as fc
 from fastconv.engine import engine
 from fastconv.engine.builder import Builder
+from fastconv.engine.engine import Engine
 from fastconv.engine.run import Run
+from fastconv.nn import losses
 from fastconv.nn.losses import MSE
 from fastconv.nn.optimizers import SGD, Adam, AdamW, resolve
 from fastconv.nn.schedules import CosineDecay, StepDecay
@@ -214,6 +216,13 @@ def test_a_gradient_that_is_not_a_number_is_not_hidden(settings, first):
     model.flat_parameters[...] = 0.0
     with pytest.raises(fc.DivergedError):
         fc.Trainer(model, "mse", SGD(1.0, **settings)).fit(np.ones((1, 1)), [[9.0, np.nan]], epochs=3)
+    np.testing.assert_array_equal(model.flat_parameters, [0.0, 0.0])
+    optimizer = SGD(1.0, **settings)  # what the trainer has undone: the step itself
+    run = Run("train", 1, 1, losses.MSE(), optimizer)
+    engine = Engine(model, run, optimizer.initial_state(model.flat_parameters))
+    engine.ports.rates[:] = 1.0
+    engine.load(np.ones((1, 1)), np.array([[9.0, np.nan]]))
+    engine.run(0, 1)
     np.testing.assert_array_equal(model.flat_parameters, [first, np.nan])
 
 
