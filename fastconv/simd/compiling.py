@@ -20,17 +20,20 @@ import llvmlite
 import numba
 import numpy as np
 from numba import njit
-from numba.core import config
-from numba.core.caching import (
-    CompileResultCacheImpl,
-    FunctionCache,
-    IndexDataCacheFile,
-    InTreeCacheLocator,
-    UserProvidedCacheLocator,
-    UserWideCacheLocator,
-)
+from numba.core import caching, config
+from numba.core.caching import CompileResultCacheImpl, FunctionCache, IndexDataCacheFile
 
 from . import host  # noqa: F401 - before Numba has chosen its target CPU
+
+
+def _locator(name):
+    """One of Numba's classes that say where a cache lies; before version 0.62 they had an underscore."""
+    return getattr(caching, name, None) or getattr(caching, f"_{name}")
+
+
+InTreeCacheLocator = _locator("InTreeCacheLocator")
+UserProvidedCacheLocator = _locator("UserProvidedCacheLocator")
+UserWideCacheLocator = _locator("UserWideCacheLocator")
 
 
 def sources_hash(folder):
