@@ -14,7 +14,7 @@ from ..nn.block import Block
 from ..nn.conv import Conv2d
 from ..nn.dense import Dense
 from ..nn.dropout import Dropout
-from ..nn.layer import Arrays, Layer, Shape
+from ..nn.layer import Arrays, Layer, Shape, entry_of
 from ..nn.network import Network, Node, checked_shape
 from ..nn.norm import BatchNorm2d, GroupNorm
 from ..nn.pool import AvgPool2d, GlobalAvgPool2d, MaxPool2d
@@ -308,7 +308,7 @@ def _sequential(nn: Any, layers: Sequence[Layer], prefix: str, nodes: Mapping[st
 
 
 def _module(nn: Any, layer: Layer, node: Node) -> Any:
-    for kind in type(layer).__mro__:
-        if kind in MODULES:
-            return MODULES[kind](nn, layer, node.input_shape)
+    module = entry_of(MODULES, layer)
+    if module is not None:
+        return module(nn, layer, node.input_shape)
     raise ValueError(f"layer {node.name}: {layer.call()} has no counterpart in PyTorch")

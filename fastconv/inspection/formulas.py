@@ -29,7 +29,7 @@ from ..nn import (
     Softmax,
     Tanh,
 )
-from ..nn.layer import Arrays, Layer
+from ..nn.layer import Arrays, Layer, entry_of
 from ..nn.network import Node
 from ..simd.user_functions import python_function
 
@@ -105,7 +105,7 @@ class Formula:
 
 def formula_of(layer: Layer) -> type[Formula]:
     """The class that puts a layer in words: its own, that of the record it is made from, or the default."""
-    return next((FORMULAS[kind] for kind in type(layer).__mro__ if kind in FORMULAS), Formula)
+    return entry_of(FORMULAS, layer) or Formula
 
 
 class _Elementwise(Formula):

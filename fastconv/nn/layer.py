@@ -18,9 +18,10 @@ libraries have tables of their own in `formats/` and `inspection/`, each entry o
 
 import inspect
 import math
+from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from types import SimpleNamespace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +29,7 @@ from numpy.typing import NDArray
 from ..checks.import_path import import_path
 
 Shape = tuple[int, ...]
+Entry = TypeVar("Entry")
 Array = NDArray[Any]
 Arrays = dict[str, Array]
 IntOrPair = Any  # an int or a pair goes in, a pair is kept: no static type says that
@@ -352,6 +354,11 @@ def check_call(kind: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None
         if name not in named:
             hint = COUNTERPARTS.get(name, f"is none of its arguments: {', '.join(named) or 'it has none'}")
             raise TypeError(f"`{name}` of {kind.__name__} {hint}")
+
+
+def entry_of(table: Mapping[type, Entry], record: Any) -> Entry | None:
+    """What a table by class holds for a record: for its own class, or the nearest one above it."""
+    return next((table[kind] for kind in type(record).__mro__ if kind in table), None)
 
 
 def record_name(record: Any) -> str:

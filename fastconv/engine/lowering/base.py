@@ -11,7 +11,7 @@ from typing import ClassVar
 
 from ...kernels.lanes import conv, single_sample
 from ...kernels.lanes.planes import plane_geometry
-from ...nn.layer import Layer
+from ...nn.layer import Layer, entry_of
 from ..plan import CopyDistance
 
 LOWERINGS: dict[type[Layer], type["Lowering"]] = {}
@@ -118,9 +118,9 @@ def lowering_of(layer):
     TypeError
         If there is none: a layer of a user's own that is not made of existing ones.
     """
-    for kind in type(layer).__mro__:
-        if kind in LOWERINGS:
-            return LOWERINGS[kind]
+    found = entry_of(LOWERINGS, layer)
+    if found is not None:
+        return found
     raise TypeError(
         f"{type(layer).__name__} has no compiled form: make a layer of your own of existing ones "
         "(fastconv.Block), or of a function of single numbers (fastconv.Elementwise)"

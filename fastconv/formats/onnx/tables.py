@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from ...nn.layer import Layer, Shape
+from ...nn.layer import Layer, Shape, entry_of
 from .chain import Chain, Node
 from .graph import Graph
 
@@ -47,7 +47,7 @@ def writer_of(layer: Layer) -> Writer:
     ValueError
         If there is none.
     """
-    for kind in type(layer).__mro__:
-        if kind in WRITERS:
-            return WRITERS[kind]
+    found = entry_of(WRITERS, layer)
+    if found is not None:
+        return found
     raise ValueError(f"{layer.call()} has no counterpart in ONNX")
