@@ -36,17 +36,29 @@ UserProvidedCacheLocator = _locator("UserProvidedCacheLocator")
 UserWideCacheLocator = _locator("UserWideCacheLocator")
 
 
-def sources_hash(folder):
-    """A hash of all code of the package in `folder`, any of which may be compiled into any kernel.
+# The packages that hold kernels, or what is compiled into them, each of which imports from earlier ones only.
+ORDER = ("simd", "checks", "kernels", "nn", "engine")
 
-    The versions of what compiles it are in it too. The package's files are read, or what its loader gives
-    where there are none, as in a zip.
+
+def sources_hashes(folder):
+    """By the name of a package, a hash of the code in `folder` that may be compiled into its functions: its
+    own and that of the packages before it in `ORDER`. Under "" is the hash of all of fastconv's code.
+
+    Fastconv's version is in it, and those of what compiles. Files are read, or what the loader gives where
+    there are none, as in a zip.
     """
     versions = (sys.version, np.__version__, numba.__version__, llvmlite.__version__)
-    digest = hashlib.sha256(repr(versions).encode())
-    for name, content in sorted(_files(Path(folder)) if os.path.isdir(folder) else _modules(str(folder), "")):
-        digest.update(name.encode() + b"\0" + hashlib.sha256(content).digest())
-    return digest.hexdigest()
+    contents = sorted(_files(Path(folder)) if os.path.isdir(folder) else _modules(str(folder), ""))
+    digests = {}
+    for package in (*ORDER, ""):
+        digest = hashlib.sha256(repr(versions).encode())
+        reached = ORDER[: ORDER.index(package) + 1] if package else None
+        for name, content in contents:
+            first, slash, _ = name.partition("/")
+            if reached is None or not slash or first in reached:
+                digest.update(name.encode() + b"\0" + hashlib.sha256(content).digest())
+        digests[package] = digest.hexdigest()
+    return digests
 
 
 def _files(folder):
@@ -63,13 +75,19 @@ def _modules(folder, prefix):
     names = [name for _, name, _ in pkgutil.iter_modules([folder])]
     for name in ["__init__", *names]:
         spec = importer.find_spec(name)
-        if spec is not None:
+        if spec is not None and spec.submodule_search_locations and name != "__init__":
+            yield from _modules(os.path.join(folder, name), f"{prefix}{name}/")
+        elif spec is not None:
             yield prefix + name, spec.loader.get_data(spec.origin)
-            if spec.submodule_search_locations:
-                yield from _modules(os.path.join(folder, name), f"{prefix}{name}/")
 
 
-SOURCES = sources_hash(os.path.dirname(os.path.dirname(__file__)))
+SOURCES = sources_hashes(os.path.dirname(os.path.dirname(__file__)))
+
+
+def sources_of(function):
+    """The hash of the sources that may be compiled into a function."""
+    _, _, inside = function.__module__.partition(f"{__package__.partition('.')[0]}.")
+    return SOURCES.get(inside.partition(".")[0], SOURCES[""])
 
 
 def cache_folders(function):
@@ -104,19 +122,19 @@ class _Files(IndexDataCacheFile):
     """A function's files in one folder: one for each signature that it was compiled for, and no index."""
 
     def _name(self, key):
-        digest = hashlib.sha256(repr((SOURCES, key)).encode()).hexdigest()
+        digest = hashlib.sha256(repr((self._source_stamp, key)).encode()).hexdigest()
         return f"{self._index_name.removesuffix('.nbi')}.{digest[:16]}.nbc"
 
     def save(self, key, data):
         with contextlib.suppress(OSError):  # a full or vanished disk: the code is compiled again next time
-            self._save_data(self._name(key), (SOURCES, key, data))
+            self._save_data(self._name(key), (self._source_stamp, key, data))
 
     def load(self, key):
         try:
             sources, saved, data = self._load_data(self._name(key))
         except Exception:  # pickle raises nearly anything on damaged data
             return None
-        return data if (sources, saved) == (SOURCES, key) else None
+        return data if (sources, saved) == (self._source_stamp, key) else None
 
 
 class _Entry(CompileResultCacheImpl):
@@ -135,6 +153,7 @@ class _Cache(FunctionCache):
     def __init__(self, function, fingerprint):
         self._name, self._py_func = repr(function), function
         self._impl = _Entry(function, function.__code__.co_filename)
+        self._sources = sources_of(function)
         self.folders = cache_folders(function)
         self._fingerprint = fingerprint
         self.enable()
@@ -145,7 +164,7 @@ class _Cache(FunctionCache):
         return next(filter(can_write, self.folders), None)
 
     def _file(self, folder):
-        return _Files(folder, self._impl.filename_base, SOURCES)
+        return _Files(folder, self._impl.filename_base, self._sources)
 
     def _load_overload(self, sig, target_context):
         key = self._index_key(sig, target_context.codegen())

@@ -426,41 +426,61 @@ def test_every_folder_of_the_package_is_changed_below():
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=str)
-def test_a_change_in_any_package_changes_the_hash_of_the_sources(folder, package):
-    before = hash_of(package)
-    assert before == hash_of(PACKAGE), "it does not depend on where the package lies"
+def test_a_change_in_a_package_changes_the_hash_of_those_that_may_compile_it(folder, package):
+    before = hashes_of(package)
+    assert before == hashes_of(PACKAGE), "it does not depend on where the package lies"
     changed = sorted((package / folder).glob("*.py"))[-1]
     with changed.open("a") as file:
         file.write("# a comment\n")
-    after = hash_of(package)
-    assert after != before
+    after = hashes_of(package)
+    first = folder.parts[0] if folder.parts else compiling.ORDER[0]
+    later = compiling.ORDER[compiling.ORDER.index(first) :] if first in compiling.ORDER else ()
+    assert {name for name in before if before[name] != after[name]} == {*later, ""}
     changed.rename(changed.with_name("renamed.py"))
-    assert hash_of(package) not in (before, after)
+    assert all(hashes_of(package)[name] not in (before[name], after[name]) for name in (*later, ""))
 
 
-def hash_of(package):
-    return compiling.sources_hash(package)
+def hashes_of(package):
+    return compiling.sources_hashes(package)
+
+
+def test_the_packages_of_kernels_are_the_first_ones_of_those_that_import_one_way():
+    """A later package may import from an earlier one only, so its sources can't be in the other's code."""
+    from ..test_structure import PACKAGES
+
+    assert list(compiling.ORDER) == PACKAGES[: len(compiling.ORDER)]
+
+
+def test_code_of_others_is_keyed_by_all_sources():
+    def own(x):
+        return x
+
+    assert compiling.sources_of(own) == compiling.SOURCES[""]
+    assert compiling.sources_of(fc.kernels.relu) == compiling.SOURCES["kernels"]
 
 
 def test_what_is_no_source_file_does_not_count(package):
-    before = hash_of(package)
+    before = hashes_of(package)
     (package / "py.typed").write_text("partial")
     (package / "kernels" / "notes.txt").write_text("...")
-    assert hash_of(package) == before
+    assert hashes_of(package) == before
 
 
 @pytest.mark.parametrize("package_name", ["numpy", "numba", "llvmlite"])
 def test_the_versions_of_what_compiles_are_in_the_hash(package_name, monkeypatch):
-    before = hash_of(PACKAGE)
+    before = hashes_of(PACKAGE)
     monkeypatch.setattr(sys.modules[package_name], "__version__", "99.0")
-    assert hash_of(PACKAGE) != before
+    assert hashes_of(PACKAGE) != before
 
 
-def test_a_change_in_another_package_is_a_cache_miss(package, tmp_path):
+def test_a_change_in_a_package_that_kernels_import_is_a_cache_miss(package, tmp_path):
     compiled, digest = run(PREDICT, package=package, cache=tmp_path / "cache")
     assert compiled
     assert run(PREDICT, package=package, cache=tmp_path / "cache") == ([], digest)
-    with (package / "engine" / "lowering" / "shape.py").open("a") as file:
+    with (package / "cli" / "train.py").open("a") as file:
+        file.write("# a comment\n")
+    assert run(PREDICT, package=package, cache=tmp_path / "cache") == ([], digest), "it has no kernels"
+    with (package / "checks" / "text.py").open("a") as file:
         file.write("# a comment\n")
     again, same = run(PREDICT, package=package, cache=tmp_path / "cache")
     assert same == digest
