@@ -1,7 +1,8 @@
 """Damaged files: `python file_fuzzer.py FIRST LAST`, with the lines of kernel_fuzzer.py.
 
-A file whose content is guarded by a checksum loads as it was or is refused. One without (IDX, ONNX) may load
-as another valid file: then what it holds has the form that it says, in memory in proportion to its size.
+A file whose content is guarded by a checksum loads as it was or is refused. One without (IDX, ONNX, pictures)
+may load as another valid file: then what it holds has the form that it says, in memory in proportion to its
+size.
 """
 
 import gzip
@@ -15,13 +16,17 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 import fastconv as fc
 from fastconv.formats.idx import read_idx
+from fastconv.formats.image_files import read_image
 from fastconv.formats.npz import read_npz
 
 REFUSALS = (ValueError, OSError, ImportError)
 MEMORY = 256 << 20  # that a load may add
+PICTURES = ("png", "jpg", "gif", "bmp", "webp")
+FREE = ("images.idx", "images.gz", "model.onnx", "arrays.npz")  # without a checksum of all content
 
 
 def model():
@@ -44,6 +49,10 @@ def make_files(folder):
     (folder / "images.idx").write_bytes(idx)
     (folder / "images.gz").write_bytes(gzip.compress(idx, mtime=0))
     np.savez_compressed(folder / "arrays.npz", X=images, y=np.arange(5))
+    pictures = {f"picture.{kind}": read_image for kind in PICTURES}
+    colours = np.random.default_rng(1).integers(0, 256, (30, 40, 3), dtype=np.uint8)
+    for name in pictures:
+        Image.fromarray(colours).save(folder / name)
     X, y = np.ones((8, 1, 8, 8)), np.zeros(8, int)
     fc.Trainer(network).fit(X, y, epochs=1, checkpoint=folder / "checkpoint.npz", progress=False)
     return {
@@ -54,6 +63,7 @@ def make_files(folder):
         "images.gz": read_idx,
         "arrays.npz": read_npz,
         "checkpoint.npz": resumed,
+        **pictures,
     }
 
 
@@ -122,7 +132,7 @@ def run(number, files, folder):
     except Exception as error:
         return ["wrong", f"{kind}: {type(error).__name__}: {error}"]
     else:
-        free = kind in ("images.idx", "images.gz", "model.onnx", "arrays.npz")
+        free = kind in FREE or kind.startswith("picture.")
         outcome = (
             ["right"]
             if free or same(reference(kind, loaded), whole)

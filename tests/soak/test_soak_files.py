@@ -1,5 +1,6 @@
 """Files: a run that is killed at any moment goes on where it was; a file that is damaged is refused."""
 
+import csv
 import os
 import random
 import resource
@@ -16,6 +17,7 @@ from tests.soak.children import environment
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="os.fork")
 KILLS = 200
+FIRST_RUNS = 40
 
 
 def train(folder, epochs=60):
@@ -43,13 +45,22 @@ def train(folder, epochs=60):
         checkpoint=folder / "run.npz",
         resume=True,
         augment=fc.Augment(shift=1, rotation=5, noise=0.05),
+        callbacks=[
+            fc.EarlyStopping(patience=25, restore_best_weights=True),
+            fc.ModelCheckpoint(folder / "best.npz", save_best_only=True),
+            fc.CSVLogger(folder / "log.csv"),
+        ],
         progress=False,
     )
     model.save(folder / "final.npz")
 
 
 def state(folder):
-    return {name: array.tobytes() for name, array in fc.load(folder / "final.npz").state().items()}
+    """What a run leaves: the networks, and its rows without the times."""
+    files = [fc.load(folder / name).state() for name in ("final.npz", "best.npz")]
+    with (folder / "log.csv").open(newline="") as file:
+        rows = [{**row, "seconds": ""} for row in csv.DictReader(file)]
+    return [{name: array.tobytes() for name, array in arrays.items()} for arrays in files], rows
 
 
 def child(function, *arguments):
@@ -88,7 +99,7 @@ def test_a_run_that_is_killed_at_any_moment_ends_with_the_bits_of_one_that_was_n
             if exit_code(number) == 0:
                 break
             kills += 1
-            for half in folder.glob(".run.npz.*"):  # what a write that was cut off leaves
+            for half in folder.glob(".*.npz.*"):  # what a write that was cut off leaves
                 half.unlink()
                 while_writing += 1
         assert state(folder) == expected, f"run {runs}"
@@ -107,7 +118,7 @@ def test_a_disk_that_fills_up_gives_an_error_and_keeps_the_old_file(tmp_path):
 
     assert exit_code(child(train_on_a_full_disk)) == 0
     assert (tmp_path / "run.npz").read_bytes() == before
-    assert sorted(os.listdir(tmp_path)) == ["final.npz", "run.npz"]
+    assert sorted(os.listdir(tmp_path)) == ["best.npz", "final.npz", "log.csv", "run.npz"]
     train(tmp_path, epochs=2)
 
 
@@ -128,3 +139,32 @@ def test_a_cache_on_a_full_disk_only_costs_the_time_to_compile(tmp_path):
     assert done.stdout == f"{fc.models.reference_cnn().predict(np.ones((2, 1, 6, 6))).tolist()}\n", (
         done.stderr
     )
+
+
+def test_an_interrupt_at_any_moment_of_a_first_run_ends_with_130_and_no_half_file(tmp_path, figure):
+    """Imports, compiling, training and saving of `train`, each time with an empty cache."""
+    images = np.random.default_rng(0).random((60, 1, 8, 8), dtype=np.float32)
+    np.savez(tmp_path / "data.npz", X=images, y=np.arange(60) % 3)
+    command = [sys.executable, "-m", "fastconv", "train", "--data", "../data.npz", "--epochs", "3"]
+    moment, codes, interrupted = random.Random(2), set(), 0
+    while interrupted < FIRST_RUNS:
+        folder = tmp_path / f"run {interrupted} {len(codes)}"
+        folder.mkdir(exist_ok=True)
+        cache = environment(NUMBA_CACHE_DIR=str(folder / "cache"))
+        process = subprocess.Popen(
+            command, cwd=folder, env=cache, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        # Before Python has begun, the system's own answer to SIGINT counts.
+        time.sleep(0.3 + 25 * moment.random() ** 2)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+        codes.add(process.returncode)
+        assert process.returncode in (0, 130), err
+        assert "Traceback" not in err
+        if process.returncode == 130:
+            interrupted += 1
+            assert "fastconv: interrupted" in err
+        for path in folder.glob("*.npz"):
+            fc.load(path)
+        assert not list(folder.glob(".*.npz.*"))
+    figure("interrupts of a first run: exit code 130, no half file", interrupted)

@@ -13,7 +13,9 @@ from tests.soak.children import fuzz
 CAMPAIGNS = {
     "kernel_fuzzer.py": ("calls of kernels", 14_000),
     "network_fuzzer.py": ("calls of networks, trainers, records and the command line", 8_000),
-    "file_fuzzer.py": ("damaged files read", 3_500),
+    "file_fuzzer.py": ("damaged files read", 6_000),
+    "state_fuzzer.py": ("networks and trainers assigned to, spoilt and shared by threads", 3_000),
+    "metadata_fuzzer.py": ("models saved with metadata of any kind", 3_000),
 }
 
 
