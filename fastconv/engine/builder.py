@@ -1,5 +1,6 @@
 """From a network to a plan: which memory each layer works in, and the order of all operations."""
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +11,7 @@ from .emitter import Emitter
 from .lowering import lowering_of, takes_single_sample
 from .plan import CopyDistance, Plan, Planes
 from .ports import STEPS_PER_CALL, Ports
+from .values import Slopes, Values
 
 NO_HALO = (0, 0, 0, 0)
 
@@ -34,9 +36,12 @@ class Builder:
         ]
         absorbed = run.loss and run.loss.absorbed(network.nodes[-1].layer)
         ending = self.layers.pop() if absorbed else None
+        self.values = Values(self.layers, network.nodes[-1].output if ending is None else ending.inputs[0])
         self.slots = self._slots()
-        for number, layer in enumerate(self.layers):
-            layer.follows_relu = self._relu_follows(number - 2)
+        for layer in self.layers:
+            writer = self.values.writer[layer.inputs[0]]
+            alone = self.values.readers[layer.inputs[0]] == [layer]
+            layer.follows_relu = alone and writer is not None and self._is_relu_in_place(writer)
         self._read_input()
         self._forward()
         if run.outputs or not run.loss:
@@ -49,20 +54,7 @@ class Builder:
         if run.purpose == "train":
             self._update(optimizer_state)
 
-    # Memory of the activations
-
-    def _halo(self, number):
-        """The halo around the output of layer `number` - 1: what its reader and its own backward need."""
-        halos = [NO_HALO]
-        for layer in self.layers[number:]:  # the reader
-            halos.append(layer.input_halo())
-            if not layer.in_place:
-                break
-        for layer in reversed(self.layers[:number]):  # the writer
-            halos.append(layer.gradient_halo())
-            if not layer.in_place:
-                break
-        return tuple(max(sides) for sides in zip(*halos, strict=True))
+    # Memory of the values
 
     def _planes(self, shape, halo, label):
         """New planes for samples of `shape`; of a single sample, the channels share planes."""
@@ -74,30 +66,43 @@ class Builder:
         return planes
 
     def _slots(self):
-        """The planes of the input and of every layer's output, shared where a layer works in place.
+        """The planes of every value, shared where a layer works in place.
 
-        An output that is not a stack of images has no halo, and flattening planes without one is free.
+        A value that is not a stack of images has no halo, and flattening planes without one is free.
         """
-        shape = self.network.input_shape
-        halo = self._halo(0) if len(shape) == 3 else NO_HALO
-        if self.single and self.layers[0].reads_positions:
+        values, shape = self.values, self.network.input_shape
+        halo = values.halo(0) if len(shape) == 3 else NO_HALO
+        first = self.layers[0]
+        first.reads_input_alone = values.readers[0] == [first]
+        if self.single and first.reads_positions:
             slots = [self.plan.scalar_planes(shape, halo, single_sample.OVERRUN * self.plan.lanes, "X")]
         else:
             slots = [self._planes(shape, halo, "X")]
-        for number, layer in enumerate(self.layers):
-            below, shape, label = slots[-1], layer.output_shape, f"y{number}"
-            if self.single and layer.in_place:
-                slots.append(replace(below, label=label))
-                continue
-            keeps = number > 0 and self.layers[number - 1].needs_output and self.run.training
-            flat = len(shape) == 1 and below.halo == NO_HALO
-            if layer.in_place and not keeps and (len(shape) == 3 or flat):
-                sizes = shape if len(shape) == 3 else (*shape, 1, 1)
-                slots.append(Planes(below.storage, *sizes, below.halo, label=label))
-            else:
-                halo = self._halo(number + 1) if len(shape) == 3 else NO_HALO
-                slots.append(self._planes(shape, halo, label))
+        for layer in self.layers:
+            slots.append(self._slot(layer, slots))
         return slots
+
+    def _slot(self, layer, slots):
+        """The planes of what a layer makes, `slots` being those of the values before it."""
+        label, shape = f"y{layer.number}", layer.output_shape
+        below = next((slots[value] for value in layer.inputs if self._may_overwrite(layer, value)), None)
+        if self.single and layer.in_place:
+            if below is None:  # a copy: the layout of a single sample says how its features lie
+                below = slots[layer.inputs[0]]
+                return replace(below, storage=self.plan.storage_like(below.storage), label=label)
+            return replace(below, label=label)
+        if below is not None and (len(shape) == 3 or (len(shape) == 1 and below.halo == NO_HALO)):
+            sizes = shape if len(shape) == 3 else (*shape, 1, 1)
+            return Planes(below.storage, *sizes, below.halo, label=label)
+        halo = self.values.halo(layer.output) if len(shape) == 3 else NO_HALO
+        return self._planes(shape, halo, label)
+
+    def _may_overwrite(self, layer, value):
+        """Whether a layer may work in the memory of one of its inputs: nobody else needs what it holds."""
+        writer = self.values.writer[value]
+        keeps = writer is not None and writer.needs_output and self.run.training
+        alone = self.values.readers[value] == [layer] and layer.inputs.count(value) == 1
+        return layer.in_place and alone and not keeps and value != self.values.output
 
     # The passes
 
@@ -137,26 +142,26 @@ class Builder:
             g = plane_geometry(planes, planes)
             self.plan.emit(augment.noise, [planes, self.emitter.numbers([augmentation.noise])], g)
 
-    def _relu_follows(self, number):
-        """Whether layer `number` is followed by a ReLU in the same memory."""
-        following = self.layers[number + 1] if -1 <= number < len(self.layers) - 1 else None
-        if following is None or not following.is_relu:
-            return False
-        return self.slots[number + 2].storage is self.slots[number + 1].storage
+    def _is_relu_in_place(self, layer):
+        """Whether a layer is a ReLU in the memory of its input."""
+        return layer.is_relu and self.slots[layer.output].storage is self.slots[layer.inputs[0]].storage
 
     def _forward(self):
-        done = False
-        for number, layer in enumerate(self.layers):
-            if not done:
-                fused = layer.fuses_relu and self._relu_follows(number)
-                layer.forward(self.slots[number], self.slots[number + 1 + fused], fused)
-                done = fused
-            else:
-                done = False
+        done = set()  # ReLUs that the layers before them have taken over
+        for layer in self.layers:
+            if layer in done:
+                continue
+            output, readers = layer.output, self.values.readers[layer.output]
+            fused = layer.fuses_relu and len(readers) == 1 and self._is_relu_in_place(readers[0])
+            if fused:
+                done.add(readers[0])
+                output = readers[0].output
+            x = [self.slots[value] for value in layer.inputs]
+            layer.forward(x if layer.layer.takes_several else x[0], self.slots[output], fused)
 
     def _result(self):
         """The last output as features without a halo."""
-        last = self.slots[-1]
+        last = self.slots[self.values.output]
         if last.halo == NO_HALO:
             return Planes(last.storage, last.features, 1, 1, label=last.label)
         flat = self.plan.planes((last.features,), label=f"{last.label}_flat")
@@ -167,7 +172,7 @@ class Builder:
     def _write_output(self, ending):
         """Emit the scatter of the outputs, after a final layer that the loss does not need."""
         if self.single:
-            result, operation = self.slots[-1], layout.store_sample
+            result, operation = self.slots[self.values.output], layout.store_sample
             table = result.scalar_table(self.plan.lanes)
         else:
             result, operation = self._result(), layout.scatter
@@ -202,28 +207,48 @@ class Builder:
             self.plan.emit_together(self.emitter.after_backward)
 
     def _backward(self):
-        last = self.slots[-1]
+        last = self.slots[self.values.output]
         dy = Planes(self.slope.storage, *last.sizes, label=self.slope.label)
         if last.halo != NO_HALO:
             inner = self.plan.planes(last.sizes, last.halo, f"d{last.label}")
             self.plan.emit(layout.copy_planes, [dy, inner], plane_geometry(dy, inner))
             dy = inner
-        gated = False
-        for number in reversed(range(len(self.layers))):
-            layer, x, y = self.layers[number], self.slots[number], self.slots[number + 1]
-            dx, gate = None, False
-            if self.emitter.needs_gradient(number):
-                gate = layer.gates and layer.follows_relu
-                label = f"d{self.slots[number - gate].label}"  # a gate gives the gradient below the ReLU
-                if y.storage is x.storage:
-                    dx = Planes(dy.storage, *x.sizes, x.halo, label=label)
-                else:
-                    dx = self.plan.planes(layer.input_shape, x.halo, label)
-            if not gated:
-                layer.backward(x, y, dy, dx, gate)
-            if dx is None:
-                break
-            gated, dy = gate, dx
+        slopes = Slopes(self.plan)
+        slopes.add(self.values.output, dy)
+        done = set()  # ReLUs whose gradient the layers behind them have taken over
+        for layer in reversed(self.layers):
+            if layer not in done and layer.output in slopes:
+                self._differentiate(layer, slopes, done)
+
+    def _differentiate(self, layer, slopes, done):
+        """Emit a layer's backward pass and add what it gives to the gradients of its inputs."""
+        y, dy = self.slots[layer.output], slopes[layer.output]
+        wanted = [self.emitter.needs_gradient(value) for value in layer.inputs]
+        if layer.passes_gradient:
+            for value in itertools.compress(layer.inputs, wanted):
+                slopes.add(value, replace(dy, label=slopes.label(value, f"d{self.slots[value].label}")))
+            slopes.drop(layer.output)
+            return
+        targets = layer.inputs
+        gate = wanted[0] and layer.gates and layer.follows_relu
+        if gate:  # it gives the gradient below the ReLU
+            relu = self.values.writer[layer.inputs[0]]
+            done.add(relu)
+            targets = relu.inputs
+        x = [self.slots[value] for value in layer.inputs]
+        made = [None] * len(x)
+        for k in itertools.compress(range(len(x)), wanted):
+            label = slopes.label(targets[k], f"d{self.slots[targets[k]].label}")
+            if y.storage is x[k].storage and slopes.is_alone(layer.output):
+                made[k] = Planes(dy.storage, *x[k].sizes, x[k].halo, label=label)
+            else:
+                made[k] = self.plan.planes(x[k].sizes, x[k].halo, label)
+        several = layer.layer.takes_several
+        layer.backward(x if several else x[0], y, dy, made if several else made[0], gate)
+        slopes.drop(layer.output)
+        for value, dx in zip(targets, made, strict=True):
+            if dx is not None:
+                slopes.add(value, dx)
 
     def _update(self, state):
         optimizer = self.run.optimizer

@@ -26,12 +26,14 @@ class Emitter:
         self._network, self._gradient = network, gradient
         self._parameters = _offsets(network.parameters(), network.flat_parameters)
         owners = {name.rpartition(".")[0] for name in self._parameters}
-        numbers = [number for number, node in enumerate(network.nodes) if node.name in owners]
-        self._first_with_parameters = min(numbers, default=len(network.nodes))
+        self._depends = set()  # values that depend on parameters
+        for node in network.nodes:
+            if node.name in owners or not self._depends.isdisjoint(node.inputs):
+                self._depends.add(node.output)
 
-    def needs_gradient(self, number):
-        """Whether any layer before layer `number` has parameters, so that its input gradient is wanted."""
-        return self.training and self._first_with_parameters < number
+    def needs_gradient(self, value):
+        """Whether the gradient of a value is wanted: whether parameters went into it."""
+        return self.training and value in self._depends
 
     def parameter(self, name):
         """The parameter in memory, or None where there is none of that name."""

@@ -70,6 +70,7 @@ class Planes:
     element_bytes: int = VECTOR_BYTES
     label: str = ""
     image: tuple[int, int, int] | None = None  # of a single sample, whose channels share these planes
+    first_channel: int = 0  # in the storage, where they are a part of other planes
 
     @property
     def row(self):
@@ -99,7 +100,8 @@ class Planes:
     @property
     def first_byte(self):
         """Where the first element lies, past the halo."""
-        return (self.halo[0] * self.row + self.halo[2]) * self.element_bytes
+        inside = self.halo[0] * self.row + self.halo[2]
+        return (self.first_channel * self.plane + inside) * self.element_bytes
 
     def table(self):
         """The element at which each feature lies, in row-major order, counted from the first."""
@@ -159,6 +161,11 @@ class Plan:
         planes.storage.size = -(-(planes.channels * planes.plane + slack) // self.lanes) * self.lanes
         self._storages.append(planes.storage)
         return planes
+
+    def storage_like(self, other):
+        """New memory of the size of another."""
+        self._storages.append(Storage(other.size, fill=other.fill))
+        return self._storages[-1]
 
     def rows(self, size, kept="all", label=""):
         """New scalars, kept once ("all"), for each thread or for each shard."""

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..engine.inputs import check_samples, check_targets
 from ..models.sequential import Sequential
+from ..nn.graph import differentiate, run
 from ..nn.layer import Arrays
 from ..nn.losses import Loss, resolve
 
@@ -50,9 +51,7 @@ def activations(model: Sequential, X: ArrayLike) -> list[Array]:
     X = check_samples(X, model.input_shape)
     x = X.astype(model.dtype)
     arrays = [x / x.dtype.type(255) if X.dtype == np.uint8 else x]
-    for node in model.nodes:
-        arrays.append(node.layer.forward(arrays[-1], model.arrays_of(node)))
-    return arrays
+    return run(model.nodes, arrays, model.arrays_of)
 
 
 def backward(
@@ -108,27 +107,27 @@ def backward(
     if not len(target):
         raise ValueError("`X` must hold at least one sample, got none")
     value, slopes = _at_the_end(loss, model, arrays, target)
-    gradients: Arrays = {}
-    for number in reversed(range(len(arrays) - len(slopes))):
-        node = model.nodes[number]
-        dx, own = node.layer.backward(arrays[number], arrays[number + 1], slopes[0], model.arrays_of(node))
-        slopes.insert(0, dx)
-        gradients |= {f"{node.name}.{name}": array for name, array in own.items()}
-    return value, slopes, {name: gradients[name] for name in model.parameters()}
+    absorbed = model.nodes[-1].output in slopes and model.nodes[-1].inputs[0] in slopes
+    nodes = model.nodes[:-1] if absorbed else model.nodes
+    gradients = differentiate(nodes, arrays, slopes, model.arrays_of)
+    in_order = [slopes.get(k, np.zeros_like(array)) for k, array in enumerate(arrays)]
+    return value, in_order, {name: gradients[name] for name in model.parameters()}
 
 
 def _at_the_end(
     loss: Loss, model: Sequential, arrays: list[Array], target: Array
-) -> tuple[float, list[Array]]:
-    """The loss, and its gradient at the last activations: at the last two where it absorbs a layer."""
-    absorbed = loss.absorbed(model.nodes[-1].layer)
+) -> tuple[float, dict[int, Array]]:
+    """The loss, and its gradient at the output: at the last layer's input too where it absorbs that layer."""
+    last = model.nodes[-1]
+    output = arrays[last.output]
+    absorbed = loss.absorbed(last.layer)
     if absorbed is None:
-        value, slope = _value_and_slope(loss, arrays[-1], target)
-        return value, [slope]
-    value, slope = _value_and_slope(absorbed.loss, arrays[-2], target)
-    output = arrays[-1].reshape(len(arrays[-1]), -1)
-    at_output = absorbed.output_gradient(output, _as_numbers(loss, output, target))
-    return value, [slope, at_output.reshape(arrays[-1].shape)]
+        value, slope = _value_and_slope(loss, output, target)
+        return value, {last.output: slope}
+    value, slope = _value_and_slope(absorbed.loss, arrays[last.inputs[0]], target)
+    flat = output.reshape(len(output), -1)
+    at_output = absorbed.output_gradient(flat, _as_numbers(loss, flat, target))
+    return value, {last.inputs[0]: slope, last.output: at_output.reshape(output.shape)}
 
 
 def _value_and_slope(loss: Loss, output: Array, target: Array) -> tuple[float, Array]:

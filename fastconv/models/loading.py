@@ -188,12 +188,8 @@ def _filled(layers: list[Layer], input_shape: Shape, dtype: str, state: Arrays, 
 
 def _layer(entry: dict[str, Any]) -> Layer:
     """The layer that `Layer.record` described: one of fastconv's, or of a class that can be imported."""
-    settings: dict[str, Any] = {
-        k: tuple(v) if isinstance(v, list) else v for k, v in entry.items() if k != "name"
-    }
     name = str(entry["name"])
     kind: Any = imported(name) if ":" in name else getattr(nn, name) if name in nn.__all__ else None
     if not isinstance(kind, type) or not issubclass(kind, Layer):
         raise ValueError(f"{name!r} is no layer")
-    layer: Layer = kind(**settings)
-    return layer
+    return kind.from_settings({k: v for k, v in entry.items() if k != "name"}, _layer)

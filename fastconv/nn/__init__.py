@@ -15,6 +15,8 @@ from .dropout import *  # noqa: F403
 from .dropout import __all__ as _dropout
 from .elementwise import *  # noqa: F403
 from .elementwise import __all__ as _elementwise
+from .merge import *  # noqa: F403
+from .merge import __all__ as _merge
 from .norm import *  # noqa: F403
 from .norm import __all__ as _norm
 from .pool import *  # noqa: F403
@@ -22,4 +24,15 @@ from .pool import __all__ as _pool
 from .shape import *  # noqa: F403
 from .shape import __all__ as _shape
 
-__all__ = [*_activations, *_block, *_conv, *_dense, *_dropout, *_elementwise, *_norm, *_pool, *_shape]
+__all__ = [
+    *_activations,
+    *_block,
+    *_conv,
+    *_dense,
+    *_dropout,
+    *_elementwise,
+    *_merge,
+    *_norm,
+    *_pool,
+    *_shape,
+]

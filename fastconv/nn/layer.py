@@ -18,7 +18,7 @@ libraries have tables of their own in `formats/` and `inspection/`, each entry o
 
 import inspect
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from types import SimpleNamespace
 from typing import Any, ClassVar, TypeVar
@@ -27,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..checks.import_path import import_path
+from .graph import Graph
 
 Shape = tuple[int, ...]
 Entry = TypeVar("Entry")
@@ -39,11 +40,39 @@ class Layer:
     """What layers have in common; a layer without parameters or a change of shape needs no more."""
 
     takes: ClassVar[str] = ""  # "image" or "features" where only that input shape makes sense
+    takes_several: ClassVar[bool] = False  # whether forward and backward take a list of arrays for x
 
     def __new__(cls, *args: Any, **kwargs: Any) -> "Layer":
         if is_dataclass(cls):
             check_call(cls, args, kwargs)
         return super().__new__(cls)
+
+    def lay_out(self, graph: Graph, name: str, inputs: tuple[int, ...]) -> int:
+        """Add the layer to a network that is being laid out, as one node or several.
+
+        Parameters
+        ----------
+        graph : Graph
+            What has been laid out before.
+        name : str
+            The layer's place: "0", "1", "1.0", ...
+        inputs : tuple of ints
+            The numbers of the values that it takes.
+
+        Returns
+        -------
+        int
+            The number of the value that it makes.
+
+        Examples
+        --------
+        >>> import fastconv as fc
+        >>> from fastconv.nn.graph import Graph
+        >>> graph = Graph([(1, 6, 6)])
+        >>> fc.Conv2d(2, 3).lay_out(graph, "0", (0,)), graph.shapes
+        (1, [(1, 6, 6), (2, 4, 4)])
+        """
+        return graph.add(name, self, inputs)
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """The shape of one output sample for one input sample of `input_shape`.
@@ -254,6 +283,29 @@ class Layer:
         """
         values = {name: getattr(self, name) for name, _ in settings_and_defaults(self)}
         return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
+
+    @classmethod
+    def from_settings(cls, settings: dict[str, Any], layer_of: Callable[[Any], "Layer"]) -> "Layer":
+        """The layer that `settings` described.
+
+        Parameters
+        ----------
+        settings : dict
+            As `settings()` gave it, after a way through JSON.
+        layer_of : function
+            What makes a layer of the record of one, for layers made of others.
+
+        Returns
+        -------
+        Layer
+
+        Examples
+        --------
+        >>> import fastconv as fc
+        >>> fc.MaxPool2d.from_settings(fc.MaxPool2d(2).settings(), None).call()
+        'MaxPool2d(2)'
+        """
+        return cls(**{name: tuple(v) if isinstance(v, list) else v for name, v in settings.items()})
 
     def record(self) -> dict[str, Any]:
         """The layer as files hold it: its name (of a class of your own, its import path) and its settings.

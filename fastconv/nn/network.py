@@ -3,36 +3,17 @@
 import html
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..checks.settings import whole_number
-from .block import leaves, own_arrays
+from .block import checked_layers, full_name, own_arrays
+from .graph import Graph, Node
 from .layer import Arrays, Layer, Shape
 
 _BUILD_ANEW = "build a new network, such as Sequential(layers, input_shape)"
-
-
-@dataclass(frozen=True)
-class Node:
-    """A layer at its place in a network.
-
-    Attributes
-    ----------
-    name : str
-        "0", "1", ..., and "1.0" for the first part of a block: its parameters are "1.0.weight", ...
-    layer : Layer
-    input_shape, output_shape : tuple
-        Of one sample.
-    """
-
-    name: str
-    layer: Layer
-    input_shape: Shape
-    output_shape: Shape
 
 
 class Network:
@@ -66,7 +47,7 @@ class Network:
     def __init__(
         self, layers: Iterable[Layer], input_shape: Shape, dtype: str = "float32", seed: int = 0
     ) -> None:
-        checked, shape = _checked_layers(layers), checked_shape(input_shape)
+        checked, shape = checked_layers(layers, "`layers`"), checked_shape(input_shape)
         seed = whole_number(seed, "seed", low=0)
         nodes = _nodes(checked, shape)
         vars(self).update(
@@ -100,7 +81,7 @@ class Network:
     def _lay_out(self, initial: Callable[[Node], Arrays]) -> tuple[NDArray[Any], Arrays]:
         """One flat vector for what `initial` gives each layer, and name -> view into it."""
         arrays = {
-            f"{node.name}.{name}": np.asarray(array)
+            full_name(node, name): np.asarray(array)
             for node in self.nodes
             for name, array in initial(node).items()
         }
@@ -377,22 +358,18 @@ def parameter_shapes(layers: Iterable[Layer], input_shape: Shape) -> dict[str, S
     """Name -> shape of every parameter of a network that there need not be."""
     return {
         f"{node.name}.{name}": shape
-        for node in _nodes(_checked_layers(layers), checked_shape(input_shape))
+        for node in _nodes(checked_layers(layers, "`layers`"), checked_shape(input_shape))
         for name, shape in node.layer.parameter_shapes(node.input_shape).items()
     }
 
 
 def _nodes(layers: Sequence[Layer], input_shape: Shape) -> tuple[Node, ...]:
     """The layers that compute, each at its place."""
-    nodes, shape = [], input_shape
-    for name, layer in leaves(layers):
-        try:
-            above = tuple(int(n) for n in layer.output_shape(shape))
-        except ValueError as error:
-            raise ValueError(f"layer {name}: {error}") from None
-        nodes.append(Node(name, layer, shape, above))
-        shape = above
-    return tuple(nodes)
+    graph = Graph([input_shape])
+    graph.chain(layers, 0)
+    if not graph.nodes:
+        raise ValueError("`layers` must hold at least one layer, got none")
+    return tuple(graph.nodes)
 
 
 def _views(flat: NDArray[Any], shapes: Mapping[str, Shape]) -> Arrays:
@@ -403,21 +380,6 @@ def _views(flat: NDArray[Any], shapes: Mapping[str, Shape]) -> Arrays:
         views[name] = flat[start:end].reshape(shape)
         start = end
     return views
-
-
-def _checked_layers(layers: Iterable[Layer]) -> tuple[Layer, ...]:
-    try:
-        layers = tuple(layers)
-    except TypeError:
-        raise TypeError(f"`layers` must be a list of layers, got {layers!r}") from None
-    for number, layer in enumerate(layers):
-        if isinstance(layer, type) and issubclass(layer, Layer):
-            raise TypeError(f"`layers[{number}]` must be a layer, got the class: write {layer.__name__}(...)")
-        if not isinstance(layer, Layer):
-            raise TypeError(f"`layers[{number}]` must be a layer, got {layer!r}")
-    if next(leaves(layers), None) is None:
-        raise ValueError("`layers` must hold at least one layer, got none")
-    return layers
 
 
 def checked_shape(input_shape: Any) -> Shape:

@@ -1,6 +1,15 @@
 """How each layer becomes operations of a plan, one file a layer family; importing them registers them."""
 
-from . import activations, conv, dense, elementwise, norm, pool, shape  # noqa: F401 - they register their layers
+from . import (  # noqa: F401 - they register their layers
+    activations,
+    conv,
+    dense,
+    elementwise,
+    merge,
+    norm,
+    pool,
+    shape,
+)
 from .base import LOWERINGS, lowering_of, takes_single_sample
 
 __all__ = ["LOWERINGS", "lowering_of", "takes_single_sample"]

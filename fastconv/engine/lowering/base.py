@@ -20,7 +20,8 @@ LOWERINGS: dict[type[Layer], type["Lowering"]] = {}
 class Lowering:
     """A layer in a plan. Defaults describe an elementwise layer that may work in place.
 
-    x, y, dy and dx are planes; dx is None where nobody needs the input gradient.
+    x, y, dy and dx are planes; dx is None where nobody needs the input gradient. Of a layer that takes
+    several values, x and dx are lists of them.
     """
 
     in_place: ClassVar[bool] = True  # y may be the same memory as x
@@ -28,8 +29,11 @@ class Lowering:
     fuses_relu: ClassVar[bool] = False  # forward can end in max(y, 0)
     is_relu: ClassVar[bool] = False  # it is that max(y, 0)
     gates: ClassVar[bool] = False  # backward can zero dx where x is not positive
+    passes_gradient: ClassVar[bool] = False  # the gradient of every input is that of the output: no backward
     reads_positions: ClassVar[bool] = False  # x, of a single sample, are planes of scalars
-    follows_relu = False  # x is what a ReLU gave in the same memory, fused or not; set by the builder
+    # Set by the builder:
+    reads_input_alone = False  # x is the network's input, and nobody else reads it
+    follows_relu = False  # x is what a ReLU gave in the same memory, fused or not, for this layer alone
 
     def __init_subclass__(cls, layer=None):
         if layer is not None:
@@ -39,6 +43,7 @@ class Lowering:
         self.number, self.name, self.layer, self.emitter = number, node.name, node.layer, emitter
         self.plan = emitter.plan
         self.input_shape, self.output_shape = node.input_shape, node.output_shape
+        self.inputs, self.output = node.inputs, node.output
 
     @classmethod
     def takes_single_sample(cls, layer):

@@ -32,7 +32,7 @@ class Conv2dLowering(WeightedLowering, layer=Conv2d):
         return self.top, max(0, ends[0]), self.left, max(0, ends[1])
 
     def gradient_halo(self):
-        if not self.emitter.needs_gradient(self.number):
+        if not self.emitter.needs_gradient(self.inputs[0]):
             return (0, 0, 0, 0)
         layer = self.layer
         return conv_geometry.grad_input_halo(
@@ -79,7 +79,7 @@ class Conv2dLowering(WeightedLowering, layer=Conv2d):
         channels, lanes = self.output_shape[0], self.plan.lanes
         fits = self.layer.stride == (1, 1) and self.channels <= self._channels_at_once()
         fill = channels / (-(-channels // lanes) * lanes)
-        return self.number == 0 and fits and self.out_size != (1, 1) and fill <= 0.75
+        return self.reads_input_alone and fits and self.out_size != (1, 1) and fill <= 0.75
 
     def _channels_at_once(self):
         return conv.channels_at_once(math.prod(self.layer.kernel_size))

@@ -1,0 +1,26 @@
+"""Where values meet, in the lane layout: sums of two, over planes [C][H][W] of vectors (`planes.py`)."""
+
+from ...simd import add, fill, greater, load, select, store
+from .operation import operation
+from .planes import PLANES, source_at, target_at, y_at
+
+
+@operation
+def add_planes(x, y, z, _c, _d, _e, g, s):
+    """y = x + z; y may be the memory of either."""
+    for c in range(g[PLANES.channels]):
+        for h in range(g[PLANES.height]):
+            for w in range(g[PLANES.width]):
+                total = add(load(x, source_at(g, c, h, w)), load(z, y_at(g, c, h, w)))
+                store(y, target_at(g, c, h, w), total)
+
+
+@operation
+def add_planes_relu(x, y, z, _c, _d, _e, g, s):
+    """y = max(x + z, 0); y may be the memory of either."""
+    zero = fill(x, 0.0)
+    for c in range(g[PLANES.channels]):
+        for h in range(g[PLANES.height]):
+            for w in range(g[PLANES.width]):
+                total = add(load(x, source_at(g, c, h, w)), load(z, y_at(g, c, h, w)))
+                store(y, target_at(g, c, h, w), select(greater(zero, total), zero, total))
