@@ -14,6 +14,7 @@ LARGEST_TOTAL = 2.0**48  # of an array's elements: more than memory holds, and b
 
 Array = NDArray[Any]
 IntOrPair = int | tuple[int, int]
+Padding = int | tuple[int, int] | tuple[tuple[int, int], tuple[int, int]] | str
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 

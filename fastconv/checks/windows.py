@@ -8,25 +8,28 @@ from .jit import LARGEST_TOTAL, checked
 
 
 @register_jitable
-def conv_output_size(size, kernel, stride, padding, dilation):
-    """How many windows fit; less than 1 where the kernel is larger than the padded image."""
-    return (size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
+def conv_output_size(size, kernel, stride, pads, dilation):
+    """How many windows fit; less than 1 where the kernel is larger than the padded image.
+
+    `pads` are (before, after), here and below.
+    """
+    return (size + pads[0] + pads[1] - dilation * (kernel - 1) - 1) // stride + 1
 
 
 @register_jitable
-def pool_output_size(size, kernel, stride, padding, dilation, ceil_mode):
+def pool_output_size(size, kernel, stride, pads, dilation, ceil_mode):
     """How many windows there are; with `ceil_mode`, also one that starts inside and hangs over the end."""
-    room = size + 2 * padding - dilation * (kernel - 1) - 1
+    room = size + pads[0] + pads[1] - dilation * (kernel - 1) - 1
     if room < 0 and not ceil_mode:
         return 0
     count = (room + (stride - 1 if ceil_mode else 0)) // stride + 1
-    if ceil_mode and (count - 1) * stride >= size + padding:
+    if ceil_mode and (count - 1) * stride >= size + pads[0]:
         count -= 1
     return count
 
 
 @checked
-def check_conv(x_shape, weight_shape, stride, padding, dilation, groups, kernel_name):
+def check_conv(x_shape, weight_shape, stride, pads, dilation, groups, kernel_name):
     """(OH, OW) of a convolution, if its arguments fit each other; `kernel_name` is the one with the kernel.
 
     Raises
@@ -49,45 +52,40 @@ def check_conv(x_shape, weight_shape, stride, padding, dilation, groups, kernel_
             f"`weight` must have {channels // groups} input channels ({channels} in {groups} groups), "
             f"got {weight_shape[1]}"
         )
-    height = conv_output_size(x_shape[2], weight_shape[2], stride[0], padding[0], dilation[0])
-    width = conv_output_size(x_shape[3], weight_shape[3], stride[1], padding[1], dilation[1])
+    height = conv_output_size(x_shape[2], weight_shape[2], stride[0], pads[0], dilation[0])
+    width = conv_output_size(x_shape[3], weight_shape[3], stride[1], pads[1], dilation[1])
+    rows, columns = x_shape[2] + pads[0][0] + pads[0][1], x_shape[3] + pads[1][0] + pads[1][1]
     if height < 1 or width < 1:
         raise ValueError(
             f"`{kernel_name}` must fit the padded image: ({weight_shape[2]}, {weight_shape[3]}) with "
-            f"dilation ({dilation[0]}, {dilation[1]}) does not fit ({x_shape[2] + 2 * padding[0]}, "
-            f"{x_shape[3] + 2 * padding[1]})"
+            f"dilation ({dilation[0]}, {dilation[1]}) does not fit ({rows}, {columns})"
         )
-    check_total(
-        x_shape[0],
-        max(channels, out_channels),
-        x_shape[2] + 2 * padding[0],
-        x_shape[3] + 2 * padding[1],
-        "padding",
-    )
+    check_total(x_shape[0], max(channels, out_channels), rows, columns, "padding")
     return height, width
 
 
 @checked
-def check_pool(x_shape, kernel, stride, padding, dilation, ceil_mode):
+def check_pool(x_shape, kernel, stride, pads, dilation, ceil_mode):
     """(OH, OW) of a pooling, if its arguments fit each other.
 
     Raises
     ------
     ValueError
-        If the padding is more than half the kernel, no window fits, or the images have no elements.
+        If the padding of a side is more than half the kernel, no window fits, or the images have no elements.
     """
-    if 2 * padding[0] > kernel[0] or 2 * padding[1] > kernel[1]:
+    (top, bottom), (left, right) = pads
+    if 2 * max(top, bottom) > kernel[0] or 2 * max(left, right) > kernel[1]:
         raise ValueError(
             f"`padding` must be at most half of `kernel_size` ({kernel[0]}, {kernel[1]}), "
-            f"got ({padding[0]}, {padding[1]})"
+            f"got (({top}, {bottom}), ({left}, {right}))"
         )
-    height = pool_output_size(x_shape[2], kernel[0], stride[0], padding[0], dilation[0], ceil_mode)
-    width = pool_output_size(x_shape[3], kernel[1], stride[1], padding[1], dilation[1], ceil_mode)
+    height = pool_output_size(x_shape[2], kernel[0], stride[0], pads[0], dilation[0], ceil_mode)
+    width = pool_output_size(x_shape[3], kernel[1], stride[1], pads[1], dilation[1], ceil_mode)
     if height < 1 or width < 1:
         raise ValueError(
             f"`kernel_size` must fit the padded image: ({kernel[0]}, {kernel[1]}) with dilation "
-            f"({dilation[0]}, {dilation[1]}) does not fit ({x_shape[2] + 2 * padding[0]}, "
-            f"{x_shape[3] + 2 * padding[1]})"
+            f"({dilation[0]}, {dilation[1]}) does not fit ({x_shape[2] + pads[0][0] + pads[0][1]}, "
+            f"{x_shape[3] + pads[1][0] + pads[1][1]})"
         )
     if x_shape[2] < 1 or x_shape[3] < 1:
         raise ValueError(f"`x` must have images of at least (1, 1), got ({x_shape[2]}, {x_shape[3]})")

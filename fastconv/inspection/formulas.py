@@ -86,7 +86,7 @@ class Formula:
             FORMULAS[layer] = cls
 
     def __init__(self, node: Node, x: str, y: str, arrays: Arrays) -> None:
-        self.place, self.layer = node.name, cast(Any, node.layer)
+        self.place, self.layer, self.input_shape = node.name, cast(Any, node.layer), node.input_shape
         self.x, self.y, self.arrays = x, y, arrays
         self.own = {name: letter + y[1:] for name, letter in self.own_letters.items() if name in arrays}
 
@@ -175,14 +175,14 @@ class Conv2dFormula(Formula, layer=Conv2d):
 
     def _at(self) -> str:
         """Which element of x meets tap (kh, kw) at output position (i, j)."""
-        layer, pads = self.layer, [first for first, _ in self.layer.pads()]
+        layer, pads = self.layer, [first for first, _ in self.layer.pads(self.input_shape)]
         row = _position("i", "kh", layer.stride[0], layer.dilation[0], pads[0])
         column = _position("j", "kw", layer.stride[1], layer.dilation[1], pads[1])
         return f"{self.x}[c,{row},{column}]"
 
     def _taps(self, x: Array) -> Iterator[tuple[tuple[int, int, int], Any]]:
         """((c, kh, kw), element of x) of the first output position."""
-        layer, ((top, _), (left, _)) = self.layer, self.layer.pads()
+        layer, ((top, _), (left, _)) = self.layer, self.layer.pads(self.input_shape)
         for c in range(self.arrays["weight"].shape[1]):
             for kh, h in _inside(-top, layer.dilation[0], layer.kernel_size[0], x.shape[1]):
                 for kw, w in _inside(-left, layer.dilation[1], layer.kernel_size[1], x.shape[2]):
@@ -193,7 +193,7 @@ class Conv2dFormula(Formula, layer=Conv2d):
         start = f"{b}[o] + " if b else ""
         lines = [f"conv2d({self.x}, {w})" + (f" + {b}" if b else "")]
         lines += [f"{self.y}[o,i,j] = {start}sum over c, kh, kw of {w}[o,c,kh,kw] * {self._at()}"]
-        if any(sum(self.layer.pads(), ())):
+        if any(sum(self.layer.pads(self.input_shape), ())):
             lines += [f"{self.x} is 0 outside its edges (padding)"]
         if self.layer.groups > 1:
             lines += [f"{self.layer.groups} groups: c counts the {weight.shape[1]} channels of o's group"]
@@ -205,7 +205,7 @@ class Conv2dFormula(Formula, layer=Conv2d):
         own, dz = f"dL/d{self.own[name]}", f"dL/d{self.y}"
         if name == "bias":
             return [f"sum over i, j of {dz}[o,i,j]"]
-        (sh, sw), ((top, _), (left, _)) = self.layer.stride, self.layer.pads()
+        (sh, sw), ((top, _), (left, _)) = self.layer.stride, self.layer.pads(self.input_shape)
         pairs = (
             (dy[0, i, j], x[0, i * sh - top, j * sw - left])
             for i, j in np.argwhere(dy[0])

@@ -11,8 +11,9 @@ import numpy as np
 
 from .. import simd
 from ..checks.arrays import check_length, check_shape4, float_array, same_dtype
-from ..checks.jit import Array, IntOrPair, public
-from ..checks.scalars import nonnegative_pair, positive_int, positive_pair
+from ..checks.jit import Array, IntOrPair, Padding, public
+from ..checks.padding import first_of, padding_around
+from ..checks.scalars import positive_int, positive_pair
 from ..checks.windows import check_conv, check_total
 from ..simd import advance, keep, pointer
 from ..simd.compiling import compiled
@@ -34,14 +35,14 @@ def conv2d(
     weight: Array,
     bias: Array | None = None,
     stride: IntOrPair = 1,
-    padding: IntOrPair = 0,
+    padding: Padding = 0,
     dilation: IntOrPair = 1,
     groups: int = 1,
 ) -> Array:
     """Convolution (cross-correlation) of images.
 
     y[n, o, i, j] = bias[o] + sum over c, kh, kw of
-    x[n, c, i * stride - padding + kh * dilation, j * stride - padding + kw * dilation] * weight[o, c, kh, kw]
+    x[n, c, i * stride - top + kh * dilation, j * stride - left + kw * dilation] * weight[o, c, kh, kw]
 
     Parameters
     ----------
@@ -50,15 +51,19 @@ def conv2d(
     weight : ndarray, shape (O, C // groups, KH, KW)
         Of the dtype of `x`.
     bias : ndarray, shape (O,), optional
-    stride, padding, dilation : int or pair of ints
-        (height, width); the padding is zeros.
+    stride, dilation : int or pair of ints
+        (height, width).
+    padding : int, pair of ints, pair of pairs, "same", "same_lower" or "valid"
+        Zeros around the images: on all sides, (above and below, left and right), or ((top, bottom), (left,
+        right)). "same" gives ceil(H / stride) rows, the odd zero below and right, as in Keras; "same_lower"
+        has it above and left. In `@njit` code a text must be a literal.
     groups : int
         Input and output channels are divided into so many groups, each convolved on its own.
 
     Returns
     -------
     ndarray, shape (N, O, OH, OW)
-        With OH = (H + 2 * padding - dilation * (KH - 1) - 1) // stride + 1, and OW likewise.
+        With OH = (H + top + bottom - dilation * (KH - 1) - 1) // stride + 1, and OW likewise.
 
     Raises
     ------
@@ -87,18 +92,18 @@ def conv2d(
     weight = float_array(weight, "weight", 4)
     same_dtype(weight, "weight", x, "x")
     stride = positive_pair(stride, "stride")
-    padding = nonnegative_pair(padding, "padding")
     dilation = positive_pair(dilation, "dilation")
     groups = positive_int(groups, "groups")
-    height, width = check_conv(x.shape, weight.shape, stride, padding, dilation, groups, "weight")
+    pads = padding_around(padding, "padding", x.shape[2:], weight.shape[2:], stride, dilation)
+    height, width = check_conv(x.shape, weight.shape, stride, pads, dilation, groups, "weight")
     y = np.empty((x.shape[0], weight.shape[0], height, width), x.dtype)
     if bias is None:
-        _conv2d(x, weight, weight.reshape(-1)[:0], stride, padding, dilation, groups, y)
+        _conv2d(x, weight, weight.reshape(-1)[:0], stride, first_of(pads), dilation, groups, y)
     else:
         bias = float_array(bias, "bias", 1)
         same_dtype(bias, "bias", x, "x")
         check_length(bias.size, weight.shape[0], "bias", "entries, one for each output channel")
-        _conv2d(x, weight, bias, stride, padding, dilation, groups, y)
+        _conv2d(x, weight, bias, stride, first_of(pads), dilation, groups, y)
     return y
 
 
@@ -108,7 +113,7 @@ def conv2d_grad_input(
     weight: Array,
     input_size: IntOrPair,
     stride: IntOrPair = 1,
-    padding: IntOrPair = 0,
+    padding: Padding = 0,
     dilation: IntOrPair = 1,
     groups: int = 1,
 ) -> Array:
@@ -152,15 +157,15 @@ def conv2d_grad_input(
     same_dtype(weight, "weight", dy, "dy")
     size = positive_pair(input_size, "input_size")
     stride = positive_pair(stride, "stride")
-    padding = nonnegative_pair(padding, "padding")
     dilation = positive_pair(dilation, "dilation")
     groups = positive_int(groups, "groups")
+    pads = padding_around(padding, "padding", size, weight.shape[2:], stride, dilation)
     x_shape = (dy.shape[0], weight.shape[1] * groups, size[0], size[1])
     check_total(x_shape[0], x_shape[1], size[0], size[1], "input_size")
-    height, width = check_conv(x_shape, weight.shape, stride, padding, dilation, groups, "weight")
+    height, width = check_conv(x_shape, weight.shape, stride, pads, dilation, groups, "weight")
     check_shape4(dy.shape, dy.shape[0], weight.shape[0], height, width, "dy")
     dx = np.empty(x_shape, dy.dtype)
-    _conv2d_grad_input(dy, weight, stride, padding, dilation, groups, dx)
+    _conv2d_grad_input(dy, weight, stride, first_of(pads), dilation, groups, dx)
     return dx
 
 
@@ -170,7 +175,7 @@ def conv2d_grad_weight(
     dy: Array,
     kernel_size: IntOrPair,
     stride: IntOrPair = 1,
-    padding: IntOrPair = 0,
+    padding: Padding = 0,
     dilation: IntOrPair = 1,
     groups: int = 1,
 ) -> Array:
@@ -213,14 +218,14 @@ def conv2d_grad_weight(
     same_dtype(dy, "dy", x, "x")
     kernel = positive_pair(kernel_size, "kernel_size")
     stride = positive_pair(stride, "stride")
-    padding = nonnegative_pair(padding, "padding")
     dilation = positive_pair(dilation, "dilation")
     groups = positive_int(groups, "groups")
+    pads = padding_around(padding, "padding", x.shape[2:], kernel, stride, dilation)
     weight_shape = (dy.shape[1], x.shape[1] // groups, kernel[0], kernel[1])
-    height, width = check_conv(x.shape, weight_shape, stride, padding, dilation, groups, "kernel_size")
+    height, width = check_conv(x.shape, weight_shape, stride, pads, dilation, groups, "kernel_size")
     check_shape4(dy.shape, x.shape[0], dy.shape[1], height, width, "dy")
     dweight = np.zeros(weight_shape, x.dtype)
-    _conv2d_grad_weight(x, dy, stride, padding, dilation, groups, dweight)
+    _conv2d_grad_weight(x, dy, stride, first_of(pads), dilation, groups, dweight)
     return dweight
 
 

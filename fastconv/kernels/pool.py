@@ -11,8 +11,9 @@ every column, of which each stride-th is kept: loops of step 1, which LLVM turns
 import numpy as np
 
 from ..checks.arrays import check_indices, check_shape4, float_array, int_array
-from ..checks.jit import Array, IntOrPair, public
-from ..checks.scalars import flag, nonnegative_pair, pair_or, positive_pair
+from ..checks.jit import Array, IntOrPair, Padding, public
+from ..checks.padding import first_of, padding_around
+from ..checks.scalars import flag, pair_or, positive_pair
 from ..checks.windows import check_pool, check_total
 from ..simd import advance, keep, pointer
 from ..simd.compiling import compiled
@@ -26,7 +27,7 @@ def max_pool2d(
     x: Array,
     kernel_size: IntOrPair,
     stride: IntOrPair | None = None,
-    padding: IntOrPair = 0,
+    padding: Padding = 0,
     dilation: IntOrPair = 1,
     ceil_mode: bool = False,
 ) -> tuple[Array, Array]:
@@ -40,15 +41,15 @@ def max_pool2d(
         Size of a window, and the step between its elements.
     stride : int, pair of ints or None
         Step of the windows; None stands for `kernel_size`.
-    padding : int or pair of ints
-        Elements of -infinity around the image, at most half of `kernel_size`.
+    padding : int, pair of ints, pair of pairs, "same", "same_lower" or "valid"
+        Elements of -infinity around the image, as for `conv2d`; at most half of `kernel_size` on a side.
     ceil_mode : bool
         Whether a last window that starts inside and hangs over the end counts.
 
     Returns
     -------
     y : ndarray, shape (N, C, OH, OW)
-        OH = floor((H + 2 * padding - dilation * (KH - 1) - 1) / stride) + 1 (ceil with `ceil_mode`).
+        OH = floor((H + top + bottom - dilation * (KH - 1) - 1) / stride) + 1 (ceil with `ceil_mode`).
     argmax : ndarray of int64, shape (N, C, OH, OW)
         ih * W + iw of each maximum. The first in row-major order wins a tie. NaN wins over
         numbers, the last NaN over others.
@@ -77,12 +78,12 @@ def max_pool2d(
     x = float_array(x, "x", 4)
     kernel = positive_pair(kernel_size, "kernel_size")
     stride = pair_or(stride, kernel, "stride")
-    padding = nonnegative_pair(padding, "padding")
     dilation = positive_pair(dilation, "dilation")
-    height, width = check_pool(x.shape, kernel, stride, padding, dilation, flag(ceil_mode, "ceil_mode"))
+    pads = padding_around(padding, "padding", x.shape[2:], kernel, stride, dilation)
+    height, width = check_pool(x.shape, kernel, stride, pads, dilation, flag(ceil_mode, "ceil_mode"))
     y = np.empty((x.shape[0], x.shape[1], height, width), x.dtype)
     argmax = np.empty(y.shape, np.int64)
-    _max_pool2d(x, kernel, stride, padding, dilation, y, argmax)
+    _max_pool2d(x, kernel, stride, first_of(pads), dilation, y, argmax)
     return y, argmax
 
 
@@ -136,7 +137,7 @@ def avg_pool2d(
     x: Array,
     kernel_size: IntOrPair,
     stride: IntOrPair | None = None,
-    padding: IntOrPair = 0,
+    padding: Padding = 0,
     ceil_mode: bool = False,
     count_include_pad: bool = True,
 ) -> Array:
@@ -175,11 +176,11 @@ def avg_pool2d(
     x = float_array(x, "x", 4)
     kernel = positive_pair(kernel_size, "kernel_size")
     stride = pair_or(stride, kernel, "stride")
-    padding = nonnegative_pair(padding, "padding")
     counted = flag(count_include_pad, "count_include_pad")
-    height, width = check_pool(x.shape, kernel, stride, padding, (1, 1), flag(ceil_mode, "ceil_mode"))
+    pads = padding_around(padding, "padding", x.shape[2:], kernel, stride, (1, 1))
+    height, width = check_pool(x.shape, kernel, stride, pads, (1, 1), flag(ceil_mode, "ceil_mode"))
     y = np.empty((x.shape[0], x.shape[1], height, width), x.dtype)
-    _avg_pool2d(x, kernel, stride, padding, counted, y)
+    _avg_pool2d(x, kernel, stride, pads, counted, y)
     return y
 
 
@@ -189,7 +190,7 @@ def avg_pool2d_grad(
     input_size: IntOrPair,
     kernel_size: IntOrPair,
     stride: IntOrPair | None = None,
-    padding: IntOrPair = 0,
+    padding: Padding = 0,
     ceil_mode: bool = False,
     count_include_pad: bool = True,
 ) -> Array:
@@ -229,14 +230,14 @@ def avg_pool2d_grad(
     size = positive_pair(input_size, "input_size")
     kernel = positive_pair(kernel_size, "kernel_size")
     stride = pair_or(stride, kernel, "stride")
-    padding = nonnegative_pair(padding, "padding")
     counted = flag(count_include_pad, "count_include_pad")
+    pads = padding_around(padding, "padding", size, kernel, stride, (1, 1))
     x_shape = (dy.shape[0], dy.shape[1], size[0], size[1])
     check_total(x_shape[0], x_shape[1], size[0], size[1], "input_size")
-    height, width = check_pool(x_shape, kernel, stride, padding, (1, 1), flag(ceil_mode, "ceil_mode"))
+    height, width = check_pool(x_shape, kernel, stride, pads, (1, 1), flag(ceil_mode, "ceil_mode"))
     check_shape4(dy.shape, dy.shape[0], dy.shape[1], height, width, "dy")
     dx = np.zeros(x_shape, dy.dtype)
-    _avg_pool2d_grad(dy, kernel, stride, padding, counted, dx)
+    _avg_pool2d_grad(dy, kernel, stride, pads, counted, dx)
     return dx
 
 
@@ -318,19 +319,19 @@ def _max_pool2d_grad(dy, argmax, dx):
 
 
 @compiled
-def _lengths(size, out_size, kernel, stride, padding, count_include_pad):
+def _lengths(size, out_size, kernel, stride, pads, count_include_pad):
     """The length that the mean divides by, for each window along an axis."""
     lengths = np.empty(out_size)
     for j in range(out_size):
-        lengths[j] = average_window(j * stride - padding, size, kernel, padding, count_include_pad)[2]
+        lengths[j] = average_window(j * stride - pads[0], size, kernel, pads[1], count_include_pad)[2]
     return lengths
 
 
 @compiled
-def _avg_pool2d(x, kernel, stride, padding, count_include_pad, y):
+def _avg_pool2d(x, kernel, stride, pads, count_include_pad, y):
     height, width, out_width = x.shape[2], x.shape[3], y.shape[3]
-    taps, left, starts, span = _row(width, out_width, kernel[1], stride[1], padding[1], 1)
-    lengths = _lengths(width, out_width, kernel[1], stride[1], padding[1], count_include_pad)
+    taps, left, starts, span = _row(width, out_width, kernel[1], stride[1], pads[1][0], 1)
+    lengths = _lengths(width, out_width, kernel[1], stride[1], pads[1], count_include_pad)
     columns, windows = np.zeros(span), np.empty(starts)
     inside, total = advance(pointer(columns), left), pointer(windows)
     source, target = pointer(x), pointer(y)
@@ -338,8 +339,8 @@ def _avg_pool2d(x, kernel, stride, padding, count_include_pad, y):
         for i in range(y.shape[2]):
             for w in range(width):
                 inside[w] = 0.0
-            top = i * stride[0] - padding[0]
-            first, last, rows = average_window(top, height, kernel[0], padding[0], count_include_pad)
+            top = i * stride[0] - pads[0][0]
+            first, last, rows = average_window(top, height, kernel[0], pads[0][1], count_include_pad)
             for h in range(first, last):
                 row = advance(source, h * width)
                 for w in range(width):
@@ -359,17 +360,17 @@ def _avg_pool2d(x, kernel, stride, padding, count_include_pad, y):
 
 
 @compiled
-def _avg_pool2d_grad(dy, kernel, stride, padding, count_include_pad, dx):
+def _avg_pool2d_grad(dy, kernel, stride, pads, count_include_pad, dx):
     height, width, out_width = dx.shape[2], dx.shape[3], dy.shape[3]
-    taps, left, starts, span = _row(width, out_width, kernel[1], stride[1], padding[1], 1)
-    lengths = _lengths(width, out_width, kernel[1], stride[1], padding[1], count_include_pad)
+    taps, left, starts, span = _row(width, out_width, kernel[1], stride[1], pads[1][0], 1)
+    lengths = _lengths(width, out_width, kernel[1], stride[1], pads[1], count_include_pad)
     columns, windows = np.empty(span), np.zeros(starts)
     inside, share = advance(pointer(columns), left), pointer(windows)
     slope, target = pointer(dy), pointer(dx)
     for _ in range(dy.shape[0] * dy.shape[1]):
         for i in range(dy.shape[2]):
-            top = i * stride[0] - padding[0]
-            first, last, rows = average_window(top, height, kernel[0], padding[0], count_include_pad)
+            top = i * stride[0] - pads[0][0]
+            first, last, rows = average_window(top, height, kernel[0], pads[0][1], count_include_pad)
             for j in range(out_width):
                 share[j * stride[1]] = slope[j] / (rows * lengths[j])
             columns[:] = 0.0

@@ -282,7 +282,7 @@ class Layer:
         {'negative_slope': 0.1}
         """
         values = {name: getattr(self, name) for name, _ in settings_and_defaults(self)}
-        return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
+        return {k: _as_lists(v) for k, v in values.items()}
 
     @classmethod
     def from_settings(cls, settings: dict[str, Any], layer_of: Callable[[Any], "Layer"]) -> "Layer":
@@ -305,7 +305,7 @@ class Layer:
         >>> fc.MaxPool2d.from_settings(fc.MaxPool2d(2).settings(), None).call()
         'MaxPool2d(2)'
         """
-        return cls(**{name: tuple(v) if isinstance(v, list) else v for name, v in settings.items()})
+        return cls(**{name: _as_tuples(v) for name, v in settings.items()})
 
     def record(self) -> dict[str, Any]:
         """The layer as files hold it: its name (of a class of your own, its import path) and its settings.
@@ -326,6 +326,14 @@ class Layer:
         {'name': 'Dropout', 'p': 0.25}
         """
         return {"name": record_name(self), **self.settings()}
+
+
+def _as_lists(value: Any) -> Any:
+    return [_as_lists(v) for v in value] if isinstance(value, tuple) else value
+
+
+def _as_tuples(value: Any) -> Any:
+    return tuple(_as_tuples(v) for v in value) if isinstance(value, list) else value
 
 
 def settings_and_defaults(record: Any) -> list[tuple[str, Any]]:

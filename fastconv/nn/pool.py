@@ -4,7 +4,8 @@ from dataclasses import KW_ONLY, dataclass
 from typing import ClassVar
 
 from .. import kernels
-from ..checks.scalars import nonnegative_pair, positive_pair
+from ..checks.padding import Pads, checked_padding, padding_around
+from ..checks.scalars import positive_pair
 from ..checks.windows import pool_output_size
 from .layer import Array, Arrays, IntOrPair, Layer, Shape, set_fields
 
@@ -23,17 +24,41 @@ class _Pool(Layer):
     def _check_windows(self) -> None:
         kernel = positive_pair(self.kernel_size, "kernel_size")
         stride = kernel if self.stride is None else positive_pair(self.stride, "stride")
-        padding = nonnegative_pair(self.padding, "padding")
-        if any(2 * p > k for p, k in zip(padding, kernel, strict=True)):
-            raise ValueError(f"`padding` must be at most half of kernel_size = {kernel}, got {padding}")
+        padding = checked_padding(self.padding)
+        if not isinstance(padding, str):
+            pads = padding_around(padding, "padding", kernel, kernel, stride, (1, 1))
+            if any(2 * max(sides) > k for sides, k in zip(pads, kernel, strict=True)):
+                raise ValueError(f"`padding` must be at most half of kernel_size = {kernel}, got {padding}")
         set_fields(self, kernel_size=kernel, stride=stride, padding=padding, ceil_mode=bool(self.ceil_mode))
+
+    def pads(self, input_shape: Shape) -> Pads:
+        """((top, bottom), (left, right)), for images of this shape.
+
+        Parameters
+        ----------
+        input_shape : tuple
+            (C, H, W).
+
+        Returns
+        -------
+        tuple of two pairs
+
+        Examples
+        --------
+        >>> MaxPool2d(2, padding="same").pads((1, 5, 4))
+        ((0, 1), (0, 0))
+        """
+        dilation = getattr(self, "dilation", (1, 1))
+        return padding_around(
+            self.padding, "padding", input_shape[1:], self.kernel_size, self.stride, dilation
+        )
 
     def output_shape(self, input_shape: Shape) -> Shape:
         self.check_input(input_shape)
-        dilation = getattr(self, "dilation", (1, 1))
+        dilation, pads = getattr(self, "dilation", (1, 1)), self.pads(input_shape)
         sizes = [
             pool_output_size(*s, self.ceil_mode)
-            for s in zip(input_shape[1:], self.kernel_size, self.stride, self.padding, dilation, strict=True)
+            for s in zip(input_shape[1:], self.kernel_size, self.stride, pads, dilation, strict=True)
         ]
         if min(sizes) < 1:
             raise ValueError(f"{self}: the window is larger than the padded image {input_shape[1:]}")
@@ -50,8 +75,8 @@ class MaxPool2d(_Pool):
         Size of a window, and the step between its elements.
     stride : int, pair of ints or None
         Step of the windows; None stands for `kernel_size`.
-    padding : int or pair of ints
-        Elements of -infinity around the image, at most half of `kernel_size`.
+    padding : int, pair of ints, pair of pairs, "same", "same_lower" or "valid"
+        Elements of -infinity around the image, as zeros in `Conv2d`; at most half of `kernel_size` on a side.
     ceil_mode : bool
         Whether a last window that hangs over the edge counts.
 

@@ -13,7 +13,7 @@ from .base import WeightedLowering, ending_of
 class Conv2dLowering(WeightedLowering, layer=Conv2d):
     def __init__(self, *args):
         super().__init__(*args)
-        (self.top, self.bottom), (self.left, self.right) = self.layer.pads()
+        (self.top, self.bottom), (self.left, self.right) = self.layer.pads(self.input_shape)
         self.channels, *self.in_size = self.input_shape
         self.out_size = self.output_shape[1:]
 

@@ -1,5 +1,6 @@
 """Pools as operations of a plan."""
 
+from ...checks.padding import first_of
 from ...kernels.lanes import pool
 from ...nn.pool import AvgPool2d, GlobalAvgPool2d, MaxPool2d
 from .base import Lowering
@@ -11,7 +12,7 @@ class MaxPool2dLowering(Lowering, layer=MaxPool2d):
 
     def _geometry(self, x, y, **more):
         layer = self.layer
-        windows = layer.kernel_size, layer.stride, layer.padding, layer.dilation
+        windows = layer.kernel_size, layer.stride, first_of(layer.pads(self.input_shape)), layer.dilation
         return pool.max_pool_geometry(x, y, *windows, **more)
 
     def forward(self, x, y, relu):
@@ -35,7 +36,7 @@ class AvgPool2dLowering(Lowering, layer=AvgPool2d):
 
     def _windows(self, x):
         layer = self.layer
-        return layer.kernel_size, layer.stride, layer.padding, layer.count_include_pad
+        return layer.kernel_size, layer.stride, layer.pads(self.input_shape), layer.count_include_pad
 
     def forward(self, x, y, relu):
         self.plan.emit(pool.avg_pool, [x, y], self._geometry(x, y))
@@ -48,4 +49,4 @@ class AvgPool2dLowering(Lowering, layer=AvgPool2d):
 class GlobalAvgPool2dLowering(AvgPool2dLowering, layer=GlobalAvgPool2d):
     def _windows(self, x):
         size = x.height, x.width
-        return size, size, (0, 0), True
+        return size, size, ((0, 0), (0, 0)), True

@@ -26,7 +26,7 @@ class PoolGeometry(NamedTuple):
     kernel_w: int
     stride_h: int
     stride_w: int
-    padding_h: int
+    padding_h: int  # before the image
     padding_w: int
     dilation_h: int
     dilation_w: int
@@ -39,6 +39,8 @@ class PoolGeometry(NamedTuple):
     taps_wanted: int = 0  # max-pool, forward: whether `argmax` is stored
     gated: int = 0  # max-pool, forward: whether `argmax` is -1 where nothing is positive
     counted: int = 0  # average: whether padding counts in the mean
+    end_h: int = 0  # average: padding behind the image
+    end_w: int = 0
 
 
 POOL = offsets_of(PoolGeometry)
@@ -86,9 +88,12 @@ def max_pool_geometry(x, y, kernel, stride, padding, dilation, taps_wanted=False
     )  # fmt: skip
 
 
-def avg_pool_geometry(x, y, kernel, stride, padding, counted):
+def avg_pool_geometry(x, y, kernel, stride, pads, counted):
     """Make the geometry of `avg_pool` from planes x to y, or of its gradient, given dx for x and dy for y."""
-    return _geometry(x, y, kernel, stride, padding, (1, 1), counted=int(counted))
+    (top, bottom), (left, right) = pads
+    return _geometry(
+        x, y, kernel, stride, (top, left), (1, 1), counted=int(counted), end_h=bottom, end_w=right
+    )
 
 
 @register_jitable
@@ -240,9 +245,9 @@ def max_pool_grad(dy, argmax, dx, _c, _d, _e, g, s):
 
 
 @register_jitable
-def average_window(start, size, kernel, padding, counted):
+def average_window(start, size, kernel, padding_end, counted):
     """Where a window lies in the image along one axis: (first, end, length that an average divides by)."""
-    last = min(start + kernel, size + padding)
+    last = min(start + kernel, size + padding_end)
     length = last - start
     first, last = max(start, 0), min(last, size)
     return first, last, length if counted else last - first
@@ -252,14 +257,14 @@ def average_window(start, size, kernel, padding, counted):
 def _window_h(g, i):
     """`average_window` down the image, for the windows of line `i` of the output."""
     start = i * g[POOL.stride_h] - g[POOL.padding_h]
-    return average_window(start, g[POOL.height], g[POOL.kernel_h], g[POOL.padding_h], g[POOL.counted])
+    return average_window(start, g[POOL.height], g[POOL.kernel_h], g[POOL.end_h], g[POOL.counted])
 
 
 @register_jitable
 def _window_w(g, j):
     """`average_window` across the image, for window `j` of each line of the output."""
     start = j * g[POOL.stride_w] - g[POOL.padding_w]
-    return average_window(start, g[POOL.width], g[POOL.kernel_w], g[POOL.padding_w], g[POOL.counted])
+    return average_window(start, g[POOL.width], g[POOL.kernel_w], g[POOL.end_w], g[POOL.counted])
 
 
 @operation
