@@ -24,6 +24,9 @@ _WANTED = (
     "must be a non-negative int, a pair of them, a pair of pairs ((top, bottom), (left, right)), "
     '"same", "same_lower" or "valid"'
 )
+_WANTED_ALONG = (
+    'must be a non-negative int, a pair (before, after), "same", "same_lower", "valid" or "causal"'
+)
 
 Pads = tuple[tuple[int, int], tuple[int, int]]
 
@@ -42,6 +45,70 @@ def checked_padding(value: Any, name: str = "padding") -> Any:
         return value
     pads = _written(value, name)
     return tuple(first for first, _ in pads) if all(a == b for a, b in pads) else pads
+
+
+def along(pads: Any) -> Pads:
+    """The padding of an image of one line, from that of a signal: a number, or (before, after)."""
+    before, after = pads if _is_several(pads) else (pads, pads)
+    return (0, 0), (before, after)
+
+
+def checked_padding_along(value: Any, name: str = "padding") -> Any:
+    """The padding of a record over signals: a text, a number, or (before, after) where these differ.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is nothing of the kind, or a number is negative or too large.
+    """
+    refused = f"`{name}` {_WANTED_ALONG}, got {value!r}"
+    if isinstance(value, str):
+        if value not in (*TEXTS, "causal"):
+            raise ValueError(refused)
+        return value
+    try:
+        before, after = _as_pair(value, name, "a non-negative")
+    except (TypeError, ValueError) as error:
+        raise type(error)(refused) from None
+    if not (0 <= before <= LARGEST and 0 <= after <= LARGEST):
+        raise ValueError(refused)
+    return before if before == after else (before, after)
+
+
+def padding_along(value: Any, name: str, size: int, kernel: int, stride: int, dilation: int) -> Pads:
+    """((0, 0), (before, after)) of a padding, for signals of length `size`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `checked_padding_along`.
+    """
+    padding = checked_padding_along(value, name)
+    if padding == "causal":
+        return (0, 0), (dilation * (kernel - 1), 0)
+    if isinstance(padding, str):
+        return padding_around(padding, name, (1, size), (1, kernel), (1, stride), (1, dilation))
+    return along(padding)
+
+
+@overload(padding_along)
+def _padding_along(value, name, size, kernel, stride, dilation):
+    value = types.literal(value.value) if isinstance(value, types.Omitted) else value
+    if isinstance(value, types.StringLiteral) and value.literal_value == "causal":
+        return lambda value, name, size, kernel, stride, dilation: ((0, 0), (dilation * (kernel - 1), 0))
+    if isinstance(value, (types.StringLiteral, types.UnicodeType)):
+        return lambda value, name, size, kernel, stride, dilation: padding_around(
+            value, name, (1, size), (1, kernel), (1, stride), (1, dilation)
+        )
+    if _is_int(value):
+        return lambda value, name, size, kernel, stride, dilation: _bounded_pads(
+            0, 0, np.int64(value), np.int64(value), name
+        )
+    if isinstance(value, types.BaseTuple) and len(value) == 2 and all(map(_is_int, value.types)):
+        return lambda value, name, size, kernel, stride, dilation: _bounded_pads(
+            0, 0, np.int64(value[0]), np.int64(value[1]), name
+        )
+    raise TypeError(f"`padding` {_WANTED_ALONG}, got {value}")
 
 
 def padding_around(value: Any, name: str, size: Any, kernel: Any, stride: Any, dilation: Any) -> Pads:
@@ -110,8 +177,7 @@ def _bounded_pads(top, bottom, left, right, name):
 
 @overload(padding_around)
 def _padding_around(value, name, size, kernel, stride, dilation):
-    if isinstance(value, types.Omitted):
-        value = types.literal(value.value)
+    value = types.literal(value.value) if isinstance(value, types.Omitted) else value
     if isinstance(value, types.StringLiteral):
         text = value.literal_value
         if text not in TEXTS:
@@ -129,7 +195,7 @@ def _padding_around(value, name, size, kernel, stride, dilation):
         return same
     if isinstance(value, types.UnicodeType):
         raise errors.RequireLiteralValue("padding")
-    if isinstance(value, types.Integer) and not isinstance(value, types.Boolean):
+    if _is_int(value):
 
         def number(value, name, size, kernel, stride, dilation):
             return _bounded_pads(np.int64(value), np.int64(value), np.int64(value), np.int64(value), name)

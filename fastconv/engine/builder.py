@@ -9,7 +9,7 @@ from ..kernels.lanes import augment, layout, losses, optimizers, single_sample
 from ..kernels.lanes.planes import plane_geometry
 from .emitter import Emitter
 from .lowering import lowering_of, takes_single_sample
-from .plan import CopyDistance, Plan, Planes
+from .plan import CopyDistance, Plan, Planes, image_of
 from .ports import STEPS_PER_CALL, Ports
 from .values import Slopes, Values
 
@@ -60,7 +60,7 @@ class Builder:
         """New planes for samples of `shape`; of a single sample, the channels share planes."""
         if not self.single:
             return self.plan.planes(shape, halo, label)
-        image = shape if len(shape) == 3 else (shape[0], 1, 1)
+        image = image_of(shape)
         planes = self.plan.planes((-(-image[0] // self.plan.lanes), *image[1:]), halo, label)
         planes.image = image
         return planes
@@ -71,11 +71,13 @@ class Builder:
         A value that is not a stack of images has no halo, and flattening planes without one is free.
         """
         values, shape = self.values, self.network.input_shape
-        halo = values.halo(0) if len(shape) == 3 else NO_HALO
+        halo = values.halo(0) if len(shape) > 1 else NO_HALO
         first = self.layers[0]
         first.reads_input_alone = values.readers[0] == [first]
         if self.single and first.reads_positions:
-            slots = [self.plan.scalar_planes(shape, halo, single_sample.OVERRUN * self.plan.lanes, "X")]
+            slots = [
+                self.plan.scalar_planes(image_of(shape), halo, single_sample.OVERRUN * self.plan.lanes, "X")
+            ]
         else:
             slots = [self._planes(shape, halo, "X")]
         for layer in self.layers:
@@ -91,10 +93,9 @@ class Builder:
                 below = slots[layer.inputs[0]]
                 return replace(below, storage=self.plan.storage_like(below.storage), label=label)
             return replace(below, label=label)
-        if below is not None and (len(shape) == 3 or (len(shape) == 1 and below.halo == NO_HALO)):
-            sizes = shape if len(shape) == 3 else (*shape, 1, 1)
-            return Planes(below.storage, *sizes, below.halo, label=label)
-        halo = self.values.halo(layer.output) if len(shape) == 3 else NO_HALO
+        if below is not None and (len(shape) > 1 or below.halo == NO_HALO):
+            return Planes(below.storage, *image_of(shape), below.halo, label=label)
+        halo = self.values.halo(layer.output) if len(shape) > 1 else NO_HALO
         return self._planes(shape, halo, label)
 
     def _may_overwrite(self, layer, value):

@@ -128,6 +128,8 @@ def _describe_source(g, array, order, scaled):
     steps = array.strides[1:]
     if array.ndim == 4:
         c, h, w = steps
+    elif array.ndim == 3:
+        c, h, w = steps[0], item, steps[1]
     else:  # features in the last axis, or none
         c, h, w = (steps[0] if steps else item), item, item
     layout.set_source(g, array.dtype, c, h, w, array.strides[0], address_of(array), order, scaled)

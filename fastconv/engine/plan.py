@@ -38,6 +38,11 @@ def address_of(array):
     return array.__array_interface__["data"][0]
 
 
+def image_of(shape):
+    """The shape of a sample as an image: a signal (C, L) is one of a single line, features are (F, 1, 1)."""
+    return shape if len(shape) == 3 else (shape[0], 1, shape[1] if len(shape) == 2 else 1)
+
+
 def lanes_of(dtype):
     """Samples in a block of this dtype: one in each lane of a vector."""
     return VECTOR_BYTES // np.dtype(dtype).itemsize
@@ -149,8 +154,7 @@ class Plan:
 
     def planes(self, shape, halo=(0, 0, 0, 0), label="", fill=0.0):
         """New planes for one block of samples of `shape`, in a halo of `fill`."""
-        sizes = shape if len(shape) == 3 else (shape[0], 1, 1)
-        planes = Planes(Storage(0, fill=fill), *sizes, halo, label=label)
+        planes = Planes(Storage(0, fill=fill), *image_of(shape), halo, label=label)
         planes.storage.size = (planes.channels * planes.plane) * self.lanes
         self._storages.append(planes.storage)
         return planes

@@ -1,7 +1,8 @@
 """Public kernels: plain functions of NumPy arrays, callable from Python and from `@njit` code.
 
-Images are NCHW, convolution weights (O, C // groups, KH, KW), dense weights (out, in). `dy` is the gradient
-of a loss with respect to an operation's output y; `dx`, `dweight` likewise. Convolution is cross-correlation.
+Images are NCHW, signals (N, C, L), convolution weights (O, C // groups, KH, KW) or (O, C // groups, K), dense
+weights (out, in). `dy` is the gradient of a loss with respect to an operation's output y; `dx`, `dweight`
+likewise. Convolution is cross-correlation.
 Each file says in its `__all__` which kernels are public.
 """
 
@@ -17,5 +18,7 @@ from .norm import *  # noqa: F403
 from .norm import __all__ as _norm
 from .pool import *  # noqa: F403
 from .pool import __all__ as _pool
+from .signal import *  # noqa: F403
+from .signal import __all__ as _signal
 
-__all__ = [*_activations, *_conv, *_dense, *_losses, *_norm, *_pool]
+__all__ = [*_activations, *_conv, *_dense, *_losses, *_norm, *_pool, *_signal]

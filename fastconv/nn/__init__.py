@@ -23,6 +23,8 @@ from .pool import *  # noqa: F403
 from .pool import __all__ as _pool
 from .shape import *  # noqa: F403
 from .shape import __all__ as _shape
+from .signal import *  # noqa: F403
+from .signal import __all__ as _signal
 
 __all__ = [
     *_activations,
@@ -35,4 +37,5 @@ __all__ = [
     *_norm,
     *_pool,
     *_shape,
+    *_signal,
 ]

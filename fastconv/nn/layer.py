@@ -39,7 +39,9 @@ IntOrPair = Any  # an int or a pair goes in, a pair is kept: no static type says
 class Layer:
     """What layers have in common; a layer without parameters or a change of shape needs no more."""
 
-    takes: ClassVar[str] = ""  # "image" or "features" where only that input shape makes sense
+    takes: ClassVar[str] = (
+        ""  # "image", "signal", "features", "signal or features" where only that makes sense
+    )
     takes_several: ClassVar[bool] = False  # whether forward and backward take a list of arrays for x
 
     def __new__(cls, *args: Any, **kwargs: Any) -> "Layer":
@@ -73,6 +75,22 @@ class Layer:
         (1, [(1, 6, 6), (2, 4, 4)])
         """
         return graph.add(name, self, inputs)
+
+    def image_layer(self) -> "Layer":
+        """The layer that computes the same on images: what the engine runs.
+
+        Returns
+        -------
+        Layer
+            This one, or of a layer over signals (C, L) the one that takes (C, 1, L).
+
+        Examples
+        --------
+        >>> import fastconv as fc
+        >>> fc.MaxPool1d(2).image_layer().call()
+        'MaxPool2d((1, 2))'
+        """
+        return self
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """The shape of one output sample for one input sample of `input_shape`.
@@ -239,7 +257,12 @@ class Layer:
         >>> fc.Dense(10).check_input((84,))
         """
         if self.takes == "image" and len(input_shape) != 3:
-            raise ValueError(f"{self} takes images (C, H, W), got samples of shape {input_shape}")
+            hint = ": for signals (C, L) there are Conv1d and its like" if len(input_shape) == 2 else ""
+            raise ValueError(f"{self} takes images (C, H, W), got samples of shape {input_shape}{hint}")
+        if self.takes.startswith("signal") and len(input_shape) != 2:
+            if len(input_shape) == 1 and "features" in self.takes:
+                return
+            raise ValueError(f"{self} takes signals (C, L), got samples of shape {input_shape}")
         if self.takes == "features" and len(input_shape) != 1:
             raise ValueError(
                 f"{self} takes samples of shape (features,), got {input_shape}: put a Flatten() before it"

@@ -13,6 +13,7 @@ from .block import checked_layers, full_name, own_arrays
 from .graph import Graph, Node
 from .layer import Arrays, Layer, Shape
 
+_SHAPES = "must be positive ints: (C, H, W) of images, (C, L) of signals, or (features,)"
 _BUILD_ANEW = "build a new network, such as Sequential(layers, input_shape)"
 
 
@@ -387,11 +388,9 @@ def checked_shape(input_shape: Any) -> Shape:
     try:
         shape = tuple(int(n.__index__()) for n in input_shape)
     except (TypeError, AttributeError):
-        raise TypeError(f"`input_shape` must be ints (C, H, W) or (features,), got {input_shape!r}") from None
-    if len(shape) not in (1, 3) or min(shape) < 1 or math.prod(shape) > 2**31 - 1:
-        raise ValueError(
-            f"`input_shape` must be (C, H, W) or (features,), positive ints, got {input_shape!r}"
-        )
+        raise TypeError(f"`input_shape` {_SHAPES}, got {input_shape!r}") from None
+    if len(shape) not in (1, 2, 3) or min(shape) < 1 or math.prod(shape) > 2**31 - 1:
+        raise ValueError(f"`input_shape` {_SHAPES}, got {input_shape!r}")
     return shape
 
 

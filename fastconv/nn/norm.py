@@ -55,12 +55,17 @@ class BatchNorm2d(_Affine):
     takes: ClassVar[str] = "image"
 
     def __new__(cls, *args: Any, **kwargs: Any) -> "BatchNorm2d":
+        cls.refuse_channels(cls, args)
+        return cast("BatchNorm2d", super().__new__(cls, *args, **kwargs))
+
+    @staticmethod
+    def refuse_channels(kind: type[Layer], args: tuple[Any, ...]) -> None:
+        """Raise TypeError where a first argument can only be PyTorch's number of channels."""
         if args and isinstance(args[0], int) and not isinstance(args[0], bool):
             raise TypeError(
-                f"{cls.__name__} takes `momentum`, 0.0 to 1.0, got {args[0]}; the number of channels is left "
-                "out: it follows from the input"
+                f"{kind.__name__} takes `momentum`, 0.0 to 1.0, got {args[0]}; the number of channels is "
+                "left out: it follows from the input"
             )
-        return cast("BatchNorm2d", super().__new__(cls, *args, **kwargs))
 
     def __post_init__(self) -> None:
         set_fields(

@@ -12,7 +12,7 @@ from typing import ClassVar
 from ...kernels.lanes import conv, single_sample
 from ...kernels.lanes.planes import plane_geometry
 from ...nn.layer import Layer, entry_of
-from ..plan import CopyDistance
+from ..plan import CopyDistance, image_of
 
 LOWERINGS: dict[type[Layer], type["Lowering"]] = {}
 
@@ -40,9 +40,12 @@ class Lowering:
             LOWERINGS[layer] = cls
 
     def __init__(self, number, node, emitter):
-        self.number, self.name, self.layer, self.emitter = number, node.name, node.layer, emitter
+        self.number, self.name, self.emitter = number, node.name, emitter
+        self.layer = node.layer.image_layer()
         self.plan = emitter.plan
-        self.input_shape, self.output_shape = node.input_shape, node.output_shape
+        self.input_shape, self.output_shape = (
+            image_of(shape) if len(shape) == 2 else shape for shape in (node.input_shape, node.output_shape)
+        )
         self.inputs, self.output = node.inputs, node.output
 
     @classmethod
@@ -123,7 +126,7 @@ def lowering_of(layer):
     TypeError
         If there is none: a layer of a user's own that is not made of existing ones.
     """
-    found = entry_of(LOWERINGS, layer)
+    found = entry_of(LOWERINGS, layer.image_layer())
     if found is not None:
         return found
     raise TypeError(
@@ -134,4 +137,5 @@ def lowering_of(layer):
 
 def takes_single_sample(network):
     """Whether a network can predict a single sample with its channels in the lanes."""
-    return all(lowering_of(node.layer).takes_single_sample(node.layer) for node in network.nodes)
+    layers = [node.layer.image_layer() for node in network.nodes]
+    return all(lowering_of(layer).takes_single_sample(layer) for layer in layers)

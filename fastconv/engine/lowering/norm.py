@@ -12,7 +12,8 @@ class BatchNorm2dLowering(WeightedLowering, layer=BatchNorm2d):
 
     def _geometry(self, x, y, dx):
         x_block, y_block = CopyDistance(x.storage), CopyDistance(y.storage)
-        return norm.norm_geometry(self.input_shape, x, y, dx, x_block, y_block, self.emitter.training)
+        shape = self.input_shape[0], x.height, x.width
+        return norm.norm_geometry(shape, x, y, dx, x_block, y_block, self.emitter.training)
 
     def forward(self, x, y, relu):
         x_channels = self.input_shape[0]
