@@ -9,6 +9,8 @@ from .block import *  # noqa: F403
 from .block import __all__ as _block
 from .conv import *  # noqa: F403
 from .conv import __all__ as _conv
+from .curves import *  # noqa: F403
+from .curves import __all__ as _curves
 from .dense import *  # noqa: F403
 from .dense import __all__ as _dense
 from .dropout import *  # noqa: F403
@@ -30,6 +32,7 @@ __all__ = [
     *_activations,
     *_block,
     *_conv,
+    *_curves,
     *_dense,
     *_dropout,
     *_elementwise,

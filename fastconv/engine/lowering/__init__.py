@@ -3,6 +3,7 @@
 from . import (  # noqa: F401 - they register their layers
     activations,
     conv,
+    curves,
     dense,
     elementwise,
     merge,

@@ -8,7 +8,7 @@ from ...nn.dropout import Dropout
 from .base import Lowering
 
 
-class _Activation(Lowering):
+class Activation(Lowering):
     function: ClassVar = None
     gradient: ClassVar = None
     needs_output = True
@@ -25,27 +25,27 @@ class _Activation(Lowering):
         return []
 
 
-class ReLULowering(_Activation, layer=ReLU):
+class ReLULowering(Activation, layer=ReLU):
     is_relu = True
     function, gradient = activations.relu, activations.relu_grad
 
 
-class LeakyReLULowering(_Activation, layer=LeakyReLU):
+class LeakyReLULowering(Activation, layer=LeakyReLU):
     function, gradient = activations.leaky_relu, activations.leaky_relu_grad
 
     def options(self):
         return [self.emitter.numbers([self.layer.negative_slope])]
 
 
-class SigmoidLowering(_Activation, layer=Sigmoid):
+class SigmoidLowering(Activation, layer=Sigmoid):
     function, gradient = activations.sigmoid, activations.sigmoid_grad
 
 
-class TanhLowering(_Activation, layer=Tanh):
+class TanhLowering(Activation, layer=Tanh):
     function, gradient = activations.hyperbolic_tangent, activations.hyperbolic_tangent_grad
 
 
-class SoftmaxLowering(_Activation, layer=Softmax):
+class SoftmaxLowering(Activation, layer=Softmax):
     function, gradient = activations.softmax, activations.softmax_grad
 
     def forward(self, x, y, relu):
