@@ -20,6 +20,7 @@ from ..nn.layer import Arrays, Layer, Shape
 from ..nn.losses import Loss
 from ..nn.losses import resolve as resolve_loss
 from ..nn.network import Network
+from ..nn.norm import check_batch
 from ..nn.optimizers import Optimizer
 from ..nn.optimizers import resolve as resolve_optimizer
 
@@ -142,6 +143,7 @@ class Sequential(Network):
         y = check_targets(y, len(X), self.output_shape, loss)
         if not len(X):
             raise ValueError("`X` must hold at least one sample, got none")
+        check_batch(self.nodes, len(X))
         engine = self.engines.take(self, "gradients", len(X), loss=loss)
         engine.set_seed(self.seed)
         engine.set_updates(0)

@@ -13,6 +13,7 @@ from ..engine.run import Run
 from ..engine.threads import get_num_threads
 from ..models.sequential import Sequential
 from ..nn.losses import Loss
+from ..nn.norm import check_batch
 from ..nn.optimizers import Optimizer
 from .batches import EVALUATED_AT_ONCE, Feed, Part
 from .finite import all_finite
@@ -45,6 +46,7 @@ class Steps:
         self.task, self.taken, self._augment = task, taken, augment
         self._threads = get_num_threads()
         self._engine: Engine | None = None
+        self._checked: set[int] = set()  # sizes of batches that all layers can learn from
 
     def still_fit(self, task: Task) -> bool:
         """Whether new ones for this task would be the same."""
@@ -72,6 +74,13 @@ class Steps:
         self._engine = Engine(task.model, run, task.optimizer_state, task.seed)
         return self._engine
 
+    def _check_batches(self, part: Part) -> None:
+        """Raise ValueError where a batch, such as the last one, is too small for a layer to learn from."""
+        whole, rest = divmod(part.samples, part.batch_size)
+        for size in {part.batch_size if whole else rest, rest} - {0} - self._checked:
+            check_batch(self.task.model.nodes, size)
+            self._checked.add(size)
+
     def epoch(
         self, feed: Feed, epoch: int, epochs: int, display: Progress, earlier: int
     ) -> tuple[RunningMetrics, float]:
@@ -82,6 +91,7 @@ class Steps:
         task, metrics, rate = self.task, RunningMetrics(), 0.0
         per_epoch = feed.steps or 1
         for part in feed.parts(earlier):
+            self._check_batches(part)
             engine = self.engine(part.batch_size, part.weight is not None)
             engine.set_updates(self.taken)
 
@@ -107,6 +117,8 @@ class Steps:
                 raise _reason(
                     f"the parameters became infinite or NaN {where}", part, metrics.samples - before
                 )
+        if self._engine is not None:
+            self._engine.release()  # the order of samples, before there is the next one
         return metrics, rate
 
 
@@ -136,12 +148,12 @@ def evaluate(task: Task, feed: Feed, epoch: int = 0, batch_size: int = EVALUATED
     """
     metrics = RunningMetrics()
     for part in feed.parts(epoch):
-        engine = evaluator(task, len(part.X), part.weight is not None, batch_size)
+        engine = evaluator(task, part.samples, part.weight is not None, batch_size)
         finite = True
         for log in _run(task, engine, part, metrics):
             finite = finite and bool(np.isfinite(log[:, 0]).all())
         task.model.engines.give_back(engine)
-        found = None if finite else part.what_is_not_finite(len(part.X))
+        found = None if finite else part.what_is_not_finite(part.samples)
         if found:
             raise NotFiniteError(f"the loss is not finite: {found}")
     if not metrics.steps:
@@ -157,9 +169,9 @@ def _run(
     each: Callable[[int, int], None] | None = None,
 ) -> Iterator[NDArray[Any]]:
     """Take all steps of a part and add them to the metrics; yields the log of each call."""
-    count, weight = len(part.X), part.weight
+    count, weight = part.samples, part.weight
     if weight is None and engine.ports.weight is not None:  # an earlier batch had some
-        weight = np.ones(count)
+        weight = np.ones(len(part.X))
     engine.load(part.X, part.y, part.order, weight)
     outputs = None
     if task.metrics.need_outputs:

@@ -322,7 +322,8 @@ class Trainer:
         validation_data : tuple of arrays or iterable of batches, optional
             (X, y) or (X, y, sample_weight) to evaluate after every epoch, or batches of them as for X.
         validation_split : float
-            Instead, the last part of X and y to hold out, 0 to 1.
+            Instead, the part of X and y to hold out, 0 to 1: of each class its last samples, so that all keep
+            their share (a class of one sample is trained on); without classes, the last samples of all.
         shuffle : bool
             Whether each epoch takes the samples in a new order; batches are always taken as they come.
         callbacks : iterable
