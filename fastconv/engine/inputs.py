@@ -1,4 +1,8 @@
-"""Users' arrays on their way into the engine: checked once, converted only where it can't read them."""
+"""Users' arrays on their way into the engine: checked once, and read where they lie.
+
+What the kernels can't read (float16, int32, other byte orders, ...) the engine converts in pieces, as it
+comes to them.
+"""
 
 from typing import Any
 
@@ -9,11 +13,10 @@ from ..kernels.lanes.layout import DTYPE_CODES
 from ..nn.losses import Loss
 
 
-def check_samples(X: ArrayLike, input_shape: tuple[int, ...], name: str = "X") -> NDArray[Any]:
-    """`X` as an array (N, *input_shape) that the engine reads where it lies.
+def samples_as_given(X: ArrayLike, input_shape: tuple[int, ...], name: str = "X") -> NDArray[Any]:
+    """`X` as an array (N, *input_shape) of real numbers, never copied.
 
-    float32, float64 and uint8 arrays of any strides are taken as they are; other real numbers are
-    converted to float64. Grey images may leave out their single channel, and a one-feature sample its axis.
+    Grey images may leave out their single channel, and a one-feature sample its axis.
 
     Raises
     ------
@@ -25,15 +28,21 @@ def check_samples(X: ArrayLike, input_shape: tuple[int, ...], name: str = "X") -
     X = _real_array(X, name)
     if X.ndim == len(input_shape) and input_shape[0] == 1 and X.shape[1:] == tuple(input_shape[1:]):
         X = X[:, None]
-    if X.shape[1:] != tuple(input_shape) or X.ndim == 0:
-        raise ValueError(f"`{name}` must have shape (N, {', '.join(map(str, input_shape))}), got {X.shape}")
-    return _readable(X)
+    if X.shape[1:] != tuple(input_shape):
+        wanted = ", ".join(map(str, input_shape))
+        raise ValueError(f"`{name}` must have shape (N, {wanted}), got {X.shape}")
+    return X[...]  # a view, whose shape and dtype nobody changes in place
 
 
-def check_targets(
+def check_samples(X: ArrayLike, input_shape: tuple[int, ...], name: str = "X") -> NDArray[Any]:
+    """The same as float32, float64, uint8 or int64: other numbers are converted to float64."""
+    return readable(samples_as_given(X, input_shape, name))
+
+
+def targets_as_given(
     y: ArrayLike, count: int, output_shape: tuple[int, ...], loss: Loss, name: str = "y"
 ) -> NDArray[Any]:
-    """`y` as the engine reads it for `loss`: int64 labels (N,), or numbers (N, features).
+    """`y` for `loss`: int64 labels (N,), or numbers (N, features) of any dtype, which are not copied.
 
     Raises
     ------
@@ -58,14 +67,24 @@ def check_targets(
     if y.shape not in shapes:
         raise ValueError(f"`{name}` must have shape {(count, *output_shape)}, got {y.shape}")
     y = y.reshape(count, features)
-    if y.dtype == np.uint8:
-        y = y.astype(np.int64)
     if loss.targets == "probabilities" and count and not (y.min() >= 0 and y.max() <= 1):
         raise ValueError(f"`{name}` must be between 0 and 1 for {loss}, got {y.min()} to {y.max()}")
-    return _readable(y)
+    return y[...]
+
+
+def check_targets(
+    y: ArrayLike, count: int, output_shape: tuple[int, ...], loss: Loss, name: str = "y"
+) -> NDArray[Any]:
+    """The same as int64, float32 or float64: other numbers are converted, those of uint8 not scaled."""
+    y = targets_as_given(y, count, output_shape, loss, name)
+    return y.astype(np.int64) if y.dtype == np.uint8 else readable(y)
 
 
 def _real_array(values: ArrayLike, name: str) -> NDArray[Any]:
+    if np.ma.is_masked(values):
+        raise ValueError(
+            f"`{name}` must have no masked values: fill them, {name}.filled(...), or leave them out"
+        )
     array = np.asarray(values)
     if array.dtype.kind not in "fiub":
         raise TypeError(f"`{name}` must be an array of real numbers, got {array.dtype}")
@@ -74,6 +93,6 @@ def _real_array(values: ArrayLike, name: str) -> NDArray[Any]:
     return array
 
 
-def _readable(array: NDArray[Any]) -> NDArray[Any]:
-    """A view of the array, whose shape and dtype nobody changes in place, or a copy in float64."""
-    return array[...] if array.dtype in DTYPE_CODES else array.astype(np.float64)
+def readable(array: NDArray[Any]) -> NDArray[Any]:
+    """The array, or a copy in float64 where the kernels can't read it."""
+    return array if array.dtype in DTYPE_CODES else array.astype(np.float64)

@@ -31,7 +31,11 @@ NETWORKS = {
     "lenet_digits": models.lenet_digits,
     "vgg_small": models.vgg_small,
 }
-READ_AS_THEY_ARE = [np.float32, np.float64, np.uint8]  # other numbers become the first of these
+# Other numbers become the first of these. What the engine has to convert, it converts in pieces.
+READ_AS_THEY_ARE = [
+    np.float32, np.float64, np.float16, np.bool_, np.uint8, np.uint16, np.uint32, np.uint64, np.int8,
+    np.int16, np.int32, np.int64,
+]  # fmt: skip
 
 
 def default_layers(input_shape: Shape, n_outputs: int) -> list[Layer]:

@@ -75,8 +75,8 @@ class ConvClassifier(ClassifierMixin, ConvEstimator):
 
     Notes
     -----
-    X is read where it lies: float32, float64 or uint8, which is divided by 255 (so predict from what you
-    train on), of any strides. Other numbers are converted to float32.
+    X is read where it lies, of any dtype and strides; uint8, and nothing else, is divided by 255 (so predict
+    from what you train on). Rows of a 2-D X are features, unless `input_shape` makes images of them.
 
     Weights are scaled to mean 1, and a step is the mean of weighted gradients over its samples. A sample of
     weight 0 is left out. A sample of weight 2 is the same as one given twice, up to rounding, when a step

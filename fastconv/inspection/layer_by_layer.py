@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..engine.inputs import check_samples, check_targets
+from ..engine.inputs import check_targets, samples_as_given
 from ..models.sequential import Sequential
 from ..nn.layer import Arrays
 from ..nn.losses import Loss, resolve
@@ -47,7 +47,7 @@ def activations(model: Sequential, X: ArrayLike) -> list[Array]:
     >>> [a.shape[1:] for a in activations(fc.models.reference_cnn(), np.ones((1, 1, 6, 6)))]
     [(1, 6, 6), (1, 4, 4), (1, 4, 4), (1, 2, 2), (4,), (1,), (1,)]
     """
-    X = check_samples(X, model.input_shape)
+    X = samples_as_given(X, model.input_shape)
     x = X.astype(model.dtype)
     arrays = [x / x.dtype.type(255) if X.dtype == np.uint8 else x]
     for node in model.nodes:

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..checks.settings import whole_number
 from ..engine import listing
-from ..engine.inputs import check_samples, check_targets
+from ..engine.inputs import samples_as_given, targets_as_given
 from ..engine.lowering import lowering_of
 from ..engine.pool import EnginePool
 from ..formats.atomic import replaced
@@ -73,7 +73,7 @@ class Sequential(Network):
         Parameters
         ----------
         X : ndarray, shape (N, *input_shape)
-            float32, float64 or uint8 (divided by 255), of any strides.
+            Real numbers, of any strides; those of uint8, and no others, are divided by 255.
         batch_size : int
             Samples in work at a time; results do not depend on it, as long as all weights are finite.
 
@@ -88,7 +88,7 @@ class Sequential(Network):
         >>> fc.models.reference_cnn().predict(np.zeros((3, 1, 6, 6))).shape
         (3, 1)
         """
-        X = check_samples(X, self.input_shape)
+        X = samples_as_given(X, self.input_shape)
         batch_size = whole_number(batch_size, "batch_size")
         output = np.empty((len(X), *self.output_shape), self.dtype)
         if len(X):
@@ -139,8 +139,8 @@ class Sequential(Network):
         """
         loss = resolve_loss(loss)
         loss.check_output(self.output_shape)
-        X = check_samples(X, self.input_shape)
-        y = check_targets(y, len(X), self.output_shape, loss)
+        X = samples_as_given(X, self.input_shape)
+        y = targets_as_given(y, len(X), self.output_shape, loss)
         if not len(X):
             raise ValueError("`X` must hold at least one sample, got none")
         check_batch(self.nodes, len(X))

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..checks.extras import require
 from ..checks.settings import whole_number
-from ..engine.inputs import check_samples
+from ..engine.inputs import samples_as_given
 from ..inspection.classification import class_labels, class_probabilities, worst
 from ..models.sequential import Sequential
 from ..training import metrics
@@ -210,7 +210,7 @@ def worst_mistakes(
     >>> len(axes)
     3
     """
-    images = check_samples(X, model.input_shape)
+    images = samples_as_given(X, model.input_shape)
     if images.ndim != 4:
         raise ValueError(f"`X` must be images (N, C, H, W), got {images.shape}")
     probabilities = class_probabilities(model, images)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..engine.engine import Engine
+from ..engine.inputs import readable
 from ..engine.run import Run
 from ..engine.threads import get_num_threads
 from ..models.sequential import Sequential
@@ -182,4 +183,5 @@ def _run(
         metrics.add(log, end - first_step * engine.batch_size, engine.batch_size)
         yield log
     if outputs is not None:
-        metrics.add_outputs(part.y.copy() if part.order is None else part.y[part.order], outputs)
+        y = part.y.copy() if part.order is None else part.y[part.order]
+        metrics.add_outputs(y.astype(np.int64) if y.dtype == np.uint8 else readable(y), outputs)

@@ -312,7 +312,8 @@ class Trainer:
         Parameters
         ----------
         X : ndarray, shape (N, *input_shape), or batches
-            float32, float64 or uint8 (divided by 255), of any strides; read sample by sample. Without y, an
+            Real numbers, of any strides; those of uint8, and no others, are divided by 255. Read sample by
+            sample, and converted in pieces where they are not float32, float64, uint8 or int64. Without y, an
             iterable of batches (X, y) or (X, y, sample_weight), such as a list, a PyTorch DataLoader or a
             generator, or a function that returns one for each epoch; see the notes.
         y : ndarray
