@@ -4,6 +4,7 @@ What the kernels can't read (float16, int32, other byte orders, ...) the engine 
 comes to them.
 """
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..kernels.lanes.layout import DTYPE_CODES
 from ..nn.losses import Loss
+
+UNSCALED_TO = 32  # images of ints up to this are taken for what they are, such as the digits' 0 to 16
 
 
 def samples_as_given(X: ArrayLike, input_shape: tuple[int, ...], name: str = "X") -> NDArray[Any]:
@@ -30,13 +33,54 @@ def samples_as_given(X: ArrayLike, input_shape: tuple[int, ...], name: str = "X"
         X = X[:, None]
     if X.shape[1:] != tuple(input_shape):
         wanted = ", ".join(map(str, input_shape))
-        raise ValueError(f"`{name}` must have shape (N, {wanted}), got {X.shape}")
+        hint = layout_hint(X.shape, input_shape)
+        raise ValueError(f"`{name}` must have shape (N, {wanted}), got {X.shape}{hint}")
+    if len(input_shape) == 3:
+        warn_of_unscaled(X)
     return X[...]  # a view, whose shape and dtype nobody changes in place
 
 
 def check_samples(X: ArrayLike, input_shape: tuple[int, ...], name: str = "X") -> NDArray[Any]:
     """The same as float32, float64, uint8 or int64: other numbers are converted to float64."""
     return readable(samples_as_given(X, input_shape, name))
+
+
+def layout_hint(shape: tuple[int, ...], input_shape: tuple[int, ...]) -> str:
+    """What to do about an `X` of a shape that does not fit, where that is plain; empty where it is not."""
+    if len(shape) == 4 and len(input_shape) == 3 and (shape[3], *shape[1:3]) == tuple(input_shape):
+        return ": channels come first, so give X.transpose(0, 3, 1, 2)"
+    if shape == tuple(input_shape):
+        return ": of a single sample, give X[None]"
+    return ""
+
+
+def check_layout(shape: tuple[int, ...], name: str = "X") -> None:
+    """Raise ValueError where images (N, height, width, channels) would be taken for (N, C, H, W).
+
+    These are images of 1, 3 or 4 channels that are square, or of 3 or 4 that are not small: as (C, H, W)
+    they would be so many channels of a line.
+    """
+    if len(shape) != 4 or shape[3] not in (1, 3, 4):
+        return
+    height, width, channels = shape[1:]
+    if (height == width > 4) or (channels > 1 and min(height, width) >= 16):
+        hint = layout_hint(shape, (channels, height, width))
+        raise ValueError(
+            f"`{name}` must have shape (N, channels, height, width), got {shape}{hint}, "
+            f"to a network of `input_shape` {(channels, height, width)}"
+        )
+
+
+def warn_of_unscaled(X: NDArray[Any]) -> None:
+    """Warn, once a process, of images of ints that look like bytes but are not scaled as those are."""
+    if X.dtype.kind in "iu" and X.dtype != np.uint8 and X.size:
+        top = X.max()
+        if top > UNSCALED_TO and X.min() >= 0:
+            bytes_too = "X.astype(np.uint8) is, or " if top <= 255 else ""
+            warnings.warn(
+                f"images of {X.dtype} are not divided by 255, as those of uint8 are: {bytes_too}divide them",
+                stacklevel=2,
+            )
 
 
 def targets_as_given(

@@ -1,6 +1,7 @@
 """What the classifier and the regressor share: arguments, networks, training."""
 
 import math
+import warnings
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .. import models
 from ..checks.settings import real_number, whole_number
+from ..engine.inputs import check_layout, layout_hint
 from ..models.sequential import Sequential
 from ..nn import optimizers
 from ..nn.activations import ReLU
@@ -36,6 +38,21 @@ READ_AS_THEY_ARE = [
     np.float32, np.float64, np.float16, np.bool_, np.uint8, np.uint16, np.uint32, np.uint64, np.int8,
     np.int16, np.int32, np.int64,
 ]  # fmt: skip
+SMALLEST_IMAGE = 8  # pixels of a side: shorter rows may be anything
+
+
+class FlatImagesWarning(UserWarning):
+    """Rows of features have as many numbers as an image, and are learned without regard to neighbours.
+
+    `input_shape=(1, 28, 28)` makes images of rows of 784 numbers; `input_shape=(784,)` says that they are
+    none.
+
+    Examples
+    --------
+    >>> import fastconv as fc
+    >>> issubclass(fc.estimators.FlatImagesWarning, UserWarning)
+    True
+    """
 
 
 def default_layers(input_shape: Shape, n_outputs: int) -> list[Layer]:
@@ -263,7 +280,7 @@ class ConvEstimator(BaseEstimator):
         if not _same_images(X.shape[1:], self.model_.input_shape):
             raise ValueError(
                 f"X has samples of shape {X.shape[1:]}, but {type(self).__name__} is expecting "
-                f"{self.model_.input_shape}"
+                f"{self.model_.input_shape}{layout_hint(X.shape, self.model_.input_shape)}"
             )
 
     def _sample_shape(self, X: NDArray[Any]) -> Shape:
@@ -272,6 +289,9 @@ class ConvEstimator(BaseEstimator):
         if len(own) > 3:
             raise ValueError(f"X must have 2, 3 or 4 axes, (N, features) to (N, C, H, W), got {X.shape}")
         if self.input_shape is None:
+            check_layout(X.shape)
+            if len(own) == 1 and self.layers is None:
+                _warn_of_flat_images(own[0])
             return own if len(own) != 2 else (1, *own)
         try:
             shape = tuple(whole_number(n, "input_shape") for n in self.input_shape)
@@ -282,7 +302,8 @@ class ConvEstimator(BaseEstimator):
         if len(shape) not in (1, 3):
             raise ValueError(f"`input_shape` must be (C, H, W) or (H, W), got {self.input_shape!r}")
         if math.prod(own) != math.prod(shape) or (len(own) > 1 and not _same_images(own, shape)):
-            raise ValueError(f"`input_shape` {shape} does not fit X, whose samples have shape {own}")
+            hint = layout_hint(X.shape, shape)
+            raise ValueError(f"`input_shape` {shape} does not fit X, whose samples have shape {own}{hint}")
         return shape
 
     def __sklearn_tags__(self) -> Any:
@@ -294,6 +315,19 @@ class ConvEstimator(BaseEstimator):
 def _is_image_stack(X: Any) -> bool:
     shape = X.shape if hasattr(X, "shape") else np.asarray(X).shape
     return len(shape) > 2
+
+
+def _warn_of_flat_images(features: int) -> None:
+    """Warn where rows of so many features may well be square images."""
+    for channels in (1, 3):
+        side = math.isqrt(features // channels)
+        if channels * side**2 == features and side >= SMALLEST_IMAGE:
+            warnings.warn(
+                f"rows of {features} numbers are taken as features: for images, give `input_shape`="
+                f"({channels}, {side}, {side}); ({features},) says that they are none",
+                FlatImagesWarning,
+                stacklevel=6,  # where `fit` was called
+            )
 
 
 def _same_images(shape: Shape, input_shape: Shape) -> bool:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..checks.settings import whole_number
-from ..engine.inputs import samples_as_given, targets_as_given
+from ..engine.inputs import check_layout, samples_as_given, targets_as_given
 from ..nn.layer import Shape
 from ..nn.losses import Loss
 from .finite import first_not_finite
@@ -90,6 +90,7 @@ class Form:
             If they don't fit, or there are no samples.
         """
         X = samples_as_given(X, self.input_shape, names[0])
+        check_layout(X.shape, names[0])
         y = targets_as_given(y, len(X), self.output_shape, self.loss, names[1])
         if not len(X):
             raise ValueError(f"`{names[0]}` must hold at least one sample, got none")
