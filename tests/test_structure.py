@@ -218,6 +218,8 @@ bce_with_logits(z, target, reduction='mean')
 bce_with_logits_grad(z, target, reduction='mean')
 cross_entropy(logits, labels, reduction='mean')
 cross_entropy_grad(logits, labels, reduction='mean')
+soft_cross_entropy(logits, target, reduction='mean')
+soft_cross_entropy_grad(logits, target, reduction='mean')
 huber(y, target, delta=1.0, reduction='mean')
 huber_grad(y, target, delta=1.0, reduction='mean')
 mse

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..kernels.lanes.layout import DTYPE_CODES
 from ..nn.losses import Loss
 
+SUM_TO_1 = 1e-2  # how far parts may be from it, which are rounded to float16, or to three digits
 UNSCALED_TO = 32  # images of ints up to this are taken for what they are, such as the digits' 0 to 16
 
 
@@ -88,6 +89,8 @@ def targets_as_given(
 ) -> NDArray[Any]:
     """`y` for `loss`: int64 labels (N,), or numbers (N, features) of any dtype, which are not copied.
 
+    For cross-entropy, rows that have a single 1 become labels; others must sum to 1.
+
     Raises
     ------
     TypeError
@@ -98,6 +101,8 @@ def targets_as_given(
     features = int(np.prod(output_shape))
     y = _real_array(y, name)
     if loss.targets == "labels":
+        if y.shape == (count, features):
+            return _parts_of_classes(y, name)
         if y.dtype.kind not in "iub":
             raise TypeError(f"`{name}` must be int labels for {loss}, got {y.dtype}")
         if y.ndim == 2 and y.shape[1] == 1:
@@ -124,6 +129,22 @@ def check_targets(
     return y.astype(np.int64) if y.dtype == np.uint8 else readable(y)
 
 
+def _parts_of_classes(y: NDArray[Any], name: str) -> NDArray[Any]:
+    """Rows of a part for each class: as labels where each is a single 1, else as they are."""
+    yes_or_no = bool(((y == 0) | (y == 1)).all())
+    if yes_or_no and (np.count_nonzero(y, axis=1) == 1).all():
+        return y.argmax(axis=1).astype(np.int64)
+    sums = y.sum(axis=1, dtype=np.float64)
+    wrong = (y < 0).any(axis=1) | ~(np.abs(sums - 1) <= SUM_TO_1)
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        raise ValueError(
+            f"`{name}` must be labels, or rows of numbers >= 0 that sum to 1, got a sum of {sums[row]:g} at "
+            f"[{row}]" + (": several labels a sample need the loss bce_with_logits" if yes_or_no else "")
+        )
+    return y[...]
+
+
 def _real_array(values: ArrayLike, name: str) -> NDArray[Any]:
     if np.ma.is_masked(values):
         raise ValueError(
@@ -131,7 +152,13 @@ def _real_array(values: ArrayLike, name: str) -> NDArray[Any]:
         )
     array = np.asarray(values)
     if array.dtype.kind not in "fiub":
-        raise TypeError(f"`{name}` must be an array of real numbers, got {array.dtype}")
+        hint = ""
+        if name.startswith("y") and array.dtype.kind in "UST":
+            hint = (
+                ": classes, labels = np.unique(y, return_inverse=True) makes labels of names, and "
+                "fc.estimators.ConvClassifier takes names"
+            )
+        raise TypeError(f"`{name}` must be an array of real numbers, got {array.dtype}{hint}")
     if array.ndim == 0:
         raise ValueError(f"`{name}` must be an array of samples, got a single number")
     return array

@@ -128,6 +128,10 @@ class ConvEstimator(BaseEstimator):
         """The weight of each sample by its class, or None."""
         return None
 
+    def _for_output(self, targets: NDArray[Any]) -> NDArray[Any]:
+        """The targets as the network's output has them."""
+        return targets
+
     def _n_outputs(self) -> int:
         raise NotImplementedError
 
@@ -165,7 +169,7 @@ class ConvEstimator(BaseEstimator):
         if fresh:
             self._build(X)
         X = X.reshape(len(X), *self.model_.input_shape)
-        self._train(X, targets, weight, epochs, early_stopping)
+        self._train(X, self._for_output(targets), weight, epochs, early_stopping)
 
     def _build(self, X: NDArray[Any]) -> None:
         """A new network and its trainer."""
@@ -213,6 +217,8 @@ class ConvEstimator(BaseEstimator):
         """Numbers of the samples to train on, and of those to hold out."""
         fraction = real_number(self.validation_fraction, "validation_fraction", 0.0, 1.0, above=True)
         classes = y if isinstance(self, ClassifierMixin) else None
+        if classes is not None and classes.ndim == 2:
+            classes = classes.argmax(axis=1)
         train, held_out = train_test_split(
             np.arange(len(y)), test_size=fraction, random_state=self._rng, stratify=classes
         )
@@ -253,7 +259,11 @@ class ConvEstimator(BaseEstimator):
     def _checked_data(self, X: Any, y: Any, reset: bool) -> tuple[NDArray[Any], NDArray[Any]]:
         """X and y as arrays that fit each other, and what was seen before; a reset takes down their form."""
         regressor = isinstance(self, RegressorMixin)
-        options = {"dtype": READ_AS_THEY_ARE, "multi_output": regressor, "y_numeric": regressor}
+        options = {
+            "dtype": READ_AS_THEY_ARE,
+            "multi_output": regressor or is_rows(y),
+            "y_numeric": regressor,
+        }
         if y is None or not _is_image_stack(X):
             X, y = validate_data(self, X, y, reset=reset, **options)
             return X, y
@@ -312,9 +322,18 @@ class ConvEstimator(BaseEstimator):
         return tags
 
 
+def _shape_of(values: Any) -> Shape:
+    return tuple(values.shape if hasattr(values, "shape") else np.asarray(values).shape)
+
+
 def _is_image_stack(X: Any) -> bool:
-    shape = X.shape if hasattr(X, "shape") else np.asarray(X).shape
-    return len(shape) > 2
+    return len(_shape_of(X)) > 2
+
+
+def is_rows(y: Any) -> bool:
+    """Whether there are several numbers for each sample."""
+    shape = _shape_of(y)
+    return len(shape) == 2 and shape[1] > 1
 
 
 def _warn_of_flat_images(features: int) -> None:

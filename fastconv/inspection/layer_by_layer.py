@@ -66,7 +66,8 @@ def backward(
     X : ndarray, shape (N, *input_shape)
         At least one sample.
     y : ndarray
-        Labels (N,) for "cross_entropy", otherwise numbers of the output's shape.
+        For "cross_entropy" labels (N,), one-hot rows, or rows of parts that sum to 1; otherwise numbers of
+        the output's shape.
     loss : {"bce", "bce_with_logits", "cross_entropy", "mse"} or Loss
 
     Returns
@@ -107,7 +108,7 @@ def backward(
     target = check_targets(y, len(arrays[0]), model.output_shape, loss)
     if not len(target):
         raise ValueError("`X` must hold at least one sample, got none")
-    value, slopes = _at_the_end(loss, model, arrays, target)
+    value, slopes = _at_the_end(loss.for_targets(target), model, arrays, target)
     gradients: Arrays = {}
     for number in reversed(range(len(arrays) - len(slopes))):
         node = model.nodes[number]

@@ -110,7 +110,8 @@ class Sequential(Network):
         X : ndarray, shape (N, *input_shape)
             At least one sample.
         y : ndarray
-            Labels (N,) for "cross_entropy", otherwise numbers of the output's shape.
+            For "cross_entropy" labels (N,), one-hot rows, or rows of parts that sum to 1; otherwise numbers
+            of the output's shape.
         loss : {"bce", "bce_with_logits", "cross_entropy", "mse"} or Loss
 
         Returns
@@ -144,7 +145,7 @@ class Sequential(Network):
         if not len(X):
             raise ValueError("`X` must hold at least one sample, got none")
         check_batch(self.nodes, len(X))
-        engine = self.engines.take(self, "gradients", len(X), loss=loss)
+        engine = self.engines.take(self, "gradients", len(X), loss=loss.for_targets(y))
         engine.set_seed(self.seed)
         engine.set_updates(0)
         engine.load(X, y)

@@ -62,6 +62,7 @@ class Feed(Protocol):
     samples: int | None  # the same; of an iterable, an estimate
     batch_size: int  # of the first step
     weighted: bool  # whether the first step has weights
+    targets: NDArray[Any]  # those of the first step, and perhaps others
     ended: bool  # whether there was less than was to be
 
     def parts(self, epoch: int) -> Iterator[Part]:
@@ -121,7 +122,7 @@ class ArrayFeed:
         self._count = len(X) if chosen is None else int(np.count_nonzero(chosen))
         self.samples: int | None = self._count
         self.batch_size = min(batch_size, self._count)
-        self.weighted = weight is not None
+        self.weighted, self.targets = weight is not None, y
         self.steps: int | None = -(-self._count // self.batch_size)
         self._seed, self.ended = shuffle_seed, False
 
@@ -202,6 +203,7 @@ class BatchFeed:
             raise ValueError(f"`{name}` must give at least one batch, got none")
         self._iterator = itertools.chain([first], self._iterator)
         self.batch_size, self.weighted = first.batch_size, first.weight is not None
+        self.targets = first.y
         self.samples = self.steps and self.steps * self.batch_size
         self._untouched, self.ended = True, False
 

@@ -53,20 +53,23 @@ class Steps:
         """Whether new ones for this task would be the same."""
         return task is self.task and self._threads == get_num_threads()
 
-    def engine(self, batch_size: int, weighted: bool) -> Engine:
-        """An engine for a batch; the same one as before, if it is large enough and knows of weights."""
-        had = self._engine
+    def engine(self, batch_size: int, weighted: bool, targets: NDArray[Any]) -> Engine:
+        """An engine for a batch: the one before, if it is large enough and takes such weights and targets."""
+        had, task = self._engine, self.task
+        loss = task.loss.for_targets(targets)
         if had is not None:
             had_weights = had.ports.weight is not None
-            if batch_size <= had.batch_size and weighted <= had_weights:
+            if had.asked_run.loss.targets == "distributions":  # it takes labels, too
+                loss = had.asked_run.loss
+            fits = batch_size <= had.batch_size and weighted <= had_weights
+            if fits and loss.targets == had.asked_run.loss.targets:
                 return had
             batch_size, weighted = max(batch_size, had.batch_size), weighted or had_weights
-        task = self.task
         run = Run(
             "train",
             batch_size,
             self._threads,
-            task.loss,
+            loss,
             task.optimizer,
             weighted,
             self._augment,
@@ -93,7 +96,7 @@ class Steps:
         per_epoch = feed.steps or 1
         for part in feed.parts(earlier):
             self._check_batches(part)
-            engine = self.engine(part.batch_size, part.weight is not None)
+            engine = self.engine(part.batch_size, part.weight is not None, part.y)
             engine.set_updates(self.taken)
 
             def set_rates(_: int, count: int, rates: Rates = engine.ports.rates) -> None:
@@ -131,11 +134,13 @@ def _reason(what: str, part: Part, seen: int) -> DivergedError:
     )
 
 
-def evaluator(task: Task, samples: int, weighted: bool, batch_size: int = EVALUATED_AT_ONCE) -> Engine:
+def evaluator(
+    task: Task, samples: int, weighted: bool, targets: NDArray[Any], batch_size: int = EVALUATED_AT_ONCE
+) -> Engine:
     """An engine of the task's model that computes loss and metrics."""
-    model, outputs = task.model, task.metrics.need_outputs
+    model, outputs, loss = task.model, task.metrics.need_outputs, task.loss.for_targets(targets)
     return model.engines.take(
-        model, "evaluate", samples, batch_size, loss=task.loss, weighted=weighted, outputs=outputs
+        model, "evaluate", samples, batch_size, loss=loss, weighted=weighted, outputs=outputs
     )
 
 
@@ -149,7 +154,7 @@ def evaluate(task: Task, feed: Feed, epoch: int = 0, batch_size: int = EVALUATED
     """
     metrics = RunningMetrics()
     for part in feed.parts(epoch):
-        engine = evaluator(task, part.samples, part.weight is not None, batch_size)
+        engine = evaluator(task, part.samples, part.weight is not None, part.y, batch_size)
         finite = True
         for log in _run(task, engine, part, metrics):
             finite = finite and bool(np.isfinite(log[:, 0]).all())
@@ -173,7 +178,10 @@ def _run(
     count, weight = part.samples, part.weight
     if weight is None and engine.ports.weight is not None:  # an earlier batch had some
         weight = np.ones(len(part.X))
-    engine.load(part.X, part.y, part.order, weight)
+    y = part.y
+    if y.ndim == 1 and engine.asked_run.loss.targets == "distributions":  # an earlier batch had parts
+        y = np.eye(task.model.output_shape[0])[y]
+    engine.load(part.X, y, part.order, weight)
     outputs = None
     if task.metrics.need_outputs:
         outputs = np.empty((count, *task.model.output_shape), task.model.dtype)
@@ -184,4 +192,11 @@ def _run(
         yield log
     if outputs is not None:
         y = part.y.copy() if part.order is None else part.y[part.order]
-        metrics.add_outputs(y.astype(np.int64) if y.dtype == np.uint8 else readable(y), outputs)
+        metrics.add_outputs(_for_metrics(y, task.loss), outputs)
+
+
+def _for_metrics(y: NDArray[Any], loss: Loss) -> NDArray[Any]:
+    """The targets that metrics get: of parts for each class, the class of the largest."""
+    if loss.targets == "labels":
+        return y if y.ndim == 1 else y.argmax(axis=1)
+    return y.astype(np.int64) if y.dtype == np.uint8 else readable(y)

@@ -58,7 +58,7 @@ def test_augmented_and_weighted_samples_are_the_same():
 def test_several_calls_of_the_kernels_in_an_epoch_are_the_same(monkeypatch):
     monkeypatch.setattr("fastconv.engine.engine.CONVERTED_AT_ONCE", 3000)
     half = X.astype(np.float16)
-    assert_same_state(trained(half, SOFT.astype(np.float16), "mse"), trained(half.astype(float), SOFT, "mse"))
+    assert_same_state(trained(half, SOFT.astype(np.float16)), trained(half.astype(float), SOFT))
 
 
 def test_a_matrix_is_an_array_and_masked_values_are_refused():
