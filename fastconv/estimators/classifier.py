@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import ClassifierMixin
-from sklearn.utils.extmath import softmax
 from sklearn.utils.multiclass import check_classification_targets
 
 from ..engine.inputs import targets_as_given
@@ -261,10 +260,8 @@ class ConvClassifier(ClassifierMixin, ConvEstimator):
         >>> classifier.predict_proba(X).sum(axis=1).round(6)[:2]
         array([1., 1.])
         """
-        logits = self.decision_function(X)
-        if logits.ndim == 1:
-            logits = np.column_stack([np.zeros_like(logits), logits])
-        return softmax(logits, copy=False)
+        X = self._checked_samples(X)
+        return self.model_.predict_proba(X)
 
     def predict_log_proba(self, X: Any) -> NDArray[Any]:
         """The logarithm of `predict_proba`.
@@ -398,7 +395,11 @@ class ConvClassifier(ClassifierMixin, ConvEstimator):
             layers = layers[:-1]
         model = Sequential(layers, shape, dtype, seed)
         fitting: list[Shape] = [(self._n_outputs(),), (len(self.classes_),)]
-        return checked_output(model, fitting, f"{len(self.classes_)} classes")
+        checked_output(model, fitting, f"{len(self.classes_)} classes")
+        names = self.classes_.tolist()
+        if all(isinstance(name, (str, int, float)) for name in names):  # files hold no others
+            model.classes = names
+        return model
 
     def _loss(self) -> str:
         return "bce_with_logits" if self.model_.output_shape == (1,) else "cross_entropy"

@@ -19,13 +19,13 @@ from ..formats.state_dict import matching
 from ..nn.layer import Arrays, Layer, Shape
 from ..nn.losses import Loss
 from ..nn.losses import resolve as resolve_loss
-from ..nn.network import Network
 from ..nn.norm import check_batch
 from ..nn.optimizers import Optimizer
 from ..nn.optimizers import resolve as resolve_optimizer
+from .classifier import Classifier
 
 
-class Sequential(Network):
+class Sequential(Classifier):
     """Layers in a row.
 
     Parameters
@@ -56,7 +56,7 @@ class Sequential(Network):
     """
 
     engines: EnginePool
-    _FIXED: ClassVar[dict[str, str]] = {**Network._FIXED, "engines": "it makes and keeps its own"}
+    _FIXED: ClassVar[dict[str, str]] = {**Classifier._FIXED, "engines": "it makes and keeps its own"}
 
     def __init__(
         self, layers: Iterable[Layer], input_shape: Shape, dtype: str = "float32", seed: int = 0

@@ -123,6 +123,7 @@ class Steps:
                 )
         if self._engine is not None:
             self._engine.release()  # the order of samples, before there is the next one
+        task.model.note_loss(task.loss)
         return metrics, rate
 
 
