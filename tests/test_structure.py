@@ -297,8 +297,8 @@ STARTS = {  # what a signature begins with, names and defaults
     "Sequential.loss_and_gradients": "(self, X, y, loss=",
     "load": "(path",
     "Trainer": "(model, loss=",
-    "Trainer.fit": "(self, X, y=None, epochs=5, batch_size=32, validation_data=None, validation_split=0.0, "
-    "shuffle=True, callbacks=(), progress=None, checkpoint=None, resume=False",
+    "Trainer.fit": "(self, X, y=None, *, epochs=5, batch_size=32, validation_data=None, "
+    "validation_split=0.0, shuffle=True, callbacks=(), progress=None, checkpoint=None, resume=False",
     "Trainer.evaluate": "(self, X, y",
     "models.lenet5": "(num_classes=10",
     "models.vgg_small": "(num_classes=10",

@@ -197,7 +197,7 @@ class ConvEstimator(BaseEstimator):
             train, held_out = self._split(y)
             validation = (X[held_out], y[held_out], None if weight is None else weight[held_out])
             X, y, weight = X[train], y[train], None if weight is None else weight[train]
-            callbacks.append(EarlyStopping("val_loss", whole_number(self.patience, "patience")))
+            callbacks.append(EarlyStopping("val_loss", patience=whole_number(self.patience, "patience")))
         history = self._trainer.fit(
             X,
             y,

@@ -68,6 +68,7 @@ def explain(
     x: ArrayLike,
     y: ArrayLike,
     loss: str | Loss | None = None,
+    *,
     lr: float = 0.1,
     file: TextIO | None = None,
 ) -> Explanation:
@@ -129,10 +130,10 @@ def explain(
     lr = real_number(lr, "lr")
     X, Y = _one_sample(x, model.input_shape), _one_target(y, model.output_shape)
     outputs = activations(model, X)
-    formulas = _formulas(model)
     Y = check_targets(Y, len(X), model.output_shape, loss)
     loss = loss.for_targets(Y)
     value, slopes, parameter_gradients = backward(model, X, Y, loss)
+    formulas = _formulas(model)
     names = ["X", *(formula.y for formula in formulas)]
     page = _Page(len(model.nodes) <= LAYERS_IN_NUMBERS)
     page.text(

@@ -161,6 +161,7 @@ class Sequential(Classifier):
     def source(
         self,
         purpose: str = "train",
+        *,
         loss: str | Loss | None = None,
         optimizer: Optimizer | str | None = None,
         batch_size: int = 32,

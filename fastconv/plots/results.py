@@ -18,7 +18,7 @@ LOW_IS_GOOD = ("loss", "mse", "mae")
 
 
 def history(
-    history: Mapping[str, Sequence[float]], ax: Any = None, names: str | Sequence[str] | None = None
+    history: Mapping[str, Sequence[float]], *, ax: Any = None, names: str | Sequence[str] | None = None
 ) -> Any:
     """Curves of the loss and of the metrics over the epochs, training and validation together.
 
@@ -90,6 +90,7 @@ def _curves(ax: Any, name: str, values: Sequence[float], held_out: Sequence[floa
 def confusion_matrix(
     y_true: ArrayLike,
     y_pred: ArrayLike,
+    *,
     classes: Sequence[Any] | None = None,
     normalize: bool = False,
     ax: Any = None,
@@ -172,6 +173,7 @@ def worst_mistakes(
     model: Sequential,
     X: ArrayLike,
     y: ArrayLike,
+    *,
     count: int = 12,
     classes: Sequence[Any] | None = None,
     ax: Any = None,

@@ -1,6 +1,6 @@
 """`Augment`: how training changes images at random, so that a network sees new ones in every epoch."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -54,11 +54,11 @@ class Augment:
     """
 
     shift: Any = 0
-    rotation: float = 0.0
-    horizontal_flip: bool = False
-    vertical_flip: bool = False
-    noise: float = 0.0
-    fill: float = 0.0
+    rotation: float = field(default=0.0, kw_only=True)
+    horizontal_flip: bool = field(default=False, kw_only=True)
+    vertical_flip: bool = field(default=False, kw_only=True)
+    noise: float = field(default=0.0, kw_only=True)
+    fill: float = field(default=0.0, kw_only=True)
 
     def __post_init__(self) -> None:
         def keep(name: str, value: Any) -> None:

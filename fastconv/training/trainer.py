@@ -293,6 +293,7 @@ class Trainer:
         self,
         X: Any,
         y: ArrayLike | None = None,
+        *,
         epochs: int = 5,
         batch_size: int = 32,
         validation_data: Any = None,
@@ -544,6 +545,7 @@ class Trainer:
         self,
         X: Any,
         y: ArrayLike | None = None,
+        *,
         batch_size: int = EVALUATED_AT_ONCE,
         sample_weight: ArrayLike | None = None,
     ) -> dict[str, float]:
