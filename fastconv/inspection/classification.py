@@ -41,14 +41,15 @@ def class_probabilities(model: Sequential, X: ArrayLike) -> NDArray[np.float64]:
 
 
 def class_labels(y: ArrayLike, probabilities: NDArray[np.float64]) -> NDArray[np.int64]:
-    """`y` as class numbers (N,), checked against the probabilities.
+    """`y` as class numbers (N,), checked against the probabilities; of rows, the largest part decides.
 
     Raises
     ------
     TypeError, ValueError
         If it is something else.
     """
-    return check_targets(y, len(probabilities), probabilities.shape[1:], CrossEntropy())
+    labels = check_targets(y, len(probabilities), probabilities.shape[1:], CrossEntropy())
+    return labels if labels.ndim == 1 else labels.argmax(axis=1)
 
 
 def worst(probabilities: NDArray[np.float64], labels: NDArray[np.int64], count: int) -> NDArray[np.int64]:

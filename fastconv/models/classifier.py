@@ -1,6 +1,7 @@
 """What a network is as a classifier: the names of its classes, and the probability of each."""
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,14 +17,7 @@ class Classifier(Network):
     """A network that may be a classifier; what it must know for that lies in `metadata`, which files hold."""
 
     metadata: dict[str, Any]
-
-    # What a subclass answers
-
-    def predict(self, X: ArrayLike, batch_size: int = 256) -> NDArray[Any]:
-        """The outputs of the network."""
-        raise NotImplementedError
-
-    # What follows from it
+    predict: Callable[..., NDArray[Any]]  # a subclass has it
 
     @property
     def classes(self) -> list[Any]:

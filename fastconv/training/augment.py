@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..checks.scalars import nonnegative_pair
 from ..checks.settings import real_number, whole_number
 from ..engine.engine import Engine
-from ..engine.inputs import samples_as_given
+from ..engine.inputs import check_layout, samples_as_given
 from ..engine.plan import lanes_of
 from ..engine.run import Run
 from ..engine.threads import get_num_threads
@@ -123,6 +123,7 @@ class Augment:
         shape = np.shape(X)
         if len(shape) not in (3, 4):
             raise ValueError(f"`X` must have shape (N, C, H, W) or (N, H, W), got {shape}")
+        check_layout(shape)
         images = samples_as_given(X, shape[1:] if len(shape) == 4 else (1, *shape[1:]))
         model = Sequential([Flatten()], images.shape[1:], dtype)
         output = np.empty((len(images), *model.output_shape), model.dtype)

@@ -66,6 +66,11 @@ def test_images_that_may_have_their_channels_first_are_trained(shape):
     fc.Trainer(network(shape)).fit(np.zeros((12, *shape)), LABELS, epochs=1)
 
 
+def test_augmentation_says_so_too():
+    with pytest.raises(ValueError, match=HINT):
+        fc.Augment(shift=1).apply(np.zeros((2, 9, 9, 3)))
+
+
 # Scales
 
 
