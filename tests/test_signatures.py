@@ -51,6 +51,9 @@ BY_POSITION = {
     "fastconv.training.metrics.top_k_accuracy": "k",
     "fastconv.inspection.layer_by_layer.backward": "loss",
     "fastconv.plots.filters": "layer",
+    "fastconv.plots.gradient_maps": "loss",
+    "fastconv.datasets.load": "channels size",
+    "fastconv.datasets.load_images": "channels size test_fraction seed",
     "fastconv.estimators.ConvClassifier": "layers input_shape",
     "fastconv.estimators.ConvClassifier.fit": "sample_weight",
     "fastconv.estimators.ConvClassifier.partial_fit": "classes sample_weight",
@@ -124,7 +127,6 @@ OF_OTHERS = {
     "PyTorch's OneCycleLR(lr, total_steps)": lambda: fc.OneCycle(0.1, 0.5),
     "torchvision's RandomAffine(degrees, translate)": lambda: fc.Augment(10, 0.1),
     "scikit-learn's load_digits(n_class)": lambda: fc.datasets.load_digits(0.5),
-    "torchvision's ImageFolder(root, transform)": lambda: fc.datasets.load_images("photos", 3),
     "PyTorch's CrossEntropyLoss(weight)": lambda: fc.losses.CrossEntropy(0.1),
     "scikit-learn's MLPClassifier(sizes, activation, solver)": lambda: fc.estimators.ConvClassifier(
         None, None, 30

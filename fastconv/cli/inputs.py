@@ -80,7 +80,7 @@ def part_of(model: Any, about: dict[str, Any], source: str | None, everything: b
         raise ValueError("the model does not say what it was trained on: give --data")
     channels, *size = model.input_shape
     with waiting(f"reading {source}"):
-        data = datasets.load(source, channels=channels, size=tuple(size))
+        data = datasets.load(source, channels, tuple(size))
     X, y = data.X_test, data.y_test
     labels = _labels_in(about["classes"], data, source)
     total = int(sum((labels[part] >= 0).sum() for part in (data.y_train, data.y_test)))

@@ -216,7 +216,6 @@ class DataSet(NamedTuple):
 
 def load_images(
     folder: "str | os.PathLike[str]",
-    *,
     channels: int | None = None,
     size: "int | tuple[int, int] | None" = None,
     test_fraction: float = 0.2,
@@ -371,7 +370,7 @@ LOADERS: dict[str, Callable[..., Arrays]] = {"digits": load_digits, "mnist-subse
 MOST_CLASSES = 10_000
 
 
-def load(source: str, *, channels: int | None = None, size: "int | tuple[int, int] | None" = None) -> DataSet:
+def load(source: str, channels: int | None = None, size: "int | tuple[int, int] | None" = None) -> DataSet:
     """The data set that a name ("digits", "mnist-subset"), a folder or an .npz file stands for.
 
     Parameters
@@ -401,7 +400,7 @@ def load(source: str, *, channels: int | None = None, size: "int | tuple[int, in
         arrays = LOADERS[source]()
     elif os.path.isdir(source):
         if _holds_classes(source):
-            return load_images(source, channels=channels, size=size)
+            return load_images(source, channels, size)
         arrays = load_mnist(source)
     elif os.path.isfile(source):
         arrays = load_npz(source)

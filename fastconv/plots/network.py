@@ -165,8 +165,8 @@ def gradient_maps(
     model: Sequential,
     x: ArrayLike,
     y: Any,
-    *,
     loss: str | Loss = "cross_entropy",
+    *,
     layers: Sequence[int] | None = None,
     ax: Any = None,
 ) -> Array:
