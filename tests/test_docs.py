@@ -59,7 +59,10 @@ def everything():
 EVERYTHING = everything()
 PACKAGE = Path(fc.__file__).parent
 # Classes that users get and never make.
-RESULTS = {"fastconv.DivergedError", "fastconv.History", "fastconv.NotFiniteError"}
+RESULTS = {
+    "fastconv.DivergedError", "fastconv.History", "fastconv.NotFiniteError",
+    "fastconv.estimators.FlatImagesWarning",
+}  # fmt: skip
 FUNCTIONS = [path for path, value in EVERYTHING.items() if not isinstance(value, property)]
 
 

@@ -218,6 +218,8 @@ bce_with_logits(z, target, reduction='mean')
 bce_with_logits_grad(z, target, reduction='mean')
 cross_entropy(logits, labels, reduction='mean')
 cross_entropy_grad(logits, labels, reduction='mean')
+soft_cross_entropy(logits, target, reduction='mean')
+soft_cross_entropy_grad(logits, target, reduction='mean')
 huber(y, target, delta=1.0, reduction='mean')
 huber_grad(y, target, delta=1.0, reduction='mean')
 mse
@@ -295,8 +297,8 @@ STARTS = {  # what a signature begins with, names and defaults
     "Sequential.loss_and_gradients": "(self, X, y, loss=",
     "load": "(path",
     "Trainer": "(model, loss=",
-    "Trainer.fit": "(self, X, y=None, epochs=5, batch_size=32, validation_data=None, validation_split=0.0, "
-    "shuffle=True, callbacks=(), progress=None, checkpoint=None, resume=False",
+    "Trainer.fit": "(self, X, y=None, *, epochs=5, batch_size=32, validation_data=None, "
+    "validation_split=0.0, shuffle=True, callbacks=(), progress=None, checkpoint=None, resume=False",
     "Trainer.evaluate": "(self, X, y",
     "models.lenet5": "(num_classes=10",
     "models.vgg_small": "(num_classes=10",

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from .. import plots, simd
 from ..checks.environment import cpu_name, version_of
 from ..checks.extras import require
-from ..engine.inputs import check_samples
+from ..engine.inputs import samples_as_given
 from ..engine.threads import get_num_threads
 from ..formats.atomic import replaced
 from ..inspection.classification import class_labels, class_probabilities, worst
@@ -85,7 +85,7 @@ def write_report(
     >>> os.path.getsize(path) > 10_000
     True
     """
-    X = check_samples(X, model.input_shape)
+    X = samples_as_given(X, model.input_shape)
     probabilities = class_probabilities(model, X)
     labels = class_labels(y, probabilities)
     if not len(labels):

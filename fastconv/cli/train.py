@@ -318,7 +318,9 @@ def _live_start(data: DataSet, recipe: Recipe, optimizer: Any, args: argparse.Na
     def loss_after_a_moment(seed: int) -> float:
         model = build_model(args.model, REFERENCE_SHAPE, 2, args.dtype, seed)
         trainer = fc.Trainer(model, loss="bce", optimizer=optimizer, seed=args.seed)
-        history = trainer.fit(data.X_train, data.y_train, 3, recipe.batch_size, progress=False)
+        history = trainer.fit(
+            data.X_train, data.y_train, epochs=3, batch_size=recipe.batch_size, progress=False
+        )
         return float(history["loss"][-1])
 
     return min(range(8 * args.seed, 8 * args.seed + 8), key=loss_after_a_moment)

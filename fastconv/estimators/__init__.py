@@ -11,7 +11,8 @@ except ImportError as error:
         f'fastconv.estimators needs scikit-learn 1.6 or newer: pip install "fastconv[sklearn]" ({error})'
     ) from None
 
+from .base import FlatImagesWarning
 from .classifier import ConvClassifier
 from .regressor import ConvRegressor
 
-__all__ = ["ConvClassifier", "ConvRegressor"]
+__all__ = ["ConvClassifier", "ConvRegressor", "FlatImagesWarning"]

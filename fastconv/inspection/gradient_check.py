@@ -12,6 +12,7 @@ def check_gradients(
     X: ArrayLike,
     y: ArrayLike,
     loss: str | Loss = "cross_entropy",
+    *,
     step: float = 1e-6,
     samples: int = 20,
     seed: int = 0,

@@ -55,7 +55,7 @@ def load(path: str | os.PathLike[str]) -> Sequential:
     return model
 
 
-def from_torch(module: Any, input_shape: Shape, dtype: str | None = None) -> Sequential:
+def from_torch(module: Any, input_shape: Shape, *, dtype: str | None = None) -> Sequential:
     """A network from PyTorch: its layers, with copies of its weights and running statistics.
 
     Parameters

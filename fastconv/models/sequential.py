@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..checks.settings import whole_number
 from ..engine import listing
-from ..engine.inputs import check_samples, check_targets
+from ..engine.inputs import samples_as_given, targets_as_given
 from ..engine.lowering import lowering_of
 from ..engine.pool import EnginePool
 from ..formats.atomic import replaced
@@ -19,12 +19,13 @@ from ..formats.state_dict import matching
 from ..nn.layer import Arrays, Layer, Shape
 from ..nn.losses import Loss
 from ..nn.losses import resolve as resolve_loss
-from ..nn.network import Network
+from ..nn.norm import check_batch
 from ..nn.optimizers import Optimizer
 from ..nn.optimizers import resolve as resolve_optimizer
+from .classifier import Classifier
 
 
-class Sequential(Network):
+class Sequential(Classifier):
     """Layers in a row.
 
     Parameters
@@ -55,7 +56,7 @@ class Sequential(Network):
     """
 
     engines: EnginePool
-    _FIXED: ClassVar[dict[str, str]] = {**Network._FIXED, "engines": "it makes and keeps its own"}
+    _FIXED: ClassVar[dict[str, str]] = {**Classifier._FIXED, "engines": "it makes and keeps its own"}
 
     def __init__(
         self, layers: Iterable[Layer], input_shape: Shape, dtype: str = "float32", seed: int = 0
@@ -72,7 +73,7 @@ class Sequential(Network):
         Parameters
         ----------
         X : ndarray, shape (N, *input_shape)
-            float32, float64 or uint8 (divided by 255), of any strides.
+            Real numbers, of any strides; those of uint8, and no others, are divided by 255.
         batch_size : int
             Samples in work at a time; results do not depend on it, as long as all weights are finite.
 
@@ -87,7 +88,7 @@ class Sequential(Network):
         >>> fc.models.reference_cnn().predict(np.zeros((3, 1, 6, 6))).shape
         (3, 1)
         """
-        X = check_samples(X, self.input_shape)
+        X = samples_as_given(X, self.input_shape)
         batch_size = whole_number(batch_size, "batch_size")
         output = np.empty((len(X), *self.output_shape), self.dtype)
         if len(X):
@@ -109,7 +110,8 @@ class Sequential(Network):
         X : ndarray, shape (N, *input_shape)
             At least one sample.
         y : ndarray
-            Labels (N,) for "cross_entropy", otherwise numbers of the output's shape.
+            For "cross_entropy" labels (N,), one-hot rows, or rows of parts that sum to 1; otherwise numbers
+            of the output's shape.
         loss : {"bce", "bce_with_logits", "cross_entropy", "mse"} or Loss
 
         Returns
@@ -138,11 +140,12 @@ class Sequential(Network):
         """
         loss = resolve_loss(loss)
         loss.check_output(self.output_shape)
-        X = check_samples(X, self.input_shape)
-        y = check_targets(y, len(X), self.output_shape, loss)
+        X = samples_as_given(X, self.input_shape)
+        y = targets_as_given(y, len(X), self.output_shape, loss)
         if not len(X):
             raise ValueError("`X` must hold at least one sample, got none")
-        engine = self.engines.take(self, "gradients", len(X), loss=loss)
+        check_batch(self.nodes, len(X))
+        engine = self.engines.take(self, "gradients", len(X), loss=loss.for_targets(y))
         engine.set_seed(self.seed)
         engine.set_updates(0)
         engine.load(X, y)
@@ -158,6 +161,7 @@ class Sequential(Network):
     def source(
         self,
         purpose: str = "train",
+        *,
         loss: str | Loss | None = None,
         optimizer: Optimizer | str | None = None,
         batch_size: int = 32,

@@ -191,8 +191,8 @@ class SGD(Optimizer):
 
     lr: "float | Schedule" = 0.01
     momentum: float = 0.0
-    nesterov: bool = False
-    weight_decay: float = 0.0
+    nesterov: bool = field(default=False, kw_only=True)
+    weight_decay: float = field(default=0.0, kw_only=True)
     clip_norm: float | None = field(default=None, kw_only=True)
     clip_value: float | None = field(default=None, kw_only=True)
     operation: ClassVar = optimizers.sgd
@@ -250,9 +250,9 @@ class Adam(Optimizer):
     """
 
     lr: "float | Schedule" = 0.001
-    betas: tuple[float, float] = (0.9, 0.999)
-    eps: float = 1e-8
-    weight_decay: float = 0.0
+    betas: tuple[float, float] = field(default=(0.9, 0.999), kw_only=True)
+    eps: float = field(default=1e-8, kw_only=True)
+    weight_decay: float = field(default=0.0, kw_only=True)
     clip_norm: float | None = field(default=None, kw_only=True)
     clip_value: float | None = field(default=None, kw_only=True)
     operation: ClassVar = optimizers.adam
@@ -291,7 +291,7 @@ class AdamW(Adam):
     0.01
     """
 
-    weight_decay: float = 0.01
+    weight_decay: float = field(default=0.01, kw_only=True)
 
     def variant(self) -> int:
         return 1
@@ -336,11 +336,11 @@ class RMSprop(Optimizer):
     """
 
     lr: "float | Schedule" = 0.01
-    alpha: float = 0.99
-    eps: float = 1e-8
-    weight_decay: float = 0.0
-    momentum: float = 0.0
-    centered: bool = False
+    alpha: float = field(default=0.99, kw_only=True)
+    eps: float = field(default=1e-8, kw_only=True)
+    weight_decay: float = field(default=0.0, kw_only=True)
+    momentum: float = field(default=0.0, kw_only=True)
+    centered: bool = field(default=False, kw_only=True)
     clip_norm: float | None = field(default=None, kw_only=True)
     clip_value: float | None = field(default=None, kw_only=True)
     operation: ClassVar = optimizers.rmsprop

@@ -4,7 +4,7 @@ A schedule is a record with one method, `learning_rates`, that answers for a run
 engine asks it once per compiled chunk of steps, never inside one.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -80,7 +80,7 @@ class StepDecay(Schedule):
 
     lr: float
     step_size: int
-    gamma: float = 0.1
+    gamma: float = field(default=0.1, kw_only=True)
 
     def __post_init__(self) -> None:
         _set_field(self, "lr", real_number(self.lr, "lr"))
@@ -120,7 +120,7 @@ class CosineDecay(Schedule):
     """
 
     lr: float
-    min_lr: float = 0.0
+    min_lr: float = field(default=0.0, kw_only=True)
 
     def __post_init__(self) -> None:
         _set_field(self, "lr", real_number(self.lr, "lr"))
@@ -161,9 +161,9 @@ class OneCycle(Schedule):
     """
 
     lr: float
-    start_fraction: float = 0.3
-    div: float = 25.0
-    final_div: float = 1e4
+    start_fraction: float = field(default=0.3, kw_only=True)
+    div: float = field(default=25.0, kw_only=True)
+    final_div: float = field(default=1e4, kw_only=True)
 
     def __post_init__(self) -> None:
         _set_field(self, "lr", real_number(self.lr, "lr"))

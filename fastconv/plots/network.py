@@ -20,7 +20,7 @@ BETWEEN = "0.8"  # a grey, not to be taken for a zero
 MOST_WRITTEN = 40  # numbers are written into their cells up to so many cells
 
 
-def filters(model: Sequential, layer: int | str | None = None, count: int = 64, ax: Any = None) -> Any:
+def filters(model: Sequential, layer: int | str | None = None, *, count: int = 64, ax: Any = None) -> Any:
     """The weights of a convolution: one plane for each filter and input channel.
 
     Parameters
@@ -126,7 +126,7 @@ def _signed_image(ax: Any, values: Array) -> Any:
 
 
 def feature_maps(
-    model: Sequential, x: ArrayLike, layers: Sequence[int] | None = None, ax: Any = None
+    model: Sequential, x: ArrayLike, *, layers: Sequence[int] | None = None, ax: Any = None
 ) -> Array:
     """What each layer makes of one image, from the input to the output.
 
@@ -166,6 +166,7 @@ def gradient_maps(
     x: ArrayLike,
     y: Any,
     loss: str | Loss = "cross_entropy",
+    *,
     layers: Sequence[int] | None = None,
     ax: Any = None,
 ) -> Array:

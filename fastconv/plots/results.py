@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..checks.extras import require
 from ..checks.settings import whole_number
-from ..engine.inputs import check_samples
+from ..engine.inputs import samples_as_given
 from ..inspection.classification import class_labels, class_probabilities, worst
 from ..models.sequential import Sequential
 from ..training import metrics
@@ -18,7 +18,7 @@ LOW_IS_GOOD = ("loss", "mse", "mae")
 
 
 def history(
-    history: Mapping[str, Sequence[float]], ax: Any = None, names: str | Sequence[str] | None = None
+    history: Mapping[str, Sequence[float]], *, ax: Any = None, names: str | Sequence[str] | None = None
 ) -> Any:
     """Curves of the loss and of the metrics over the epochs, training and validation together.
 
@@ -90,6 +90,7 @@ def _curves(ax: Any, name: str, values: Sequence[float], held_out: Sequence[floa
 def confusion_matrix(
     y_true: ArrayLike,
     y_pred: ArrayLike,
+    *,
     classes: Sequence[Any] | None = None,
     normalize: bool = False,
     ax: Any = None,
@@ -172,6 +173,7 @@ def worst_mistakes(
     model: Sequential,
     X: ArrayLike,
     y: ArrayLike,
+    *,
     count: int = 12,
     classes: Sequence[Any] | None = None,
     ax: Any = None,
@@ -210,7 +212,7 @@ def worst_mistakes(
     >>> len(axes)
     3
     """
-    images = check_samples(X, model.input_shape)
+    images = samples_as_given(X, model.input_shape)
     if images.ndim != 4:
         raise ValueError(f"`X` must be images (N, C, H, W), got {images.shape}")
     probabilities = class_probabilities(model, images)

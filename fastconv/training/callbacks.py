@@ -107,6 +107,7 @@ class EarlyStopping:
     def __init__(
         self,
         monitor: str = "val_loss",
+        *,
         patience: int = 5,
         min_delta: float = 0.0,
         mode: str = "auto",
@@ -268,6 +269,7 @@ class ModelCheckpoint:
         self,
         path: "str | os.PathLike[str]",
         monitor: str = "val_loss",
+        *,
         save_best_only: bool = True,
         mode: str = "auto",
     ) -> None:
@@ -376,7 +378,7 @@ class CSVLogger:
     False
     """
 
-    def __init__(self, path: "str | os.PathLike[str]", append: bool = False) -> None:
+    def __init__(self, path: "str | os.PathLike[str]", *, append: bool = False) -> None:
         self.path = Path(path)
         self.append = bool(append)
         self._columns: list[str] | None = None

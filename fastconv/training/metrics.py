@@ -63,7 +63,8 @@ def accuracy(predictions: ArrayLike, y: ArrayLike, loss: str | Loss) -> float:
     predictions : array_like
         A model's outputs, as in `predicted_classes`.
     y : array_like
-        The truth: class numbers for cross_entropy, else targets (above 0.5 means yes) of the outputs' shape.
+        The truth: for cross_entropy class numbers, or rows, whose largest part is the class; else targets
+        (above 0.5 means yes) of the outputs' shape.
     loss : str
         The loss that the model was trained with.
 
@@ -83,6 +84,8 @@ def accuracy(predictions: ArrayLike, y: ArrayLike, loss: str | Loss) -> float:
     """
     predicted = predicted_classes(predictions, loss)
     truth = np.asarray(y)
+    if resolve(loss).targets == "labels":
+        truth = _of_rows(truth, np.shape(predictions))
     if truth.ndim == 2 and truth.shape[1] == 1:
         truth = truth[:, 0]
     if truth.shape != predicted.shape:
@@ -94,11 +97,18 @@ def accuracy(predictions: ArrayLike, y: ArrayLike, loss: str | Loss) -> float:
     return float(np.mean(predicted == truth))
 
 
+def _of_rows(truth: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+    """The class of the largest part where there are rows of a part for each class, as `shape` has them."""
+    return truth.argmax(axis=1) if truth.ndim == 2 and truth.shape == shape and truth.size else truth
+
+
 def _class_numbers(values: ArrayLike, name: str) -> NDArray[Any]:
     numbers = np.asarray(values)
     if numbers.ndim != 1 or (numbers.size and numbers.dtype.kind not in "iub"):
+        hint = f": {name}.argmax(axis=1) makes class numbers of rows" if numbers.ndim == 2 else ""
         raise ValueError(
-            f"`{name}` must be a 1-D array of class numbers, got a {numbers.ndim}-D array of {numbers.dtype}"
+            f"`{name}` must be a 1-D array of class numbers, got a {numbers.ndim}-D array of "
+            f"{numbers.dtype}{hint}"
         )
     return numbers.astype(np.int64)
 
@@ -370,8 +380,8 @@ def top_k_accuracy(y_true: ArrayLike, scores: ArrayLike, k: int = 5) -> float:
 
     Parameters
     ----------
-    y_true : array_like of int, shape (N,)
-        Class numbers, from 0.
+    y_true : array_like, shape (N,) or (N, classes)
+        Class numbers, from 0; or rows, whose largest part is the class.
     scores : array_like, shape (N, classes)
         Equal scores are all counted as the largest of them, as in Keras; NaN is never among the largest.
     k : int
@@ -392,7 +402,8 @@ def top_k_accuracy(y_true: ArrayLike, scores: ArrayLike, k: int = 5) -> float:
     >>> top_k_accuracy([0, 1], [[0.2, 0.5, 0.3], [0.2, 0.3, 0.5]], k=2)
     0.5
     """
-    values, truth = np.asarray(scores), _class_numbers(y_true, "y_true")
+    values = np.asarray(scores)
+    truth = _class_numbers(_of_rows(np.asarray(y_true), values.shape), "y_true")
     if values.ndim != 2 or len(values) != len(truth) or not len(truth):
         raise ValueError(
             f"`scores` must have shape ({len(truth)}, classes) of at least one, got {values.shape}"

@@ -293,6 +293,7 @@ class Trainer:
         self,
         X: Any,
         y: ArrayLike | None = None,
+        *,
         epochs: int = 5,
         batch_size: int = 32,
         validation_data: Any = None,
@@ -312,17 +313,20 @@ class Trainer:
         Parameters
         ----------
         X : ndarray, shape (N, *input_shape), or batches
-            float32, float64 or uint8 (divided by 255), of any strides; read sample by sample. Without y, an
+            Real numbers, of any strides; those of uint8, and no others, are divided by 255. Read sample by
+            sample, and converted in pieces where they are not float32, float64, uint8 or int64. Without y, an
             iterable of batches (X, y) or (X, y, sample_weight), such as a list, a PyTorch DataLoader or a
             generator, or a function that returns one for each epoch; see the notes.
         y : ndarray
-            int labels (N,) for "cross_entropy", otherwise numbers of the output's shape.
+            For "cross_entropy" int labels (N,), one-hot rows (N, classes), taken as the labels, or rows that
+            sum to 1, parts of each class; otherwise numbers of the output's shape.
         epochs, batch_size : int
             Passes over the data, and samples of a step. A last, smaller batch divides by its own size.
         validation_data : tuple of arrays or iterable of batches, optional
             (X, y) or (X, y, sample_weight) to evaluate after every epoch, or batches of them as for X.
         validation_split : float
-            Instead, the last part of X and y to hold out, 0 to 1.
+            Instead, the part of X and y to hold out, 0 to 1: of each class its last samples, so that all keep
+            their share (a class of one sample is trained on); without classes, the last samples of all.
         shuffle : bool
             Whether each epoch takes the samples in a new order; batches are always taken as they come.
         callbacks : iterable
@@ -341,9 +345,10 @@ class Trainer:
             How much each sample counts: numbers >= 0 which its loss and gradient are multiplied by. A step
             still divides by the number of its samples, as in Keras, so weights of mean 1 keep the size of
             the steps; accuracy counts every sample as one.
-        class_weight : dict or "balanced", optional
-            The same for all samples of a class: class number -> weight, 1 where it is missing; or weights
-            that make all classes count the same. Both together are multiplied. Not for held out samples.
+        class_weight : dict, ndarray of shape (classes,) or "balanced", optional
+            The same for all samples of a class: class number -> weight, 1 where it is missing; a weight for
+            each class; or weights that make all classes count the same. Both together are multiplied. Not for
+            held out samples. Of parts of classes, the largest decides.
         augment : Augment, optional
             How each image is changed at random, anew in every epoch. Held out samples are left as they are.
         steps_per_epoch : int, optional
@@ -460,9 +465,10 @@ class Trainer:
         display.compiling(f"{len(self.model.nodes)} layers for {self.model.dtype}")
         started, task = time.perf_counter(), self._current_task()
         steps = Steps(task, self.steps_taken, augment)
-        steps.engine(feed.batch_size, feed.weighted)
+        steps.engine(feed.batch_size, feed.weighted, feed.targets)
         if held_out:
-            self.model.engines.give_back(evaluator(task, held_out.batch_size, held_out.weighted))
+            size, weighted = held_out.batch_size, held_out.weighted
+            self.model.engines.give_back(evaluator(task, size, weighted, held_out.targets))
         progress_displays.compiled(display, time.perf_counter() - started)
         return steps
 
@@ -539,6 +545,7 @@ class Trainer:
         self,
         X: Any,
         y: ArrayLike | None = None,
+        *,
         batch_size: int = EVALUATED_AT_ONCE,
         sample_weight: ArrayLike | None = None,
     ) -> dict[str, float]:

@@ -207,7 +207,7 @@ def test_maps_of_chosen_layers_are_drawn_where_they_are_told_to():
     model, given = fc.models.reference_cnn(), axes(1, 2)
     assert list(fc.plots.feature_maps(model, np.ones((6, 6)), layers=[0, 6], ax=given)) == list(given)
     assert [ax.get_title().split(":")[0] for ax in given] == ["input", "5 Sigmoid"]
-    assert list(fc.plots.gradient_maps(model, np.ones((6, 6)), 0, "bce", [0, 6], axes(2, 1)))
+    assert list(fc.plots.gradient_maps(model, np.ones((6, 6)), 0, "bce", layers=[0, 6], ax=axes(2, 1)))
     assert plt.get_fignums() == []
 
 
