@@ -20,7 +20,7 @@ from .nn.optimizers import __all__ as _optimizers
 from .nn.schedules import CosineDecay, OneCycle, StepDecay
 from .training import callbacks, metrics
 from .training.augment import Augment
-from .training.callbacks import CSVLogger, EarlyStopping, ModelCheckpoint
+from .training.callbacks import Callback, CSVLogger, EarlyStopping, ModelCheckpoint
 from .training.history import DivergedError, History, NotFiniteError
 from .training.trainer import Trainer
 
@@ -39,6 +39,7 @@ __all__ = [  # layers and optimizers are listed in their own files
     *_optimizers,
     "Augment",
     "CSVLogger",
+    "Callback",
     "CosineDecay",
     "DivergedError",
     "EarlyStopping",

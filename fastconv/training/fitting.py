@@ -3,6 +3,7 @@
 import os
 import time
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 from . import progress as progress_displays
 from .augment import Augment
 from .batches import Feed
-from .callbacks.callback import call_each
+from .callbacks.callback import call_each, hears_of_batches
 from .checkpoint import Position, describe, restore, save
 from .finite import Snapshot
 from .history import DivergedError, History, NotFiniteError
@@ -36,6 +37,7 @@ class Fitting:
     position: Position = field(default_factory=Position)
 
     def __post_init__(self) -> None:
+        self._check_schedule()
         self._run: Any = {}
         if self.checkpoint is not None:  # what must be the same to go on from it
             self._run = describe(self.trainer._current_task(), self.augment, self.feed, self.held_out)
@@ -66,14 +68,15 @@ class Fitting:
             call_each(self.callbacks, "on_train_begin", trainer)
             for epoch in range(self.position.epochs_done, self.epochs):
                 about = {"epoch": epoch, "epochs": self.epochs}
-                call_each(self.callbacks, "on_epoch_begin", trainer, about)
+                if not trainer.stop_training:
+                    call_each(self.callbacks, "on_epoch_begin", trainer, about)
+                if trainer.stop_training or self.feed.ended:
+                    break
                 steps = self._as_assigned(steps)
                 logs = self._epoch(steps, epoch)
                 if logs is None:
                     break
                 self._take_down(steps.task, logs)
-                if trainer.stop_training or self.feed.ended:
-                    break
             call_each(self.callbacks, "on_train_end", trainer)
         finally:
             self.display.close()
@@ -90,14 +93,26 @@ class Fitting:
         progress_displays.compiled(self.display, time.perf_counter() - started)
         return steps
 
+    def _check_schedule(self) -> None:
+        """Raise ValueError where a schedule would have to know how many steps there will be."""
+        lr = self.trainer.optimizer.lr
+        if self.feed.steps is None and not isinstance(lr, float):
+            raise ValueError(f"`steps_per_epoch` must be given for {lr!r}, got batches without a length")
+
     def _as_assigned(self, steps: Steps) -> Steps:
         """Steps of the task as it is now: a callback may have assigned another optimizer."""
         task = self.trainer._current_task()
-        return steps if task is steps.task else Steps(task, self.trainer.steps_taken, self.augment)
+        if task is steps.task:
+            return steps
+        self._check_schedule()
+        return Steps(task, self.trainer.steps_taken, self.augment)
 
     def _epoch(self, steps: Steps, epoch: int) -> dict[str, Any] | None:
         """Train and validate for one epoch; its figures, or None where there was no sample left."""
         started, task = time.perf_counter(), steps.task
+        listeners = [callback for callback in self.callbacks if hears_of_batches(callback)]
+        if listeners:
+            steps.after_each = self._tell_of_batch(steps, epoch, listeners)
         metrics, rate = guarded_epoch(self.trainer, steps, self.feed, epoch, self.epochs, self.display)
         if self.feed.ended:
             where = f"in epoch {epoch + 1} of {self.epochs}, after {metrics.steps} steps"
@@ -111,6 +126,29 @@ class Fitting:
             logs.update({f"val_{name}": value for name, value in figures.items()})
         logs["seconds"] = time.perf_counter() - started
         return logs
+
+    def _tell_of_batch(
+        self, steps: Steps, epoch: int, listeners: list[Any]
+    ) -> Callable[[int, float, float], bool]:
+        """What is done after each step of an epoch; it returns whether a callback has stopped training."""
+        trainer = self.trainer
+
+        def tell(batch: int, loss: float, rate: float) -> bool:
+            logs = {
+                "epoch": epoch,
+                "epochs": self.epochs,
+                "batch": batch,
+                "loss": loss,
+                "learning_rate": rate,
+            }
+            trainer._steps_taken = steps.taken
+            call_each(listeners, "on_batch_end", trainer, logs)
+            if trainer.optimizer is not steps.optimizer:
+                self._check_schedule()
+                steps.optimizer = trainer.optimizer
+            return trainer.stop_training
+
+        return tell
 
     def _take_down(self, task: Task, logs: dict[str, Any]) -> None:
         """Keep an epoch's figures and tell them to all that want to know."""
@@ -131,18 +169,19 @@ def guarded_epoch(
     trainer: TrainerSettings, steps: Steps, feed: Feed, epoch: int, epochs: int, display: Progress
 ) -> tuple[RunningMetrics, float]:
     """One pass over the data; its steps count even where it is cut short, but not where they diverge."""
+    before = trainer.steps_taken
     if trainer._snapshot is None:
         trainer._snapshot = Snapshot(trainer.model, steps.task.optimizer_state)
     trainer._snapshot.take()
-    steps.taken = trainer.steps_taken
+    steps.taken, trainer._in_epoch = before, True
     try:
         return steps.epoch(feed, epoch, epochs, display, trainer._epochs_taken)
     except DivergedError as error:
         trainer._snapshot.put_back()
-        steps.taken = trainer.steps_taken
+        steps.taken = before
         cause = trainer._snapshot.what_was_not_finite()
         if cause is None or isinstance(error, NotFiniteError):
             raise
         raise DivergedError(f"{str(error).partition(':')[0]}: {cause}") from None
     finally:
-        trainer.steps_taken = steps.taken
+        trainer._steps_taken, trainer._in_epoch = steps.taken, False

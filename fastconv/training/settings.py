@@ -33,7 +33,7 @@ class TrainerSettings:
         self._task: Task | None = None
         self._single_steps: Steps | None = None
         self._snapshot: Snapshot | None = None
-        self._at_work = False
+        self._at_work = self._in_epoch = False
         self._optimizer_state: list[Any] = []
         self.loss, self.metrics = loss, metrics
         self.optimizer = SGD() if optimizer is None else optimizer
@@ -103,8 +103,17 @@ class TrainerSettings:
             raise TypeError(f"`optimizer` must be an optimizer such as SGD(lr=0.1), got {optimizer!r}")
         if self._at_work:
             self.model.engines.training.check_free()
+        before = getattr(self, "_optimizer", None)
+        if type(before) is type(optimizer) and before.with_lr(optimizer.lr) == optimizer:
+            self._optimizer, self._task = optimizer, None
+            return
+        if self._in_epoch:
+            raise RuntimeError(
+                "in on_batch_end only the learning rate of the optimizer can change, as by "
+                "trainer.optimizer.with_lr(0.01): assign another optimizer in on_epoch_end"
+            )
         fresh = optimizer.initial_state(self.model.flat_parameters)
-        if type(optimizer) is type(getattr(self, "_optimizer", None)):
+        if type(optimizer) is type(before):
             for own, kept in zip(fresh, self._optimizer_state, strict=False):
                 own[...] = kept
         self._optimizer, self._optimizer_state = optimizer, fresh
@@ -170,7 +179,10 @@ class TrainerSettings:
 
     @steps_taken.setter
     def steps_taken(self, steps: int) -> None:
-        self._steps_taken = whole_number(steps, "steps_taken", low=0)
+        steps = whole_number(steps, "steps_taken", low=0)
+        if self._in_epoch:
+            raise RuntimeError("`steps_taken` can't be changed within an epoch: assign it in on_epoch_end")
+        self._steps_taken = steps
 
     @property
     def history(self) -> History:
@@ -213,9 +225,16 @@ class TrainerSettings:
         return self._task
 
     @contextmanager
-    def _working(self) -> Iterator[None]:
-        """Keeps other threads from training the network, and its own callbacks from what can't change now."""
+    def _working(self, call: str) -> Iterator[None]:
+        """Keeps other threads from training the network, and its own callbacks from what can't change now.
+
+        Steps of an epoch that is under way would mix with those of another call.
+        """
         with self.model.engines.training:
+            if self._at_work and call == "fit":
+                raise RuntimeError("`fit` can't be called by a callback of `fit`; `train_on_batch` can")
+            if self._in_epoch:
+                raise RuntimeError(f"`{call}` can't be called in on_batch_end: call it in on_epoch_end")
             before, self._at_work = self._at_work, True
             try:
                 yield
@@ -226,7 +245,14 @@ class TrainerSettings:
         return Form(self.model.input_shape, self.model.output_shape, resolve(self.loss))
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_single_steps": None, "_task": None, "_snapshot": None, "_at_work": False}
+        return {
+            **self.__dict__,
+            "_single_steps": None,
+            "_task": None,
+            "_snapshot": None,
+            "_at_work": False,
+            "_in_epoch": False,
+        }
 
     def __setstate__(self, kept: dict[str, Any]) -> None:
         self.__dict__.update(kept)

@@ -110,8 +110,8 @@ class Trainer(TrainerSettings):
         shuffle : bool
             Whether each epoch takes the samples in a new order; batches are always taken as they come.
         callbacks : iterable
-            Objects with `on_epoch_end(trainer, logs)`, and perhaps `on_train_begin(trainer)`,
-            `on_epoch_begin(trainer, logs)` and `on_train_end(trainer)`.
+            Objects with `on_epoch_end(trainer, logs)` or other methods of `Callback`. With `on_batch_end`,
+            steps are run one by one: the same numbers, but slower for small networks.
         progress : None, bool or object
             None shows progress on a terminal only, True always, False never.
         checkpoint : path, optional
@@ -202,7 +202,7 @@ class Trainer(TrainerSettings):
             feed, rest = array_feeds(X, y, weight, split, class_weight, form, batch_size, seed)
             held_out = rest if held_out is None else held_out
         fitting = Fitting(self, feed, held_out, epochs, callbacks, display, augment, checkpoint)
-        with self._working():
+        with self._working("fit"):
             if not resume or fitting.resume():
                 fitting.run()
         return fitting.history
@@ -245,7 +245,7 @@ class Trainer(TrainerSettings):
         weight = None
         if sample_weight is not None:
             weight = check_sample_weight(sample_weight, len(X), may_be_zeros=True)
-        with self._working():
+        with self._working("train_on_batch"):
             task, steps = self._current_task(), self._single_steps
             if steps is None or not steps.still_fit(task):
                 steps = self._single_steps = Steps(task, self.steps_taken)
@@ -298,12 +298,7 @@ class Trainer(TrainerSettings):
         """The feed of an iterable of batches."""
         if isinstance(class_weight, str):
             raise ValueError(f"`class_weight` must be a dict for batches, got {class_weight!r}")
-        feed = BatchFeed(X, self._form(), epochs, steps, class_weight)
-        if feed.steps is None and not isinstance(self.optimizer.lr, float):
-            raise ValueError(
-                f"`steps_per_epoch` must be given for {self.optimizer.lr!r}, got batches without a length"
-            )
-        return feed
+        return BatchFeed(X, self._form(), epochs, steps, class_weight)
 
 
 def _refuse(**given: bool) -> None:

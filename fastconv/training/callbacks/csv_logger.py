@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from .callback import Logs
+from .callback import Callback, Logs
 
 
-class CSVLogger:
+class CSVLogger(Callback):
     """Write the figures of each epoch to a CSV file, one row an epoch, as soon as they are known.
 
     Parameters

@@ -5,10 +5,10 @@ from typing import Any
 
 from ...checks.settings import real_number, whole_number
 from .best import Best
-from .callback import Logs
+from .callback import Callback, Logs
 
 
-class EarlyStopping:
+class EarlyStopping(Callback):
     """Stop when a figure has not improved for some epochs, and go back to the best weights.
 
     Parameters
@@ -58,7 +58,7 @@ class EarlyStopping:
     def _forget(self) -> None:
         self._best = Best(self.monitor, self.mode, self.min_delta)
         self._best_state: dict[str, Any] | None = None
-        self._waited = 0
+        self._waited, self._seen = 0, False  # whether there was an epoch in this call of `fit`
         self._last_epoch: int | None = None
         self.best_epoch: int | None = None
         self.stopped_epoch: int | None = None
@@ -73,6 +73,20 @@ class EarlyStopping:
         True
         """
         return self._best.value
+
+    def on_train_begin(self, trainer: Any) -> None:
+        """Wait for the first epoch: what an earlier run left behind is not put back without one.
+
+        Parameters
+        ----------
+        trainer : Trainer
+            What is to be trained.
+
+        Examples
+        --------
+        >>> EarlyStopping().on_train_begin(None)
+        """
+        self._seen = False
 
     def on_epoch_end(self, trainer: Any, logs: Logs) -> None:
         """Compare this epoch with the best one; stop the trainer if it is time.
@@ -106,7 +120,7 @@ class EarlyStopping:
             if self._waited >= max(self.patience, 1):
                 self.stopped_epoch = logs["epoch"]
                 trainer.stop_training = True
-        self._last_epoch = logs["epoch"]
+        self._last_epoch, self._seen = logs["epoch"], True
         is_last = self.stopped_epoch is not None or logs["epoch"] + 1 >= logs["epochs"]
         if is_last:
             self.on_train_end(trainer)
@@ -123,7 +137,7 @@ class EarlyStopping:
         --------
         >>> EarlyStopping().on_train_end(None)  # there was no epoch, so there is nothing to put back
         """
-        if self._best_state is not None and self.best_epoch != self._last_epoch:
+        if self._seen and self._best_state is not None and self.best_epoch != self._last_epoch:
             trainer.model.load_state(self._best_state)
 
     def state_dict(self) -> dict[str, Any]:

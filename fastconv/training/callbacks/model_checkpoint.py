@@ -6,10 +6,10 @@ from typing import Any
 
 from ...formats.model_file import check_target
 from .best import Best
-from .callback import Logs
+from .callback import Callback, Logs
 
 
-class ModelCheckpoint:
+class ModelCheckpoint(Callback):
     """Save the model after each epoch, or after each epoch that is better than all before.
 
     Parameters
