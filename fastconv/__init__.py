@@ -20,7 +20,15 @@ from .nn.optimizers import __all__ as _optimizers
 from .nn.schedules import CosineDecay, OneCycle, StepDecay
 from .training import callbacks, metrics
 from .training.augment import Augment
-from .training.callbacks import Callback, CSVLogger, EarlyStopping, ModelCheckpoint
+from .training.callbacks import (
+    Callback,
+    CSVLogger,
+    EarlyStopping,
+    ModelCheckpoint,
+    ReduceLROnPlateau,
+    TensorBoard,
+    WandB,
+)
 from .training.history import DivergedError, History, NotFiniteError
 from .training.trainer import Trainer
 
@@ -47,9 +55,12 @@ __all__ = [  # layers and optimizers are listed in their own files
     "ModelCheckpoint",
     "NotFiniteError",
     "OneCycle",
+    "ReduceLROnPlateau",
     "Sequential",
     "StepDecay",
+    "TensorBoard",
     "Trainer",
+    "WandB",
     "callbacks",
     "check_gradients",
     "datasets",

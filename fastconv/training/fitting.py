@@ -15,7 +15,7 @@ from .callbacks.callback import call_each, hears_of_batches
 from .checkpoint import Position, describe, restore, save
 from .finite import Snapshot
 from .history import DivergedError, History, NotFiniteError
-from .loops import Steps, Task, evaluate, evaluator
+from .loops import Steps, evaluate, evaluator
 from .progress import Progress
 from .running_metrics import RunningMetrics
 from .settings import TrainerSettings
@@ -40,15 +40,14 @@ class Fitting:
         self._check_schedule()
         self._run: Any = {}
         if self.checkpoint is not None:  # what must be the same to go on from it
-            self._run = describe(self.trainer._current_task(), self.augment, self.feed, self.held_out)
+            self._run = describe(self.trainer, self.augment, self.feed, self.held_out)
 
     def resume(self) -> bool:
         """Go on from the checkpoint, if it is there; False where that run has come to its end."""
         if self.checkpoint is None or not Path(self.checkpoint).exists():
             return True
         trainer = self.trainer
-        task = trainer._current_task()
-        self.history, self.position = restore(self.checkpoint, self._run, task, self.callbacks)
+        self.history, self.position = restore(self.checkpoint, self._run, trainer, self.callbacks)
         trainer.steps_taken, trainer._epochs_taken = self.position.steps_taken, self.position.epochs_taken
         trainer._history = History({name: list(values) for name, values in self.history.items()})
         stopped_at = self.position.stopped_at
@@ -76,7 +75,7 @@ class Fitting:
                 logs = self._epoch(steps, epoch)
                 if logs is None:
                     break
-                self._take_down(steps.task, logs)
+                self._take_down(logs)
             call_each(self.callbacks, "on_train_end", trainer)
         finally:
             self.display.close()
@@ -150,7 +149,7 @@ class Fitting:
 
         return tell
 
-    def _take_down(self, task: Task, logs: dict[str, Any]) -> None:
+    def _take_down(self, logs: dict[str, Any]) -> None:
         """Keep an epoch's figures and tell them to all that want to know."""
         trainer = self.trainer
         self.history.append(logs)
@@ -161,7 +160,7 @@ class Fitting:
             stopped_at = self.epochs if trainer.stop_training else None
             done = logs["epoch"] + 1
             self.position = Position(done, trainer.steps_taken, trainer._epochs_taken, stopped_at)
-            save(self.checkpoint, self._run, task, self.history, self.position, self.callbacks)
+            save(self.checkpoint, self._run, trainer, self.history, self.position, self.callbacks)
         self.display.epoch_end(logs)
 
 

@@ -103,6 +103,8 @@ class TrainerSettings:
             raise TypeError(f"`optimizer` must be an optimizer such as SGD(lr=0.1), got {optimizer!r}")
         if self._at_work:
             self.model.engines.training.check_free()
+        else:  # what a run is known by, whatever its callbacks make of it
+            self._given_optimizer = optimizer
         before = getattr(self, "_optimizer", None)
         if type(before) is type(optimizer) and before.with_lr(optimizer.lr) == optimizer:
             self._optimizer, self._task = optimizer, None
@@ -183,6 +185,22 @@ class TrainerSettings:
         if self._in_epoch:
             raise RuntimeError("`steps_taken` can't be changed within an epoch: assign it in on_epoch_end")
         self._steps_taken = steps
+
+    @property
+    def epochs_taken(self) -> int:
+        """How many epochs there were in all calls of `fit`; the order of samples follows from it.
+
+        Returns
+        -------
+        int
+
+        Examples
+        --------
+        >>> import fastconv as fc
+        >>> fc.Trainer(fc.models.reference_cnn(), loss="bce").epochs_taken
+        0
+        """
+        return self._epochs_taken
 
     @property
     def history(self) -> History:
