@@ -316,7 +316,7 @@ def _warn_of_sorted(y: NDArray[Any], held_out: NDArray[Any]) -> None:
         warnings.warn(
             f"`validation_split` holds out the last {len(held_out)} samples, and class "
             f"{', '.join(map(str, unseen))} only stands there: shuffle X and y, or give `validation_data`",
-            stacklevel=4,
+            stacklevel=5,
         )
 
 

@@ -54,7 +54,7 @@ class Fitting:
         if stopped_at is None or self.epochs > stopped_at:
             return True
         done = f"after {self.position.epochs_done} of {stopped_at} epochs"
-        warnings.warn(f"the run has stopped {done}: ask for more to train on", stacklevel=3)
+        warnings.warn(f"the run has stopped {done}: ask for more to train on", stacklevel=4)
         return False
 
     def run(self) -> None:
@@ -115,7 +115,7 @@ class Fitting:
         metrics, rate = guarded_epoch(self.trainer, steps, self.feed, epoch, self.epochs, self.display)
         if self.feed.ended:
             where = f"in epoch {epoch + 1} of {self.epochs}, after {metrics.steps} steps"
-            warnings.warn(f"`X` has come to its end {where}: training ends here", stacklevel=4)
+            warnings.warn(f"`X` has come to its end {where}: training ends here", stacklevel=5)
         if not metrics.steps:
             return None
         logs: dict[str, Any] = {"epoch": epoch, "epochs": self.epochs, **metrics.figures(task.metrics)}

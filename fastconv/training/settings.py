@@ -9,16 +9,19 @@ from ..models.sequential import Sequential
 from ..nn.activations import Softmax
 from ..nn.losses import Loss, resolve
 from ..nn.optimizers import SGD, Optimizer
+from . import other_names
 from .batches import Form
 from .finite import Snapshot
 from .history import History
 from .loops import Steps, Task
+from .other_names import hints
 from .running_metrics import MetricSet
 
 
 class TrainerSettings:
     """The part of `Trainer` that is not training: its docstring says what all of it is."""
 
+    @hints(other_names.TRAINER)
     def __init__(
         self,
         model: Sequential,

@@ -4,10 +4,12 @@ import os
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from ..checks.settings import real_number, whole_number
 from ..formats.model_file import check_target
+from . import other_names
 from . import progress as progress_displays
 from .augment import Augment, check_augment
 from .batches import EVALUATED_AT_ONCE, ArrayFeed, BatchFeed, Feed, array_feeds, validation_feed
@@ -15,6 +17,7 @@ from .callbacks.callback import check_callbacks
 from .fitting import Fitting, guarded_epoch
 from .history import DivergedError, History
 from .loops import Steps, evaluate
+from .other_names import hints
 from .sample_weights import check_sample_weight
 from .settings import TrainerSettings
 
@@ -73,6 +76,7 @@ class Trainer(TrainerSettings):
     (2, True)
     """
 
+    @hints(other_names.FIT)
     def fit(
         self,
         X: Any,
@@ -82,7 +86,7 @@ class Trainer(TrainerSettings):
         validation_data: Any = None,
         validation_split: float = 0.0,
         shuffle: bool = True,
-        callbacks: Iterable[Any] = (),
+        callbacks: Iterable[Any] | None = (),
         progress: Any = None,
         checkpoint: str | os.PathLike[str] | None = None,
         resume: bool = False,
@@ -90,6 +94,7 @@ class Trainer(TrainerSettings):
         class_weight: Any = None,
         augment: Augment | None = None,
         steps_per_epoch: int | None = None,
+        verbose: int | str | None = None,
     ) -> History:
         """Train for some epochs, going on where the last call ended.
 
@@ -132,6 +137,8 @@ class Trainer(TrainerSettings):
             How each image is changed at random, anew in every epoch. Held out samples are left as they are.
         steps_per_epoch : int, optional
             Batches of an epoch, where an iterable has no end or is too long for one.
+        verbose : {"auto", 0, 1, 2}, optional
+            Keras's name for `progress`: 0 shows nothing, 1 a bar, 2 a line for each epoch. Not both.
 
         Returns
         -------
@@ -179,9 +186,11 @@ class Trainer(TrainerSettings):
             raise ValueError("`resume` needs `checkpoint`, the file to go on from")
         if checkpoint is not None:
             check_target(checkpoint, "checkpoint")
-        callbacks = check_callbacks(callbacks)
+        if not isinstance(shuffle, (bool, np.bool_)):
+            raise TypeError(f"`shuffle` must be True or False, got {shuffle!r}")
+        callbacks = check_callbacks(() if callbacks is None else callbacks)
         augment = check_augment(augment, self.model.input_shape)
-        display = progress_displays.resolve(progress)
+        display = progress_displays.resolve(progress, verbose)
         form = self._form()
         held_out: Feed | None = None
         if validation_data is not None:
@@ -207,6 +216,7 @@ class Trainer(TrainerSettings):
                 fitting.run()
         return fitting.history
 
+    @hints(other_names.TRAIN_ON_BATCH)
     def train_on_batch(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """Take one step on a batch.
 
@@ -253,6 +263,7 @@ class Trainer(TrainerSettings):
             metrics, _ = guarded_epoch(self, steps, feed, 0, 1, silent)
         return metrics.loss
 
+    @hints(other_names.EVALUATE)
     def evaluate(
         self,
         X: Any,
