@@ -102,5 +102,12 @@ def __getattr__(name: str) -> Any:
     return getattr(module, name, module)
 
 
+def _draw_history(*args: Any) -> Any:
+    return importlib.import_module(".plots", __name__).history(*args)
+
+
+History._draw = _draw_history
+
+
 def __dir__() -> list[str]:
     return sorted({*__all__, *_LATER, "__version__"})

@@ -12,6 +12,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from ..models.sequential import Sequential
 from ..nn.activations import Sigmoid, Softmax
 from ..nn.layer import Layer, Shape
+from ..nn.losses import LossName
 from ..training.sample_weights import Weights, class_weights
 from .base import ConvEstimator, checked_output
 
@@ -133,7 +134,7 @@ class ConvClassifier(ClassifierMixin, ConvEstimator):
         )
         self.class_weight = class_weight
 
-    def fit(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> "ConvClassifier":
+    def fit(self, X: Any, y: Any, sample_weight: "ArrayLike | None" = None) -> "ConvClassifier":
         """Train a network, a new one unless `warm_start`.
 
         Parameters
@@ -168,7 +169,7 @@ class ConvClassifier(ClassifierMixin, ConvEstimator):
         return self
 
     def partial_fit(
-        self, X: Any, y: Any, classes: ArrayLike | None = None, sample_weight: ArrayLike | None = None
+        self, X: Any, y: Any, classes: "ArrayLike | None" = None, sample_weight: "ArrayLike | None" = None
     ) -> "ConvClassifier":
         """Train for one epoch more.
 
@@ -312,7 +313,7 @@ class ConvClassifier(ClassifierMixin, ConvEstimator):
 
     # Inside
 
-    def _learn_targets(self, y: NDArray[Any], fresh: bool, classes: ArrayLike | None) -> NDArray[Any]:
+    def _learn_targets(self, y: NDArray[Any], fresh: bool, classes: "ArrayLike | None") -> NDArray[Any]:
         check_classification_targets(y)
         if fresh:
             self.classes_ = np.unique(y if classes is None else np.asarray(classes))
@@ -351,5 +352,5 @@ class ConvClassifier(ClassifierMixin, ConvEstimator):
         fitting: list[Shape] = [(self._n_outputs(),), (len(self.classes_),)]
         return checked_output(model, fitting, f"{len(self.classes_)} classes")
 
-    def _loss(self) -> str:
+    def _loss(self) -> LossName:
         return "bce_with_logits" if self.model_.output_shape == (1,) else "cross_entropy"

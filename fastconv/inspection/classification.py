@@ -10,7 +10,7 @@ from ..nn.activations import Sigmoid, Softmax
 from ..nn.losses import CrossEntropy
 
 
-def class_probabilities(model: Sequential, X: ArrayLike) -> NDArray[np.float64]:
+def class_probabilities(model: Sequential, X: "ArrayLike") -> NDArray[np.float64]:
     """The probability of each class, from a network that ends in logits, a Sigmoid or a Softmax.
 
     Parameters
@@ -46,7 +46,7 @@ def class_probabilities(model: Sequential, X: ArrayLike) -> NDArray[np.float64]:
     return outputs if model.ends_in(Softmax) else softmax(outputs)
 
 
-def class_labels(y: ArrayLike, probabilities: NDArray[np.float64]) -> NDArray[np.int64]:
+def class_labels(y: "ArrayLike", probabilities: NDArray[np.float64]) -> NDArray[np.int64]:
     """`y` as class numbers (N,), checked against the probabilities.
 
     Raises

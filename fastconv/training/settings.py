@@ -7,7 +7,7 @@ from typing import Any
 from ..checks.settings import whole_number
 from ..models.sequential import Sequential
 from ..nn.activations import Softmax
-from ..nn.losses import Loss, resolve
+from ..nn.losses import Loss, LossName, resolve
 from ..nn.optimizers import SGD, Optimizer
 from . import other_names
 from .batches import Form
@@ -15,7 +15,9 @@ from .finite import Snapshot
 from .history import History
 from .loops import Steps, Task
 from .other_names import hints
-from .running_metrics import MetricSet
+from .running_metrics import MetricName, MetricSet
+
+Metric = MetricName | Callable[..., float]
 
 
 class TrainerSettings:
@@ -25,9 +27,9 @@ class TrainerSettings:
     def __init__(
         self,
         model: Sequential,
-        loss: str | Loss = "cross_entropy",
+        loss: LossName | Loss = "cross_entropy",
         optimizer: Optimizer | None = None,
-        metrics: str | Callable[..., float] | Sequence[str | Callable[..., float]] = ("accuracy",),
+        metrics: Metric | Sequence[Metric] = ("accuracy",),
         seed: int = 0,
     ) -> None:
         if not isinstance(model, Sequential):
@@ -63,7 +65,7 @@ class TrainerSettings:
         return self._model
 
     @property
-    def loss(self) -> str | Loss:
+    def loss(self) -> LossName | Loss:
         """The loss, as it was given.
 
         Returns
@@ -79,7 +81,7 @@ class TrainerSettings:
         return self._loss
 
     @loss.setter
-    def loss(self, loss: str | Loss) -> None:
+    def loss(self, loss: LossName | Loss) -> None:
         self._check_idle("loss")
         resolve(loss).check_output(self.model.output_shape)
         self._loss, self._task = loss, None

@@ -80,7 +80,7 @@ class Trainer(TrainerSettings):
     def fit(
         self,
         X: Any,
-        y: ArrayLike | None = None,
+        y: "ArrayLike | None" = None,
         epochs: int = 5,
         batch_size: int = 32,
         validation_data: Any = None,
@@ -90,7 +90,7 @@ class Trainer(TrainerSettings):
         progress: Any = None,
         checkpoint: str | os.PathLike[str] | None = None,
         resume: bool = False,
-        sample_weight: ArrayLike | None = None,
+        sample_weight: "ArrayLike | None" = None,
         class_weight: Any = None,
         augment: Augment | None = None,
         steps_per_epoch: int | None = None,
@@ -217,7 +217,9 @@ class Trainer(TrainerSettings):
         return fitting.history
 
     @hints(other_names.TRAIN_ON_BATCH)
-    def train_on_batch(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+    def train_on_batch(
+        self, X: "ArrayLike", y: "ArrayLike", sample_weight: "ArrayLike | None" = None
+    ) -> float:
         """Take one step on a batch.
 
         Parameters
@@ -267,9 +269,9 @@ class Trainer(TrainerSettings):
     def evaluate(
         self,
         X: Any,
-        y: ArrayLike | None = None,
+        y: "ArrayLike | None" = None,
         batch_size: int = EVALUATED_AT_ONCE,
-        sample_weight: ArrayLike | None = None,
+        sample_weight: "ArrayLike | None" = None,
     ) -> dict[str, float]:
         """The mean loss and the metrics over some samples.
 
