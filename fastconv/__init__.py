@@ -20,7 +20,15 @@ from .nn.optimizers import __all__ as _optimizers
 from .nn.schedules import CosineDecay, OneCycle, StepDecay
 from .training import callbacks, metrics
 from .training.augment import Augment
-from .training.callbacks import CSVLogger, EarlyStopping, ModelCheckpoint
+from .training.callbacks import (
+    Callback,
+    CSVLogger,
+    EarlyStopping,
+    ModelCheckpoint,
+    ReduceLROnPlateau,
+    TensorBoard,
+    WandB,
+)
 from .training.history import DivergedError, History, NotFiniteError
 from .training.trainer import Trainer
 
@@ -39,6 +47,7 @@ __all__ = [  # layers and optimizers are listed in their own files
     *_optimizers,
     "Augment",
     "CSVLogger",
+    "Callback",
     "CosineDecay",
     "DivergedError",
     "EarlyStopping",
@@ -46,9 +55,12 @@ __all__ = [  # layers and optimizers are listed in their own files
     "ModelCheckpoint",
     "NotFiniteError",
     "OneCycle",
+    "ReduceLROnPlateau",
     "Sequential",
     "StepDecay",
+    "TensorBoard",
     "Trainer",
+    "WandB",
     "callbacks",
     "check_gradients",
     "datasets",
@@ -88,6 +100,13 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     module = importlib.import_module(_LATER[name], __name__)
     return getattr(module, name, module)
+
+
+def _draw_history(*args: Any) -> Any:
+    return importlib.import_module(".plots", __name__).history(*args)
+
+
+History._draw = _draw_history
 
 
 def __dir__() -> list[str]:

@@ -141,6 +141,28 @@ def test_the_errors_that_it_raises_are_described(path):
     assert section(documentation(path), "Raises")
 
 
+def signatures():
+    """Path -> what `help` shows of how each public function is called, those of loaded later included."""
+    shown = {}
+    for module in (fc, *map(importlib.import_module, LATER_TOO)):
+        for name, value in {**public(module), **EVERYTHING}.items():
+            with contextlib.suppress(TypeError, ValueError):  # properties and Python's own have none
+                shown[name if "." in name else f"{module.__name__}.{name}"] = str(inspect.signature(value))
+    return shown
+
+
+LATER_TOO = ["fastconv.plots", "fastconv.inspection"]
+
+
+def test_signatures_name_types_as_they_are_written():
+    shown = signatures()
+    assert len(shown) > 150
+    assert "y: 'ArrayLike | None' = None" in shown["fastconv.Trainer.fit"]
+    assert "fastconv.plots.worst_mistakes" in shown
+    taken_apart = re.compile(r"numpy\._typing|_Supports|_Buffer|ForwardRef|TypeVar|~")
+    assert [path for path, text in shown.items() if taken_apart.search(text)] == []
+
+
 # The examples
 
 

@@ -14,6 +14,7 @@ from ..checks.extras import require
 from ..datasets.image_arrays import fit_images, stratified_split
 from ..datasets.loaders import DataSet, load
 from ..formats import json_text, model_file
+from ..nn.losses import LossName
 from ..training import callbacks, progress
 from . import inputs, memory, options, output
 from .recipes import NETWORKS, OPTIMIZERS, SCHEDULES, Recipe, build_model, recipe_for
@@ -109,7 +110,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _train(args: argparse.Namespace, loss: str) -> dict[str, Any]:
+def _train(args: argparse.Namespace, loss: LossName) -> dict[str, Any]:
     """Train and save; returns all that is known about the run."""
     import fastconv as fc
 

@@ -21,10 +21,12 @@ from ..nn.activations import ReLU
 from ..nn.conv import Conv2d
 from ..nn.dense import Dense
 from ..nn.layer import Layer, Shape
+from ..nn.losses import LossName
 from ..nn.pool import MaxPool2d
 from ..nn.shape import Flatten
 from ..training import progress
 from ..training.callbacks import EarlyStopping
+from ..training.running_metrics import MetricName
 from ..training.sample_weights import Weights, check_sample_weight
 from ..training.trainer import Trainer
 
@@ -118,7 +120,7 @@ class ConvEstimator(BaseEstimator):
 
     # What subclasses answer
 
-    _metrics: tuple[str, ...] = ()
+    _metrics: tuple[MetricName, ...] = ()
 
     def _learn_targets(self, y: NDArray[Any], fresh: bool, classes: ArrayLike | None) -> NDArray[Any]:
         """The targets as the trainer takes them; a fresh fit takes down what they are."""
@@ -139,7 +141,7 @@ class ConvEstimator(BaseEstimator):
         """The network of these layers, if its output fits."""
         raise NotImplementedError
 
-    def _loss(self) -> str:
+    def _loss(self) -> LossName:
         raise NotImplementedError
 
     # Training

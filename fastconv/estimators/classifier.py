@@ -12,7 +12,7 @@ from ..engine.inputs import targets_as_given
 from ..models.sequential import Sequential
 from ..nn.activations import Sigmoid, Softmax
 from ..nn.layer import Layer, Shape
-from ..nn.losses import CrossEntropy
+from ..nn.losses import CrossEntropy, LossName
 from ..training.sample_weights import Weights, class_weights
 from .base import ConvEstimator, checked_output, is_rows
 
@@ -135,7 +135,7 @@ class ConvClassifier(ClassifierMixin, ConvEstimator):
         )
         self.class_weight = class_weight
 
-    def fit(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> "ConvClassifier":
+    def fit(self, X: Any, y: Any, sample_weight: "ArrayLike | None" = None) -> "ConvClassifier":
         """Train a network, a new one unless `warm_start`.
 
         Parameters
@@ -171,7 +171,7 @@ class ConvClassifier(ClassifierMixin, ConvEstimator):
         return self
 
     def partial_fit(
-        self, X: Any, y: Any, classes: ArrayLike | None = None, sample_weight: ArrayLike | None = None
+        self, X: Any, y: Any, classes: "ArrayLike | None" = None, sample_weight: "ArrayLike | None" = None
     ) -> "ConvClassifier":
         """Train for one epoch more.
 
@@ -342,7 +342,7 @@ class ConvClassifier(ClassifierMixin, ConvEstimator):
 
     # Inside
 
-    def _learn_targets(self, y: NDArray[Any], fresh: bool, classes: ArrayLike | None) -> NDArray[Any]:
+    def _learn_targets(self, y: NDArray[Any], fresh: bool, classes: "ArrayLike | None") -> NDArray[Any]:
         if y.ndim == 2:
             return self._learn_rows(y, fresh, classes)
         check_classification_targets(y)
@@ -401,5 +401,5 @@ class ConvClassifier(ClassifierMixin, ConvEstimator):
             model.classes = names
         return model
 
-    def _loss(self) -> str:
+    def _loss(self) -> LossName:
         return "bce_with_logits" if self.model_.output_shape == (1,) else "cross_entropy"

@@ -8,7 +8,7 @@ from ..models.sequential import Sequential
 from ..nn.losses import CrossEntropy
 
 
-def class_probabilities(model: Sequential, X: ArrayLike) -> NDArray[np.float64]:
+def class_probabilities(model: Sequential, X: "ArrayLike") -> NDArray[np.float64]:
     """`predict_proba` of a network of which one class is right.
 
     Parameters
@@ -40,7 +40,7 @@ def class_probabilities(model: Sequential, X: ArrayLike) -> NDArray[np.float64]:
     return model.predict_proba(X)
 
 
-def class_labels(y: ArrayLike, probabilities: NDArray[np.float64]) -> NDArray[np.int64]:
+def class_labels(y: "ArrayLike", probabilities: NDArray[np.float64]) -> NDArray[np.int64]:
     """`y` as class numbers (N,), checked against the probabilities; of rows, the largest part decides.
 
     Raises

@@ -11,7 +11,7 @@ from ..checks.settings import real_number
 from ..engine.inputs import check_targets
 from ..models.sequential import Sequential
 from ..nn.layer import Arrays
-from ..nn.losses import Loss, default_loss, resolve
+from ..nn.losses import Loss, LossName, default_loss, resolve
 from .formulas import Formula, formula_of, plain
 from .formulas import number as in_formula
 from .layer_by_layer import activations, backward
@@ -65,9 +65,9 @@ class Explanation:
 
 def explain(
     model: Sequential,
-    x: ArrayLike,
-    y: ArrayLike,
-    loss: str | Loss | None = None,
+    x: "ArrayLike",
+    y: "ArrayLike",
+    loss: LossName | Loss | None = None,
     *,
     lr: float = 0.1,
     file: TextIO | None = None,
@@ -161,7 +161,7 @@ def explain(
     return replace(told, text=text)
 
 
-def _one_sample(x: ArrayLike, input_shape: tuple[int, ...]) -> Array:
+def _one_sample(x: "ArrayLike", input_shape: tuple[int, ...]) -> Array:
     """The sample as a batch."""
     x = np.asarray(x)
     batch = x if x.ndim == len(input_shape) + 1 else x[None]
@@ -170,7 +170,7 @@ def _one_sample(x: ArrayLike, input_shape: tuple[int, ...]) -> Array:
     return batch
 
 
-def _one_target(y: ArrayLike, output_shape: tuple[int, ...]) -> Array:
+def _one_target(y: "ArrayLike", output_shape: tuple[int, ...]) -> Array:
     y = np.asarray(y)
     return y[None] if y.ndim == 0 or y.shape == output_shape else y
 

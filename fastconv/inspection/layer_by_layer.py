@@ -12,14 +12,14 @@ from numpy.typing import ArrayLike, NDArray
 from ..engine.inputs import check_targets, samples_as_given
 from ..models.sequential import Sequential
 from ..nn.layer import Arrays
-from ..nn.losses import Loss, resolve
+from ..nn.losses import Loss, LossName, resolve
 
 __all__ = ["activations", "backward"]
 
 Array = NDArray[Any]
 
 
-def activations(model: Sequential, X: ArrayLike) -> list[Array]:
+def activations(model: Sequential, X: "ArrayLike") -> list[Array]:
     """What enters a network and what leaves each of its layers, as it predicts.
 
     Parameters
@@ -56,7 +56,7 @@ def activations(model: Sequential, X: ArrayLike) -> list[Array]:
 
 
 def backward(
-    model: Sequential, X: ArrayLike, y: ArrayLike, loss: str | Loss = "cross_entropy"
+    model: Sequential, X: "ArrayLike", y: "ArrayLike", loss: LossName | Loss = "cross_entropy"
 ) -> tuple[float, list[Array], Arrays]:
     """The mean loss of a batch, and its gradient at every point of the network.
 

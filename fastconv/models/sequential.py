@@ -17,10 +17,10 @@ from ..formats.atomic import replaced
 from ..formats.model_file import read_arrays, write_model
 from ..formats.state_dict import matching
 from ..nn.layer import Arrays, Layer, Shape
-from ..nn.losses import Loss
+from ..nn.losses import Loss, LossName
 from ..nn.losses import resolve as resolve_loss
 from ..nn.norm import check_batch
-from ..nn.optimizers import Optimizer
+from ..nn.optimizers import Optimizer, OptimizerName
 from ..nn.optimizers import resolve as resolve_optimizer
 from .classifier import Classifier
 
@@ -67,7 +67,7 @@ class Sequential(Classifier):
         self.metadata: dict[str, Any] = {}
         vars(self)["engines"] = EnginePool()
 
-    def predict(self, X: ArrayLike, batch_size: int = 256) -> NDArray[Any]:
+    def predict(self, X: "ArrayLike", batch_size: int = 256) -> NDArray[Any]:
         """The outputs of the network.
 
         Parameters
@@ -101,7 +101,7 @@ class Sequential(Classifier):
         return output
 
     def loss_and_gradients(
-        self, X: ArrayLike, y: ArrayLike, loss: str | Loss = "cross_entropy"
+        self, X: "ArrayLike", y: "ArrayLike", loss: LossName | Loss = "cross_entropy"
     ) -> tuple[float, Arrays]:
         """The mean loss of a batch and its gradient with respect to every parameter.
 
@@ -162,8 +162,8 @@ class Sequential(Classifier):
         self,
         purpose: str = "train",
         *,
-        loss: str | Loss | None = None,
-        optimizer: Optimizer | str | None = None,
+        loss: LossName | Loss | None = None,
+        optimizer: Optimizer | OptimizerName | None = None,
         batch_size: int = 32,
         kernels: bool = True,
     ) -> str:

@@ -20,6 +20,8 @@ from ..simd.user_functions import check_function, python_function
 from .activations import Sigmoid, Softmax
 from .layer import Array, Layer, Shape, record_name
 
+LossName = Literal["bce", "bce_with_logits", "cross_entropy", "mse", "huber"]
+
 __all__ = ["BCE", "MSE", "BCEWithLogits", "CrossEntropy", "ElementwiseLoss", "Huber", "Loss"]
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..checks.settings import real_number, whole_number
+from .learning_rate import HasLearningRate, under_both_names
 
 
 @runtime_checkable
@@ -59,8 +60,9 @@ def _cosine(start: float, end: float, fraction: NDArray[np.float64]) -> NDArray[
     return end + (start - end) / 2 * (1 + np.cos(np.pi * fraction))
 
 
+@under_both_names
 @dataclass(frozen=True)
-class StepDecay(Schedule):
+class StepDecay(HasLearningRate, Schedule):
     """Multiply the learning rate by `gamma` every `step_size` epochs (PyTorch's StepLR).
 
     Parameters
@@ -71,6 +73,11 @@ class StepDecay(Schedule):
         Epochs between two decays.
     gamma : float
         What the learning rate is multiplied by.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is out of range or of the wrong type.
 
     Examples
     --------
@@ -94,8 +101,9 @@ class StepDecay(Schedule):
         return self.lr * self.gamma ** (epochs // self.step_size).astype(np.float64)
 
 
+@under_both_names
 @dataclass(frozen=True)
-class CosineDecay(Schedule):
+class CosineDecay(HasLearningRate, Schedule):
     """Go from `lr` down to `min_lr` along half a cosine wave over the whole run.
 
     The formula is PyTorch's CosineAnnealingLR with `T_max` equal to the number of steps
@@ -135,8 +143,9 @@ class CosineDecay(Schedule):
         return _cosine(self.lr, self.min_lr, np.minimum(steps / max(total_steps, 1), 1.0))
 
 
+@under_both_names
 @dataclass(frozen=True)
-class OneCycle(Schedule):
+class OneCycle(HasLearningRate, Schedule):
     """Rise to a peak, then fall to almost nothing, both along half a cosine wave.
 
     The formula is PyTorch's OneCycleLR with cosine annealing (Smith and Topin, 2018). It starts at
@@ -152,6 +161,11 @@ class OneCycle(Schedule):
         The peak over the first learning rate.
     final_div : float
         The first learning rate over the last.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is out of range or of the wrong type.
 
     Examples
     --------

@@ -88,8 +88,8 @@ def _curves(ax: Any, name: str, values: Sequence[float], held_out: Sequence[floa
 
 
 def confusion_matrix(
-    y_true: ArrayLike,
-    y_pred: ArrayLike,
+    y_true: "ArrayLike",
+    y_pred: "ArrayLike",
     *,
     classes: Sequence[Any] | None = None,
     normalize: bool = False,
@@ -171,8 +171,8 @@ def _counted(truth: Array, predicted: Array, classes: Sequence[Any] | None) -> t
 
 def worst_mistakes(
     model: Sequential,
-    X: ArrayLike,
-    y: ArrayLike,
+    X: "ArrayLike",
+    y: "ArrayLike",
     *,
     count: int = 12,
     classes: Sequence[Any] | None = None,

@@ -87,7 +87,7 @@ class Augment:
         """
         return bool(any(self.shift) or self.rotation or self.horizontal_flip or self.vertical_flip)
 
-    def apply(self, X: ArrayLike, seed: int = 0, step: int = 1, dtype: str = "float32") -> NDArray[Any]:
+    def apply(self, X: "ArrayLike", seed: int = 0, step: int = 1, dtype: str = "float32") -> NDArray[Any]:
         """Images as training would see them, to look at.
 
         Parameters

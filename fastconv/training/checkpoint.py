@@ -4,6 +4,7 @@ import json
 import os
 import warnings
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -12,10 +13,11 @@ from numpy.typing import NDArray
 
 from ..formats.model_file import read_model, write_model
 from ..nn.layer import record_name
+from ..nn.optimizers import BY_NAME, Optimizer
 from .augment import Augment
 from .batches import Feed
 from .history import History
-from .loops import Task
+from .settings import TrainerSettings
 
 # What files of earlier versions do not tell: where it is missing, it is not compared.
 _NEWER = ("metrics", "data", "validation_data")
@@ -34,17 +36,19 @@ class Position:
 def save(
     path: str | os.PathLike[str],
     run: Mapping[str, Any],
-    task: Task,
+    trainer: TrainerSettings,
     history: History,
     position: Position,
     callbacks: list[Any],
 ) -> None:
     """Write the network, the optimizer's vectors, the history and the callbacks' state after some epochs."""
+    task = trainer._current_task()
     description = {
         "kind": "checkpoint",
         **{name: value for name, value in asdict(position).items() if value is not None},
         "history": dict(history),
         "run": run,
+        "optimizer": _plain(_settings_of(task.optimizer)),  # a callback may have assigned another one
         "callbacks": [],
     }
     arrays = {f"model.{name}": array for name, array in task.model.state().items()}
@@ -61,9 +65,9 @@ def save(
 
 
 def restore(
-    path: str | os.PathLike[str], run: Mapping[str, Any], task: Task, callbacks: list[Any]
+    path: str | os.PathLike[str], run: Mapping[str, Any], trainer: TrainerSettings, callbacks: list[Any]
 ) -> tuple[History, Position]:
-    """Read a checkpoint into the task's network and optimizer, and into the callbacks.
+    """Read a checkpoint into the trainer and its network, and into the callbacks.
 
     Raises
     ------
@@ -74,10 +78,13 @@ def restore(
     try:
         if description["kind"] != "checkpoint":
             raise ValueError("it is none")
-        _check_same_run(description["run"], run)
+        written = description["run"]
+        _check_same_run(written, run)
+        optimizer = _as_left(trainer._given_optimizer, description.get("optimizer", written["optimizer"]))
+        fresh = optimizer.initial_state(trainer.model.flat_parameters)
         state = {n.removeprefix("model."): a for n, a in arrays.items() if n.startswith("model.")}
-        vectors = [arrays[f"optimizer.{k}"] for k in range(len(task.optimizer_state))]
-        if any(vector.shape != own.shape for vector, own in zip(vectors, task.optimizer_state, strict=True)):
+        vectors = [arrays[f"optimizer.{k}"] for k in range(len(fresh))]
+        if any(vector.shape != own.shape for vector, own in zip(vectors, fresh, strict=True)):
             raise ValueError("its optimizer has vectors of another size")
         history = History(description["history"])
         done = int(description["epochs_done"])
@@ -88,16 +95,17 @@ def restore(
             description.get("stopped_at"),
         )
         states = _states(description.get("callbacks", []), arrays)
-        task.model.load_state(state)
+        trainer.model.load_state(state)
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path} is not a checkpoint to go on from: {error}") from None
-    for own, vector in zip(task.optimizer_state, vectors, strict=True):
+    trainer.optimizer = optimizer
+    for own, vector in zip(trainer._current_task().optimizer_state, vectors, strict=True):
         own[...] = vector
     _give_states(states, callbacks)
     return history, position
 
 
-def describe(task: Task, augment: Augment | None, feed: Feed, held_out: Feed | None) -> Any:
+def describe(trainer: TrainerSettings, augment: Augment | None, feed: Feed, held_out: Feed | None) -> Any:
     """What must be the same for a checkpoint to be gone on from, as JSON gives it back.
 
     Raises
@@ -105,7 +113,7 @@ def describe(task: Task, augment: Augment | None, feed: Feed, held_out: Feed | N
     ValueError
         If a layer, the loss or the optimizer is a user's own and can't be imported.
     """
-    settings = {name: value for name, value in task.optimizer.settings().items() if value is not None}
+    task = trainer._current_task()
     run = {
         "layers": [layer.record() for layer in task.model.layers],
         "dtype": task.model.dtype,
@@ -117,8 +125,43 @@ def describe(task: Task, augment: Augment | None, feed: Feed, held_out: Feed | N
     }
     if augment is not None:
         run["augment"] = asdict(augment)
-    run["optimizer"] = {"name": record_name(task.optimizer), **settings}
-    return json.loads(json.dumps(run, default=_in_words))
+    run["optimizer"] = _settings_of(trainer._given_optimizer)
+    return _plain(run)
+
+
+def _settings_of(optimizer: Optimizer) -> dict[str, Any]:
+    settings = {name: value for name, value in optimizer.settings().items() if value is not None}
+    return {"name": record_name(optimizer), **settings}
+
+
+def _as_left(optimizer: Optimizer, left: dict[str, Any]) -> Optimizer:
+    """The optimizer that the run was left with: a callback may have lowered its rate, or assigned another.
+
+    Raises
+    ------
+    ValueError
+        If it can't be made from its settings.
+    """
+    now = _plain(_settings_of(optimizer))
+    if left == now:
+        return optimizer
+    kinds = {kind.__name__: kind for kind in BY_NAME.values()}
+    kind = type(optimizer) if left["name"] == now["name"] else kinds.get(left["name"])
+    settings = {name: value for name, value in left.items() if name != "name"}
+    with suppress(TypeError, ValueError):
+        if settings["lr"] == now["lr"]:
+            settings["lr"] = optimizer.lr  # a schedule is words in the file
+        other = optimizer.with_lr(settings["lr"])
+        if _plain(_settings_of(other)) != left and kind is not None:
+            other = kind(**settings)
+        if _plain(_settings_of(other)) == left:
+            return other
+    raise ValueError(f"a callback had assigned an optimizer that can't be made from the file: {left}")
+
+
+def _plain(description: Any) -> Any:
+    """As JSON gives it back."""
+    return json.loads(json.dumps(description, default=_in_words))
 
 
 def _in_words(thing: Any) -> Any:
@@ -195,7 +238,7 @@ def _give_states(states: list[tuple[str, dict[str, Any]]], callbacks: list[Any])
     for name, state in states:
         found = next((entry for entry in waiting if entry[0] == name), None)
         if found is None:
-            warnings.warn(f"`callbacks` have no {name}, whose state the checkpoint keeps", stacklevel=4)
+            warnings.warn(f"`callbacks` have no {name}, whose state the checkpoint keeps", stacklevel=6)
             continue
         waiting.remove(found)
         found[1].load_state_dict(state)

@@ -45,6 +45,11 @@ class Steps:
 
     def __init__(self, task: Task, taken: int, augment: Any = None) -> None:
         self.task, self.taken, self._augment = task, taken, augment
+        self.optimizer = task.optimizer  # whose rates are taken: a callback may change them between steps
+        # Called after each step with its number in the epoch, its loss and its learning rate; where it is
+        # there, steps are run one by one, and what it returns tells whether the epoch ends there.
+        self.after_each: Callable[[int, float, float], bool] | None = None
+        self.cut = False
         self._threads = get_num_threads()
         self._engine: Engine | None = None
         self._checked: set[int] = set()  # sizes of batches that all layers can learn from
@@ -93,6 +98,7 @@ class Steps:
         Returns what it gave, and the last learning rate.
         """
         task, metrics, rate = self.task, RunningMetrics(), 0.0
+        self.cut = False
         per_epoch = feed.steps or 1
         for part in feed.parts(earlier):
             self._check_batches(part)
@@ -102,12 +108,12 @@ class Steps:
             def set_rates(_: int, count: int, rates: Rates = engine.ports.rates) -> None:
                 nonlocal rate
                 first = epoch * per_epoch + metrics.steps
-                new = task.optimizer.learning_rates(first, count, per_epoch, epochs * per_epoch)
+                new = self.optimizer.learning_rates(first, count, per_epoch, epochs * per_epoch)
                 rates[:count] = new
                 rate = float(new[-1])
 
             before = metrics.samples
-            for log in _run(task, engine, part, metrics, set_rates):
+            for log in _run(task, engine, part, metrics, set_rates, self):
                 losses = log[:, 0]
                 mean = float(losses.sum(dtype=np.float64)) / len(log)
                 if not math.isfinite(mean) and not np.isfinite(losses).all():
@@ -116,11 +122,14 @@ class Steps:
                     raise _reason(f"the loss became {losses[step]} {where}", part, metrics.samples - before)
                 display.batch(epoch, metrics.samples, mean)
                 self.taken += len(log)
-            if not all_finite(task.model.flat_parameters):  # the last step's loss was that before it
-                where = f"in epoch {epoch + 1}, step {metrics.steps} or before"
-                raise _reason(
-                    f"the parameters became infinite or NaN {where}", part, metrics.samples - before
-                )
+                if self.after_each is not None:
+                    self.cut = self.after_each(metrics.steps - 1, mean, rate)
+            if self.cut:
+                break
+        # The last step's loss was that before it; those before have shown in the next one's loss.
+        if metrics.steps and not all_finite(task.model.flat_parameters):
+            where = f"in epoch {epoch + 1}, step {metrics.steps} or before"
+            raise _reason(f"the parameters became infinite or NaN {where}", part, metrics.samples - before)
         if self._engine is not None:
             self._engine.release()  # the order of samples, before there is the next one
         task.model.note_loss(task.loss)
@@ -174,8 +183,9 @@ def _run(
     part: Part,
     metrics: RunningMetrics,
     each: Callable[[int, int], None] | None = None,
+    steps: Steps | None = None,
 ) -> Iterator[NDArray[Any]]:
-    """Take all steps of a part and add them to the metrics; yields the log of each call."""
+    """Take the steps of a part, until they are cut, and add them to the metrics; yields each call's log."""
     count, weight = part.samples, part.weight
     if weight is None and engine.ports.weight is not None:  # an earlier batch had some
         weight = np.ones(len(part.X))
@@ -183,17 +193,21 @@ def _run(
     if y.ndim == 1 and engine.asked_run.loss.targets == "distributions":  # an earlier batch had parts
         y = np.eye(task.model.output_shape[0])[y]
     engine.load(part.X, y, part.order, weight)
-    outputs = None
+    outputs, done = None, 0
     if task.metrics.need_outputs:
         outputs = np.empty((count, *task.model.output_shape), task.model.dtype)
         engine.write_to(outputs)
-    for first_step, log in engine.run_all(each, engine.chunk):
-        end = min(count, (first_step + len(log)) * engine.batch_size)
-        metrics.add(log, end - first_step * engine.batch_size, engine.batch_size)
+    one_by_one = steps is not None and steps.after_each is not None
+    calls = _single_steps(engine, each) if one_by_one else engine.run_all(each, engine.chunk)
+    for first_step, log in calls:
+        done = min(count, (first_step + len(log)) * engine.batch_size)
+        metrics.add(log, done - first_step * engine.batch_size, engine.batch_size)
         yield log
+        if steps is not None and steps.cut:
+            break
     if outputs is not None:
-        y = part.y.copy() if part.order is None else part.y[part.order]
-        metrics.add_outputs(_for_metrics(y, task.loss), outputs)
+        y = part.y[:done].copy() if part.order is None else part.y[part.order[:done]]
+        metrics.add_outputs(_for_metrics(y, task.loss), outputs[:done])
 
 
 def _for_metrics(y: NDArray[Any], loss: Loss) -> NDArray[Any]:
@@ -201,3 +215,13 @@ def _for_metrics(y: NDArray[Any], loss: Loss) -> NDArray[Any]:
     if loss.targets == "labels":
         return y if y.ndim == 1 else y.argmax(axis=1)
     return y.astype(np.int64) if y.dtype == np.uint8 else readable(y)
+
+
+def _single_steps(
+    engine: Engine, each: Callable[[int, int], None] | None
+) -> Iterator[tuple[int, NDArray[Any]]]:
+    """`engine.run_all`, with a call for each step."""
+    for step in range(engine.steps):
+        if each is not None:
+            each(step, 1)
+        yield step, engine.run(step, 1)

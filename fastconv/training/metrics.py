@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..checks.settings import whole_number
-from ..nn.losses import LOSSES, Loss, resolve
+from ..nn.losses import LOSSES, Loss, LossName, resolve
 
 # The output above which a binary network says yes: a probability for bce, a logit for bce_with_logits.
 
 
-def predicted_classes(predictions: ArrayLike, loss: str | Loss) -> NDArray[np.int64]:
+def predicted_classes(predictions: "ArrayLike", loss: LossName | Loss) -> NDArray[np.int64]:
     """The class that each output stands for.
 
     Parameters
@@ -55,7 +55,7 @@ def predicted_classes(predictions: ArrayLike, loss: str | Loss) -> NDArray[np.in
     return classes[:, 0] if classes.ndim == 2 and classes.shape[1] == 1 else classes
 
 
-def accuracy(predictions: ArrayLike, y: ArrayLike, loss: str | Loss) -> float:
+def accuracy(predictions: "ArrayLike", y: "ArrayLike", loss: LossName | Loss) -> float:
     """The part of the answers that is right, between 0 and 1.
 
     Parameters
@@ -102,7 +102,7 @@ def _of_rows(truth: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
     return truth.argmax(axis=1) if truth.ndim == 2 and truth.shape == shape and truth.size else truth
 
 
-def _class_numbers(values: ArrayLike, name: str) -> NDArray[Any]:
+def _class_numbers(values: "ArrayLike", name: str) -> NDArray[Any]:
     numbers = np.asarray(values)
     if numbers.ndim != 1 or (numbers.size and numbers.dtype.kind not in "iub"):
         hint = f": {name}.argmax(axis=1) makes class numbers of rows" if numbers.ndim == 2 else ""
@@ -114,7 +114,7 @@ def _class_numbers(values: ArrayLike, name: str) -> NDArray[Any]:
 
 
 def confusion_matrix(
-    y_true: ArrayLike, y_pred: ArrayLike, num_classes: int | None = None
+    y_true: "ArrayLike", y_pred: "ArrayLike", num_classes: int | None = None
 ) -> NDArray[np.int64]:
     """How often each class was taken for each other one.
 
@@ -155,7 +155,7 @@ def confusion_matrix(
     return counts.reshape(num_classes, num_classes).astype(np.int64)
 
 
-def precision_recall(confusion: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def precision_recall(confusion: "ArrayLike") -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Precision and recall of each class, from a confusion matrix.
 
     Parameters
@@ -181,7 +181,7 @@ def precision_recall(confusion: ArrayLike) -> tuple[NDArray[np.float64], NDArray
         return counts.diagonal() / counts.sum(axis=0), counts.diagonal() / counts.sum(axis=1)
 
 
-def precision(y_true: ArrayLike, y_pred: ArrayLike, average: str = "binary") -> float:
+def precision(y_true: "ArrayLike", y_pred: "ArrayLike", average: str = "binary") -> float:
     """The part of the samples predicted as a class that is of this class: TP / (TP + FP).
 
     Parameters
@@ -213,7 +213,7 @@ def precision(y_true: ArrayLike, y_pred: ArrayLike, average: str = "binary") -> 
     return _mean_ratio(hits, predicted)
 
 
-def recall(y_true: ArrayLike, y_pred: ArrayLike, average: str = "binary") -> float:
+def recall(y_true: "ArrayLike", y_pred: "ArrayLike", average: str = "binary") -> float:
     """The part of the samples of a class that was found: TP / (TP + FN).
 
     Parameters
@@ -240,7 +240,7 @@ def recall(y_true: ArrayLike, y_pred: ArrayLike, average: str = "binary") -> flo
     return _mean_ratio(hits, true)
 
 
-def f1(y_true: ArrayLike, y_pred: ArrayLike, average: str = "binary") -> float:
+def f1(y_true: "ArrayLike", y_pred: "ArrayLike", average: str = "binary") -> float:
     """The harmonic mean of precision and recall, 2 TP / (2 TP + FP + FN), of each class and then averaged.
 
     Parameters
@@ -268,7 +268,7 @@ def f1(y_true: ArrayLike, y_pred: ArrayLike, average: str = "binary") -> float:
 
 
 def _counts(
-    y_true: ArrayLike, y_pred: ArrayLike, average: str
+    y_true: "ArrayLike", y_pred: "ArrayLike", average: str
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
     """(right ones, predicted ones, true ones) of each class to average over."""
     if average not in ("binary", "macro"):
@@ -292,7 +292,7 @@ def _counts(
     return hits[wanted], guesses[wanted], true[wanted]
 
 
-def _yes_or_no(values: ArrayLike, name: str) -> NDArray[np.bool_]:
+def _yes_or_no(values: "ArrayLike", name: str) -> NDArray[np.bool_]:
     numbers = np.asarray(values)
     if numbers.ndim != 2 or not np.isin(numbers, (0, 1)).all():
         raise ValueError(
@@ -306,7 +306,7 @@ def _mean_ratio(part: NDArray[Any], whole: NDArray[Any]) -> float:
     return float(ratios.sum() / max(1, len(part)))  # there may be nothing of class 1
 
 
-def auc(y_true: ArrayLike, scores: ArrayLike) -> float:
+def auc(y_true: "ArrayLike", scores: "ArrayLike") -> float:
     """The area under the receiver operating characteristic.
 
     It is the probability that a sample of the class has a larger score than one that is not, ties counting
@@ -375,7 +375,7 @@ def _rank_statistic(positive: NDArray[np.bool_], scores: NDArray[np.float64]) ->
     return float((ranks[place.ravel()][positive].sum() - ones * (ones + 1) / 2) / (ones * zeros))
 
 
-def top_k_accuracy(y_true: ArrayLike, scores: ArrayLike, k: int = 5) -> float:
+def top_k_accuracy(y_true: "ArrayLike", scores: "ArrayLike", k: int = 5) -> float:
     """The part of the samples whose class has one of the `k` largest scores.
 
     Parameters

@@ -21,6 +21,7 @@ from typing import Any, Protocol, TextIO, cast
 _METHODS = ("start", "compiling", "batch", "epoch_end", "close")
 # Code that was compiled before is found in well under this time; then there is nothing to say.
 _PATIENCE_SECONDS = 1.0
+_VERBOSE = {"auto": None, 0: False, 1: True}
 _NOT_SHOWN = {"epoch", "epochs", "learning_rate", "seconds"}
 
 
@@ -43,8 +44,8 @@ class Progress(Protocol):
         """Training is over."""
 
 
-def resolve(progress: Any = None) -> Progress:
-    """The progress object that a `progress=` argument stands for.
+def resolve(progress: Any = None, verbose: Any = None) -> Progress:
+    """The progress object that a `progress=` or a `verbose=` argument stands for.
 
     Parameters
     ----------
@@ -52,16 +53,33 @@ def resolve(progress: Any = None) -> Progress:
         None shows progress only on a terminal or in a notebook, True always (without a bar where
         there is no terminal), False never; an object with the methods of `Progress` is used as it is.
 
+    verbose : None, "auto", 0, 1 or 2
+        Keras's way to say it: None (for `progress`), False, True, or a line for each epoch.
+
     Raises
     ------
     TypeError
         If an object lacks one of the methods.
+    ValueError
+        If `verbose` is something else, or both are given.
 
     Examples
     --------
     >>> type(resolve(False)).__name__
     'Silent'
+    >>> type(resolve(verbose=2)).__name__
+    'Lines'
     """
+    if verbose is not None:
+        if progress is not None:
+            raise ValueError(
+                f"`verbose` and `progress` are one: give one of them, got {verbose!r} and {progress!r}"
+            )
+        if not any(verbose == known for known in (*_VERBOSE, 2)):
+            raise ValueError(f"`verbose` must be 'auto', 0, 1 or 2, got {verbose!r}")
+        if verbose == 2:
+            return Lines()
+        progress = _VERBOSE[verbose]
     if progress is None:
         progress = _interactive(sys.stdout)
     if progress is False:

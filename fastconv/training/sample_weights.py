@@ -14,7 +14,7 @@ Weights = NDArray[np.float64]
 
 
 def check_sample_weight(
-    sample_weight: ArrayLike, count: int, name: str = "sample_weight", may_be_zeros: bool = False
+    sample_weight: "ArrayLike", count: int, name: str = "sample_weight", may_be_zeros: bool = False
 ) -> Weights:
     """`sample_weight` as float64 of shape (count,), a copy only where it has to be.
 
@@ -92,7 +92,7 @@ def class_weights(
 
 
 def combine(
-    sample_weight: ArrayLike | None,
+    sample_weight: "ArrayLike | None",
     class_weight: Any,
     y: NDArray[Any],
     loss: Loss,

@@ -20,7 +20,7 @@ ROOT = Path(fc.__file__).parents[1]
 PROJECT = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
 # fmt: off
 OPTIONAL = ["sklearn", "mlxtend", "PIL", "tqdm", "matplotlib", "onnx", "onnxruntime", "safetensors", "torch",
-            "scipy", "pandas", "google", "pytest"]
+            "scipy", "pandas", "google", "tensorboardX", "wandb", "pytest"]
 
 # The extra that must be named, the package, what needs it, and a name that fastconv has once it can do this.
 NEEDS = [
@@ -41,6 +41,8 @@ NEEDS = [
     ("onnx", "onnx", "cli('export', 'model.npz', 'model.onnx')", "Sequential.to_onnx"),
     ("torch", "torch", "model.to_torch()", "Sequential.to_torch"),
     ("torch", "torch", "fc.from_torch(model, (1, 8, 8))", "from_torch"),
+    ("tensorboard", "tensorboardX", "fc.TensorBoard()", "TensorBoard"),
+    ("wandb", "wandb", "fc.WandB('digits')", "WandB"),
     ("safetensors", "safetensors", "model.save('model.safetensors')", "from_torch"),
     ("safetensors", "safetensors", "fc.load('other.safetensors')", "from_torch"),
     ("safetensors", "safetensors", "cli('export', 'model.npz', 'model.safetensors')", "from_torch"),
