@@ -1,6 +1,7 @@
 """Networks from elsewhere: our own files, PyTorch's modules, ONNX files."""
 
 import os
+import warnings
 from typing import Any
 
 import numpy as np
@@ -14,13 +15,14 @@ from .sequential import Sequential
 
 
 def load(path: str | os.PathLike[str]) -> Sequential:
-    """Read a network that `save` wrote.
+    """Read a network that `save` wrote, or the one in a checkpoint of training.
 
     Parameters
     ----------
     path : str or Path
-        Layers and functions of a user's own are imported by the names that the file gives, so that their
-        modules must be on the path; nothing else in a file is run.
+        Of a checkpoint, the network as it was after the last epoch is taken, and the rest left. Layers and
+        functions of a user's own are imported by the names that the file gives, so that their modules must be
+        on the path; nothing else in a file is run.
 
     Returns
     -------
@@ -36,6 +38,11 @@ def load(path: str | os.PathLike[str]) -> Sequential:
     OSError
         If it can't be read.
 
+    Warns
+    -----
+    UserWarning
+        If it is a checkpoint: after how many epochs the network is.
+
     Examples
     --------
     >>> import fastconv as fc, tempfile, os
@@ -46,13 +53,32 @@ def load(path: str | os.PathLike[str]) -> Sequential:
     """
     description, state = read_model(path)
     try:
+        epochs = None
+        if description.get("kind") == "checkpoint":
+            epochs = int(description["epochs_done"])
+            description, state = _network_of_checkpoint(description, state)
         layers = [_layer(entry) for entry in description["layers"]]
         input_shape = tuple(description["input_shape"])
         model = _filled(layers, input_shape, description["dtype"], state, description["seed"])
         model.metadata = description["metadata"]
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ValueError(f"{path} does not describe a network: {error}") from None
+    if epochs is not None:
+        text = f"{epochs} epoch{'s' * (epochs != 1)}"
+        warnings.warn(f"{path} is a checkpoint: its network after {text} is taken", stacklevel=2)
     return model
+
+
+def _network_of_checkpoint(description: dict[str, Any], state: Arrays) -> tuple[dict[str, Any], Arrays]:
+    """What a file of `save` would hold of the network that a checkpoint is of."""
+    if "network" not in description:
+        raise ValueError(
+            "it is a checkpoint of an earlier version, without the shape of the input: go on training "
+            "from it with resume=True, and save the network"
+        )
+    run = description["run"]
+    own = {name.removeprefix("model."): a for name, a in state.items() if name.startswith("model.")}
+    return {**description["network"], "layers": run["layers"], "dtype": run["dtype"]}, own
 
 
 def from_torch(module: Any, input_shape: Shape, dtype: str | None = None) -> Sequential:
@@ -143,7 +169,7 @@ def from_onnx(path: Any) -> Sequential:
     Returns
     -------
     Sequential
-        In the dtype of the file's input.
+        In the dtype of the file's input, with the metadata that `to_onnx` wrote.
 
     Raises
     ------
@@ -172,8 +198,10 @@ def from_onnx(path: Any) -> Sequential:
     """
     from ..formats.onnx.reader import read_onnx  # few processes need it
 
-    layers, input_shape, dtype, state = read_onnx(path)
-    return _filled(layers, input_shape, dtype, state)
+    found = read_onnx(path)
+    model = _filled(found.layers, found.input_shape, found.dtype, found.state)
+    model.metadata = found.metadata
+    return model
 
 
 def _filled(layers: list[Layer], input_shape: Shape, dtype: str, state: Arrays, seed: int = 0) -> Sequential:

@@ -6,7 +6,7 @@ node must take what the one before it made, and `onnx_operators.py` knows which 
 
 import os
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from ..foreign import check_path, kind_of
 from . import activations, conv, dense, dropout, norm, pool, shape  # noqa: F401 - they register their operators
 from .chain import Chain, Node
 from .functions import DOMAIN
+from .metadata import read_metadata
 from .tables import READERS
 
 OLDEST_OPSET = 7  # before it, Gemm, BatchNormalization and Dropout meant other things
@@ -26,8 +27,18 @@ MOST_COPIES = 8  # how often all weights of a file may be shared among its layer
 DTYPES = {1: "float32", 11: "float64"}  # of TensorProto.DataType
 
 
-def read_onnx(path: Any) -> tuple[list[Layer], Shape, str, Arrays]:
-    """(layers, input shape, dtype, state) of a file, or of an onnx.ModelProto.
+class Found(NamedTuple):
+    """What a file holds."""
+
+    layers: list[Layer]
+    input_shape: Shape
+    dtype: str
+    state: Arrays
+    metadata: dict[str, Any]
+
+
+def read_onnx(path: Any) -> Found:
+    """The network in a file, or in an onnx.ModelProto.
 
     Raises
     ------
@@ -46,7 +57,7 @@ def read_onnx(path: Any) -> tuple[list[Layer], Shape, str, Arrays]:
     else:
         model = _parsed(onnx, path)
     try:
-        return _Walk(onnx, model).result()
+        return Found(*_Walk(onnx, model).result(), read_metadata(model))
     except Exception as error:
         reason = str(error) or type(error).__name__
         raise ValueError(f"{path} cannot be read as a network: {reason}") from None
