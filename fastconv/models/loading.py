@@ -5,6 +5,7 @@ import warnings
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .. import nn
 from ..checks.import_path import imported
@@ -140,42 +141,50 @@ def _check_against(module: Any, model: Sequential) -> None:
 
     X = np.random.default_rng(0).standard_normal((2, *model.input_shape))
     wanted, precision = run_module(module, X)
-    found = model.predict(X).astype(np.float64)
+    _check_same("`module`", model.predict(X), wanted, precision)
+
+
+def _check_same(what: str, found: NDArray[Any], wanted: NDArray[Any], precision: float) -> None:
+    """Raise ValueError unless a network's outputs are those of `what` it was read from."""
     if found.shape != wanted.shape:
         raise ValueError(
-            f"`module` gives outputs of shape {wanted.shape[1:]}, its layers here {found.shape[1:]}"
+            f"{what} gives outputs of shape {wanted.shape[1:]}, its layers here {found.shape[1:]}"
         )
     known = np.isfinite(wanted)
     scale = float(np.abs(wanted[known]).max(initial=0))
-    difference = float(np.abs(found[known] - wanted[known]).max(initial=0))
+    difference = float(np.abs(found.astype(np.float64)[known] - wanted[known]).max(initial=0))
     # Half of the digits: rounding stays far below it, another computation does not.
-    if not difference <= max(precision, float(np.finfo(model.dtype).eps)) ** 0.5 * scale:
+    if not difference <= max(precision, float(np.finfo(found.dtype).eps)) ** 0.5 * scale:
         raise ValueError(
-            f"`module` gives other outputs than its layers: they differ by {difference:.3g} of {scale:.3g} "
+            f"{what} gives other outputs than its layers: they differ by {difference:.3g} of {scale:.3g} "
             "on random input, so that something in it is not read"
         )
 
 
 def from_onnx(path: Any) -> Sequential:
-    """Read a network from an ONNX file, such as `to_onnx` or torch.onnx.export writes.
+    """Read a network from an ONNX file, of `to_onnx` or of exporters of PyTorch, Keras and scikit-learn.
 
     Parameters
     ----------
     path : str, Path or onnx.ModelProto
         A file, or a model in memory, whose operators stand in a row and are those of fastconv's layers: Conv,
         Gemm, MatMul with Add, MaxPool, AveragePool, GlobalAveragePool, BatchNormalization, Flatten, Reshape,
-        Relu, LeakyRelu, Sigmoid, Tanh, Softmax, Dropout, Identity, Pad before a Conv or a pooling.
+        Relu, LeakyRelu, Sigmoid, Tanh, Softmax, Dropout, Identity, Pad before a Conv or a pooling. Opset 7 or
+        later. Casts between float32 and float64, Transposes around images with the channels last and a label
+        beside the probabilities are no layers; weights and shapes may be worked out of others.
 
     Returns
     -------
     Sequential
-        In the dtype of the file's input, with the metadata that `to_onnx` wrote.
+        In the dtype of the file's weights, with the metadata that `to_onnx` wrote, or the names of classes
+        that scikit-learn's exporters do.
 
     Raises
     ------
     ValueError
         If the file is damaged, an operator or a setting has no counterpart here, or the graph branches; the
-        message names the file and the node. A file of another kind is named, with what to do about it.
+        message names the file and the node. A file of another kind is named, with what to do about it. If
+        the file, run by ONNX Runtime or onnx's own evaluator, gives other outputs for a random input.
     TypeError
         If `path` is something else.
     OSError
@@ -183,10 +192,20 @@ def from_onnx(path: Any) -> Sequential:
     ImportError
         If the onnx package is not installed.
 
+    Warns
+    -----
+    UserWarning
+        If the file takes images (N, H, W, C), for networks here take (N, C, H, W). If the file ends in a
+        LogSoftmax, which is left out: the network gives the logits, as the loss "cross_entropy" takes them.
+
     Notes
     -----
-    ONNX has no checksum: weights that were changed in the file are read as they are. Weights that several
-    nodes share are copied for each of them, up to eight times what the file holds.
+    ONNX has no checksum: weights that were changed in the file are read as they are.
+
+    Limits: weights that several nodes share are copied for each of them, up to eight times what the file
+    holds, and what is worked out of constants may be as much. The outputs are compared only where no value on
+    the way has more than 16,777,216 numbers, the file has at most 256 MB and none of the functions of float64
+    that `to_onnx` writes.
 
     Examples
     --------
@@ -201,7 +220,30 @@ def from_onnx(path: Any) -> Sequential:
     found = read_onnx(path)
     model = _filled(found.layers, found.input_shape, found.dtype, found.state)
     model.metadata = found.metadata
+    _check_against_file(found, model)
+    if found.channels_last:
+        shape = "(N, C, H, W): X.transpose(0, 3, 1, 2)"
+        warnings.warn(f"{found.name} takes images (N, H, W, C), its network here {shape}", stacklevel=2)
+    if found.log_softmax:
+        warnings.warn(
+            f"{found.name} ends in a LogSoftmax, its network here in the logits before it: the loss "
+            '"cross_entropy", classes and probabilities are the same',
+            stacklevel=2,
+        )
     return model
+
+
+def _check_against_file(found: Any, model: Sequential) -> None:
+    """Raise ValueError unless the network and the ONNX file agree, where there is a program that can tell."""
+    X = found.sample()
+    wanted = None if X is None else found.run(X, len(X) * model.products())
+    if wanted is None:
+        return
+    outputs = model.predict(X)
+    if found.log_softmax:
+        outputs = outputs - outputs.max(axis=1, keepdims=True)
+        outputs = outputs - np.log(np.exp(outputs).sum(axis=1, keepdims=True))
+    _check_same(found.name, outputs, wanted, found.precision)
 
 
 def _filled(layers: list[Layer], input_shape: Shape, dtype: str, state: Arrays, seed: int = 0) -> Sequential:
