@@ -89,7 +89,8 @@ def from_torch(module: Any, input_shape: Shape, dtype: str | None = None) -> Seq
     ----------
     module : torch.nn.Sequential
         Of Conv2d, MaxPool2d, AvgPool2d, AdaptiveAvgPool2d(1), BatchNorm2d, Dropout, Flatten, Linear, ReLU,
-        LeakyReLU, Sigmoid, Tanh, Softmax, Identity, and of Sequentials of these.
+        LeakyReLU, Sigmoid, Tanh, Softmax, Identity, and of Sequentials of these; perhaps a LogSoftmax at the
+        end.
     input_shape : tuple
         (C, H, W) of an image, or (features,).
     dtype : {"float32", "float64"}, optional
@@ -113,6 +114,12 @@ def from_torch(module: Any, input_shape: Shape, dtype: str | None = None) -> Seq
     ImportError
         If PyTorch is not installed.
 
+    Warns
+    -----
+    UserWarning
+        If the module ends in a LogSoftmax, which is left out: the network gives the logits, as the loss
+        "cross_entropy" takes them.
+
     Notes
     -----
     What the module computes in evaluation mode is taken; parametrizations become the weights that they make.
@@ -129,19 +136,40 @@ def from_torch(module: Any, input_shape: Shape, dtype: str | None = None) -> Seq
     """
     from ..formats.torch_modules import read_module  # few processes need it
 
-    layers, dtype, state = read_module(module, input_shape, dtype)
-    model = _filled(layers, input_shape, dtype, state)
-    _check_against(module, model)
+    found = read_module(module, input_shape, dtype)
+    model = _filled(found.layers, input_shape, found.dtype, found.state)
+    _check_against(module, model, found.log_softmax)
+    if found.log_softmax:
+        _leave_log_softmax("`module`", model)
     return model
 
 
-def _check_against(module: Any, model: Sequential) -> None:
+def _check_against(module: Any, model: Sequential, log_softmax: bool) -> None:
     """Raise ValueError unless the network and the PyTorch module that it was read from agree."""
     from ..formats.torch_modules import run_module
 
     X = np.random.default_rng(0).standard_normal((2, *model.input_shape))
     wanted, precision = run_module(module, X)
-    _check_same("`module`", model.predict(X), wanted, precision)
+    _check_same("`module`", _log_softmax(model.predict(X), log_softmax), wanted, precision)
+
+
+def _log_softmax(logits: NDArray[Any], wanted: bool) -> NDArray[Any]:
+    """The logarithms of probabilities, if they are wanted."""
+    if not wanted:
+        return logits
+    logits = logits - logits.max(axis=1, keepdims=True)
+    shifted: NDArray[Any] = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+    return shifted
+
+
+def _leave_log_softmax(what: str, model: Sequential) -> None:
+    """Say that a network ends before the LogSoftmax of `what` it was read from, and let its metadata tell."""
+    model.metadata.setdefault("loss", "cross_entropy")
+    warnings.warn(
+        f"{what} ends in a LogSoftmax, its network here in the logits before it: the loss "
+        '"cross_entropy", classes and probabilities are the same',
+        stacklevel=3,
+    )
 
 
 def _check_same(what: str, found: NDArray[Any], wanted: NDArray[Any], precision: float) -> None:
@@ -225,11 +253,7 @@ def from_onnx(path: Any) -> Sequential:
         shape = "(N, C, H, W): X.transpose(0, 3, 1, 2)"
         warnings.warn(f"{found.name} takes images (N, H, W, C), its network here {shape}", stacklevel=2)
     if found.log_softmax:
-        warnings.warn(
-            f"{found.name} ends in a LogSoftmax, its network here in the logits before it: the loss "
-            '"cross_entropy", classes and probabilities are the same',
-            stacklevel=2,
-        )
+        _leave_log_softmax(found.name, model)
     return model
 
 
@@ -239,11 +263,7 @@ def _check_against_file(found: Any, model: Sequential) -> None:
     wanted = None if X is None else found.run(X, len(X) * model.products())
     if wanted is None:
         return
-    outputs = model.predict(X)
-    if found.log_softmax:
-        outputs = outputs - outputs.max(axis=1, keepdims=True)
-        outputs = outputs - np.log(np.exp(outputs).sum(axis=1, keepdims=True))
-    _check_same(found.name, outputs, wanted, found.precision)
+    _check_same(found.name, _log_softmax(model.predict(X), found.log_softmax), wanted, found.precision)
 
 
 def _filled(layers: list[Layer], input_shape: Shape, dtype: str, state: Arrays, seed: int = 0) -> Sequential:

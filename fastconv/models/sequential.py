@@ -282,7 +282,7 @@ class Sequential(Network):
         arrays = read_arrays(path)
         try:
             own = {name: array.shape for name, array in {**self.parameters(), **self.statistics()}.items()}
-            self.load_state(matching(own, arrays, names))
+            self.load_state(matching(own, arrays, names, self.dtype))
         except ValueError as error:
             raise ValueError(f"{path} does not fit the network: {error}") from None
 

@@ -56,8 +56,6 @@ class Found:
         self.metadata = read_metadata(model)
         if walk.output.classes is not None and walk.chain.shape == (len(walk.output.classes),):
             self.metadata.setdefault("classes", walk.output.classes)
-        if self.log_softmax:
-            self.metadata.setdefault("loss", "cross_entropy")
 
     @property
     def precision(self) -> float:
