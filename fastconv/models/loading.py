@@ -62,7 +62,7 @@ def load(path: str | os.PathLike[str]) -> Sequential:
         input_shape = tuple(description["input_shape"])
         model = _filled(layers, input_shape, description["dtype"], state, description["seed"])
         model.metadata = description["metadata"]
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise ValueError(f"{path} does not describe a network: {error}") from None
     if epochs is not None:
         text = f"{epochs} epoch{'s' * (epochs != 1)}"

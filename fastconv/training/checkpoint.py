@@ -85,7 +85,7 @@ def restore(
         vectors = [arrays[f"optimizer.{k}"] for k in range(len(task.optimizer_state))]
         if any(vector.shape != own.shape for vector, own in zip(vectors, task.optimizer_state, strict=True)):
             raise ValueError("its optimizer has vectors of another size")
-        history = History(description["history"])
+        history = History({str(name): list(values) for name, values in description["history"].items()})
         done = int(description["epochs_done"])
         position = Position(
             done,
@@ -95,7 +95,7 @@ def restore(
         )
         states = _states(description.get("callbacks", []), arrays)
         task.model.load_state(state)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise ValueError(f"{path} is not a checkpoint to go on from: {error}") from None
     for own, vector in zip(task.optimizer_state, vectors, strict=True):
         own[...] = vector

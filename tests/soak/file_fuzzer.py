@@ -15,12 +15,16 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 import fastconv as fc
 from fastconv.formats.idx import read_idx
 from fastconv.formats.npz import read_npz
+from fastconv.inspection.classify import prepared
+from tests.formats.onnx import exporters
 
 REFUSALS = (ValueError, OSError, ImportError)
+IMAGES = ("png", "jpg", "gif", "bmp", "webp")
 MEMORY = 256 << 20  # that a load may add
 
 
@@ -46,7 +50,21 @@ def make_files(folder):
     np.savez_compressed(folder / "arrays.npz", X=images, y=np.arange(5))
     X, y = np.ones((8, 1, 8, 8)), np.zeros(8, int)
     fc.Trainer(network).fit(X, y, epochs=1, checkpoint=folder / "checkpoint.npz", progress=False)
-    return {
+    (folder / "network.npz").write_bytes((folder / "checkpoint.npz").read_bytes())
+    network.metadata = {"classes": ["a", "b", "c", "d"], "input_scale": 1 / 255}
+    network.to_onnx(folder / "classes.onnx")
+    exporters.mnist_8(folder / "zoo.onnx")
+    exporters.keras(folder / "keras.onnx")
+    exporters.scikit_learn(folder / "scikit-learn.onnx")
+    np.savez(folder / "weights.npz", **{f"net.{name}": array for name, array in network.state().items()})
+    np.savez(folder / "data.npz", X=images, y=np.arange(5) % 2)
+    for kind in IMAGES:
+        mode = Image.fromarray(images[0].repeat(9, axis=0).repeat(9, axis=1)).convert(
+            "P" if kind == "gif" else "RGB"
+        )
+        mode.save(folder / f"image.{kind}")
+    pictures = {f"image.{kind}": lambda path: prepared(path, network) for kind in IMAGES}
+    return pictures | {
         "model.npz": fc.load,
         "model.safetensors": fc.load,
         "model.onnx": fc.from_onnx,
@@ -54,7 +72,20 @@ def make_files(folder):
         "images.gz": read_idx,
         "arrays.npz": read_npz,
         "checkpoint.npz": resumed,
+        "network.npz": fc.load,
+        "classes.onnx": fc.from_onnx,
+        "zoo.onnx": fc.from_onnx,
+        "keras.onnx": fc.from_onnx,
+        "scikit-learn.onnx": fc.from_onnx,
+        "weights.npz": with_weights,
+        "data.npz": fc.datasets.load_npz,
     }
+
+
+def with_weights(path):
+    network = model()
+    network.load_weights(path)
+    return network
 
 
 def resumed(path):
@@ -122,7 +153,7 @@ def run(number, files, folder):
     except Exception as error:
         return ["wrong", f"{kind}: {type(error).__name__}: {error}"]
     else:
-        free = kind in ("images.idx", "images.gz", "model.onnx", "arrays.npz")
+        free = kind not in ("model.npz", "model.safetensors", "checkpoint.npz", "network.npz")
         outcome = (
             ["right"]
             if free or same(reference(kind, loaded), whole)

@@ -92,6 +92,7 @@ ENDS = {  # layers, outputs, loss -> what is added
     "several answers": ([], 3, "bce_with_logits", "Sigmoid"),
     "a softmax": ([fc.Softmax()], 3, None, None),
     "a sigmoid": ([fc.Sigmoid()], 1, None, None),
+    "probabilities of another kind": ([], 1, "bce", None),
 }
 
 
