@@ -197,9 +197,10 @@ def from_onnx(path: Any) -> Sequential:
     path : str, Path or onnx.ModelProto
         A file, or a model in memory, whose operators stand in a row and are those of fastconv's layers: Conv,
         Gemm, MatMul with Add, MaxPool, AveragePool, GlobalAveragePool, BatchNormalization, Flatten, Reshape,
-        Relu, LeakyRelu, Sigmoid, Tanh, Softmax, Dropout, Identity, Pad before a Conv or a pooling. Opset 7 or
-        later. Casts between float32 and float64, Transposes around images with the channels last and a label
-        beside the probabilities are no layers; weights and shapes may be worked out of others.
+        Relu, LeakyRelu, Sigmoid, Tanh, Softmax, Dropout, Identity, Pad before a Conv or a pooling, sums and
+        products with constants. Opset 7 or later. Casts between float32 and float64, Transposes around images
+        with the channels last and a label beside the probabilities are no layers; weights and shapes may be
+        worked out of others.
 
     Returns
     -------
@@ -223,15 +224,17 @@ def from_onnx(path: Any) -> Sequential:
     Warns
     -----
     UserWarning
-        If the file takes images (N, H, W, C), for networks here take (N, C, H, W). If the file ends in a
+        If the file takes images (N, H, W, C), for networks here take (N, C, H, W). If it ends in a
         LogSoftmax, which is left out: the network gives the logits, as the loss "cross_entropy" takes them.
+        If it scales pixels from 0 to 255 itself.
 
     Notes
     -----
     ONNX has no checksum: weights that were changed in the file are read as they are.
 
     Limits: weights that several nodes share are copied for each of them, up to eight times what the file
-    holds, and what is worked out of constants may be as much. The outputs are compared only where no value on
+    holds, and what is worked out of constants may be as much; of a file that is all nodes, reading takes up
+    to 200 times its size in memory. The outputs are compared only where no value on
     the way has more than 16,777,216 numbers, the file has at most 256 MB and none of the functions of float64
     that `to_onnx` writes.
 
@@ -254,6 +257,13 @@ def from_onnx(path: Any) -> Sequential:
         warnings.warn(f"{found.name} takes images (N, H, W, C), its network here {shape}", stacklevel=2)
     if found.log_softmax:
         _leave_log_softmax(found.name, model)
+    if 0 < found.scale < 0.01:  # 1 / 255, 2 / 255: of bytes
+        model.metadata.setdefault("input_scale", 1.0)
+        warnings.warn(
+            f"{found.name} scales its input by {found.scale:.3g} itself: give the network floats from 0 to "
+            "255, since uint8 is divided by 255 before",
+            stacklevel=2,
+        )
     return model
 
 

@@ -117,6 +117,8 @@ class Chain:
         Numbers of the largest value on the way, padding included.
     input_axes, axes : tuple
         Which of our axes each axis of the file is, in the input and after the last layer.
+    start : pair of arrays, or None
+        What the input is multiplied with, and what is added then.
     log_softmax : bool
         Whether the file goes on with a LogSoftmax, which is no layer here.
     """
@@ -128,6 +130,8 @@ class Chain:
         self.batch, self.size, self.largest = batch, 0, math.prod(input_shape)
         self.input_axes = self.axes = CHANNELS_FIRST
         self.log_softmax = False
+        self.start: tuple[NDArray[Any], NDArray[Any]] | None = None
+        self._waits = False  # whether the start is still to come
         self._pad: tuple[Pads, float] | None = None
         self._order: NDArray[np.int64] | None = None  # of features that were flattened with channels last
 
@@ -136,6 +140,8 @@ class Chain:
         self.no_pad()
         if self.log_softmax:
             raise ValueError("a LogSoftmax before it is supported at the end only")
+        if self._waits:
+            arrays = self._begin(layer, arrays)
         layer, arrays = self._in_our_order(layer, arrays)
         shape = layer.output_shape(self.shape)
         if math.prod(shape) > 2**31 - 1:
@@ -154,6 +160,37 @@ class Chain:
             self.size += given[name].nbytes
         self.layers.append(layer)
         self.shape = shape
+
+    def start_with(self, scale: NDArray[Any] | None, shift: NDArray[Any] | None) -> None:
+        """Multiply the input with one number, or add one, before anything else."""
+        one = np.ones((), (scale if scale is not None else shift).dtype)  # type: ignore[union-attr]
+        before, added = self.start or (one, 0 * one)
+        scale, shift = (one if scale is None else scale), (0 * one if shift is None else shift)
+        self.start, self._waits = (before * scale, added * scale + shift), True
+
+    def _begin(self, layer: Layer, arrays: dict[str, NDArray[Any] | None]) -> dict[str, NDArray[Any] | None]:
+        """Put the start before the first layer: as one of images, or into the weights of a dense layer."""
+        assert self.start is not None
+        scale, shift = self.start
+        self._waits = False
+        if len(self.shape) == 3:
+            channels = np.ones(self.shape[0], scale.dtype)
+            self.append_by_channel(channels * scale, channels * shift if shift else None)
+            return arrays
+        weight = arrays.get("weight")
+        if not isinstance(layer, Dense) or weight is None or shift:
+            raise ValueError(
+                "features that are scaled at the beginning are supported before a dense layer only"
+            )
+        return {**arrays, "weight": weight * scale}
+
+    def append_by_channel(self, weight: NDArray[Any], bias: NDArray[Any] | None) -> None:
+        """Multiply each channel of images with a weight, and add one to it."""
+        axes, self.axes = self.axes, CHANNELS_FIRST
+        count = len(weight)
+        layer = Conv2d(count, 1, groups=count, bias=bias is not None)
+        self.append(layer, weight=weight.reshape(count, 1, 1, 1), bias=bias)
+        self.axes = axes
 
     def _in_our_order(
         self, layer: Layer, arrays: dict[str, NDArray[Any] | None]
@@ -272,14 +309,21 @@ class Chain:
         layer = self.layers[-1] if self.layers else None
         if not isinstance(layer, (Dense, Conv2d)) or layer.bias:
             raise ValueError("an Add is supported only as the bias of a layer without one")
-        # Broadcasting counts from the last axis: (O,) after a Dense, (O, 1, 1) after a Conv2d, or one number.
+        full = self.per_channel(bias, "adds")
+        self.layers[-1] = replace(layer, bias=True)
+        self.arrays[f"{len(self.layers) - 1}.bias"] = full
+
+    def per_channel(self, array: NDArray[Any], verb: str) -> NDArray[Any]:
+        """A constant as one number for each channel or feature of the value.
+
+        Broadcasting counts from the last axis: (O,) of features, (O, 1, 1) of images, or one number.
+        """
         needed = in_file((self.shape[0], *(1,) * (len(self.shape) - 1)), self.axes)
         try:
-            full = np.broadcast_to(bias.reshape(bias.shape[-len(needed) :] if bias.ndim else ()), needed)
+            same = array.reshape(array.shape[-len(needed) :] if array.ndim else ())
+            return np.broadcast_to(same, needed).reshape(-1)
         except ValueError:
-            raise ValueError(f"it adds an array of shape {bias.shape}, expected {needed}") from None
-        self.layers[-1] = replace(layer, bias=True)
-        self.arrays[f"{len(self.layers) - 1}.bias"] = full.reshape(-1)
+            raise ValueError(f"it {verb} an array of shape {array.shape}, expected {needed}") from None
 
     def two_classes(self) -> None:
         """Make the Sigmoid at the end, of whose output p a file makes (1 - p, p), a Softmax of two."""

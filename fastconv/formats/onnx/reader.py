@@ -15,7 +15,7 @@ from ...checks.extras import require
 from ...nn.layer import Shape
 from ...nn.network import checked_shape
 from ..foreign import check_path, kind_of
-from . import activations, conv, dense, dropout, norm, pool, shape  # noqa: F401 - they register their operators
+from . import activations, affine, conv, dense, dropout, norm, pool, shape  # noqa: F401 - they register their operators
 from .chain import DTYPES, OPEN_BATCH, Chain, Node
 from .folding import Folding
 from .functions import DOMAIN
@@ -40,6 +40,8 @@ class Found:
         Of the network.
     channels_last : bool
         Whether the file takes images (N, H, W, C).
+    scale : float
+        What the file multiplies its input with at the beginning; 1 if it does not.
     log_softmax : bool
         Whether the file goes on with a LogSoftmax, which the network lacks.
     """
@@ -51,6 +53,7 @@ class Found:
         self.layers, self.state = walk.chain.layers, walk.chain.arrays
         self.input_shape, self.dtype = walk.chain.input_shape, walk.dtype()
         self.channels_last = walk.chain.input_axes == CHANNELS_LAST
+        self.scale = 1.0 if walk.chain.start is None else float(walk.chain.start[0])
         self.log_softmax = walk.chain.log_softmax
         self._batch, self._input_dtype, self._largest = walk.chain.batch, walk.input_dtype, walk.chain.largest
         self.metadata = read_metadata(model)
@@ -225,11 +228,18 @@ class _Walk:
             )
         elif node.kind not in READERS:
             raise ValueError(f"the operator is not supported, only {', '.join(READERS)}")
-        elif node.inputs[0] != self.value:
+        elif node.inputs[0] != self.value and not self._may_swap(node):
             raise ValueError(f"it takes a constant before {self.value!r}, expected after it")
         else:
             READERS[node.kind](self.chain, node)
             self._go_on(node.outputs[0])
+
+    def _may_swap(self, node: Node) -> bool:
+        """Let a sum or a product with a constant before the value have it behind."""
+        if node.kind not in ("Add", "Mul") or node.inputs[1] != self.value:
+            return False
+        node.inputs.reverse()
+        return True
 
     def _go_on(self, value: str) -> None:
         self.value = value

@@ -281,6 +281,104 @@ def test_weights_that_a_file_works_out_are_read(tmp_path, nodes):
     close(read(path).predict(X), answers(path, X))
 
 
+SCALES = {  # nodes, shape, layers
+    "a scale of pixels": (
+        [("Mul", ["x", "half"], ["m"]), ("Conv", ["m", "k"], ["y"], {"pads": [1] * 4})], (2, 5, 6),
+        "Conv2d Conv2d",
+    ),
+    "a scale and a shift of pixels": (
+        [("Div", ["x", "half"], ["d"]), ("Sub", ["d", "half"], ["m"]), ("Relu", ["m"], ["y"])], (2, 5, 6),
+        "Conv2d ReLU",
+    ),
+    "a scale of features": (
+        [("Mul", ["half", "x"], ["m"]), ("MatMul", ["m", "w"], ["y"])], (8,), "Dense",
+    ),
+    "means and deviations of channels": (
+        [("Sub", ["x", "c"], ["s"]), ("Div", ["s", "c2"], ["d"]), ("Conv", ["d", "k"], ["y"])], (2, 5, 6),
+        "Conv2d Conv2d",
+    ),
+    "batch norm of a convolution, in pieces": (
+        [("Conv", ["x", "k"], ["a"]), ("Mul", ["a", "o"], ["m"]), ("Add", ["m", "o"], ["s"]),
+         ("Relu", ["s"], ["y"])],
+        (2, 5, 6), "Conv2d ReLU",
+    ),
+    "batch norm of a dense layer, in pieces": (
+        [("Gemm", ["x", "w", "b"], ["a"]), ("Mul", ["a", "b"], ["m"]), ("Add", ["b", "m"], ["s"]),
+         ("Div", ["s", "half"], ["y"])],
+        (8,), "Dense",
+    ),
+    "after an activation": (
+        [("Conv", ["x", "k"], ["a"]), ("Relu", ["a"], ["r"]), ("Mul", ["r", "o"], ["m"]),
+         ("Add", ["m", "o"], ["y"])],
+        (2, 5, 6), "Conv2d ReLU Conv2d",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SCALES)
+def test_sums_and_products_with_constants_are_read(tmp_path, name):
+    nodes, shape, layers = SCALES[name]
+    constants = {
+        "half": np.float32(0.5), "k": numbers(3, 2, 2, 2), "w": numbers(8, 3), "b": numbers(3),
+        "c": numbers(1, 2, 1, 1), "c2": numbers(2, 1, 1) + 2, "o": numbers(3, 1, 1),
+    }  # fmt: skip
+    path = write(tmp_path / "model.onnx", nodes, shape, constants)
+    model = read(path)
+    assert [type(layer).__name__ for layer in model.layers] == layers.split()
+    X = samples(shape)
+    np.testing.assert_allclose(model.predict(X), answers(path, X), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_scale_of_bytes_at_the_beginning_is_read_and_said(tmp_path, channels):
+    nodes = [
+        ("Mul", ["x", "scale"], ["m"]),
+        ("Add", ["m", "shift"], ["a"]),
+        ("Transpose", ["a"], ["t"], {"perm": [0, 3, 1, 2]}),
+        ("Conv", ["t", "k"], ["c"], {"pads": [1] * 4}),
+        ("GlobalAveragePool", ["c"], ["g"]),
+        ("Flatten", ["g"], ["y"]),
+    ]
+    constants = {"scale": np.float32(1 / 127.5), "shift": np.float32(-1), "k": numbers(4, channels, 3, 3)}
+    path = write(tmp_path / "model.onnx", nodes, (6, 5, channels), constants)
+    with pytest.warns(UserWarning, match="takes images|scales its input") as caught:
+        model = fc.from_onnx(path)
+    said = [str(w.message) for w in caught]
+    assert len(said) == 2
+    assert "scales its input by 0.00784 itself: give the network floats from 0 to 255" in said[1]
+    X = RNG.integers(0, 256, (4, 6, 5, channels)).astype(np.float32)
+    close(model.predict(X.transpose(0, 3, 1, 2)), answers(path, X))
+    picture = X[0].astype(np.uint8)  # classify gives it what it wants
+    found = fc.classify(model, picture if channels == 3 else picture[:, :, 0]).probabilities
+    logits = answers(path, X[:1])[0].astype(np.float64)
+    wanted = np.exp(logits) / np.exp(logits).sum()
+    assert [found[k] for k in range(4)] == pytest.approx(wanted.tolist(), abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "message"),
+    [
+        ([("Div", ["x", "zero"], ["y"])], "it divides by 0"),
+        ([("Mul", ["x", "b"], ["y"])], "a Mul is supported only as the bias"),
+        ([("Mul", ["x", "half"], ["m"]), ("Relu", ["m"], ["y"])], "before a dense layer only"),
+        ([("Mul", ["x", "half"], ["y"])], "no operators that compute anything"),
+        ([("MatMul", ["x", "w"], ["a"]), ("Mul", ["a", "w"], ["y"])], "it multiplies with an array of shape"),
+        ([("MatMul", ["x", "w"], ["a"]), ("Sub", ["b3", "a"], ["y"])], "a constant before"),
+    ],
+)
+def test_sums_and_products_without_a_place_are_refused(tmp_path, nodes, message):
+    constants = {
+        "zero": np.float32([0]),
+        "half": np.float32(0.5),
+        "b": numbers(8),
+        "b3": numbers(3),
+        "w": numbers(8, 3),
+    }
+    path = write(tmp_path / "model.onnx", nodes, (8,), constants)
+    with pytest.raises(ValueError, match=message):
+        fc.from_onnx(path)
+
+
 @pytest.mark.parametrize("opset", range(7, 27))
 def test_every_opset_is_read(tmp_path, opset):
     """With what changed over time: axes and paddings as attributes or inputs, the meaning of Softmax."""
