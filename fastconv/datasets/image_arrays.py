@@ -10,6 +10,7 @@ from ..checks.settings import real_number, whole_number
 
 Array = NDArray[Any]
 Arrays = tuple[Array, Array, Array, Array]
+_AT_ONCE = 2**24  # numbers of an image, or of the weights of its pixels, that are made floats at once
 
 
 def stratified_split(X: Array, y: Array, test_fraction: float = 0.2, seed: int = 0) -> Arrays:
@@ -82,6 +83,10 @@ def resize_area(images: Array, size: tuple[int, int]) -> Array:
     ValueError
         If the images have no pixels or `size` is not positive.
 
+    Notes
+    -----
+    Beside the result it takes up to 256 MB, however large the images are.
+
     Examples
     --------
     >>> resize_area(np.array([[0.0, 2.0, 4.0, 6.0]]), (1, 2))
@@ -92,16 +97,44 @@ def resize_area(images: Array, size: tuple[int, int]) -> Array:
         raise ValueError(f"`images` must have shape (..., H, W), got {images.shape}")
     height, width = (whole_number(value, f"size[{i}]") for i, value in enumerate(size))
     dtype = np.float32 if images.dtype == np.uint8 else images.dtype
-    rows = _area_weights(images.shape[-2], height).astype(dtype)
-    columns = _area_weights(images.shape[-1], width).astype(dtype)
-    resized = rows @ images.astype(dtype) @ columns.T
-    return np.asarray(np.rint(resized).astype(np.uint8) if images.dtype == np.uint8 else resized)
+    old_height, old_width = images.shape[-2:]
+    flat = images.reshape(-1, old_height, old_width)
+    resized = np.empty((len(flat), height, width), images.dtype)
+    largest = max(old_height * max(old_width, height), old_width * max(height, width))
+    if largest <= _AT_ONCE:
+        rows = _area_weights(old_height, height).astype(dtype)
+        columns = _area_weights(old_width, width).astype(dtype)
+    step = max(1, _AT_ONCE // largest)
+    for first in range(0, len(flat), step):
+        part = flat[first : first + step]
+        if largest <= _AT_ONCE:
+            scaled = rows @ part.astype(dtype) @ columns.T
+        else:
+            scaled = _scale_rows(_scale_rows(part[0], height, dtype).T, width, dtype).T
+        resized[first : first + step] = np.rint(scaled) if images.dtype == np.uint8 else scaled
+    return resized.reshape(*images.shape[:-2], height, width)
 
 
-def _area_weights(old: int, new: int) -> Array:
-    """Row i: how much of new pixel i each old pixel covers; rows sum to 1."""
-    edges = np.arange(new + 1) * (old / new)
-    pixels = np.arange(old)
+def _scale_rows(image: Array, new: int, dtype: Any) -> Array:
+    """An image (H, W) with `new` rows, some of them at a time: few numbers are floats at once."""
+    old, width = image.shape
+    scaled = np.empty((new, width), dtype)
+    step = max(1, int(_AT_ONCE / (old / new + 1) / max(new, width)))
+    for first in range(0, new, step):
+        last = min(first + step, new)
+        top, end = int(first * (old / new)), min(old, math.ceil(last * (old / new)))
+        weights = _area_weights(old, new, (first, last), (top, end)).astype(dtype)
+        scaled[first:last] = weights @ image[top:end].astype(dtype)
+    return scaled
+
+
+def _area_weights(
+    old: int, new: int, of_new: tuple[int, int] | None = None, of_old: tuple[int, int] | None = None
+) -> Array:
+    """Row i: how much of new pixel i each old pixel covers, of all or some pixels; rows sum to 1."""
+    first, last = of_new or (0, new)
+    edges = np.arange(first, last + 1) * (old / new)
+    pixels = np.arange(*(of_old or (0, old)))
     overlap = np.minimum(edges[1:, None], pixels + 1) - np.maximum(edges[:-1, None], pixels)
     return np.asarray(np.maximum(overlap, 0) * (new / old))
 

@@ -49,6 +49,7 @@ def save(
         "history": dict(history),
         "run": run,
         "optimizer": _plain(_settings_of(task.optimizer)),  # a callback may have assigned another one
+        "network": network_of(trainer.model),
         "callbacks": [],
     }
     arrays = {f"model.{name}": array for name, array in task.model.state().items()}
@@ -62,6 +63,11 @@ def save(
     except OSError as error:  # a full disk does not say of which file it speaks
         error.filename = os.fspath(path)
         raise
+
+
+def network_of(model: Any) -> dict[str, Any]:
+    """What `run` does not tell of a network: with it, `load` reads a checkpoint too."""
+    return {"input_shape": list(model.input_shape), "seed": model.seed, "metadata": model.metadata}
 
 
 def restore(
@@ -86,7 +92,7 @@ def restore(
         vectors = [arrays[f"optimizer.{k}"] for k in range(len(fresh))]
         if any(vector.shape != own.shape for vector, own in zip(vectors, fresh, strict=True)):
             raise ValueError("its optimizer has vectors of another size")
-        history = History(description["history"])
+        history = History({str(name): list(values) for name, values in description["history"].items()})
         done = int(description["epochs_done"])
         position = Position(
             done,
@@ -96,7 +102,7 @@ def restore(
         )
         states = _states(description.get("callbacks", []), arrays)
         trainer.model.load_state(state)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise ValueError(f"{path} is not a checkpoint to go on from: {error}") from None
     trainer.optimizer = optimizer
     for own, vector in zip(trainer._current_task().optimizer_state, vectors, strict=True):

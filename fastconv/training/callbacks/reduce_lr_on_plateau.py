@@ -129,7 +129,8 @@ class ReduceLROnPlateau(Callback):
         --------
         >>> from types import SimpleNamespace
         >>> import fastconv as fc
-        >>> trainer, plateau = SimpleNamespace(optimizer=fc.SGD(0.1)), ReduceLROnPlateau("loss", factor=0.5, patience=1)
+        >>> trainer = SimpleNamespace(optimizer=fc.SGD(0.1))
+        >>> plateau = ReduceLROnPlateau("loss", factor=0.5, patience=1)
         >>> for epoch, loss in enumerate([3.0, 2.0, 2.5]):
         ...     plateau.on_epoch_end(trainer, {"epoch": epoch, "loss": loss})
         >>> trainer.optimizer.lr
