@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from .. import plots, simd
 from ..checks.environment import cpu_name, version_of
 from ..checks.extras import require
+from ..checks.text import printable
 from ..engine.inputs import check_samples
 from ..engine.threads import get_num_threads
 from ..formats.atomic import replaced
@@ -90,7 +91,7 @@ def write_report(
     labels = class_labels(y, probabilities)
     if not len(labels):
         raise ValueError("`X` must hold at least one sample, got none")
-    names = [str(name) for name in (range(probabilities.shape[1]) if classes is None else classes)]
+    names = [printable(str(name)) for name in (range(probabilities.shape[1]) if classes is None else classes)]
     if len(names) != probabilities.shape[1]:
         raise ValueError(f"`classes` must have {probabilities.shape[1]} names, got {len(names)}")
     confusion = metrics.confusion_matrix(labels, probabilities.argmax(axis=1), len(names))

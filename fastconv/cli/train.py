@@ -11,17 +11,13 @@ from typing import Any
 
 from ..checks import interrupts
 from ..checks.extras import require
-from ..datasets.image_arrays import fit_images, stratified_split
-from ..datasets.loaders import DataSet, load
+from ..datasets import DataSet
 from ..formats import json_text, model_file
 from ..training import callbacks, progress
-from . import inputs, memory, options, output
+from . import inputs, looks, memory, options, output, training_data
 from .recipes import NETWORKS, OPTIMIZERS, SCHEDULES, Recipe, build_model, recipe_for
 from .waiting import FIRST_TIME, waiting
 
-REFERENCE_SHAPE = (1, 6, 6)
-# Early stopping on the held-out images would make their accuracy look better than it is.
-SPLIT_FOR_EARLY_STOPPING = 0.1
 EXAMPLES = """\
 train
 train --data mnist-subset --epochs 5
@@ -34,10 +30,16 @@ def add_to(commands: Any) -> None:
     """Describe the options."""
     command = options.add_command(commands, "train", run, "train a network on images and save it", EXAMPLES)
     whole, positive = options.number(int, 1), options.number(float, 0, above=True)
-    add = command.add_argument_group("data and network").add_argument
+    data = command.add_argument_group("data and network")
+    add = data.add_argument
     add("--data", default="digits", metavar="DATA", help=f"{options.DATA_HELP} (default: digits)")
     add("--classes", "--digits", nargs="+", metavar="NAME", help="only these; reference takes two")
     add("--image-size", type=whole, metavar="N", help="scale the images to N x N")
+    add("--grey", action="store_true", help="turn colours grey")
+    sides = data.add_mutually_exclusive_group()
+    sides.add_argument("--crop", action="store_true", help="cut off the sides of images that are no squares")
+    sides.add_argument("--pad", action="store_true", help="put black at their sides (default: squeeze them)")
+    options.add_skip_bad(data)
     add("--model", default="lenet", choices=NETWORKS, help="the network (default: lenet)")
     add("--dtype", default="float32", choices=("float32", "float64"), help="(default: float32)")
     add(
@@ -113,13 +115,16 @@ def _train(args: argparse.Namespace, loss: str) -> dict[str, Any]:
     """Train and save; returns all that is known about the run."""
     import fastconv as fc
 
-    say: Callable[[str], None] = (lambda text: None) if args.quiet else print
-    data = _load(args)
+    say: Callable[[str], None] = (lambda text: None) if args.quiet else output.say
+    data = training_data.load(args)
     shape = data.X_train.shape[1:]
-    say(_data_line(args.data, data))
-    say(f"       classes {output.words(data.classes)}")
-    trained_on = memory.remembered(data.X_train)  # what is set apart to stop early decides too
-    data, validation = _set_apart(args, data)
+    for line in training_data.lines(args.data, data):
+        say(line)
+    trained_on = memory.remembered(
+        data.X_train, data.X_val
+    )  # what stops a run, or chooses its weights, decides too
+    pixels = looks.measured(data.X_train)
+    data, validation = training_data.set_apart(args, data)
     recipe = recipe_for(args.model, args.data, args.optimizer, args.epochs, args.batch_size, args.lr)
     optimizer = OPTIMIZERS[args.optimizer](SCHEDULES[args.schedule](recipe.lr, recipe.epochs))
     with waiting(f"looking for a start of the network, {FIRST_TIME}"):
@@ -140,6 +145,8 @@ def _train(args: argparse.Namespace, loss: str) -> dict[str, Any]:
         "classes": data.classes,
         "loss": loss,
         "network": args.model,
+        "aspect": training_data.aspect_of(args),
+        "pixels": pixels,
         "trained_on": trained_on,
     }
     trainer = fc.Trainer(model, loss=loss, optimizer=optimizer, seed=args.seed)
@@ -223,48 +230,6 @@ def _keep(path: str, model: Any, last: _LastEpoch, about: dict[str, Any]) -> Non
     output.note(f"the network after {epochs} is in {kept}; with --checkpoint FILE a run can go on")
 
 
-def _load(args: argparse.Namespace) -> DataSet:
-    """The data in the network's shape."""
-    size = args.image_size and (args.image_size, args.image_size)
-    binary = args.model == "reference"
-    with waiting(f"reading {args.data}"):
-        data = load(args.data, *((1, REFERENCE_SHAPE[1:]) if binary else (None, size)))
-    if binary and args.classes is None and len(data.classes) > 2:
-        two = output.words(data.classes[:2])
-        raise ValueError(
-            f"--model reference tells two classes apart, {args.data} has {len(data.classes)}: choose two, "
-            f"as --classes {two}"
-        )
-    data = inputs.only(data, args.classes, args.data)
-    if len(data.classes) < 2:
-        raise ValueError(f"{args.data} with one class only: there is nothing to tell apart")
-    channels, *own_size = data.X_train.shape[1:]
-    shape = REFERENCE_SHAPE if binary else (channels, *(size or own_size))
-    X_train, X_test = (fit_images(X, shape) for X in (data.X_train, data.X_test))
-    return data._replace(X_train=X_train, X_test=X_test)
-
-
-def _data_line(source: str, data: DataSet) -> str:
-    shape = output.shape_text(data.X_train.shape[1:])
-    counts = f"{len(data.X_train)} training and {len(data.X_test)} held-out images"
-    return f"data   {source}: {counts} of {shape}"
-
-
-def _set_apart(args: argparse.Namespace, data: DataSet) -> tuple[DataSet, tuple[Any, Any]]:
-    """The data without the images to validate on, and those: the held-out ones unless told otherwise."""
-    split = args.validation_split
-    if split is None:
-        split = SPLIT_FOR_EARLY_STOPPING if args.early_stopping else 0.0
-    if not split:
-        return data, (data.X_test, data.y_test)
-    try:
-        X, y, *validation = stratified_split(data.X_train, data.y_train, split, args.seed)
-    except ValueError:
-        count = len(data.X_train)
-        raise ValueError(f"--validation-split {split:g} of {count} images leaves one side empty") from None
-    return data._replace(X_train=X, y_train=y), (validation[0], validation[1])
-
-
 class _Log(callbacks.CSVLogger):
     """A log whose errors, of a full disk for one, name the file."""
 
@@ -316,7 +281,7 @@ def _live_start(data: DataSet, recipe: Recipe, optimizer: Any, args: argparse.Na
     import fastconv as fc
 
     def loss_after_a_moment(seed: int) -> float:
-        model = build_model(args.model, REFERENCE_SHAPE, 2, args.dtype, seed)
+        model = build_model(args.model, training_data.REFERENCE_SHAPE, 2, args.dtype, seed)
         trainer = fc.Trainer(model, loss="bce", optimizer=optimizer, seed=args.seed)
         history = trainer.fit(data.X_train, data.y_train, 3, recipe.batch_size, progress=False)
         return float(history["loss"][-1])

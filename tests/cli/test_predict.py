@@ -74,7 +74,7 @@ def test_files_that_cannot_be_read_are_named_and_the_others_answered(run, pictur
     assert [line.split()[0] for line in out.splitlines()[1:]] == ["pictures/above/0.png"]
     cut, text, none, empty = err.splitlines()
     assert re.fullmatch("fastconv: error: cut.png cannot be read: .+", cut)
-    assert text == "fastconv: error: text.png is not a PNG, JPEG, BMP, GIF or WebP image"
+    assert text == "fastconv: error: text.png is not a PNG, JPEG, BMP, GIF, WebP or TIFF image"
     assert none == "fastconv: error: none.png: No such file or directory"
     assert empty.startswith("fastconv: error: empty has no images (.png,")
     code, out, _ = run("predict", MODEL, "text.png", "--json")

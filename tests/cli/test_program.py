@@ -85,6 +85,7 @@ def test_the_version_is_printed(run):
             ["train", "--model", "reference", "--digits", "1", "2", "3"],
             "--model reference tells two classes apart, got 1 2 3",
         ),
+        (["train", "--crop", "--pad"], "argument --pad: not allowed with argument --crop"),
         (["bench", "--compare", "jax"], "argument --compare: invalid choice: 'jax'"),
     ],
 )
@@ -107,7 +108,10 @@ def test_wrong_usage_is_one_line_on_standard_error_and_code_2(run, argv, message
             ["train", "--data", "cifar"],
             "'cifar' is no data set (digits, mnist-subset), folder of IDX files or images, or .npz file",
         ),
-        (["train", "--data", "."], "has no train-images-idx3-ubyte"),
+        (
+            ["train", "--data", "."],
+            ". is no data set: expected a folder of images for each class (./cat/1.j",
+        ),
         (["train", "--output", "none/model.npz"], "--output none/model.npz: there is no folder none"),
         (["train", "--output", "model.h5"], "--output model.h5 must end in .npz"),
         (["train", "--output", "."], "--output . is a folder"),
