@@ -42,5 +42,5 @@ def run(args: argparse.Namespace) -> int:
         facts = {"model": args.model, "output": args.output, "bytes": size}
         print(json_text.to_json({**facts, "parameters": model.num_parameters}))
     else:
-        print(f"saved {args.output}: {model.num_parameters} parameters, {size} bytes")
+        output.say(f"saved {args.output}: {model.num_parameters} parameters, {size} bytes")
     return 0
