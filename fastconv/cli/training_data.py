@@ -9,8 +9,6 @@ from ..datasets.image_arrays import fit_images, stratified_split
 from . import inputs, output
 
 REFERENCE_SHAPE = (1, 6, 6)
-# Early stopping on the held-out images would make their accuracy look better than it is.
-SPLIT_FOR_EARLY_STOPPING = 0.1
 
 
 def aspect_of(args: argparse.Namespace) -> str:
@@ -55,17 +53,13 @@ def lines(source: str, data: DataSet) -> Iterator[str]:
         yield f"       {text}"
 
 
-def set_apart(args: argparse.Namespace, data: DataSet) -> tuple[DataSet, tuple[Any, Any]]:
-    """The data without the images to validate on, and those: the held-out ones unless told otherwise."""
-    split = args.validation_split
-    if split is None and data.X_val is not None:
-        return data, (data.X_val, data.y_val)
-    if split is None:
-        split = SPLIT_FOR_EARLY_STOPPING if args.early_stopping else 0.0
+def set_apart(data: DataSet, split: float, seed: int) -> tuple[DataSet, tuple[Any, Any]]:
+    """The data without the images to validate on, and those: the held-out ones where none are set apart."""
     if not split:
-        return data, (data.X_test, data.y_test)
+        both = (data.X_test, data.y_test) if data.X_val is None else (data.X_val, data.y_val)
+        return data, both
     try:
-        X, y, *validation = stratified_split(data.X_train, data.y_train, split, args.seed)
+        X, y, *validation = stratified_split(data.X_train, data.y_train, split, seed)
     except ValueError:
         count = len(data.X_train)
         raise ValueError(f"--validation-split {split:g} of {count} images leaves one side empty") from None

@@ -254,9 +254,9 @@ def resize(images: Array, size: tuple[int, int], aspect: str = "stretch") -> Arr
     >>> resize(np.array([[1.0, 2.0, 3.0, 4.0]]), (1, 2), "crop")
     array([[2., 3.]])
     >>> resize(np.array([[1.0, 2.0, 3.0, 4.0]]), (3, 3), "pad")
-    array([[0.        , 0.        , 0.        ],
-           [1.16666667, 2.5       , 3.83333333],
-           [0.        , 0.        , 0.        ]])
+    array([[0.  , 0.  , 0.  ],
+           [1.25, 2.5 , 3.75],
+           [0.  , 0.  , 0.  ]])
     """
     (old_height, old_width), (height, width) = images.shape[-2:], size
     if aspect == "stretch" or old_height * width == old_width * height:
