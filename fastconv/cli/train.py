@@ -14,7 +14,7 @@ from ..checks.extras import require
 from ..datasets import DataSet
 from ..formats import json_text, model_file
 from ..training import callbacks, progress
-from . import inputs, looks, memory, options, output, training_data
+from . import inputs, looks, memory, options, output, training_data, training_results
 from .recipes import NETWORKS, OPTIMIZERS, SCHEDULES, Recipe, build_model
 from .training_plan import Plan, plan_for
 from .waiting import FIRST_TIME, waiting
@@ -184,20 +184,16 @@ def _train(args: argparse.Namespace, loss: str) -> dict[str, Any]:
     with output.writing(args.output):
         model.save(args.output, metadata=about)
     say(output.held_out_line(result, len(data.X_test)))
+    counts = {"training": len(data.X_train), "validation": 0, "held_out": len(data.X_test)}
+    if validation[0] is not data.X_test:
+        counts["validation"] = len(validation[0])
+    run = training_results.facts(args, about, plan, model, history, best, counts)
     if args.report is not None:
-        _write_report(args, model, history, data, (loss, recipe.lr, recipe.batch_size))
+        training_results.write_page(args, run, model, history, data)
     say(f"saved {args.output}{f' and {args.report}' if args.report else ''}; next:")
     say(f"  python -m fastconv evaluate {args.output}")
     say(f"  python -m fastconv predict {args.output}")
-    settings = {
-        "lr": recipe.lr,
-        "batch_size": recipe.batch_size,
-        "epochs": recipe.epochs,
-        "saved_epoch": best,
-    }
-    facts = {"parameters": model.num_parameters, "dtype": args.dtype, "optimizer": args.optimizer}
-    about["trained_on"] = trained_on["images"]
-    return {**about, **facts, **settings, "history": dict(history), "output": args.output}
+    return run
 
 
 class _LastEpoch:
@@ -256,24 +252,6 @@ def _callbacks(args: argparse.Namespace, plan: Plan) -> tuple[list[Any], callbac
     stopping = None if plan.patience is None else callbacks.EarlyStopping(patience=plan.patience)
     log = _Log(args.log, append=args.resume) if args.log else None
     return [callback for callback in (stopping, log) if callback is not None], stopping
-
-
-def _write_report(
-    args: argparse.Namespace, model: Any, history: Any, data: DataSet, settings: tuple[str, float, int]
-) -> None:
-    from .report import write_report
-
-    loss, lr, batch_size = settings
-    about = {
-        "data": f"{args.data}, {len(data.X_test)} held-out images",
-        "training": f"{loss}, {args.optimizer}, learning rate {lr:g}, batches of {batch_size}",
-        "seed": args.seed,
-        "saved as": args.output,
-    }
-    title = f"{args.model} on {args.data}"
-    held_out = data.X_test, data.y_test, data.classes
-    with waiting(f"drawing {args.report}"), output.writing(args.report):
-        write_report(args.report, model, history, *held_out, title, args.command, about)
 
 
 def _try_saving(model: Any, path: str) -> None:
