@@ -14,7 +14,7 @@ recipes.py   which network is trained for how long
 training_data.py training_plan.py training_results.py   the parts of `train`
 report.py    the page of a training run, made of html.py
 facts.py     what `info` tells
-train.py evaluate.py predict.py compare.py export.py bench.py info.py
+train.py evaluate.py predict.py compare.py export.py warm.py bench.py info.py
 """
 
 from .program import main

@@ -13,7 +13,7 @@ import fastconv as fc
 from fastconv.cli import info
 from fastconv.datasets import loaders
 
-COMMANDS = ["train", "evaluate", "predict", "compare", "export", "bench", "info"]
+COMMANDS = ["train", "evaluate", "predict", "compare", "export", "warm", "bench", "info"]
 # Child processes run the fastconv that this one imported, installed or not.
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(fc.__file__).parents[1])}
 # Output that waits in a buffer is what fails again at exit.
@@ -87,6 +87,7 @@ def test_the_version_is_printed(run):
         ),
         (["compare", "a.json"], "give two runs or more"),
         (
+            ["warm", "resnet"],
             "NETWORK must be lenet, reference, vgg or a file that ends in .npz or .safetensors",
         ),
         (["train", "--crop", "--pad"], "argument --pad: not allowed with argument --crop"),
@@ -134,6 +135,7 @@ def test_wrong_usage_is_one_line_on_standard_error_and_code_2(run, argv, message
         (["train", "--log", "none/log.csv"], "--log none/log.csv: there is no folder none"),
         (["train", "--checkpoint", "."], "--checkpoint . is a folder"),
         (["compare", "none.json", "none.html"], "none.json: No such file or directory"),
+        (["warm", "broken.npz"], "broken.npz"),
         (["bench", "--save", "none/table.md"], "--save none/table.md: there is no folder none"),
     ],
 )
