@@ -13,7 +13,7 @@ from ..datasets.image_arrays import about_pixels, as_images, as_labels, fit_imag
 from ..datasets.photos import read_in_shape
 from ..formats import json_text
 from ..formats.image_files import KINDS, SUFFIXES, find_images
-from ..formats.npz import read_npz
+from ..formats.npz import read_npy, read_npz
 from ..inspection.classification import class_probabilities
 from . import inputs, looks, options, output
 from .waiting import FIRST_TIME, waiting
@@ -38,7 +38,7 @@ def add_to(commands: Any) -> None:
         metavar="FILE",
         nargs="*",
         help=f"images ({KINDS}), folders of them (what lies in folders named as classes is checked), or .npz "
-        "files with images X, and labels y if known",
+        "files with images X, and labels y if known, or .npy files",
     )
     add(
         "--data",
@@ -101,7 +101,7 @@ def _rows(args: argparse.Namespace, judge: _Judge) -> Iterator[Row]:
         yield from judge.rows(_numbered(part.source, truths), part.X[: args.count], truths)
     files: list[str] = []
     for path in args.images:
-        if not path.lower().endswith(".npz"):
+        if not path.lower().endswith((".npz", ".npy")):
             files.append(path)
             continue
         yield from _rows_of_paths(files, judge, args.invert)
@@ -130,8 +130,9 @@ def _rows_of_npz(path: str, judge: _Judge, count: int) -> Iterator[Row]:
 
 
 def _images_of_npz(path: str) -> tuple[NDArray[Any], NDArray[Any] | None]:
-    """The images of an .npz file, X or x_test or its only array, and y or y_test if there."""
-    arrays = {name.lower(): array for name, array in read_npz(path).items()}
+    """The images of an .npz file, X or x_test or its only array, and y or y_test if there; or of .npy."""
+    found = {"array": read_npy(path)} if path.lower().endswith(".npy") else read_npz(path)
+    arrays = {name.lower(): array for name, array in found.items()}
     for images, labels in (("x_test", "y_test"), ("x", "y")):
         if images in arrays:
             y = arrays.get(labels)

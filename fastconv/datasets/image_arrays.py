@@ -157,6 +157,11 @@ def about_pixels(X: Array) -> list[str]:
     said = []
     if _is_channels_last(X.shape):
         said.append(f"images of shape {X.shape} are taken as (N, H, W, C)")
+    elif X.ndim == 4 and X.shape[1] == X.shape[2] != X.shape[3]:
+        what = f"{X.shape[1]} channels of {X.shape[2]}x{X.shape[3]}"
+        said.append(
+            f"images of shape {X.shape} are taken as {what}: transpose(0, 3, 1, 2) if these come last"
+        )
     largest = X.max() if X.size and X.dtype.kind in "iuf" else 0
     if X.dtype.kind in "iu" and 0 < largest <= 1:
         said.append(f"pixels are {X.dtype} 0 and 1, nearly black after division by 255: save them as bool")

@@ -71,6 +71,10 @@ def read_published(path: str) -> DataSet:
     (8, 1, 2, 2)
     """
     name = os.path.basename(path)
+    if name.lower().endswith(".npy"):
+        raise ValueError(
+            f"{path} has images or labels only: np.savez('data.npz', X=X, y=y) keeps both in one file"
+        )
     if name.lower().endswith(".csv"):
         return _read_csv(Path(path))
     if "train-images" in name and "idx3" in name:

@@ -207,6 +207,8 @@ def test_keras_files_are_found_and_models_beside_them_are_no_data(tmp_path):
         (np.ones((4, 8, 8), np.uint8), ["uint8 0 and 1, nearly black after division by 255"]),
         (np.full((4, 8, 8), 255, np.float32), ["floats up to 255 and are taken as they are"]),
         (np.full((4, 3, 8, 8), -1.5), []),
+        (np.zeros((4, 8, 8, 13), np.uint8), ["8 channels of 8x13: transpose(0, 3, 1, 2) if these come last"]),
+        (np.zeros((4, 13, 8, 8), np.uint8), []),
     ],
 )
 def test_layouts_and_scales_that_may_surprise_are_said_once(tmp_path, X, said):
@@ -216,6 +218,12 @@ def test_layouts_and_scales_that_may_surprise_are_said_once(tmp_path, X, said):
     assert len(notes) == len(said)
     for note, part in zip(notes, said, strict=True):
         assert part in note
+
+
+def test_an_array_without_labels_is_told_how_to_keep_both(tmp_path):
+    np.save(tmp_path / "X.npy", np.zeros((4, 8, 8)))
+    with pytest.raises(ValueError, match=r"X\.npy has images or labels only: np\.savez"):
+        datasets.load(str(tmp_path / "X.npy"))
 
 
 def test_ints_are_scaled_alike_whatever_their_type(tmp_path):
