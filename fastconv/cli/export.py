@@ -31,7 +31,8 @@ def run(args: argparse.Namespace) -> int:
 
     output.check_output(args.output, "FILE", *SUFFIXES)
     output.check_distinct({"FILE": args.output}, {"MODEL": args.model})
-    model: Any = fc.load(args.model)
+    with waiting(f"reading {args.model}"):
+        model: Any = fc.load(args.model)
     with waiting(f"writing {args.output}"), output.writing(args.output):
         if args.output.endswith(".onnx"):
             model.to_onnx(args.output)

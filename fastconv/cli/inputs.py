@@ -79,7 +79,8 @@ def load_model(path: str) -> tuple[Any, dict[str, Any]]:
     """A classifier of images, and what `train` wrote about it, completed for models saved in other ways."""
     import fastconv as fc
 
-    model = fc.load(path)
+    with waiting(f"reading {path}"):
+        model = fc.load(path)
     if len(model.input_shape) != 3:
         raise ValueError(f"{path} takes inputs of shape {model.input_shape}, expected images")
     if len(model.output_shape) != 1:

@@ -9,12 +9,11 @@ import tempfile
 from collections.abc import Callable
 from typing import Any
 
-from ..checks import interrupts
 from ..checks.extras import require
 from ..datasets import DataSet
 from ..formats import json_text, model_file
 from ..training import callbacks, progress
-from . import inputs, looks, memory, options, output, training_data, training_results
+from . import inputs, kept, looks, memory, options, output, training_data, training_results
 from .recipes import NETWORKS, OPTIMIZERS, SCHEDULES, Recipe, build_model
 from .training_plan import Plan, plan_for
 from .waiting import FIRST_TIME, waiting
@@ -156,38 +155,28 @@ def _train(args: argparse.Namespace, loss: str) -> dict[str, Any]:
     trainer = fc.Trainer(model, loss=loss, optimizer=optimizer, seed=args.seed)
     shown = progress.Silent() if args.quiet else progress.Lines() if args.no_progress else True
     watchers, stopping = _callbacks(args, plan)
-    history = _fit(
-        args,
-        trainer,
-        about,
-        data.X_train,
-        data.y_train,
-        epochs=recipe.epochs,
-        batch_size=recipe.batch_size,
-        validation_data=validation,
-        callbacks=watchers,
-        progress=progress.resolve(shown),
-        checkpoint=args.checkpoint,
-        resume=args.resume,
-        augment=plan.augment,
-    )
-    epochs = len(history["loss"])
-    best = epochs if stopping is None or stopping.best_epoch is None else stopping.best_epoch + 1
-    if stopping is not None and best < epochs:
-        early = "stopped early, with" if stopping.stopped_epoch is not None else "saved are"
-        say(f"{early} the weights of epoch {best}")
-    with waiting(f"measuring {len(data.X_test)} held-out images, {FIRST_TIME}"):
-        result = trainer.evaluate(data.X_test, data.y_test)
-    if not math.isfinite(result["loss"]):
-        raise ArithmeticError(f"training diverged, nothing saved: try --lr {recipe.lr / 10:g}")
-    about["held_out"] = result
-    with output.writing(args.output):
-        model.save(args.output, metadata=about)
+    with kept.keeping(args, model, about) as last:
+        history = trainer.fit(
+            data.X_train,
+            data.y_train,
+            epochs=recipe.epochs,
+            batch_size=recipe.batch_size,
+            validation_data=validation,
+            callbacks=[*watchers, last],
+            progress=progress.resolve(shown),
+            checkpoint=args.checkpoint,
+            resume=args.resume,
+            augment=plan.augment,
+        )
+        last.settle(model)
+        saved_epoch = _saved_epoch(stopping, len(history["loss"]), say)
+        _measure_and_save(args, trainer, data, about, recipe.lr)
+    result = about["held_out"]
     say(output.held_out_line(result, len(data.X_test)))
     counts = {"training": len(data.X_train), "validation": 0, "held_out": len(data.X_test)}
     if validation[0] is not data.X_test:
         counts["validation"] = len(validation[0])
-    run = training_results.facts(args, about, plan, model, history, best, counts)
+    run = training_results.facts(args, about, plan, model, history, saved_epoch, counts)
     if args.report is not None:
         training_results.write_page(args, run, model, history, data)
     say(f"saved {args.output}{f' and {args.report}' if args.report else ''}; next:")
@@ -196,46 +185,26 @@ def _train(args: argparse.Namespace, loss: str) -> dict[str, Any]:
     return run
 
 
-class _LastEpoch:
-    """The state of a network after the last whole epoch, kept in memory for an interrupt."""
-
-    def __init__(self) -> None:
-        self.epochs = 0
-        self.state: dict[str, Any] = {}
-
-    def on_epoch_end(self, trainer: Any, logs: callbacks.Logs) -> None:
-        """Keep a copy."""
-        self.epochs = logs["epoch"] + 1
-        self.state = trainer.model.state()
+def _saved_epoch(stopping: callbacks.EarlyStopping | None, epochs: int, say: Callable[[str], None]) -> int:
+    """The epoch, from 1, whose weights the network has after training."""
+    if stopping is None or stopping.best_epoch is None or stopping.best_epoch + 1 == epochs:
+        return epochs
+    early = "stopped early, with" if stopping.stopped_epoch is not None else "done, with"
+    say(f"{early} the weights of epoch {stopping.best_epoch + 1}")
+    return stopping.best_epoch + 1
 
 
-def _fit(
-    args: argparse.Namespace, trainer: Any, about: dict[str, Any], X: Any, y: Any, **options: Any
-) -> Any:
-    """Train; after an interrupt say how to go on, and where the last epoch is."""
-    last = _LastEpoch()
-    try:
-        # The last of the callbacks: an interrupt in another one finds the epoch before.
-        return trainer.fit(X, y, **{**options, "callbacks": [*options["callbacks"], last]})
-    except KeyboardInterrupt:
-        interrupts.settle()
-        if args.checkpoint is not None and os.path.exists(args.checkpoint):
-            words = args.command if args.resume else f"{args.command} --resume"
-            output.note(f"go on with: {words}")
-        elif last.epochs:
-            _keep(args.output, trainer.model, last, about)
-        raise
-
-
-def _keep(path: str, model: Any, last: _LastEpoch, about: dict[str, Any]) -> None:
-    """Save the network of the last whole epoch beside the file that a whole run would write."""
-    stem, suffix = os.path.splitext(path)
-    kept = f"{stem}-interrupted{suffix}"
-    model.load_state(last.state)
-    with output.writing(kept):
-        model.save(kept, metadata=about)
-    epochs = f"{last.epochs} epoch{'s' * (last.epochs > 1)}"
-    output.note(f"the network after {epochs} is in {kept}; with --checkpoint FILE a run can go on")
+def _measure_and_save(
+    args: argparse.Namespace, trainer: Any, data: DataSet, about: dict[str, Any], lr: float
+) -> None:
+    """Put the figures of the held-out images into the metadata, and save the model with them."""
+    with waiting(f"measuring {len(data.X_test)} held-out images, {FIRST_TIME}"):
+        result = trainer.evaluate(data.X_test, data.y_test)
+    if not math.isfinite(result["loss"]):
+        raise ArithmeticError(f"training diverged, nothing saved: try --lr {lr / 10:g}")
+    about["held_out"] = result
+    with waiting(f"writing {args.output}"), output.writing(args.output):
+        trainer.model.save(args.output, metadata=about)
 
 
 class _Log(callbacks.CSVLogger):

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from ..checks.text import printable
 
 PATIENCE_SECONDS = 1.0
+TICK_SECONDS = 1.0
 # A first network of its kind takes so long on two busy cores; later ones find their code in the cache.
 FIRST_TIME = "the first time with compiling, up to a minute"
 BAR_WIDTH = 20
@@ -74,6 +75,6 @@ def _tick(wait: Wait, done: threading.Event) -> None:
     with contextlib.suppress(OSError, ValueError):  # nobody reads any more
         while True:
             print(f"{_WIPE}{wait.line(time.monotonic() - started)}", end="", file=sys.stderr, flush=True)
-            if done.wait(1.0):
+            if done.wait(TICK_SECONDS):
                 break
         print(_WIPE, end="", file=sys.stderr, flush=True)
