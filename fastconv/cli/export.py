@@ -36,7 +36,8 @@ def run(args: argparse.Namespace) -> int:
     output.check_distinct({"FILE": args.output}, {"MODEL": args.model})
     if args.softmax and not args.output.endswith(".onnx"):
         args.refuse("--softmax is for .onnx files: with others, fastconv makes the probabilities itself")
-    model: Any = fc.load(args.model)
+    with waiting(f"reading {args.model}"):
+        model: Any = fc.load(args.model)
     with waiting(f"writing {args.output}"), output.writing(args.output):
         if args.output.endswith(".onnx"):
             model.to_onnx(args.output, softmax=args.softmax)
@@ -47,5 +48,5 @@ def run(args: argparse.Namespace) -> int:
         facts = {"model": args.model, "output": args.output, "bytes": size}
         print(json_text.to_json({**facts, "parameters": model.num_parameters}))
     else:
-        print(f"saved {args.output}: {model.num_parameters} parameters, {size} bytes")
+        output.say(f"saved {args.output}: {model.num_parameters} parameters, {size} bytes")
     return 0

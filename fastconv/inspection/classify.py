@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from ..checks.extras import require
 from ..checks.text import printable
-from ..datasets.image_arrays import as_images, fit_images, resize_area
-from ..formats.image_files import MOST_PIXELS, SUFFIXES, find_images, read_image
+from ..datasets.image_arrays import ASPECTS, as_images, fit_images
+from ..datasets.photos import in_shape, read_photo
+from ..formats.image_files import MOST_PIXELS, SUFFIXES, find_images
 from ..models.sequential import Sequential
 from .classification import class_probabilities
 
@@ -88,8 +89,9 @@ def classify(model: Sequential, images: Any, invert: bool = False) -> Any:
     Notes
     -----
     Images are made ready as for training on a folder of them: grey or coloured, and scaled by area, as
-    `model.input_shape` says. Pixels of uint8 are divided by 255 unless `model.metadata["input_scale"]`, with
-    which they are then multiplied, says otherwise.
+    `model.input_shape` says; `model.metadata["aspect"]` tells what becomes of other proportions.
+    Pixels of uint8 are divided by 255 unless `model.metadata["input_scale"]`, with which they are then
+    multiplied, says otherwise.
 
     Limits: image files as `read_image` has them; 256 images are in memory at a time, in the network's size.
 
@@ -127,18 +129,31 @@ def prepared(image: Any, model: Sequential, invert: bool = False) -> NDArray[Any
     >>> prepared(np.zeros((40, 60, 3), np.uint8), fc.models.lenet5()).shape
     (1, 28, 28)
     """
-    channels, *size = model.input_shape
+    channels, height, width = model.input_shape
+    shape, aspect = (channels, height, width), aspect_of(model.metadata)
     if isinstance(image, (str, os.PathLike)):
-        pixels = _of_file(image, channels, size)
+        pixels = read_photo(os.fspath(image), shape, aspect)
     elif isinstance(image, np.ndarray):
-        pixels = _of_array(image, model.input_shape)
+        pixels = _of_array(image, shape, aspect)
     elif hasattr(image, "mode") and hasattr(image, "getexif"):
-        pixels = _of_pillow(image, channels, size)
+        pixels = _of_pillow(image, shape, aspect)
     else:
         raise TypeError(f"`images` must be paths, images of Pillow or arrays, got {type(image).__name__}")
     if pixels.dtype != np.uint8:
         return pixels
     return scaled(255 - pixels if invert else pixels, model.metadata)
+
+
+def aspect_of(metadata: Any) -> str:
+    """What became of images of other proportions when the network was trained: see `image_arrays.resize`.
+
+    Examples
+    --------
+    >>> aspect_of({"aspect": "crop"}), aspect_of({})
+    ('crop', 'stretch')
+    """
+    aspect = metadata.get("aspect") if isinstance(metadata, Mapping) else None
+    return aspect if isinstance(aspect, str) and aspect in ASPECTS else "stretch"
 
 
 def scaled(X: NDArray[Any], metadata: Any) -> NDArray[Any]:
@@ -155,11 +170,7 @@ def scaled(X: NDArray[Any], metadata: Any) -> NDArray[Any]:
     return X if X.dtype != np.uint8 or scale == BYTE_SCALE else X.astype(np.float32) * np.float32(scale)
 
 
-def _of_file(path: "str | os.PathLike[str]", channels: int, size: list[int]) -> NDArray[np.uint8]:
-    return resize_area(read_image(path, channels), (size[0], size[1]))
-
-
-def _of_pillow(image: Any, channels: int, size: list[int]) -> NDArray[np.uint8]:
+def _of_pillow(image: Any, shape: tuple[int, int, int], aspect: str) -> NDArray[np.uint8]:
     """An image in memory is read as the file that it would be."""
     require("PIL.Image", "images", "reading images")
     if image.width * image.height > MOST_PIXELS:
@@ -173,25 +184,22 @@ def _of_pillow(image: Any, channels: int, size: list[int]) -> NDArray[np.uint8]:
     file = io.BytesIO()
     image.save(file, "PNG", compress_level=1, exif=image.getexif())
     file.seek(0)
-    pixels: Any = file
-    return _of_file(pixels, channels, size)
+    return in_shape(file, shape, aspect)
 
 
-def _of_array(image: NDArray[Any], input_shape: tuple[int, ...]) -> NDArray[Any]:
+def _of_array(image: NDArray[Any], shape: tuple[int, int, int], aspect: str) -> NDArray[Any]:
     """An array in the network's shape; colours of uint8 at the end are what Pillow gives, and go its way."""
-    channels, *size = input_shape
     if image.ndim == 3 and image.shape[2] == 1 and image.shape[0] != 1:
         image = image[:, :, 0]
     if image.ndim == 2 or (image.ndim == 3 and image.shape[2] in (3, 4) and image.shape[0] not in (1, 3)):
-        if image.dtype == np.uint8 and (channels == 1) != (image.ndim == 2):
+        if image.dtype == np.uint8 and (shape[0] == 1) != (image.ndim == 2):
             Image = require("PIL.Image", "images", "an array of another number of colours")
-            return _of_pillow(Image.fromarray(np.ascontiguousarray(image)), channels, size)
+            return _of_pillow(Image.fromarray(np.ascontiguousarray(image)), shape, aspect)
         image = image[:, :, None] if image.ndim == 2 else image
         image = image.transpose(2, 0, 1)
     if image.ndim != 3 or image.shape[0] not in (1, 3):
         raise ValueError(f"`images` must have shape (H, W), (H, W, C) or (C, H, W), got {image.shape}")
-    shape = (channels, size[0], size[1])
-    return fit_images(as_images(image[None], "`images`"), shape)[0]
+    return fit_images(as_images(image[None], "`images`"), shape, aspect)[0]
 
 
 def _each(images: Any) -> Iterator[tuple[str, Any]]:
