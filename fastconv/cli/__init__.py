@@ -12,7 +12,7 @@ memory.py    what a model remembers of the images that it was trained on
 recipes.py   which network is trained for how long
 report.py    the page of a training run, made of html.py
 facts.py     what `info` tells
-train.py evaluate.py predict.py export.py bench.py info.py
+train.py evaluate.py predict.py export.py bench.py info.py tutorial.py (its text: tutorial.md)
 """
 
 from .program import main

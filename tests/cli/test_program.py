@@ -13,7 +13,7 @@ import fastconv as fc
 from fastconv.cli import info
 from fastconv.datasets import loaders
 
-COMMANDS = ["train", "evaluate", "predict", "export", "bench", "info"]
+COMMANDS = ["train", "evaluate", "predict", "export", "bench", "info", "tutorial"]
 # Child processes run the fastconv that this one imported, installed or not.
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(fc.__file__).parents[1])}
 # Output that waits in a buffer is what fails again at exit.
