@@ -29,6 +29,7 @@ if TYPE_CHECKING:  # at run time by `__getattr__`
     from . import estimators as estimators
     from . import inspection as inspection
     from . import plots as plots
+    from .inspection.classify import classify
     from .inspection.explain import explain
     from .inspection.gradient_check import check_gradients
 
@@ -51,6 +52,7 @@ __all__ = [  # layers and optimizers are listed in their own files
     "Trainer",
     "callbacks",
     "check_gradients",
+    "classify",
     "datasets",
     "explain",
     "from_onnx",
@@ -79,6 +81,7 @@ _LATER = {
     "inspection": ".inspection",
     "plots": ".plots",
     "check_gradients": ".inspection.gradient_check",
+    "classify": ".inspection.classify",
     "explain": ".inspection.explain",
 }
 

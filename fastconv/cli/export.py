@@ -10,7 +10,7 @@ from .waiting import waiting
 
 SUFFIXES = (".onnx", *model_file.SUFFIXES)
 EXAMPLES = f"""\
-export {options.DEFAULT_MODEL} model.onnx
+export {options.DEFAULT_MODEL} model.onnx --softmax
 export {options.DEFAULT_MODEL} model.safetensors"""
 
 
@@ -22,6 +22,9 @@ def add_to(commands: Any) -> None:
     command.add_argument(
         "output", metavar="FILE", help=f"ends in {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}"
     )
+    command.add_argument(
+        "--softmax", action="store_true", help="the .onnx file gives probabilities instead of logits"
+    )
     options.add_json(command)
 
 
@@ -31,10 +34,12 @@ def run(args: argparse.Namespace) -> int:
 
     output.check_output(args.output, "FILE", *SUFFIXES)
     output.check_distinct({"FILE": args.output}, {"MODEL": args.model})
+    if args.softmax and not args.output.endswith(".onnx"):
+        args.refuse("--softmax is for .onnx files: with others, fastconv makes the probabilities itself")
     model: Any = fc.load(args.model)
     with waiting(f"writing {args.output}"), output.writing(args.output):
         if args.output.endswith(".onnx"):
-            model.to_onnx(args.output)
+            model.to_onnx(args.output, softmax=args.softmax)
         else:
             model.save(args.output)
     size = os.path.getsize(args.output)

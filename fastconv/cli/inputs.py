@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from .. import datasets
 from ..datasets.image_arrays import fit_images, select_classes
+from ..inspection.classify import scaled
 from ..nn.losses import BCE, LOSSES, BCEWithLogits, CrossEntropy
 from . import memory
 from .output import note, shape_text, words
@@ -95,7 +96,7 @@ def part_of(model: Any, about: dict[str, Any], source: str | None, everything: b
     if source != about.get("data"):
         note_resizing(data.X_test, model)
     X = fit_images(X, model.input_shape)
-    return Part(source, X, y, total, memory.known(about, X))
+    return Part(source, scaled(X, about), y, total, memory.known(about, X))
 
 
 def _labels_in(classes: Sequence[Any], data: datasets.DataSet, source: str) -> NDArray[np.int64]:

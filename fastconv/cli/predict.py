@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..checks.text import printable
-from ..datasets.image_arrays import as_images, as_labels, fit_images, resize_area
+from ..datasets.image_arrays import as_images, as_labels, fit_images
 from ..formats import json_text
-from ..formats.image_files import SUFFIXES, find_images, read_image
+from ..formats.image_files import SUFFIXES, find_images
 from ..formats.npz import read_npz
 from ..inspection.classification import class_probabilities
+from ..inspection.classify import prepared, scaled
 from . import inputs, options, output
 from .waiting import FIRST_TIME, waiting
 
@@ -118,7 +119,7 @@ def _numbered(source: str, rows: Sequence[Any]) -> list[str]:
 def _rows_of_npz(path: str, judge: _Judge, count: int) -> Iterator[Row]:
     X, y = _images_of_npz(path)
     inputs.note_resizing(X, judge.model)
-    X = fit_images(X[:count], judge.model.input_shape)
+    X = scaled(fit_images(X[:count], judge.model.input_shape), judge.about)
     truths: list[Any] = [None] * len(X) if y is None else y[:count].tolist()
     if any(isinstance(name, str) for name in judge.classes):  # labels count them, as in training
         truths = [judge.classes[k] if k is not None and k < len(judge.classes) else k for k in truths]
@@ -144,12 +145,12 @@ def _rows_of_paths(paths: Sequence[str], judge: _Judge, invert: bool) -> Iterato
     files = list(_files(paths, judge.classes))
     for start in range(0, len(files), FILES_AT_A_TIME):
         part = files[start : start + FILES_AT_A_TIME]
-        pixels: dict[str, NDArray[np.uint8]] = {}
+        pixels: dict[str, NDArray[Any]] = {}
         errors: dict[str, str] = {}
         with waiting(f"reading images {start + 1} to {start + len(part)} of {len(files)}"):
             for file, _ in part:
                 try:
-                    pixels[file] = _read(file, judge.model.input_shape, invert)
+                    pixels[file] = _read(file, judge.model, invert)
                 except (OSError, ValueError) as error:
                     errors[file] = output.describe(error)
         answers: dict[str, Row] = {}
@@ -173,11 +174,10 @@ def _files(paths: Sequence[str], classes: Sequence[Any]) -> Iterator[tuple[str, 
             yield path, None
 
 
-def _read(path: str, input_shape: Sequence[int], invert: bool) -> NDArray[np.uint8]:
+def _read(path: str, model: Any, invert: bool) -> NDArray[Any]:
     if os.path.isdir(path):
         raise ValueError(f"{path} has no images ({', '.join(SUFFIXES)})")
-    pixels = resize_area(read_image(path, input_shape[0]), (input_shape[1], input_shape[2]))
-    return 255 - pixels if invert else pixels
+    return prepared(path, model, invert)
 
 
 def _table(rows: Sequence[Row], with_truth: bool) -> Iterator[str]:

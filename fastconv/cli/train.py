@@ -9,11 +9,14 @@ import tempfile
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from ..checks import interrupts
 from ..checks.extras import require
 from ..datasets.image_arrays import fit_images, stratified_split
 from ..datasets.loaders import DataSet, load
 from ..formats import json_text, model_file
+from ..inspection.classify import BYTE_SCALE
 from ..training import callbacks, progress
 from . import inputs, memory, options, output
 from .recipes import NETWORKS, OPTIMIZERS, SCHEDULES, Recipe, build_model, recipe_for
@@ -142,6 +145,9 @@ def _train(args: argparse.Namespace, loss: str) -> dict[str, Any]:
         "network": args.model,
         "trained_on": trained_on,
     }
+    if data.X_train.dtype == np.uint8:
+        about["input_scale"] = BYTE_SCALE
+    model.metadata = about  # also in checkpoints
     trainer = fc.Trainer(model, loss=loss, optimizer=optimizer, seed=args.seed)
     shown = progress.Silent() if args.quiet else progress.Lines() if args.no_progress else True
     watchers, stopping = _callbacks(args)

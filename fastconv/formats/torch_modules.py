@@ -19,6 +19,7 @@ from ..nn.network import Network, Node, checked_shape
 from ..nn.norm import BatchNorm2d, GroupNorm
 from ..nn.pool import AvgPool2d, GlobalAvgPool2d, MaxPool2d
 from ..nn.shape import Flatten
+from .probabilities import final_layer
 
 # PyTorch's class -> our layer, given the module. Identity is left out of the network.
 LAYERS: dict[str, Callable[[Any], Layer | None]] = {
@@ -275,21 +276,25 @@ MODULES: dict[type[Layer], Callable[[Any, Any, Shape], Any]] = {
 }
 
 
-def write_module(network: Network) -> Any:
+def write_module(network: Network, softmax: bool = False) -> Any:
     """A torch.nn.Sequential of the network's layers, one module each, with copies of its numbers.
 
-    A block becomes a Sequential of its parts, so that the names of its parameters are the same.
+    A block becomes a Sequential of its parts, so that the names of its parameters are the same. With
+    `softmax` a last module makes probabilities of logits.
 
     Raises
     ------
     ValueError
-        If a layer has no counterpart.
+        If a layer has no counterpart, or the network's outputs are no logits.
     ImportError
         If PyTorch is not installed.
     """
     torch = require("torch", "torch", "`to_torch`")
+    last = final_layer(network) if softmax else None
     with torch.device("meta"):  # without memory, and without drawing from PyTorch's random numbers
         module = _sequential(torch.nn, network.layers, "", {node.name: node for node in network.nodes})
+        if last is not None:
+            module.append(torch.nn.Softmax(1) if isinstance(last, Softmax) else torch.nn.Sigmoid())
     state = {name: torch.from_numpy(array) for name, array in network.state().items()}
     counters = {name for name in module.state_dict() if name not in state}
     module.load_state_dict(state | {name: torch.tensor(0) for name in counters}, assign=True)

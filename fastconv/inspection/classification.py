@@ -1,5 +1,7 @@
 """What a classifier says about images, and where it is most wrong."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -44,6 +46,22 @@ def class_probabilities(model: Sequential, X: ArrayLike) -> NDArray[np.float64]:
         yes = outputs if model.ends_in(Sigmoid) else sigmoid(outputs)
         return np.concatenate([1 - yes, yes], axis=1)
     return outputs if model.ends_in(Softmax) else softmax(outputs)
+
+
+def class_names(model: Sequential) -> list[Any]:
+    """What the classes of a network are called: as its metadata say, or 0, 1, ...
+
+    Examples
+    --------
+    >>> import fastconv as fc
+    >>> class_names(fc.models.reference_cnn())
+    [0, 1]
+    """
+    count = max(model.output_shape[-1], 2)
+    names = model.metadata.get("classes") if isinstance(model.metadata, dict) else None
+    if not isinstance(names, (list, tuple)) or len(names) != count:
+        return list(range(count))
+    return [name if isinstance(name, (str, int, float)) else str(name) for name in names]
 
 
 def class_labels(y: ArrayLike, probabilities: NDArray[np.float64]) -> NDArray[np.int64]:

@@ -286,8 +286,13 @@ class Sequential(Network):
         except ValueError as error:
             raise ValueError(f"{path} does not fit the network: {error}") from None
 
-    def to_torch(self) -> Any:
+    def to_torch(self, softmax: bool = False) -> Any:
         """The network in PyTorch: the same layers, with copies of the parameters and statistics.
+
+        Parameters
+        ----------
+        softmax : bool
+            Whether a last Softmax (or Sigmoid, after one output) makes probabilities of logits.
 
         Returns
         -------
@@ -299,6 +304,8 @@ class Sequential(Network):
         ------
         ImportError
             If PyTorch is not installed.
+        ValueError
+            If a layer has no counterpart there, or with `softmax` the outputs are no logits.
 
         Examples
         --------
@@ -308,26 +315,33 @@ class Sequential(Network):
         """
         from ..formats.torch_modules import write_module  # few processes need it
 
-        return write_module(self)
+        return write_module(self, softmax)
 
-    def to_onnx(self, path: str | os.PathLike[str]) -> None:
+    def to_onnx(self, path: str | os.PathLike[str], softmax: bool = False) -> None:
         """Write the network, as it predicts, to an ONNX file that any ONNX runtime can load.
 
         Parameters
         ----------
         path : str or Path
             The file; it is replaced only once the new one is complete.
+        softmax : bool
+            Whether a last Softmax (or Sigmoid, after one output) makes probabilities of logits.
 
         Raises
         ------
         ImportError
             If the onnx package is not installed.
+        ValueError, TypeError
+            If a layer has no counterpart there, with `softmax` the outputs are no logits, or JSON can't hold
+            `metadata`.
 
         Notes
         -----
         Its input is called "input" and its output "output"; the first axis of both, the batch, may be of any
         size. ONNX Runtime has no convolution, average pooling or leaky ReLU of float64: a network of float64
-        carries these as functions of its own, made of operators that there are.
+        carries these as functions of its own, made of operators that there are. `metadata` are in the file as
+        JSON under the name "fastconv"; classes also under "classes", and the scale of pixels as ONNX has it,
+        as "Image.NominalPixelRange".
 
         Examples
         --------
@@ -339,6 +353,6 @@ class Sequential(Network):
         """
         from ..formats.onnx.writer import onnx_model  # few processes need it
 
-        model = onnx_model(self)
+        model = onnx_model(self, softmax)
         with replaced(Path(path)) as file:
             file.write(model.SerializeToString(deterministic=True))

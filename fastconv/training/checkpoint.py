@@ -45,6 +45,7 @@ def save(
         **{name: value for name, value in asdict(position).items() if value is not None},
         "history": dict(history),
         "run": run,
+        "network": network_of(task.model),
         "callbacks": [],
     }
     arrays = {f"model.{name}": array for name, array in task.model.state().items()}
@@ -58,6 +59,11 @@ def save(
     except OSError as error:  # a full disk does not say of which file it speaks
         error.filename = os.fspath(path)
         raise
+
+
+def network_of(model: Any) -> dict[str, Any]:
+    """What `run` does not tell of a network: with it, `load` reads a checkpoint too."""
+    return {"input_shape": list(model.input_shape), "seed": model.seed, "metadata": model.metadata}
 
 
 def restore(

@@ -107,9 +107,53 @@ def test_a_file_cannot_ask_for_more_memory_than_it_has_numbers(tmp_path, model):
         fc.load(path)
 
 
-def test_a_checkpoint_is_not_a_model(tmp_path, model, images):
+@pytest.mark.parametrize("suffix", ["npz", "safetensors"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_network_of_a_checkpoint_is_loaded_and_said(tmp_path, images, suffix, dtype):
+    path = tmp_path / f"run.{suffix}"
+    model = fc.Sequential(EVERY_LAYER, SHAPE, dtype, seed=5)
+    model.metadata = {"classes": ["a", "b"], "loss": "mse"}
+    X = np.random.default_rng(0).random((8, *SHAPE))
+    y = np.zeros((8, *model.output_shape))
+    fc.Trainer(model, loss="mse", seed=8).fit(X, y, epochs=2, checkpoint=path, progress=False)
+    with pytest.warns(
+        UserWarning, match=rf"run\.{suffix} is a checkpoint: its network after 2 epochs is taken"
+    ):
+        again = fc.load(path)
+    assert (again.layers, again.input_shape, again.dtype, again.seed) == (model.layers, SHAPE, dtype, 5)
+    assert again.metadata == model.metadata
+    for name, array in again.state().items():
+        np.testing.assert_array_equal(array, model.state()[name])
+
+
+def test_a_checkpoint_of_an_earlier_version_says_what_to_do(tmp_path, model, images):
     path = tmp_path / "run.npz"
     fc.Trainer(model).fit(images, np.arange(37) % 4, epochs=1, checkpoint=path)
+    description, state = read_model(path)
+    del description["network"]
+    write_model(path, description, state)
+    with pytest.raises(ValueError, match=r"run\.npz does not describe a network: .*resume=True"):
+        fc.load(path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda d, s: d.update(network=3),
+        lambda d, s: d["network"].pop("input_shape"),
+        lambda d, s: d["network"].update(input_shape=[1]),
+        lambda d, s: d.update(run=None),
+        lambda d, s: d["run"].pop("layers"),
+        lambda d, s: d.update(epochs_done="many"),
+        lambda d, s: s.clear(),
+    ],
+)
+def test_a_checkpoint_that_describes_no_network_is_refused_by_its_name(tmp_path, model, images, change):
+    path = tmp_path / "run.npz"
+    fc.Trainer(model).fit(images, np.arange(37) % 4, epochs=1, checkpoint=path)
+    description, state = read_model(path)
+    change(description, state)
+    write_model(path, description, state)
     with pytest.raises(ValueError, match=r"run\.npz does not describe a network"):
         fc.load(path)
 
