@@ -203,7 +203,7 @@ def test_testing_takes_an_environment_one_install_and_one_command():
         ["python", "-m", "venv", ".venv"],
         [".", ".venv/bin/activate"],
         ["pip", "install", "-e", ".[test]"],
-        ["python", "-m", "pytest", "tests"],
+        ["python", "-m", "pytest", "tests", "-n", "2", "--dist", "loadfile"],
     ]
 
 
