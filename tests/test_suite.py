@@ -60,3 +60,39 @@ def test_the_command_of_the_readme_and_that_of_continuous_integration_are_one():
     for name in ("README.md", ".ci/run"):
         assert f"\n{command}\n" in (ROOT / name).read_text(encoding="utf-8"), name
     assert '"pytest-xdist>=' in (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+
+
+def find_python(version, path, pyenv):
+    """What the script of continuous integration finds, or ""."""
+    script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    function = re.search(r"^find_python\(\) \{\n.*?^\}\n", script, re.DOTALL | re.MULTILINE).group(0)
+    environment = {"PATH": f"{path}:{os.environ['PATH']}", "PYENV_ROOT": str(pyenv), "HOME": str(pyenv)}
+    command = ["bash", "-euo", "pipefail", "-c", f"{function}\nfind_python {version}"]
+    return subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout.strip()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a script for bash")
+def test_a_python_is_found_where_it_works_and_skipped_where_there_is_none(tmp_path):
+    """The stand-ins of pyenv are on PATH for versions, too, that none of them leads to."""
+
+    def put(path, code):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"#!/bin/sh\nexit {code}\n")
+        path.chmod(0o755)
+
+    stand_in = tmp_path / "shims" / "python3.99"
+    assert find_python("3.99", stand_in.parent, tmp_path) == ""
+    put(stand_in, 127)
+    assert find_python("3.99", stand_in.parent, tmp_path) == ""
+    installed = tmp_path / "versions" / "3.99.1" / "bin" / "python3.99"
+    put(installed, 0)
+    assert find_python("3.99", stand_in.parent, tmp_path) == str(installed)
+    put(stand_in, 0)
+    assert find_python("3.99", stand_in.parent, tmp_path) == "python3.99"
+
+
+def test_the_pythons_that_are_named_begin_with_the_oldest_that_is_allowed():
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    named = re.findall(r'"Programming Language :: Python :: 3\.(\d+)"', project)
+    assert [int(minor) for minor in named] == list(range(int(named[0]), int(named[0]) + len(named)))
+    assert f'requires-python = ">=3.{named[0]}"' in project
