@@ -114,3 +114,7 @@ History._draw = _draw_history
 
 def __dir__() -> list[str]:
     return sorted({*__all__, *_LATER, "__version__"})
+
+
+if "pdoc" in sys.modules:  # it looks into the module's dictionary, and does not ask for what is not there
+    globals().update({name: __getattr__(name) for name in _LATER if name in __all__})

@@ -11,6 +11,17 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item):
+    """Reports go from process to process as plain values: a NumPy number in one would end the whole run."""
+    report = yield
+    report.user_properties = [
+        (name, value.item() if isinstance(value, np.generic) else value)
+        for name, value in report.user_properties
+    ]
+    return report
+
+
 @pytest.fixture(autouse=True)
 def _as_many_threads_as_asked_for(monkeypatch):
     """The networks of the tests are so small that one thread would do all their work."""

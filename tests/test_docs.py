@@ -8,6 +8,8 @@ import importlib
 import inspect
 import pkgutil
 import re
+import subprocess
+import sys
 import textwrap
 from pathlib import Path
 
@@ -161,6 +163,43 @@ def test_signatures_name_types_as_they_are_written():
     assert "fastconv.plots.worst_mistakes" in shown
     taken_apart = re.compile(r"numpy\._typing|_Supports|_Buffer|ForwardRef|TypeVar|~")
     assert [path for path, text in shown.items() if taken_apart.search(text)] == []
+
+
+# The reference that pdoc makes
+
+REFERENCE = [
+    "fastconv", "fastconv.estimators", "fastconv.plots", "fastconv.losses", "fastconv.metrics",
+    "fastconv.callbacks", "fastconv.schedules",
+]  # fmt: skip
+
+
+def test_the_reference_in_the_readme_is_of_everything_public():
+    readme = (PACKAGE.parent / "README.md").read_text(encoding="utf-8")
+    assert f"pdoc -d numpy -o site {' '.join(REFERENCE)}\n" in readme
+
+
+def test_no_name_is_missing_where_pdoc_looks_for_it():
+    """It reads the module's dictionary, in which names are that others load when they ask for them."""
+    code = "import sys; sys.modules['pdoc'] = sys; import fastconv as fc; print({*fc.__all__} - {*vars(fc)})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=PACKAGE.parent)
+    assert (done.stdout, done.returncode) == ("set()\n", 0), done.stderr
+
+
+def test_pdoc_makes_the_reference_without_a_warning(tmp_path):
+    pytest.importorskip("pdoc")
+    pytest.importorskip("sklearn")
+    command = [sys.executable, "-m", "pdoc", "-d", "numpy", "-o", str(tmp_path), *REFERENCE]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=PACKAGE.parent)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    face = (tmp_path / "fastconv.html").read_text(encoding="utf-8")
+    for name in fc.__all__:
+        assert inspect.ismodule(getattr(fc, name)) or f'id="{name}"' in face, name
+    for name in REFERENCE:
+        assert (
+            (tmp_path / importlib.import_module(name).__name__.replace(".", "/"))
+            .with_suffix(".html")
+            .exists()
+        )
 
 
 # The examples

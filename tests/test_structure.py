@@ -1,6 +1,7 @@
 """How the package is put together: imports go one way, and the interface is the one that is promised."""
 
 import ast
+import functools
 import graphlib
 import inspect
 import re
@@ -44,6 +45,7 @@ def imports(tree, module, inside_functions):
             waiting.extend(ast.iter_child_nodes(node))
 
 
+@functools.cache
 def all_imports(inside_functions=False):
     trees = {module: ast.parse(path.read_text(encoding="utf-8")) for module, path in MODULES.items()}
     return {
@@ -68,6 +70,7 @@ def package_of(module):
     return module.split(".")[1] if module.count(".") else ""
 
 
+@functools.cache
 def package_imports(inside_functions):
     """(file, file that it imports), where the two lie in different packages."""
     graph = all_imports(inside_functions)

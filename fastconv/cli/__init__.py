@@ -16,6 +16,7 @@ training_data.py training_plan.py training_results.py   the parts of `train`
 report.py    the page of a training run, made of html.py
 facts.py     what `info` tells
 train.py evaluate.py predict.py compare.py export.py warm.py bench.py info.py
+tutorial.py  with its text in tutorial.md
 """
 
 from .program import main

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..checks.extras import PACKAGES
+from ..checks.extras import missing
 from ..formats.idx import read_idx
 from ..formats.npz import read_npz
 from .data_set import DataSet
@@ -274,9 +274,7 @@ def _shipped_file(function: str, package: str, name: str, extra: str) -> Path:
     """The path of a data file inside an installed package, found without importing it (which is slow)."""
     spec = importlib.util.find_spec(package)
     if spec is None or not spec.submodule_search_locations:
-        raise ImportError(
-            f'{function} needs {PACKAGES.get(package, package)}: pip install "fastconv[{extra}]"'
-        )
+        raise ImportError(missing(package, extra, function))
     path = Path(spec.submodule_search_locations[0], name)
     if not path.is_file():
         raise FileNotFoundError(f"{package} is installed but does not ship {name}")

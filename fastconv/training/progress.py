@@ -85,12 +85,17 @@ def resolve(progress: Any = None, verbose: Any = None) -> Progress:
     if progress is False:
         return Silent()
     if progress is True:
-        bar = _interactive(sys.stderr) and importlib.util.find_spec("tqdm") is not None
-        return Bar() if bar else Lines()
+        return Bar() if _interactive(sys.stderr) and _has_bar() else Lines()
     missing = [name for name in _METHODS if not callable(getattr(progress, name, None))]
     if missing:
         raise TypeError(f"`progress` must be None, True, False or have {missing[0]}(), got {progress!r}")
     return cast(Progress, progress)
+
+
+def _has_bar() -> bool:
+    """Whether tqdm is there, which in a notebook without ipywidgets would warn and write many lines."""
+    needed = ["tqdm", "ipywidgets"] if "ipykernel" in sys.modules else ["tqdm"]
+    return all(importlib.util.find_spec(module) is not None for module in needed)
 
 
 def compiled(display: Progress, seconds: float) -> None:

@@ -13,7 +13,7 @@ import fastconv as fc
 from fastconv.cli import info
 from fastconv.datasets import loaders
 
-COMMANDS = ["train", "evaluate", "predict", "compare", "export", "warm", "bench", "info"]
+COMMANDS = ["train", "evaluate", "predict", "compare", "export", "warm", "bench", "info", "tutorial"]
 # Child processes run the fastconv that this one imported, installed or not.
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(fc.__file__).parents[1])}
 # Output that waits in a buffer is what fails again at exit.
@@ -166,7 +166,10 @@ def test_a_missing_extra_is_one_line_that_names_it(run, monkeypatch):
     monkeypatch.setattr(loaders.importlib.util, "find_spec", lambda name: None)
     code, out, err = run("train")
     assert (code, out) == (1, "")
-    assert err == 'fastconv: error: load_digits needs scikit-learn: pip install "fastconv[sklearn]"\n'
+    assert (
+        err
+        == 'fastconv: error: load_digits needs scikit-learn: pip install scikit-learn (the extra "sklearn")\n'
+    )
 
 
 def test_an_error_that_nobody_foresaw_is_one_line_that_says_how_to_see_more(run, monkeypatch):

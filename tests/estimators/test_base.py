@@ -58,7 +58,7 @@ assert "sklearn" in sys.modules
 def test_without_scikit_learn_the_error_names_the_extra():
     done = run("import sys; sys.modules['sklearn'] = None\nimport fastconv as fc\nfc.estimators")
     assert done.stderr.splitlines()[-1].startswith("ImportError: fastconv.estimators needs scikit-learn")
-    assert 'pip install "fastconv[sklearn]"' in done.stderr
+    assert 'pip install "scikit-learn>=1.6" (the extra "sklearn"' in done.stderr
 
 
 def test_other_names_are_still_unknown():

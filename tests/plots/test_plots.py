@@ -312,7 +312,7 @@ def test_without_matplotlib_a_picture_says_in_one_line_what_to_install(call):
     code = f"import sys; sys.modules['matplotlib'] = None\nimport fastconv as fc\nfc.plots.{call}"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
     assert done.stderr.splitlines()[-1] == (
-        'ImportError: fastconv.plots needs matplotlib: pip install "fastconv[plot]"'
+        'ImportError: fastconv.plots needs matplotlib: pip install matplotlib (the extra "plot")'
     )
 
 

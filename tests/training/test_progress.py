@@ -129,6 +129,19 @@ def test_without_tqdm_a_terminal_gets_plain_lines(capsys, monkeypatch):
     assert capsys.readouterr().out == LINE + "\n"
 
 
+@pytest.mark.parametrize("installed", [{"tqdm"}, {"ipywidgets"}, set()])
+def test_a_notebook_in_which_no_bar_can_be_drawn_gets_plain_lines_without_a_warning(
+    installed, capsys, monkeypatch, recwarn
+):
+    monkeypatch.setitem(sys.modules, "ipykernel", type(sys)("ipykernel"))
+    monkeypatch.setattr(
+        progress.importlib.util, "find_spec", lambda name: sys.__spec__ if name in installed else None
+    )
+    run(progress.resolve(None))
+    assert capsys.readouterr() == (LINE + "\n", "")
+    assert not recwarn
+
+
 def test_a_terminal_gets_a_bar_with_the_line_above(capsys, monkeypatch):
     pytest.importorskip("tqdm")
     terminal = Terminal()
