@@ -160,26 +160,8 @@ def _train(args: argparse.Namespace, loss: LossName) -> dict[str, Any]:
         about["input_scale"] = BYTE_SCALE
     model.metadata = about  # also in checkpoints
     trainer = fc.Trainer(model, loss=loss, optimizer=optimizer, seed=args.seed)
-    shown = progress.Silent() if args.quiet else progress.Lines() if args.no_progress else True
-    watchers, stopping = _callbacks(args, plan)
-    with kept.keeping(args, model, about) as last:
-        history = trainer.fit(
-            data.X_train,
-            data.y_train,
-            epochs=recipe.epochs,
-            batch_size=recipe.batch_size,
-            validation_data=validation,
-            callbacks=[*watchers, last],
-            progress=progress.resolve(shown),
-            checkpoint=args.checkpoint,
-            resume=args.resume,
-            augment=plan.augment,
-        )
-        last.settle(model)
-        saved_epoch = _saved_epoch(stopping, len(history["loss"]), say)
-        _measure_and_save(args, trainer, data, about, recipe.lr)
-    result = about["held_out"]
-    say(output.held_out_line(result, len(data.X_test)))
+    history, saved_epoch = _train_and_save(args, trainer, plan, data, validation, about, say)
+    say(output.held_out_line(about["held_out"], len(data.X_test)))
     counts = {"training": len(data.X_train), "validation": 0, "held_out": len(data.X_test)}
     if validation[0] is not data.X_test:
         counts["validation"] = len(validation[0])
@@ -190,6 +172,37 @@ def _train(args: argparse.Namespace, loss: LossName) -> dict[str, Any]:
     say(f"  python -m fastconv evaluate {args.output}")
     say(f"  python -m fastconv predict {args.output}")
     return run
+
+
+def _train_and_save(
+    args: argparse.Namespace,
+    trainer: Any,
+    plan: Plan,
+    data: DataSet,
+    validation: tuple[Any, Any],
+    about: dict[str, Any],
+    say: Callable[[str], None],
+) -> tuple[Any, int]:
+    """The history of the run, and the epoch whose weights are saved; an interrupt keeps what there is."""
+    shown = progress.Silent() if args.quiet else progress.Lines() if args.no_progress else True
+    watchers, stopping = _callbacks(args, plan)
+    with kept.keeping(args, trainer.model, about) as last:
+        history = trainer.fit(
+            data.X_train,
+            data.y_train,
+            epochs=plan.recipe.epochs,
+            batch_size=plan.recipe.batch_size,
+            validation_data=validation,
+            callbacks=[*watchers, last],
+            progress=progress.resolve(shown),
+            checkpoint=args.checkpoint,
+            resume=args.resume,
+            augment=plan.augment,
+        )
+        last.settle(trainer.model)
+        saved_epoch = _saved_epoch(stopping, len(history["loss"]), say)
+        _measure_and_save(args, trainer, data, about, plan.recipe.lr)
+    return history, saved_epoch
 
 
 def _saved_epoch(stopping: callbacks.EarlyStopping | None, epochs: int, say: Callable[[str], None]) -> int:

@@ -1,6 +1,7 @@
 """What is known about a training run: as JSON, and as a page."""
 
 import argparse
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -78,6 +79,6 @@ def write_page(
             title=f"{args.model} on {args.data}",
             command=args.command,
             about=about,
-            files=data.files_test,
+            files=[os.path.relpath(path, args.data) for path in data.files_test],
             run=run,
         )

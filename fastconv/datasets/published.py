@@ -61,6 +61,10 @@ def read_published(path: str) -> DataSet:
     ValueError
         If it is no such file.
 
+    Notes
+    -----
+    Limits: a table has up to 1 GB; .npz and IDX files have those of `read_npz` and `read_idx`.
+
     Examples
     --------
     >>> import tempfile
@@ -87,7 +91,7 @@ def _places(folder: Path, levels: int = 2) -> Iterator[Path]:
     yield folder
     if levels:
         for inner in sorted(entry for entry in folder.iterdir() if entry.is_dir()):
-            if not inner.name.startswith("."):
+            if not inner.name.startswith(".") and os.access(inner, os.R_OK | os.X_OK):
                 yield from _places(inner, levels - 1)
 
 

@@ -251,7 +251,7 @@ def test_the_report_of_a_folder_says_what_was_trained_and_how(run, tmp_path):
     assert facts["weights"] == f"of epoch {losses.index(min(losses)) + 1} of 6"
     assert "60 images scaled" not in facts.get("done to them", "")
     assert any(image["alt"].startswith("learning rate by epoch") for image in page.all("img"))
-    assert all(re.match(r"photos/\w+/\d+\.jpg$", name) for name in page.text_of("figcaption")[2::3])
+    assert all(re.match(r"\w+/\d+\.jpg$", name) for name in page.text_of("figcaption")[2::3])
     assert json.loads(html.data_in(text)) == found
 
 
