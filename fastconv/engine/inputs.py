@@ -14,6 +14,10 @@ from ..kernels.lanes.layout import DTYPE_CODES
 from ..nn.losses import Loss
 
 SUM_TO_1 = 1e-2  # how far parts may be from it, which are rounded to float16, or to three digits
+OF_NAMES = (
+    ": classes, labels = np.unique(y, return_inverse=True) makes labels of names, and "
+    "fc.estimators.ConvClassifier takes names"
+)
 UNSCALED_TO = 32  # images of ints up to this are taken for what they are, such as the digits' 0 to 16
 
 
@@ -99,7 +103,7 @@ def targets_as_given(
         If the number of targets, their shape or their range does not fit.
     """
     features = int(np.prod(output_shape))
-    y = _real_array(y, name)
+    y = _real_array(y, name, OF_NAMES)
     if loss.targets == "labels":
         if y.shape == (count, features):
             return _parts_of_classes(y, name)
@@ -145,19 +149,15 @@ def _parts_of_classes(y: NDArray[Any], name: str) -> NDArray[Any]:
     return y[...]
 
 
-def _real_array(values: ArrayLike, name: str) -> NDArray[Any]:
+def _real_array(values: ArrayLike, name: str, of_texts: str = "") -> NDArray[Any]:
+    """An array of real numbers; `of_texts` is what the message for texts ends in."""
     if np.ma.is_masked(values):
         raise ValueError(
             f"`{name}` must have no masked values: fill them, {name}.filled(...), or leave them out"
         )
     array = np.asarray(values)
     if array.dtype.kind not in "fiub":
-        hint = ""
-        if name.startswith("y") and array.dtype.kind in "UST":
-            hint = (
-                ": classes, labels = np.unique(y, return_inverse=True) makes labels of names, and "
-                "fc.estimators.ConvClassifier takes names"
-            )
+        hint = of_texts if array.dtype.kind in "USTO" else ""  # pandas has objects
         raise TypeError(f"`{name}` must be an array of real numbers, got {array.dtype}{hint}")
     if array.ndim == 0:
         raise ValueError(f"`{name}` must be an array of samples, got a single number")

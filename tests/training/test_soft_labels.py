@@ -167,15 +167,24 @@ def test_rows_that_are_no_parts_are_refused(name):
             call()
 
 
-@pytest.mark.parametrize(
-    "y", [np.array(["cat", "dog"])[Y % 2], list("ab" * 25), np.array(["a", "b"], "S")[Y % 2]]
-)
+@pytest.mark.parametrize("kind", ["U", "S", "O", list])
 @pytest.mark.parametrize("loss", ["cross_entropy", "bce_with_logits"])
-def test_names_of_classes_are_refused_with_the_ways_out(y, loss):
-    with pytest.raises(
-        TypeError, match=r"np\.unique\(y, return_inverse=True\).*fc\.estimators\.ConvClassifier"
+def test_names_of_classes_are_refused_with_the_ways_out(kind, loss):
+    y = np.array(["cat", "dog"])[Y % 2]
+    y = y.tolist() if kind is list else y.astype(kind)
+    trainer, right = trainer_of(loss), Y if loss == "cross_entropy" else np.eye(3)[Y]
+    for call in (
+        lambda: trainer.fit(X, y),
+        lambda: trainer.fit([(X, y)]),
+        lambda: trainer.fit(X, right, validation_data=(X, y)),
+        lambda: trainer.evaluate(X, y),
+        lambda: trainer.model.loss_and_gradients(X, y, loss),
+        lambda: fc.inspection.backward(trainer.model, X, y, loss),
     ):
-        trainer_of(loss).fit(X, y)
+        with pytest.raises(
+            TypeError, match=r"np\.unique\(y, return_inverse=True\).*estimators\.ConvClassifier"
+        ):
+            call()
 
 
 # The record
