@@ -177,7 +177,7 @@ def _files(paths: Sequence[str], classes: Sequence[Any]) -> Iterator[tuple[str, 
 def _read(path: str, model: Any, invert: bool) -> NDArray[Any]:
     if os.path.isdir(path):
         raise ValueError(f"{path} has no images ({', '.join(SUFFIXES)})")
-    return prepared(path, model, invert)
+    return prepared(path, model, invert=invert)
 
 
 def _table(rows: Sequence[Row], with_truth: bool) -> Iterator[str]:
