@@ -56,7 +56,7 @@ class Classification:
         return printable(f"{self.image}: {', '.join(shown + more)}")
 
 
-def classify(model: Sequential, images: Any, invert: bool = False) -> Any:
+def classify(model: Sequential, images: Any, *, invert: bool = False) -> Any:
     """What a network says about images: classes and their probabilities.
 
     Parameters
@@ -112,7 +112,7 @@ def classify(model: Sequential, images: Any, invert: bool = False) -> Any:
     found: list[Classification] = []
     waiting: list[tuple[str, NDArray[Any]]] = []
     for name, image in _each(images):
-        waiting.append((name, prepared(image, model, invert)))
+        waiting.append((name, prepared(image, model, invert=invert)))
         if len(waiting) == AT_A_TIME:
             found += _records(model, waiting)
             waiting = []
@@ -120,7 +120,7 @@ def classify(model: Sequential, images: Any, invert: bool = False) -> Any:
     return found[0] if _is_single(images) else found
 
 
-def prepared(image: Any, model: Sequential, invert: bool = False) -> NDArray[Any]:
+def prepared(image: Any, model: Sequential, *, invert: bool = False) -> NDArray[Any]:
     """An image in the shape and scale that a network takes; parameters and errors are those of `classify`.
 
     Examples

@@ -290,7 +290,7 @@ class Sequential(Classifier):
         except ValueError as error:
             raise ValueError(f"{path} does not fit the network: {error}") from None
 
-    def to_torch(self, softmax: bool = False) -> Any:
+    def to_torch(self, *, softmax: bool = False) -> Any:
         """The network in PyTorch: the same layers, with copies of the parameters and statistics.
 
         Parameters
@@ -321,7 +321,7 @@ class Sequential(Classifier):
 
         return write_module(self, softmax)
 
-    def to_onnx(self, path: str | os.PathLike[str], softmax: bool = False) -> None:
+    def to_onnx(self, path: str | os.PathLike[str], *, softmax: bool = False) -> None:
         """Write the network, as it predicts, to an ONNX file that any ONNX runtime can load.
 
         Parameters

@@ -25,7 +25,7 @@ def read_scale(chain: Chain, node: Node) -> None:
         if not scale.all():
             raise ValueError("it divides by 0")
         scale = (1 / scale).astype(scale.dtype)
-    _go_on(chain, node, scale, None)
+    take_affine(chain, node, scale, None)
 
 
 @reads("Add", "Sub")
@@ -36,11 +36,17 @@ def read_shift(chain: Chain, node: Node) -> None:
     if isinstance(layer, (Dense, Conv2d)) and not layer.bias:
         chain.add_bias(shift)
     else:
-        _go_on(chain, node, None, shift)
+        take_affine(chain, node, None, shift)
 
 
-def _go_on(chain: Chain, node: Node, scale: Array | None, shift: Array | None) -> None:
-    """Multiply with a scale, or add a shift."""
+def take_affine(chain: Chain, node: Node, scale: Array | None, shift: Array | None) -> None:
+    """Multiply with a scale, then add a shift; one of them may be None.
+
+    Raises
+    ------
+    ValueError
+        If there is no place for it.
+    """
     chain.no_pad()
     given = scale if scale is not None else shift
     assert given is not None

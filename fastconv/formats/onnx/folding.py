@@ -58,8 +58,12 @@ class Folding:
         if self.left < 0:
             raise ValueError("what its constants make is many times as large as all those in the file")
         reference = require("onnx.reference", "onnx", "an ONNX file")
-        evaluator = reference.ReferenceEvaluator(proto, opsets={"": node.opset})
-        for name, array in zip(node.outputs, evaluator.run(None, taken), strict=False):
+        helper, made = self.onnx.helper, [name for name in node.outputs if name]
+        # A function, since of a node alone the evaluator takes the newest opset.
+        opsets = [helper.make_opsetid("", node.opset)]
+        function = helper.make_function("constants", "fold", list(taken), made, [proto], opsets)
+        results = reference.ReferenceEvaluator(function).run(None, taken, attributes={})
+        for name, array in zip(made, results, strict=True):
             self.constants[name] = np.asarray(array)
 
     def _value(self, node: Node) -> NDArray[Any]:

@@ -276,7 +276,7 @@ def test_weights_that_a_file_works_out_are_read(tmp_path, nodes):
         "w1": numbers(1, 8, 1, 3), "wide": numbers(8, 5), "sizes": [3, 2], "square": numbers(8, 3) ** 2,
         "row": numbers(1, 3), "full": [8, 3],
     }  # fmt: skip
-    path = write(tmp_path / "model.onnx", nodes, (8,), constants)
+    path = write(tmp_path / "model.onnx", nodes, (8,), constants, opset=19)
     X = samples((8,))
     close(read(path).predict(X), answers(path, X))
 
@@ -307,6 +307,11 @@ SCALES = {  # nodes, shape, layers
          ("Div", ["s", "half"], ["y"])],
         (8,), "Dense",
     ),
+    "batch norm of features": (
+        [("Gemm", ["x", "w"], ["a"]),
+         ("BatchNormalization", ["a", "b", "b", "b", "v"], ["n"], {"epsilon": 0.1}), ("Tanh", ["n"], ["y"])],
+        (8,), "Dense Tanh",
+    ),
     "after an activation": (
         [("Conv", ["x", "k"], ["a"]), ("Relu", ["a"], ["r"]), ("Mul", ["r", "o"], ["m"]),
          ("Add", ["m", "o"], ["y"])],
@@ -320,7 +325,7 @@ def test_sums_and_products_with_constants_are_read(tmp_path, name):
     nodes, shape, layers = SCALES[name]
     constants = {
         "half": np.float32(0.5), "k": numbers(3, 2, 2, 2), "w": numbers(8, 3), "b": numbers(3),
-        "c": numbers(1, 2, 1, 1), "c2": numbers(2, 1, 1) + 2, "o": numbers(3, 1, 1),
+        "c": numbers(1, 2, 1, 1), "c2": numbers(2, 1, 1) + 2, "o": numbers(3, 1, 1), "v": numbers(3) + 2,
     }  # fmt: skip
     path = write(tmp_path / "model.onnx", nodes, shape, constants)
     model = read(path)
@@ -412,6 +417,30 @@ def test_every_opset_is_read(tmp_path, opset):
     except Exception:  # newer than this ONNX Runtime
         found = onnx.reference.ReferenceEvaluator(str(path)).run(None, {"x": X})[0]
     close(model.predict(X), found)
+
+
+@pytest.mark.parametrize("opset", [7, 9, 10, 11, 12, 13, 17, 21])
+def test_what_is_worked_out_means_what_it_meant_in_the_file_s_opset(tmp_path, opset):
+    late = opset >= 13
+    nodes = [
+        ("Shape", ["x"], ["s"]), ("Gather", ["s", "zero"], ["n"]),
+        ("Unsqueeze", ["n"] + ["axis"] * late, ["v"], {} if late else {"axes": [0]}),
+        ("Slice", ["s"] + ["one", "four"] * (opset >= 10), ["rest"],
+         {} if opset >= 10 else {"starts": [1], "ends": [4]}),
+        ("ReduceProd", ["rest"], ["p"], {"keepdims": 1}),
+        ("Concat", ["v", "p"], ["t"], {"axis": 0}), ("Reshape", ["x", "t"], ["f"]),
+        ("Squeeze", ["w1"] + ["axis"] * late, ["w"], {} if late else {"axes": [0]}),
+        ("Split", ["w"] + ["sizes"] * late, ["w2", "w3"], {"axis": 1, **({} if late else {"split": [3, 2]})}),
+        ("MatMul", ["f", "w2"], ["y"]),
+    ]  # fmt: skip
+    constants = {
+        "zero": np.array(0), "axis": [0], "one": [1], "four": [4], "sizes": [3, 2], "w1": numbers(1, 60, 5),
+    }  # fmt: skip
+    used = {name for node in nodes for name in node[1]}
+    constants = {name: array for name, array in constants.items() if name in used}
+    path = write(tmp_path / "model.onnx", nodes, (2, 5, 6), constants, opset=opset)
+    X = samples((2, 5, 6))
+    close(read(path).predict(X), answers(path, X))
 
 
 @pytest.mark.parametrize("opset", [12, 17])
