@@ -55,7 +55,7 @@ def save(
     arrays = {f"model.{name}": array for name, array in task.model.state().items()}
     arrays |= {f"optimizer.{k}": array for k, array in enumerate(task.optimizer_state)}
     for number, (name, callback) in enumerate(_with_state(callbacks)):
-        state, own = _without_arrays(callback.state_dict(), f"callbacks.{number}.")
+        state, own = _without_arrays(name, callback.state_dict(), f"callbacks.{number}.")
         description["callbacks"].append({"name": name, "state": state})
         arrays |= own
     try:
@@ -211,16 +211,42 @@ def _with_state(callbacks: list[Any]) -> Iterator[tuple[str, Any]]:
             yield type(callback).__qualname__, callback
 
 
-def _without_arrays(state: Mapping[str, Any], prefix: str) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-    """The state as JSON can hold it, and its arrays, and dicts of arrays, by names of their own."""
-    plain, arrays = {}, {}
+def _without_arrays(
+    name: str, state: Mapping[str, Any], prefix: str
+) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    """The state as JSON can hold it, and its arrays, and dicts of arrays, by names of their own.
+
+    Raises
+    ------
+    TypeError
+        If a value would come back as something else.
+    """
+    plain: dict[str, Any] = {}
+    arrays: dict[str, NDArray[Any]] = {}
     for key, value in state.items():
-        if isinstance(value, Mapping) and value and all(isinstance(a, np.ndarray) for a in value.values()):
+        if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
+            plain[key] = {"array": True}
+            arrays[f"{prefix}{key}"] = value
+        elif isinstance(value, Mapping) and value and all(isinstance(a, np.ndarray) for a in value.values()):
             plain[key] = {"arrays": list(value)}
             arrays.update({f"{prefix}{key}/{name}": array for name, array in value.items()})
-        else:
+        elif _comes_back(value := value.item() if isinstance(value, np.generic) else value):
             plain[key] = {"value": value}
+        else:
+            raise TypeError(
+                f"state_dict() of {name} must give JSON values (lists, dicts with names, numbers), arrays or "
+                f"dicts of arrays, got {value!r} as {key!r}"
+            )
     return plain, arrays
+
+
+def _comes_back(value: Any) -> bool:
+    """Whether JSON gives a value back as it was: a tuple would be a list, a number as a key a text."""
+    if isinstance(value, dict):
+        return all(isinstance(key, str) and _comes_back(held) for key, held in value.items())
+    if isinstance(value, list):
+        return all(map(_comes_back, value))
+    return value is None or isinstance(value, (bool, int, float, str))
 
 
 def _states(
@@ -231,6 +257,9 @@ def _states(
     for number, entry in enumerate(kept):
         state = {}
         for key, held in entry["state"].items():
+            if "array" in held:
+                state[key] = arrays[f"callbacks.{number}.{key}"]
+                continue
             names = held.get("arrays", [])
             of_arrays = {name: arrays[f"callbacks.{number}.{key}/{name}"] for name in names}
             state[key] = held.get("value", of_arrays)

@@ -67,9 +67,10 @@ class Fitting:
             call_each(self.callbacks, "on_train_begin", trainer)
             for epoch in range(self.position.epochs_done, self.epochs):
                 about = {"epoch": epoch, "epochs": self.epochs}
-                if not trainer.stop_training:
-                    call_each(self.callbacks, "on_epoch_begin", trainer, about)
                 if trainer.stop_training or self.feed.ended:
+                    break
+                call_each(self.callbacks, "on_epoch_begin", trainer, about)
+                if trainer.stop_training:
                     break
                 steps = self._as_assigned(steps)
                 logs = self._epoch(steps, epoch)
@@ -134,15 +135,9 @@ class Fitting:
         trainer = self.trainer
 
         def tell(batch: int, loss: float, rate: float) -> bool:
-            logs = {
-                "epoch": epoch,
-                "epochs": self.epochs,
-                "batch": batch,
-                "loss": loss,
-                "learning_rate": rate,
-            }
+            about = {"epoch": epoch, "epochs": self.epochs, "batch": batch}
             trainer._steps_taken = steps.taken
-            call_each(listeners, "on_batch_end", trainer, logs)
+            call_each(listeners, "on_batch_end", trainer, {**about, "loss": loss, "learning_rate": rate})
             if trainer.optimizer is not steps.optimizer:
                 self._check_schedule()
                 steps.optimizer = trainer.optimizer

@@ -14,6 +14,7 @@ from . import progress as progress_displays
 from .augment import Augment, check_augment
 from .batches import EVALUATED_AT_ONCE, ArrayFeed, BatchFeed, Feed, array_feeds, validation_feed
 from .callbacks.callback import check_callbacks
+from .callbacks.files import check_files
 from .fitting import Fitting, guarded_epoch
 from .history import DivergedError, History
 from .loops import Steps, evaluate
@@ -194,6 +195,7 @@ class Trainer(TrainerSettings):
         if not isinstance(shuffle, (bool, np.bool_)):
             raise TypeError(f"`shuffle` must be True or False, got {shuffle!r}")
         callbacks = check_callbacks(() if callbacks is None else callbacks)
+        check_files(callbacks, checkpoint)
         augment = check_augment(augment, self.model.input_shape)
         display = progress_displays.resolve(progress, verbose)
         form = self._form()

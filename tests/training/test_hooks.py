@@ -102,6 +102,18 @@ def test_only_a_callback_that_has_the_method_slows_steps_down():
     assert calls(Quiet()) < calls(Hears()) == 250
 
 
+@pytest.mark.parametrize("count", [8, 10, 14])
+def test_no_epoch_is_begun_where_the_data_have_come_to_their_end(count):
+    hears, trainer = Hears(), fc.Trainer(network())
+    endless = (batches() * 2)[:count]
+    with pytest.warns(UserWarning, match="has come to its end in epoch [23] of 4"):
+        trainer.fit(iter(endless), epochs=4, steps_per_epoch=7, callbacks=[hears])
+    words = [call for call in hears.calls if not isinstance(call, dict)]
+    begun, ended = words.count("epoch_begin"), words.count("epoch_end")
+    assert (ended, begun) == ((2, 2) if count < 14 else (2, 3))
+    assert words[-1] == "train_end"
+
+
 # Wrong callbacks
 
 

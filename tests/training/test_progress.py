@@ -1,4 +1,5 @@
 import io
+import subprocess
 import sys
 import time
 
@@ -154,6 +155,28 @@ def test_a_terminal_gets_a_bar_with_the_line_above(capsys, monkeypatch):
     assert "compiling the step" in drawn
     assert "300/1.20k" in drawn
     assert "loss 0.0500" in drawn
+
+
+NOTEBOOK = """if True:
+    import sys, types
+    # What a notebook loads, as far as tqdm looks at it, and no ipywidgets.
+    for name in ("ipykernel", "ipykernel.zmqshell", "IPython", "IPython.display"):
+        sys.modules[name] = types.ModuleType(name)
+    sys.modules["IPython"].get_ipython = lambda: None
+    sys.modules["ipywidgets"] = None
+    from fastconv.training import progress
+    progress._interactive = lambda stream: True
+    print(type(progress.resolve(None)).__name__)
+"""
+
+
+def test_a_notebook_without_widgets_gets_a_bar_of_text_and_no_warning():
+    pytest.importorskip("tqdm")
+    command = [sys.executable, "-W", "always", "-c", NOTEBOOK]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "TqdmWarning" not in done.stderr
+    assert "IProgress" not in done.stderr
+    assert done.stdout == "Bar\n"
 
 
 def test_the_bar_counts_only_its_own_run_as_speed(monkeypatch):

@@ -39,8 +39,8 @@ class Callback:
     """Something to do at certain moments of `Trainer.fit`: subclass it, or write a class of your own.
 
     Any object with some of these methods is a callback. If it has state that a run which was cut off needs
-    to go on, it gives it in `state_dict()`, a dict of JSON values and dicts of arrays, and gets it back by
-    `load_state_dict(state)`; `fit(checkpoint=...)` keeps it.
+    to go on, it gives it in `state_dict()`, a dict of JSON values, arrays and dicts of arrays, and gets it
+    back by `load_state_dict(state)`; `fit(checkpoint=...)` keeps it.
 
     A callback may set `trainer.stop_training = True` anywhere, which ends training there, and assign another
     optimizer (see `Trainer`); it may look at and change `trainer.model`, save it, `evaluate` and `predict`.
