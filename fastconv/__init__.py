@@ -105,8 +105,8 @@ def __getattr__(name: str) -> Any:
     return getattr(module, name, module)
 
 
-def _draw_history(*args: Any) -> Any:
-    return importlib.import_module(".plots", __name__).history(*args)
+def _draw_history(history: History, **settings: Any) -> Any:
+    return importlib.import_module(".plots", __name__).history(history, **settings)
 
 
 History._draw = _draw_history

@@ -59,6 +59,7 @@ class DataSet(_Split):
         X_test: Array,
         y_test: Array,
         classes: list[Any],
+        *,
         X_val: Array | None = None,
         y_val: Array | None = None,
         files_train: Sequence[str] = (),

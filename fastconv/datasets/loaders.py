@@ -92,7 +92,7 @@ def load_mnist_subset(*, test_fraction: float = 0.2, seed: int = 0) -> Arrays:
     return stratified_split(rows[:, :-1].reshape(-1, 1, 28, 28), rows[:, -1], test_fraction, seed)
 
 
-def load_mnist(folder: "str | os.PathLike[str]", split: str | None = None) -> Arrays:
+def load_mnist(folder: "str | os.PathLike[str]", *, split: str | None = None) -> Arrays:
     """MNIST, Fashion-MNIST, EMNIST, or any other data set in their format, from a folder with four IDX files.
 
     Parameters
@@ -267,7 +267,7 @@ def data_set(
     if largest >= MOST_CLASSES:
         raise ValueError(f"{source} has labels up to {largest}, expected class numbers from 0")
     names = list(classes) if len(classes) > largest else list(range(largest + 1))
-    return DataSet(*arrays, names, X_val, y_val, notes=notes)
+    return DataSet(*arrays, names, X_val=X_val, y_val=y_val, notes=notes)
 
 
 def _shipped_file(function: str, package: str, name: str, extra: str) -> Path:

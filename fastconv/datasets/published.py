@@ -132,7 +132,7 @@ def _read(folder: Path) -> DataSet:
 
 
 def _read_idx(folder: Path, split: str) -> DataSet:
-    return data_set(load_mnist(folder, split), str(folder), classes=list(_EMNIST.get(split, "")))
+    return data_set(load_mnist(folder, split=split), str(folder), classes=list(_EMNIST.get(split, "")))
 
 
 def _read_cifar(folder: Path, training: str, testing: str, names: str, labels: int) -> DataSet:

@@ -103,7 +103,7 @@ class History(dict[str, list[float]]):
         """
         return {name: list(values) for name, values in self.items()}
 
-    def best(self, name: str | None = None, mode: str = "auto") -> BestEpoch:
+    def best(self, name: str | None = None, *, mode: str = "auto") -> BestEpoch:
         """The epoch in which a figure was best.
 
         Parameters
@@ -141,8 +141,8 @@ class History(dict[str, list[float]]):
             raise ValueError(f"`name` must have a number in some epoch, got {name!r} without one")
         return found
 
-    def plot(self, ax: Any = None, names: str | Sequence[str] | None = None) -> Any:
-        """Draw the curves: the same as `fastconv.plots.history(history, ax, names)`.
+    def plot(self, *, ax: Any = None, names: str | Sequence[str] | None = None) -> Any:
+        """Draw the curves: the same as `fastconv.plots.history(history, ...)`.
 
         Parameters
         ----------
@@ -161,7 +161,7 @@ class History(dict[str, list[float]]):
         >>> ax.lines[0].get_ydata().tolist()
         [2.3, 0.4]
         """
-        return type(self)._draw(self, ax, names)
+        return type(self)._draw(self, ax=ax, names=names)
 
     def _epochs(self) -> int:
         return max(map(len, self.values()), default=0)

@@ -122,4 +122,4 @@ def test_its_curves_are_drawn_as_by_the_package():
     assert [panel.get_title() for panel in axes] == [panel.get_title() for panel in fc.plots.history(history)]
     line = history.plot(names="accuracy").lines[0]
     assert line.get_ydata().tolist() == [0.5, 0.75]
-    assert history.plot(axes[0], "loss") is axes[0]
+    assert history.plot(ax=axes[0], names="loss") is axes[0]

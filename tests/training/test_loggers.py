@@ -130,7 +130,7 @@ def assert_logged(logged, history):
 
 def test_a_run_is_begun_with_training_told_every_epoch_and_finished(service):
     trainer = fc.Trainer(network(), optimizer=fc.Adam(0.01), metrics=("accuracy", "f1"), seed=4)
-    wandb = fc.WandB("digits", "first", {"data": "small"}, mode="offline")
+    wandb = fc.WandB("digits", name="first", config={"data": "small"}, mode="offline")
     history = trainer.fit(X, Y, epochs=3, validation_data=(X, Y), callbacks=[wandb])
     assert_logged(service.runs["run0"], history)
     assert service.run is None
@@ -188,5 +188,5 @@ def test_a_run_that_an_error_has_left_open_is_finished_before_the_next(service):
 def test_without_its_package_a_logger_says_which_extra_brings_it(make, module, monkeypatch):
     for name in [module, *(name for name in sys.modules if name.startswith(f"{module}."))]:
         monkeypatch.setitem(sys.modules, name, None)
-    with pytest.raises(ImportError, match=rf'{make.__name__} needs {module}: pip install "fastconv\[\w+\]"'):
+    with pytest.raises(ImportError, match=f"{make.__name__} needs {module}: pip install {module} "):
         make()

@@ -114,9 +114,6 @@ def stops(trainer, logs):
     [
         lambda folder: fc.Trainer(network()).fit(X, Y, epochs=1, callbacks=[fc.EarlyStopping()]),
         lambda folder: fc.Trainer(network()).fit(iter([(X, Y)] * 3), epochs=2, steps_per_epoch=2),
-        lambda folder: fc.Trainer(network()).fit(
-            X[np.argsort(Y)], np.sort(Y), epochs=1, validation_split=0.4
-        ),
     ],
 )
 def test_a_warning_points_to_the_line_that_calls_fit(call, tmp_path):

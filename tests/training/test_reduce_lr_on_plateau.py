@@ -123,7 +123,7 @@ def test_a_schedule_beside_it_is_refused_before_training():
 def run(folder, *others, trainer=None, resume=False, optimizer=None):
     if trainer is None:
         trainer = fc.Trainer(network(), optimizer=optimizer or fc.SGD(0.02, momentum=0.9))
-    plateau = fc.ReduceLROnPlateau("loss", 0.5, 1, mode="max", cooldown=2)
+    plateau = fc.ReduceLROnPlateau("loss", factor=0.5, patience=1, mode="max", cooldown=2)
     callbacks = [plateau, *others]
     return trainer, trainer.fit(
         X, Y, epochs=8, checkpoint=folder / "run.npz", resume=resume, callbacks=callbacks

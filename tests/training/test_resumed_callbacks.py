@@ -71,7 +71,7 @@ class InterruptBatch:
 def test_a_run_cut_within_an_epoch_ends_like_one_that_was_not(tmp_path, cut, same_trainer):
     def fit(folder, *others, trainer=None, **changed):
         folder.mkdir(exist_ok=True)
-        plateau = fc.ReduceLROnPlateau("loss", 0.5, 2, mode="max")
+        plateau = fc.ReduceLROnPlateau("loss", factor=0.5, patience=2, mode="max")
         trainer = trainer or fc.Trainer(network(), optimizer=fc.Adam(0.02), metrics=("accuracy", "f1"))
         arguments = {
             "epochs": 9, "validation_split": 0.2, "callbacks": [*callbacks(folder), plateau, *others],

@@ -42,6 +42,7 @@ class WandB(Callback):
     def __init__(
         self,
         project: str | None = None,
+        *,
         name: str | None = None,
         config: Mapping[str, Any] | None = None,
         **options: Any,
