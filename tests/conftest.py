@@ -1,4 +1,5 @@
 import signal
+import sys
 
 import numpy as np
 import pytest
@@ -26,6 +27,13 @@ def pytest_runtest_makereport(item):
 def _as_many_threads_as_asked_for(monkeypatch):
     """The networks of the tests are so small that one thread would do all their work."""
     monkeypatch.setattr(engine, "PRODUCTS_PER_THREAD", 1)
+
+
+@pytest.fixture(autouse=True)
+def _one_thread_of_pytorch():
+    """Its threads spin while they wait for one another: where several processes test, 12 s become 200."""
+    if torch := sys.modules.get("torch"):
+        torch.set_num_threads(1)
 
 
 @pytest.fixture
