@@ -147,7 +147,7 @@ def test_the_commands_of_the_container_are_those_that_are_there(photos, capsys):
     assert words[-2] == ("USER", "65534")
     run_lines = [text for kind, text in words if kind == "RUN"]
     assert 'pip install --no-cache-dir "/tmp/fastconv[images]"' in run_lines[0]
-    assert ("COPY", "photos.npz new.jpg ./") in words
+    assert ("COPY", "photos.npz ./") in words
     fc.Sequential([fc.Flatten(), fc.Dense(2)], (3, 32, 32)).save("photos.npz")
     entry = ast.literal_eval(words[-1][1])
     told = re.search(r"`docker run .* IMAGE /data/(.*)`", README).group(1)

@@ -15,7 +15,6 @@ import importlib.util
 import math
 import sys
 import threading
-import warnings
 from collections.abc import Mapping
 from typing import Any, Protocol, TextIO, cast
 
@@ -230,9 +229,7 @@ class Bar(Silent):
     """The lines of `Lines` above a tqdm bar over the whole run: samples per second, time left, loss."""
 
     def __init__(self) -> None:
-        with warnings.catch_warnings():  # in a notebook without ipywidgets, the bar is one of text
-            warnings.simplefilter("ignore")
-            self._tqdm = importlib.import_module("tqdm.auto").tqdm
+        self._tqdm = importlib.import_module("tqdm.auto").tqdm
         self._bar: Any = None
 
     def start(self, epochs: int, samples_per_epoch: int | None) -> None:

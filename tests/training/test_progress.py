@@ -170,13 +170,13 @@ NOTEBOOK = """if True:
 """
 
 
-def test_a_notebook_without_widgets_gets_a_bar_of_text_and_no_warning():
+def test_a_notebook_without_widgets_gets_lines_and_no_warning():
     pytest.importorskip("tqdm")
     command = [sys.executable, "-W", "always", "-c", NOTEBOOK]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "TqdmWarning" not in done.stderr
     assert "IProgress" not in done.stderr
-    assert done.stdout == "Bar\n"
+    assert done.stdout == "Lines\n"
 
 
 def test_the_bar_counts_only_its_own_run_as_speed(monkeypatch):
