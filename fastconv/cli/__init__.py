@@ -7,7 +7,6 @@ program.py   one command from its arguments: errors, exit codes
 options.py   what their options have in common
 output.py    what they print and write: JSON, lines of errors, files
 inputs.py    what they read: models and data sets
-waiting.py   what is said while they make people wait
 kept.py      what is left of a run that was interrupted
 memory.py    what a model remembers of the images that it was trained on
 looks.py     how bright and colourful they were, and hints where others look otherwise

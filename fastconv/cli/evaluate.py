@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..checks.text import printable
+from ..checks.waiting import FIRST_TIME, waiting
 from ..formats import json_text
 from ..training import metrics
 from . import inputs, options, output
-from .waiting import FIRST_TIME, waiting
 
 EXAMPLES = f"""\
 evaluate {options.DEFAULT_MODEL}

@@ -4,9 +4,9 @@ import argparse
 import os
 from typing import Any
 
+from ..checks.waiting import waiting
 from ..formats import json_text, model_file
 from . import options, output
-from .waiting import waiting
 
 SUFFIXES = (".onnx", *model_file.SUFFIXES)
 EXAMPLES = f"""\

@@ -7,13 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import datasets
+from ..checks.waiting import waiting
 from ..datasets.image_arrays import fit_images, select_classes
 from ..datasets.photos import UnreadableImagesError
 from ..inspection.classify import aspect_of, scaled
 from ..nn.losses import BCE, LOSSES, BCEWithLogits, CrossEntropy
 from . import looks, memory
 from .output import complain, note, shape_text, words
-from .waiting import waiting
 
 Array = NDArray[Any]
 

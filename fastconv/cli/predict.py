@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..checks.text import printable
+from ..checks.waiting import FIRST_TIME, waiting
 from ..datasets.image_arrays import about_pixels, as_images, as_labels, fit_images
 from ..datasets.photos import read_in_shape
 from ..formats import json_text
@@ -17,7 +18,6 @@ from ..formats.npz import read_npy, read_npz
 from ..inspection.classification import class_probabilities
 from ..inspection.classify import aspect_of, scaled
 from . import inputs, looks, options, output
-from .waiting import FIRST_TIME, waiting
 
 FILES_AT_A_TIME = 256
 EXAMPLES = f"""\

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..checks.extras import require
+from ..checks.waiting import FIRST_TIME, waiting
 from ..datasets import DataSet
 from ..formats import json_text, model_file
 from ..inspection.classify import BYTE_SCALE
@@ -20,7 +21,6 @@ from ..training import callbacks, progress
 from . import inputs, kept, looks, memory, options, output, training_data, training_results
 from .recipes import NETWORKS, OPTIMIZERS, SCHEDULES, Recipe, build_model
 from .training_plan import Plan, plan_for
-from .waiting import FIRST_TIME, waiting
 
 EXAMPLES = """\
 train

@@ -5,10 +5,10 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+from ..checks.waiting import waiting
 from ..datasets import DataSet
 from . import output
 from .training_plan import Plan
-from .waiting import waiting
 
 
 def facts(

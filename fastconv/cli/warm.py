@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ..checks.waiting import waiting
 from ..formats import json_text, model_file
 from ..inspection.classification import class_probabilities
 from ..nn.losses import LossName
@@ -16,7 +17,6 @@ from ..training.augment import Augment
 from ..training.progress import format_seconds
 from . import facts, options, output
 from .recipes import NETWORKS, OPTIMIZERS, build_model
-from .waiting import waiting
 
 EXAMPLES = """\
 warm

@@ -11,12 +11,15 @@ A progress object has five methods, called in this order by the trainer:
 and perhaps a sixth, `compiled(seconds)`, called when that wait is over.
 """
 
+import contextlib
 import importlib.util
 import math
 import sys
 import threading
 from collections.abc import Mapping
 from typing import Any, Protocol, TextIO, cast
+
+from ..checks.waiting import ticking, waiting
 
 _METHODS = ("start", "compiling", "batch", "epoch_end", "close")
 # Code that was compiled before is found in well under this time; then there is nothing to say.
@@ -194,10 +197,14 @@ class Lines(Silent):
 
     def __init__(self) -> None:
         self._notice: threading.Timer | None = None
+        self._wait = contextlib.ExitStack()
 
     def compiling(self, text: str) -> None:
-        """Say what is being compiled, if that takes a while."""
+        """Say what is being compiled, if that takes a while; on a terminal the seconds tick."""
         self.close()
+        if sys.stderr is not None and sys.stderr.isatty():
+            self._wait.enter_context(waiting(f"compiling {text}, only this once, up to a minute"))
+            return
         line = f"compiling {text} (only this once)"
         self._notice = threading.Timer(_PATIENCE_SECONDS, print, [line], {"file": sys.stderr, "flush": True})
         self._notice.daemon = True
@@ -220,6 +227,7 @@ class Lines(Silent):
 
     def close(self) -> None:
         """The wait is over."""
+        self._wait.close()
         if self._notice is not None:
             self._notice.cancel()
             self._notice = None
@@ -231,6 +239,7 @@ class Bar(Silent):
     def __init__(self) -> None:
         self._tqdm = importlib.import_module("tqdm.auto").tqdm
         self._bar: Any = None
+        self._wait = contextlib.ExitStack()
 
     def start(self, epochs: int, samples_per_epoch: int | None) -> None:
         """Draw the empty bar."""
@@ -242,12 +251,19 @@ class Bar(Silent):
         self._samples_before, self._batches = 0, 0
 
     def compiling(self, text: str) -> None:
-        """Say beside the bar what is being compiled."""
-        if self._bar is not None:
-            self._bar.set_description_str(f"compiling {text}")
+        """Say beside the bar what is being compiled, with the seconds ticking."""
+        bar = self._bar
+        if bar is None:
+            return
+        self._wait.close()
+        bar.set_description_str(f"compiling {text}")
+        self._wait.enter_context(
+            ticking(lambda seconds: bar.set_description_str(f"compiling {text}, {seconds:.0f} s"))
+        )
 
     def compiled(self, seconds: float) -> None:
         """Say above the bar how long it took, if that was a while."""
+        self._wait.close()
         if self._bar is not None and seconds > _PATIENCE_SECONDS:
             self._tqdm.write(compiled_line(seconds), file=sys.stderr)
 
@@ -279,6 +295,7 @@ class Bar(Silent):
 
     def close(self) -> None:
         """Take the bar away."""
+        self._wait.close()
         if self._bar is not None:
             self._bar.close()
             self._bar = None

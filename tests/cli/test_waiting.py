@@ -10,7 +10,8 @@ import time
 import pytest
 
 import fastconv as fc
-from fastconv.cli import main, waiting
+from fastconv.checks import waiting
+from fastconv.cli import main
 from tests.cli.answers import ENVIRONMENT, MODEL
 
 

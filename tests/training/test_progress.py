@@ -1,10 +1,13 @@
 import io
+import re
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
 
+from fastconv.checks import waiting
 from fastconv.training import progress
 
 LOGS = {
@@ -155,6 +158,26 @@ def test_a_terminal_gets_a_bar_with_the_line_above(capsys, monkeypatch):
     assert "compiling the step" in drawn
     assert "300/1.20k" in drawn
     assert "loss 0.0500" in drawn
+
+
+@pytest.mark.parametrize("kind", ["Lines", "Bar"])
+def test_the_seconds_of_a_wait_for_the_compiler_tick_on_a_terminal(kind, monkeypatch):
+    pytest.importorskip("tqdm")
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setattr(waiting, "PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr(waiting, "TICK_SECONDS", 0.02)
+    shown = getattr(progress, kind)()
+    shown.start(epochs=1, samples_per_epoch=100)
+    shown.compiling("the step")
+    time.sleep(0.2)
+    shown.compiled(0.01)
+    written = terminal.getvalue()
+    assert len(re.findall(r"compiling the step,[^\r]* 0 s", written)) > 1
+    time.sleep(0.1)
+    assert terminal.getvalue() == written
+    shown.close()
+    assert [thread for thread in threading.enumerate() if thread.daemon and "_tick" in thread.name] == []
 
 
 NOTEBOOK = """if True:

@@ -1,12 +1,12 @@
-"""What is said while a command waits for something that takes more than a second."""
+"""What is said while someone waits for something that takes more than a second."""
 
 import contextlib
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
-from ..checks.text import printable
+from .text import printable
 
 PATIENCE_SECONDS = 1.0
 TICK_SECONDS = 1.0
@@ -58,23 +58,47 @@ def waiting(text: str) -> Iterator[Wait]:
     if sys.stderr is None or not sys.stderr.isatty():
         yield wait
         return
-    done = threading.Event()
-    ticking = threading.Thread(target=_tick, args=(wait, done), daemon=True)
-    ticking.start()
+    told = False
+
+    def tell(seconds: float) -> None:
+        nonlocal told
+        told = True
+        print(f"{_WIPE}{wait.line(seconds)}", end="", file=sys.stderr, flush=True)
+
     try:
-        yield wait
+        with ticking(tell):
+            yield wait
+    finally:
+        if told:
+            with contextlib.suppress(OSError, ValueError):  # nobody reads any more
+                print(_WIPE, end="", file=sys.stderr, flush=True)
+
+
+@contextlib.contextmanager
+def ticking(tell: Callable[[float], None]) -> Iterator[None]:
+    """Call a function with the seconds that have passed, from the first second on and then every second.
+
+    Examples
+    --------
+    >>> with ticking(print):
+    ...     pass
+    """
+    done = threading.Event()
+    ticks = threading.Thread(target=_tick, args=(tell, done), daemon=True)
+    ticks.start()
+    try:
+        yield
     finally:
         done.set()
-        ticking.join()
+        ticks.join()
 
 
-def _tick(wait: Wait, done: threading.Event) -> None:
+def _tick(tell: Callable[[float], None], done: threading.Event) -> None:
     started = time.monotonic()
     if done.wait(PATIENCE_SECONDS):
         return
     with contextlib.suppress(OSError, ValueError):  # nobody reads any more
         while True:
-            print(f"{_WIPE}{wait.line(time.monotonic() - started)}", end="", file=sys.stderr, flush=True)
+            tell(time.monotonic() - started)
             if done.wait(TICK_SECONDS):
                 break
-        print(_WIPE, end="", file=sys.stderr, flush=True)
