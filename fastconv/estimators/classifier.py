@@ -311,7 +311,7 @@ class ConvClassifier(ClassifierMixin, ConvEstimator):
         logits = self.decision_function(X)
         return self.classes_[(logits > 0).astype(int) if logits.ndim == 1 else logits.argmax(axis=1)]
 
-    def score(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> float:
+    def score(self, X: Any, y: Any, sample_weight: "ArrayLike | None" = None) -> float:
         """The part of right answers.
 
         Parameters
@@ -359,7 +359,7 @@ class ConvClassifier(ClassifierMixin, ConvEstimator):
             raise ValueError(f"y must have labels of the classes {self.classes_}, got also {unknown}")
         return np.searchsorted(self.classes_, y).astype(np.int64)
 
-    def _learn_rows(self, y: NDArray[Any], fresh: bool, classes: ArrayLike | None) -> NDArray[Any]:
+    def _learn_rows(self, y: NDArray[Any], fresh: bool, classes: "ArrayLike | None") -> NDArray[Any]:
         """The targets of rows of a part for each class; classes are numbers, unless they are known."""
         known = classes if fresh else self.classes_
         self.classes_ = np.arange(y.shape[1]) if known is None else np.unique(np.asarray(known))

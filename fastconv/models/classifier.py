@@ -45,7 +45,7 @@ class Classifier(Network):
         return list(names) if isinstance(names, list) and len(names) == count else list(range(count))
 
     @classes.setter
-    def classes(self, names: ArrayLike | None) -> None:
+    def classes(self, names: "ArrayLike | None") -> None:
         if names is None:
             self.metadata.pop("classes", None)
             return
@@ -57,7 +57,7 @@ class Classifier(Network):
             raise ValueError(f"`classes` must be different from each other, got {names!r}")
         self.metadata["classes"] = plain
 
-    def predict_proba(self, X: ArrayLike, batch_size: int = 256) -> NDArray[np.float64]:
+    def predict_proba(self, X: "ArrayLike", batch_size: int = 256) -> NDArray[np.float64]:
         """The probability of each class.
 
         Parameters

@@ -1,14 +1,11 @@
 """The figures of a run for TensorBoard."""
 
-import itertools
 import os
 import time
 from typing import Any
 
 from ...checks.extras import require
 from .callback import Callback, Logs
-
-_numbers = itertools.count()  # of files of this process: names of files hold only whole seconds
 
 
 class TensorBoard(Callback):
@@ -19,7 +16,7 @@ class TensorBoard(Callback):
     over all calls of `fit`. A run in the folder of an earlier one replaces what that has of the same epochs
     and later ones, so that a resumed run draws one curve.
 
-    It needs tensorboardX: pip install "fastconv[tensorboard]".
+    It needs tensorboardX (the extra "tensorboard").
 
     Parameters
     ----------
@@ -115,7 +112,8 @@ class TensorBoard(Callback):
             folder = os.path.join(self.log_dir, part)
             os.makedirs(folder, exist_ok=True)
             path = os.path.join(folder, "events")
-            self._files[part] = self._module.EventsWriter(path, f".{os.getpid()}.{next(_numbers)}")
+            # TensorBoard reads files in the order of their names, which otherwise tell whole seconds.
+            self._files[part] = self._module.EventsWriter(path, f".{time.time_ns():020d}.{os.getpid()}")
             start = self._events.SessionLog(status=self._events.SessionLog.START)
             self._write(
                 part, step=self._first, session_log=start

@@ -14,7 +14,7 @@ class WandB(Callback):
     training and finished with it. A run that was cut off and is resumed (`fit(checkpoint=..., resume=True)`)
     goes on with the same one.
 
-    It needs wandb: pip install "fastconv[wandb]".
+    It needs wandb (the extra "wandb").
 
     Parameters
     ----------
