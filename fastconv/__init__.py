@@ -20,7 +20,15 @@ from .nn.optimizers import __all__ as _optimizers
 from .nn.schedules import CosineDecay, OneCycle, StepDecay
 from .training import callbacks, metrics
 from .training.augment import Augment
-from .training.callbacks import CSVLogger, EarlyStopping, ModelCheckpoint
+from .training.callbacks import (
+    Callback,
+    CSVLogger,
+    EarlyStopping,
+    ModelCheckpoint,
+    ReduceLROnPlateau,
+    TensorBoard,
+    WandB,
+)
 from .training.history import DivergedError, History, NotFiniteError
 from .training.trainer import Trainer
 
@@ -29,6 +37,7 @@ if TYPE_CHECKING:  # at run time by `__getattr__`
     from . import estimators as estimators
     from . import inspection as inspection
     from . import plots as plots
+    from .inspection.classify import classify
     from .inspection.explain import explain
     from .inspection.gradient_check import check_gradients
 
@@ -39,6 +48,7 @@ __all__ = [  # layers and optimizers are listed in their own files
     *_optimizers,
     "Augment",
     "CSVLogger",
+    "Callback",
     "CosineDecay",
     "DivergedError",
     "EarlyStopping",
@@ -46,11 +56,15 @@ __all__ = [  # layers and optimizers are listed in their own files
     "ModelCheckpoint",
     "NotFiniteError",
     "OneCycle",
+    "ReduceLROnPlateau",
     "Sequential",
     "StepDecay",
+    "TensorBoard",
     "Trainer",
+    "WandB",
     "callbacks",
     "check_gradients",
+    "classify",
     "datasets",
     "explain",
     "from_onnx",
@@ -79,6 +93,7 @@ _LATER = {
     "inspection": ".inspection",
     "plots": ".plots",
     "check_gradients": ".inspection.gradient_check",
+    "classify": ".inspection.classify",
     "explain": ".inspection.explain",
 }
 
@@ -90,5 +105,16 @@ def __getattr__(name: str) -> Any:
     return getattr(module, name, module)
 
 
+def _draw_history(history: History, **settings: Any) -> Any:
+    return importlib.import_module(".plots", __name__).history(history, **settings)
+
+
+History._draw = _draw_history
+
+
 def __dir__() -> list[str]:
     return sorted({*__all__, *_LATER, "__version__"})
+
+
+if "pdoc" in sys.modules:  # it looks into the module's dictionary, and does not ask for what is not there
+    globals().update({name: __getattr__(name) for name in _LATER if name in __all__})

@@ -1,4 +1,5 @@
 import signal
+import sys
 
 import numpy as np
 import pytest
@@ -11,10 +12,28 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item):
+    """Reports go from process to process as plain values: a NumPy number in one would end the whole run."""
+    report = yield
+    report.user_properties = [
+        (name, value.item() if isinstance(value, np.generic) else value)
+        for name, value in report.user_properties
+    ]
+    return report
+
+
 @pytest.fixture(autouse=True)
 def _as_many_threads_as_asked_for(monkeypatch):
     """The networks of the tests are so small that one thread would do all their work."""
     monkeypatch.setattr(engine, "PRODUCTS_PER_THREAD", 1)
+
+
+@pytest.fixture(autouse=True)
+def _one_thread_of_pytorch():
+    """Its threads spin while they wait for one another: where several processes test, 12 s become 200."""
+    if torch := sys.modules.get("torch"):
+        torch.set_num_threads(1)
 
 
 @pytest.fixture

@@ -8,6 +8,8 @@ import importlib
 import inspect
 import pkgutil
 import re
+import subprocess
+import sys
 import textwrap
 from pathlib import Path
 
@@ -59,7 +61,10 @@ def everything():
 EVERYTHING = everything()
 PACKAGE = Path(fc.__file__).parent
 # Classes that users get and never make.
-RESULTS = {"fastconv.DivergedError", "fastconv.History", "fastconv.NotFiniteError"}
+RESULTS = {
+    "fastconv.DivergedError", "fastconv.History", "fastconv.NotFiniteError",
+    "fastconv.estimators.FlatImagesWarning",
+}  # fmt: skip
 FUNCTIONS = [path for path, value in EVERYTHING.items() if not isinstance(value, property)]
 
 
@@ -136,6 +141,65 @@ def test_what_a_function_returns_is_described(path):
 @pytest.mark.parametrize("path", [path for path in FUNCTIONS if raises(EVERYTHING[path])])
 def test_the_errors_that_it_raises_are_described(path):
     assert section(documentation(path), "Raises")
+
+
+def signatures():
+    """Path -> what `help` shows of how each public function is called, those of loaded later included."""
+    shown = {}
+    for module in (fc, *map(importlib.import_module, LATER_TOO)):
+        for name, value in {**public(module), **EVERYTHING}.items():
+            with contextlib.suppress(TypeError, ValueError):  # properties and Python's own have none
+                shown[name if "." in name else f"{module.__name__}.{name}"] = str(inspect.signature(value))
+    return shown
+
+
+LATER_TOO = ["fastconv.plots", "fastconv.inspection"]
+
+
+def test_signatures_name_types_as_they_are_written():
+    shown = signatures()
+    assert len(shown) > 150
+    assert "y: 'ArrayLike | None' = None" in shown["fastconv.Trainer.fit"]
+    assert "fastconv.plots.worst_mistakes" in shown
+    taken_apart = re.compile(r"numpy\._typing|_Supports|_Buffer|ForwardRef|TypeVar|~")
+    assert [path for path, text in shown.items() if taken_apart.search(text)] == []
+
+
+# The reference that pdoc makes
+
+REFERENCE = [
+    "fastconv", "fastconv.estimators", "fastconv.plots", "fastconv.losses", "fastconv.metrics",
+    "fastconv.callbacks", "fastconv.schedules",
+]  # fmt: skip
+
+
+def test_the_reference_in_the_readme_is_of_everything_public():
+    readme = (PACKAGE.parent / "README.md").read_text(encoding="utf-8")
+    assert f"pdoc -d numpy -o site {' '.join(REFERENCE)}\n" in readme
+
+
+def test_no_name_is_missing_where_pdoc_looks_for_it():
+    """It reads the module's dictionary, in which names are that others load when they ask for them."""
+    code = "import sys; sys.modules['pdoc'] = sys; import fastconv as fc; print({*fc.__all__} - {*vars(fc)})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=PACKAGE.parent)
+    assert (done.stdout, done.returncode) == ("set()\n", 0), done.stderr
+
+
+def test_pdoc_makes_the_reference_without_a_warning(tmp_path):
+    pytest.importorskip("pdoc")
+    pytest.importorskip("sklearn")
+    command = [sys.executable, "-m", "pdoc", "-d", "numpy", "-o", str(tmp_path), *REFERENCE]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=PACKAGE.parent)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    face = (tmp_path / "fastconv.html").read_text(encoding="utf-8")
+    for name in fc.__all__:
+        assert inspect.ismodule(getattr(fc, name)) or f'id="{name}"' in face, name
+    for name in REFERENCE:
+        assert (
+            (tmp_path / importlib.import_module(name).__name__.replace(".", "/"))
+            .with_suffix(".html")
+            .exists()
+        )
 
 
 # The examples

@@ -1,5 +1,7 @@
 """The README does what it says: its Python runs as it stands, its commands and names exist."""
 
+import ast
+import inspect
 import re
 import shlex
 from pathlib import Path
@@ -16,6 +18,12 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 def blocks(language):
     return re.findall(rf"^```{language}\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
+
+
+def under(heading, language="python"):
+    """The first block of a section."""
+    section = re.search(rf"^## {heading}\n(.*?)(?=^## |\Z)", README, re.DOTALL | re.MULTILINE).group(1)
+    return re.search(rf"^```{language}\n(.*?)^```$", section, re.DOTALL | re.MULTILINE).group(1)
 
 
 def commands(block):
@@ -37,7 +45,7 @@ def in_a_folder_of_its_own(tmp_path, monkeypatch):
 
 def test_the_first_network_trains_as_it_stands_to_the_accuracy_of_a_convolutional_network(capsys):
     pytest.importorskip("sklearn")
-    names = run(blocks("python")[0], "A first network")
+    names = run(under("A first network"), "A first network")
     figures, classes = re.fullmatch(
         r"(\{.*\}) \[([\d ]+)\]", capsys.readouterr().out.splitlines()[-1]
     ).groups()
@@ -53,7 +61,7 @@ def test_parts_of_ones_own_train_as_they_stand(capsys):
 
 
 def test_the_kernels_run_as_they_stand_from_python_and_from_compiled_code():
-    names = run(blocks("python")[-1], "The kernels alone")
+    names = run(under("The kernels alone"), "The kernels alone")
     assert names["y"].shape == (32, 8, 13, 14)  # (28 + 2 - 5) // 2 + 1 and (28 + 4 - 5) // 2 + 1
     assert names["dweight"].shape == names["weight"].shape
     weight = np.random.default_rng(1).random(names["weight"].shape, dtype=np.float32)
@@ -63,7 +71,7 @@ def test_the_kernels_run_as_they_stand_from_python_and_from_compiled_code():
 
 def test_the_scikit_learn_classifier_is_cross_validated_as_it_stands(capsys):
     pytest.importorskip("sklearn")
-    run(blocks("python")[2], "In scikit-learn")
+    run(under("In scikit-learn"), "In scikit-learn")
     scores = [float(score) for score in re.findall(r"[\d.]+", capsys.readouterr().out)]
     assert len(scores) == 3
     assert min(scores) > 0.9
@@ -71,7 +79,7 @@ def test_the_scikit_learn_classifier_is_cross_validated_as_it_stands(capsys):
 
 def test_more_of_training_runs_as_it_stands(capsys):
     pytest.importorskip("sklearn")
-    names = run(blocks("python")[1], "More of training")
+    names = run(under("More of training"), "More of training")
     figures = eval(capsys.readouterr().out.splitlines()[-1])
     assert figures.keys() == {"loss", "accuracy", "f1", "auc"}
     assert min(figures["accuracy"], figures["f1"], figures["auc"]) > 0.95
@@ -81,13 +89,13 @@ def test_more_of_training_runs_as_it_stands(capsys):
 def test_networks_go_to_other_libraries_and_back_as_it_stands():
     for module in ("torch", "onnx", "safetensors"):
         pytest.importorskip(module)
-    names = run(blocks("python")[3], "To and from PyTorch and ONNX")
+    names = run(under("To and from PyTorch and ONNX"), "To and from PyTorch and ONNX")
     X = np.random.default_rng(0).random((3, 1, 28, 28), dtype=np.float32)
     assert np.array_equal(names["again"].predict(X), names["model"].predict(X))
 
 
 def test_a_network_is_explained_as_it_stands(capsys):
-    names = run(blocks("python")[4], "See what a network does")
+    names = run(under("See what a network does"), "See what a network does")
     out = capsys.readouterr().out
     shown = README.split("A few of its lines:\n\n```\n")[1].split("```")[0]
     assert [line for line in shown.splitlines() if line not in out.splitlines()] == []
@@ -98,11 +106,86 @@ def test_a_network_is_explained_as_it_stands(capsys):
 def test_the_pictures_are_drawn_as_they_stand():
     pytest.importorskip("sklearn")
     pytest.importorskip("matplotlib").use("agg")
-    run(blocks("python")[5], "See what a network does")
+    run(next(block for block in blocks("python") if "fc.plots" in block), "See what a network does")
+
+
+@pytest.fixture
+def photos():
+    """Two classes of generated photos, one of them not square, and a new one of the first class."""
+    Image = pytest.importorskip("PIL.Image")
+    rng = np.random.default_rng(0)
+    for name, colour in (("cat", (200, 60, 60)), ("dog", (60, 60, 200))):
+        Path("photos", name).mkdir(parents=True)
+        for number in range(1, 31):
+            pixels = rng.integers(0, 60, (48, 40 + 8 * (number % 2), 3)) + np.array(colour) * 3 // 4
+            Image.fromarray(pixels.astype(np.uint8)).save(f"photos/{name}/{number}.jpg")
+    Image.open("photos/cat/1.jpg").save("new.jpg")
+
+
+def test_photos_are_trained_and_classified_as_it_stands(photos, capsys):
+    pytest.importorskip("matplotlib").use("agg")
+    install, *lines = commands(under("Your own photos", "sh"))
+    assert install[:2] == ["pip", "install"]
+    for words in lines:
+        assert words[:3] == ["python", "-m", "fastconv"]
+        assert main(words[3:]) == 0, capsys.readouterr().err
+    assert "<svg" in Path("report.html").read_text(encoding="utf-8") or "data:image" in Path(
+        "report.html"
+    ).read_text(encoding="utf-8")
+    assert "cat" in capsys.readouterr().out.splitlines()[-1]
+    run(under("Your own photos"), "Your own photos")
+    first, *others = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(r"cat (0\.[5-9]\d*|1\.0)", first)
+    assert [line.split(":")[0] for line in others] == ["new.jpg", "photos/cat/1.jpg"]
+
+
+def test_the_commands_of_the_container_are_those_that_are_there(photos, capsys):
+    """What can be known without a container: extras, commands and files; its user may write nowhere."""
+    lines = under("Your own photos", "dockerfile").splitlines()
+    words = [re.match(r"([A-Z]+) (.*)", line).groups() for line in lines]
+    assert words[0] == ("FROM", "python:3.12-slim")
+    assert words[-2] == ("USER", "65534")
+    run_lines = [text for kind, text in words if kind == "RUN"]
+    assert 'pip install --no-cache-dir "/tmp/fastconv[images]"' in run_lines[0]
+    assert ("COPY", "photos.npz ./") in words
+    fc.Sequential([fc.Flatten(), fc.Dense(2)], (3, 32, 32)).save("photos.npz")
+    entry = ast.literal_eval(words[-1][1])
+    told = re.search(r"`docker run .* IMAGE /data/(.*)`", README).group(1)
+    for command in (*map(shlex.split, run_lines[1:]), [*entry, *shlex.split(told)]):
+        assert command[:3] == ["python", "-m", "fastconv"]
+        assert main(command[3:]) == 0, capsys.readouterr().err
+
+
+TABLE = re.findall(
+    r"^\| (.*) \|$", README.partition("## From Keras or PyTorch")[2].partition("\n## ")[0], re.M
+)
+OURS = [text for row in TABLE[2:] for text in re.findall("`([^`]+)`", row.split(" | ")[-1])]
+
+
+def test_the_table_for_users_of_other_libraries_has_three_columns():
+    assert len(TABLE) > 25
+    assert {row.count(" | ") for row in TABLE} <= {2, 1}  # the latter where a cell at the beginning is empty
+
+
+@pytest.mark.parametrize("text", OURS)
+def test_what_stands_for_something_of_keras_or_pytorch_can_be_called_like_that(text):
+    model = fc.models.lenet5()
+    names = {"fc": fc, "model": model, "trainer": fc.Trainer(model), "layers": list(model.layers)}
+    names |= {"X": None, "y": None, "path": "model.npz", "state": model.state()}
+    call = ast.parse(text, mode="eval").body
+    if not isinstance(call, ast.Call):
+        assert eval(text, names) is not None
+        return
+    function = eval(ast.unparse(call.func), names)
+    given = [eval(ast.unparse(argument), names) for argument in call.args]
+    named = {keyword.arg: eval(ast.unparse(keyword.value), names) for keyword in call.keywords}
+    inspect.signature(function).bind(*given, **named)
+    if inspect.isclass(function):
+        function(*given, **named)
 
 
 def test_there_are_no_other_python_blocks_than_those_that_run_here():
-    assert len(blocks("python")) == 8
+    assert len(blocks("python")) == 9
     assert "```py\n" not in README
 
 
@@ -120,7 +203,7 @@ def test_testing_takes_an_environment_one_install_and_one_command():
         ["python", "-m", "venv", ".venv"],
         [".", ".venv/bin/activate"],
         ["pip", "install", "-e", ".[test]"],
-        ["python", "-m", "pytest", "tests"],
+        ["python", "-m", "pytest", "tests", "-n", "2", "--dist", "loadfile"],
     ]
 
 
@@ -150,7 +233,11 @@ def test_every_setting_of_the_environment_in_the_readme_is_read_and_every_one_th
     assert read == set(re.findall(r"FASTCONV_\w+", README))
 
 
-@pytest.mark.parametrize("text", re.findall(r"`((?:model|trainer|fc)\.[^`]+)`", README))
+# All but the table, which has calls of other libraries, too.
+PROSE = "\n".join(line for line in README.splitlines() if not line.startswith("| "))
+
+
+@pytest.mark.parametrize("text", re.findall(r"`((?:model|trainer|fc)\.[^`]+)`", PROSE))
 def test_every_call_in_the_text_names_something_that_exists(text):
     roots = {"model": fc.models.reference_cnn(), "trainer": fc.Trainer(fc.models.lenet5()), "fc": fc}
     found = roots[text.split(".")[0]]

@@ -1,6 +1,7 @@
 """How the package is put together: imports go one way, and the interface is the one that is promised."""
 
 import ast
+import functools
 import graphlib
 import inspect
 import re
@@ -44,6 +45,7 @@ def imports(tree, module, inside_functions):
             waiting.extend(ast.iter_child_nodes(node))
 
 
+@functools.cache
 def all_imports(inside_functions=False):
     trees = {module: ast.parse(path.read_text(encoding="utf-8")) for module, path in MODULES.items()}
     return {
@@ -68,6 +70,7 @@ def package_of(module):
     return module.split(".")[1] if module.count(".") else ""
 
 
+@functools.cache
 def package_imports(inside_functions):
     """(file, file that it imports), where the two lie in different packages."""
     graph = all_imports(inside_functions)
@@ -218,6 +221,8 @@ bce_with_logits(z, target, reduction='mean')
 bce_with_logits_grad(z, target, reduction='mean')
 cross_entropy(logits, labels, reduction='mean')
 cross_entropy_grad(logits, labels, reduction='mean')
+soft_cross_entropy(logits, target, reduction='mean')
+soft_cross_entropy_grad(logits, target, reduction='mean')
 huber(y, target, delta=1.0, reduction='mean')
 huber_grad(y, target, delta=1.0, reduction='mean')
 mse
@@ -295,8 +300,8 @@ STARTS = {  # what a signature begins with, names and defaults
     "Sequential.loss_and_gradients": "(self, X, y, loss=",
     "load": "(path",
     "Trainer": "(model, loss=",
-    "Trainer.fit": "(self, X, y=None, epochs=5, batch_size=32, validation_data=None, validation_split=0.0, "
-    "shuffle=True, callbacks=(), progress=None, checkpoint=None, resume=False",
+    "Trainer.fit": "(self, X, y=None, *, epochs=5, batch_size=32, validation_data=None, "
+    "validation_split=0.0, shuffle=True, callbacks=(), progress=None, checkpoint=None, resume=False",
     "Trainer.evaluate": "(self, X, y",
     "models.lenet5": "(num_classes=10",
     "models.vgg_small": "(num_classes=10",

@@ -6,6 +6,8 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
+from ..nn.losses import LossName
+
 
 @dataclass(frozen=True)
 class Spec:
@@ -50,7 +52,7 @@ class Net:
 
     input_shape: tuple[int, ...]
     layers: tuple[Spec, ...]
-    loss: str
+    loss: LossName
 
     def shapes(self) -> list[tuple[int, ...]]:
         """The shape of a sample before each layer, and behind the last."""

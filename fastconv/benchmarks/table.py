@@ -106,7 +106,7 @@ def _known(compare: Iterable[str]) -> list[str]:
 def measure(others: Sequence[str], threads: int, effort: Effort, report: TextIO) -> list[Row]:
     """Measure all works with `threads` threads; `report` is told about each."""
     if not machine.numpy_threads_are_set(threads):
-        print('NumPy chooses its own threads: pip install "fastconv[bench]" to set them', file=report)
+        print("NumPy chooses its own threads: pip install threadpoolctl to set them", file=report)
     effort = effort._replace(settle=0.05 if threads > 1 else 0.0)
     start, end = ("\r\033[K", "") if report.isatty() else ("", "\n")
     rows = []

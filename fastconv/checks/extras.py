@@ -32,7 +32,7 @@ def require(module: str, extra: str, purpose: str) -> Any:
     --------
     >>> require("no_such_package.part", "plot", "a picture")
     Traceback (most recent call last):
-    ImportError: a picture needs no_such_package: pip install "fastconv[plot]"
+    ImportError: a picture needs no_such_package: pip install no_such_package (the extra "plot")
     """
     top = module.split(".")[0]
     try:
@@ -40,4 +40,19 @@ def require(module: str, extra: str, purpose: str) -> Any:
     except ModuleNotFoundError as error:
         if error.name is None or error.name.split(".")[0] != top:
             raise
-    raise ImportError(f'{purpose} needs {PACKAGES.get(top, top)}: pip install "fastconv[{extra}]"') from None
+    raise ImportError(missing(top, extra, purpose)) from None
+
+
+def missing(module: str, extra: str, purpose: str) -> str:
+    """What is said where an optional package is missing.
+
+    The package is named rather than `fastconv[extra]`, which pip finds on no index unless fastconv is
+    installed already: this helps in a copy of the source too.
+
+    Examples
+    --------
+    >>> missing("PIL", "images", "read_image")
+    'read_image needs pillow: pip install pillow (the extra "images")'
+    """
+    package = PACKAGES.get(module, module)
+    return f'{purpose} needs {package}: pip install {package} (the extra "{extra}")'

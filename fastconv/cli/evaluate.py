@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..checks.text import printable
+from ..checks.waiting import FIRST_TIME, waiting
 from ..formats import json_text
 from ..training import metrics
 from . import inputs, options, output
-from .waiting import FIRST_TIME, waiting
 
 EXAMPLES = f"""\
 evaluate {options.DEFAULT_MODEL}
@@ -27,6 +28,7 @@ def add_to(commands: Any) -> None:
         "--data", metavar="DATA", help=f"{options.DATA_HELP} (default: what it was trained on)"
     )
     command.add_argument("--all", action="store_true", help="on all images of DATA, those trained on too")
+    options.add_skip_bad(command)
     options.add_threads(command)
     options.add_json(command)
 
@@ -37,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
 
     inputs.set_threads(args.threads)
     model, about = inputs.load_model(args.model)
-    part = inputs.part_of(model, about, args.data, args.all)
+    part = inputs.part_of(model, about, args.data, args.all, args.skip_bad)
     X, y = part.X, part.y
     with waiting(f"measuring {len(X)} images, {FIRST_TIME}"):
         result = fc.Trainer(model, loss=about["loss"]).evaluate(X, y)
@@ -51,13 +53,13 @@ def run(args: argparse.Namespace) -> int:
         tables = {"classes": _per_class(confusion, classes), "confusion": confusion}
         print(json_text.to_json({**facts, **which, **tables}))
         return 0
-    print(f"{args.model} on {part.source}: {_which(part, args.all)}")
+    output.say(f"{args.model} on {part.source}: {_which(part, args.all)}")
     if warning := _too_good(part):
-        print(warning)
-    print(output.result_line(result, len(X)) if args.all else output.held_out_line(result, len(X)))
-    print()
-    for line in _class_table(confusion, classes):
-        print(line)
+        output.say(warning)
+    output.say(output.result_line(result, len(X)) if args.all else output.held_out_line(result, len(X)))
+    output.say()
+    for line in _class_table(confusion, [printable(str(name)) for name in classes]):
+        output.say(line)
     return 0
 
 
@@ -89,9 +91,9 @@ def _per_class(confusion: NDArray[np.int64], classes: Sequence[Any]) -> list[dic
     ]
 
 
-def _class_table(confusion: NDArray[np.int64], classes: Sequence[Any]) -> list[str]:
+def _class_table(confusion: NDArray[np.int64], classes: Sequence[str]) -> list[str]:
     """Images, recall, precision and the most frequent mistake of each class."""
-    width = max(5, *(len(str(name)) for name in classes))
+    width = max(5, *map(len, classes))
     lines = [f"{'class':>{width}}  images  recall  precision  most often mistaken for"]
     for i, row in enumerate(_per_class(confusion, classes)):
         mistakes = confusion[i].copy()

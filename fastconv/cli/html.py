@@ -4,8 +4,11 @@ Everything but `page` and `figure` takes plain text and escapes it.
 """
 
 import base64
+import re
 from collections.abc import Iterable, Sequence
-from html import escape
+from html import escape, unescape
+
+DATA = "fastconv-run"
 
 # Narrow screens get one column; a table too wide for its place scrolls in its own box.
 STYLE = """
@@ -56,14 +59,17 @@ p { margin: 0; }
 """
 
 
-def page(title: str, parts: Iterable[str]) -> str:
+def page(title: str, parts: Iterable[str], data: str | None = None) -> str:
     """A whole page of HTML. It may load nothing from anywhere: the browser is told so too.
+
+    `data` is a text for programs, which `data_in` gives back.
 
     Examples
     --------
     >>> page("a < b", [section("One", text("1"))]).splitlines()[1]
     '<html lang="en">'
     """
+    kept = "" if data is None else f'<meta name="{DATA}" content="{escape(data)}">\n'
     policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
     return f"""<!doctype html>
 <html lang="en">
@@ -71,7 +77,7 @@ def page(title: str, parts: Iterable[str]) -> str:
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta http-equiv="Content-Security-Policy" content="{policy}">
-<title>{escape(title)}</title>
+{kept}<title>{escape(title)}</title>
 <style>{STYLE}</style>
 </head>
 <body>
@@ -81,6 +87,18 @@ def page(title: str, parts: Iterable[str]) -> str:
 </body>
 </html>
 """
+
+
+def data_in(page: str) -> str | None:
+    """The text for programs in a page, if it has one.
+
+    Examples
+    --------
+    >>> data_in(page("A run", [], '{"lr": 0.1}'))
+    '{"lr": 0.1}'
+    """
+    found = re.search(f'<meta name="{DATA}" content="([^"]*)">', page)
+    return unescape(found[1]) if found else None
 
 
 def section(heading: str, body: str) -> str:

@@ -4,7 +4,7 @@ import argparse
 from typing import Any
 
 from ..formats import json_text
-from . import options
+from . import options, output
 
 
 def add_to(commands: Any) -> None:
@@ -23,5 +23,5 @@ def run(args: argparse.Namespace) -> int:
         print(json_text.to_json(facts))
     else:
         for line in info.lines(facts):
-            print(line)
+            output.say(line)
     return 0

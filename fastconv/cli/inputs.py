@@ -7,13 +7,42 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import datasets
+from ..checks.waiting import waiting
 from ..datasets.image_arrays import fit_images, select_classes
+from ..datasets.photos import UnreadableImagesError
+from ..inspection.classify import aspect_of, scaled
 from ..nn.losses import BCE, LOSSES, BCEWithLogits, CrossEntropy
-from . import memory
-from .output import note, shape_text, words
-from .waiting import waiting
+from . import looks, memory
+from .output import complain, note, shape_text, words
 
 Array = NDArray[Any]
+
+
+def read(
+    source: str, channels: int | None, size: tuple[int, int] | None, aspect: str, skip_bad: bool
+) -> datasets.DataSet:
+    """A data set; image files that can't be read are named, a line for each.
+
+    `aspect` ("stretch", "crop", "pad") is what becomes of images of other proportions than `size`.
+    """
+    with waiting(f"reading {source}") as wait:
+        try:
+            return datasets.load(
+                source,
+                channels,
+                size,
+                crop_to_aspect_ratio=aspect == "crop",
+                pad_to_aspect_ratio=aspect == "pad",
+                skip_bad=skip_bad,
+                progress=wait.count,
+            )
+        except UnreadableImagesError as error:
+            unreadable = error
+    for problem in unreadable.named():
+        complain(problem)
+    count = f"{len(unreadable.problems)} of {unreadable.count} image files"
+    way = "" if skip_bad else ": --skip-bad goes on without them"
+    raise ValueError(f"{source} has {count} that cannot be read{way}")
 
 
 def only(data: datasets.DataSet, wanted: Sequence[Any] | None, source: str) -> datasets.DataSet:
@@ -25,7 +54,18 @@ def only(data: datasets.DataSet, wanted: Sequence[Any] | None, source: str) -> d
         if str(name) not in numbers:
             raise ValueError(f"class {name} has no samples; {source} has {words(data.classes)}")
     chosen = [numbers[str(name)] for name in wanted]
-    return datasets.DataSet(*select_classes(data[:4], chosen), [data.classes[number] for number in chosen])
+    X_train, y_train, X_test, y_test = select_classes(data[:4], chosen)
+    files = [
+        [file for file, label in zip(names, y, strict=True) if label in chosen] if names else names
+        for names, y in ((data.files_train, data.y_train), (data.files_test, data.y_test))
+    ]
+    names = [data.classes[number] for number in chosen]
+    more: dict[str, Any] = {"files_train": files[0], "files_test": files[1], "notes": data.notes}
+    if data.X_val is not None and data.y_val is not None and np.isin(data.y_val, chosen).any():
+        kept = np.isin(data.y_val, chosen)
+        y_val = np.array([chosen.index(label) for label in data.y_val[kept]], dtype=np.int64)
+        more |= {"X_val": data.X_val[kept], "y_val": y_val}
+    return datasets.DataSet(X_train, y_train, X_test, y_test, names, **more)
 
 
 def set_threads(count: int | None) -> None:
@@ -40,7 +80,8 @@ def load_model(path: str) -> tuple[Any, dict[str, Any]]:
     """A classifier of images, and what `train` wrote about it, completed for models saved in other ways."""
     import fastconv as fc
 
-    model = fc.load(path)
+    with waiting(f"reading {path}"):
+        model = fc.load(path)
     if len(model.input_shape) != 3:
         raise ValueError(f"{path} takes inputs of shape {model.input_shape}, expected images")
     if len(model.output_shape) != 1:
@@ -73,20 +114,31 @@ class Part(NamedTuple):
     trained_on: NDArray[np.bool_] | None
 
 
-def part_of(model: Any, about: dict[str, Any], source: str | None, everything: bool = False) -> Part:
+def part_of(
+    model: Any,
+    about: dict[str, Any],
+    source: str | None,
+    everything: bool = False,
+    skip_bad: bool = False,
+) -> Part:
     """The held-out images of a data set, or all of them; those of classes that are strange are left out."""
     source = source or about.get("data")
     if not isinstance(source, str):
         raise ValueError("the model does not say what it was trained on: give --data")
     channels, *size = model.input_shape
-    with waiting(f"reading {source}"):
-        data = datasets.load(source, channels, tuple(size))
-    X, y = data.X_test, data.y_test
+    aspect = aspect_of(about)
+    data = read(source, channels, (size[0], size[1]), aspect, skip_bad)
     labels = _labels_in(about["classes"], data, source)
-    total = int(sum((labels[part] >= 0).sum() for part in (data.y_train, data.y_test)))
+    pairs = [(data.X_test, data.y_test), (data.X_train, data.y_train)]
+    if data.X_val is not None and data.y_val is not None:
+        pairs.append((data.X_val, data.y_val))
+    total = int(sum((labels[y] >= 0).sum() for _, y in pairs))
     if everything:
-        X = np.concatenate([fit_images(part, model.input_shape) for part in (data.X_train, X)])
-        y = np.concatenate([data.y_train, y])
+        pairs = [*pairs[1:], pairs[0]]
+    else:
+        del pairs[1:]
+    X = np.concatenate([fit_images(X, model.input_shape, aspect) for X, _ in pairs])
+    y = np.concatenate([y for _, y in pairs])
     chosen = labels[y] >= 0
     if not chosen.any():
         hint = "" if everything else ": --all looks at the others"
@@ -94,8 +146,9 @@ def part_of(model: Any, about: dict[str, Any], source: str | None, everything: b
     X, y = X[chosen], labels[y[chosen]]
     if source != about.get("data"):
         note_resizing(data.X_test, model)
-    X = fit_images(X, model.input_shape)
-    return Part(source, X, y, total, memory.known(about, X))
+        for text in [*data.notes, *looks.hints(about, X)]:
+            note(text)
+    return Part(source, scaled(X, about), y, total, memory.known(about, X))
 
 
 def _labels_in(classes: Sequence[Any], data: datasets.DataSet, source: str) -> NDArray[np.int64]:

@@ -14,16 +14,18 @@ HASH_BYTES = 5
 MOST_IMAGES = 250_000
 
 
-def remembered(X: NDArray[Any]) -> dict[str, Any]:
-    """The metadata about the images that a model is trained on.
+def remembered(X: NDArray[Any], X_val: NDArray[Any] | None = None) -> dict[str, Any]:
+    """The metadata about the images that a model is trained on; those that it is validated on count too.
 
     Examples
     --------
     >>> remembered(np.zeros((2, 1, 2, 2), np.uint8))["images"]
     2
     """
-    hashes = b"".join(sorted(_hashes(X))) if len(X) <= MOST_IMAGES else b""
-    return {"images": len(X), "hashes": base64.b64encode(hashes).decode()}
+    count = len(X) + (0 if X_val is None else len(X_val))
+    parts = [X] if X_val is None else [X, X_val]
+    hashes = b"".join(sorted(one for part in parts for one in _hashes(part))) if count <= MOST_IMAGES else b""
+    return {"images": count, "hashes": base64.b64encode(hashes).decode()}
 
 
 def known(about: Mapping[str, Any], X: NDArray[Any]) -> NDArray[np.bool_] | None:

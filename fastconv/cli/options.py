@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 DEFAULT_MODEL = "fastconv-model.npz"
-DATA_HELP = "digits, mnist-subset, a folder of images or IDX files, or an .npz file"
+DATA_HELP = "digits, mnist-subset, a folder of images or IDX files, or an .npz or .csv file"
 
 
 class Parser(argparse.ArgumentParser):
@@ -51,6 +51,11 @@ def add_json(command: argparse.ArgumentParser) -> None:
 def add_threads(command: argparse._ActionsContainer) -> None:
     """The number of threads."""
     command.add_argument("--threads", type=number(int, 1), metavar="N", help="threads (default: all cores)")
+
+
+def add_skip_bad(command: argparse._ActionsContainer) -> None:
+    """What becomes of image files that can't be read."""
+    command.add_argument("--skip-bad", action="store_true", help="leave out image files that can't be read")
 
 
 def number(

@@ -16,6 +16,11 @@ def complain(message: str, kind: str = "error: ") -> None:
     print(f"fastconv: {kind}{printable(' '.join(message.split()))}", file=sys.stderr)
 
 
+def say(line: str = "") -> None:
+    """One line on standard output, with names of files and classes as a terminal may show them."""
+    print(printable(line))
+
+
 def note(message: str) -> None:
     """One line on standard error that is no error."""
     print(f"note: {printable(' '.join(message.split()))}", file=sys.stderr)

@@ -9,13 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..checks.text import printable
-from ..datasets.image_arrays import as_images, as_labels, fit_images, resize_area
+from ..checks.waiting import FIRST_TIME, waiting
+from ..datasets.image_arrays import about_pixels, as_images, as_labels, fit_images
+from ..datasets.photos import read_in_shape
 from ..formats import json_text
-from ..formats.image_files import SUFFIXES, find_images, read_image
-from ..formats.npz import read_npz
+from ..formats.image_files import KINDS, SUFFIXES, find_images
+from ..formats.npz import read_npy, read_npz
 from ..inspection.classification import class_probabilities
-from . import inputs, options, output
-from .waiting import FIRST_TIME, waiting
+from ..inspection.classify import aspect_of, scaled
+from . import inputs, looks, options, output
 
 FILES_AT_A_TIME = 256
 EXAMPLES = f"""\
@@ -36,8 +38,8 @@ def add_to(commands: Any) -> None:
         "images",
         metavar="FILE",
         nargs="*",
-        help="images (PNG, JPEG, BMP, GIF, WebP), folders of them (what lies in folders named as classes is "
-        "checked), or .npz files with images X, and labels y if known",
+        help=f"images ({KINDS}), folders of them (what lies in folders named as classes is checked), or .npz "
+        "files with images X, and labels y if known, or .npy files",
     )
     add(
         "--data",
@@ -68,9 +70,9 @@ def run(args: argparse.Namespace) -> int:
         print(json_text.to_json({"model": args.model, "images": rows, **score}))
     else:
         for line in _table([row for row in rows if "error" not in row], with_truth=bool(known)):
-            print(printable(line))
+            output.say(line)
         if known:
-            print(f"{right} of {len(known)} right")
+            output.say(f"{right} of {len(known)} right")
     return 1 if failed else 0
 
 
@@ -80,11 +82,12 @@ class _Judge:
     def __init__(self, model: Any, about: dict[str, Any], top: int) -> None:
         self.model, self.about, self.top = model, about, top
         self.classes: list[Any] = about["classes"]
+        self.aspect = aspect_of(about)
 
     def rows(self, names: Sequence[str], X: NDArray[Any], truths: Sequence[Any]) -> Iterator[Row]:
         """What the model says about each image."""
         with waiting(f"looking at {len(X)} images, {FIRST_TIME}"):
-            chances = class_probabilities(self.model, X)
+            chances = class_probabilities(self.model, scaled(X, self.about))
         order = np.argsort(-chances, axis=1, kind="stable")[:, : self.top]
         for name, truth, chance, best in zip(names, truths, chances, order, strict=True):
             likely = [{"class": self.classes[k], "probability": chance[k]} for k in best]
@@ -94,12 +97,12 @@ class _Judge:
 
 def _rows(args: argparse.Namespace, judge: _Judge) -> Iterator[Row]:
     if not args.images:
-        part = inputs.part_of(judge.model, judge.about, args.data)
+        part = inputs.part_of(judge.model, judge.about, args.data, skip_bad=True)
         truths = [judge.classes[label] for label in part.y[: args.count]]
         yield from judge.rows(_numbered(part.source, truths), part.X[: args.count], truths)
     files: list[str] = []
     for path in args.images:
-        if not path.lower().endswith(".npz"):
+        if not path.lower().endswith((".npz", ".npy")):
             files.append(path)
             continue
         yield from _rows_of_paths(files, judge, args.invert)
@@ -118,7 +121,9 @@ def _numbered(source: str, rows: Sequence[Any]) -> list[str]:
 def _rows_of_npz(path: str, judge: _Judge, count: int) -> Iterator[Row]:
     X, y = _images_of_npz(path)
     inputs.note_resizing(X, judge.model)
-    X = fit_images(X[:count], judge.model.input_shape)
+    X = fit_images(X[:count], judge.model.input_shape, judge.aspect)
+    for text in looks.hints(judge.about, X):
+        output.note(text)
     truths: list[Any] = [None] * len(X) if y is None else y[:count].tolist()
     if any(isinstance(name, str) for name in judge.classes):  # labels count them, as in training
         truths = [judge.classes[k] if k is not None and k < len(judge.classes) else k for k in truths]
@@ -126,17 +131,25 @@ def _rows_of_npz(path: str, judge: _Judge, count: int) -> Iterator[Row]:
 
 
 def _images_of_npz(path: str) -> tuple[NDArray[Any], NDArray[Any] | None]:
-    """The images of an .npz file, X or x_test or its only array, and y or y_test if there."""
-    arrays = {name.lower(): array for name, array in read_npz(path).items()}
+    """The images of an .npz file, X or x_test or its only array, and y or y_test if there; or of .npy."""
+    found = {"array": read_npy(path)} if path.lower().endswith(".npy") else read_npz(path)
+    arrays = {name.lower(): array for name, array in found.items()}
     for images, labels in (("x_test", "y_test"), ("x", "y")):
         if images in arrays:
             y = arrays.get(labels)
+            _say_layout(arrays[images])
             X = as_images(arrays[images], f"{path}: {images}")
             return X, None if y is None else as_labels(y, len(X), f"{path}: {labels}")
     if len(arrays) == 1:
         name, X = arrays.popitem()
+        _say_layout(X)
         return as_images(X, f"{path}: {name}"), None
     raise ValueError(f"{path}: expected images X, found {', '.join(sorted(arrays)) or 'nothing'}")
+
+
+def _say_layout(X: NDArray[Any]) -> None:
+    for text in about_pixels(X):
+        output.note(text)
 
 
 def _rows_of_paths(paths: Sequence[str], judge: _Judge, invert: bool) -> Iterator[Row]:
@@ -144,21 +157,20 @@ def _rows_of_paths(paths: Sequence[str], judge: _Judge, invert: bool) -> Iterato
     files = list(_files(paths, judge.classes))
     for start in range(0, len(files), FILES_AT_A_TIME):
         part = files[start : start + FILES_AT_A_TIME]
-        pixels: dict[str, NDArray[np.uint8]] = {}
-        errors: dict[str, str] = {}
-        with waiting(f"reading images {start + 1} to {start + len(part)} of {len(files)}"):
-            for file, _ in part:
-                try:
-                    pixels[file] = _read(file, judge.model.input_shape, invert)
-                except (OSError, ValueError) as error:
-                    errors[file] = output.describe(error)
-        answers: dict[str, Row] = {}
-        if pixels:
-            truths = dict(part)
-            known = [truths[file] for file in pixels]
-            rows = judge.rows(list(pixels), np.stack(list(pixels.values())), known)
-            answers = {row["image"]: row for row in rows}
-        yield from (answers.get(file) or {"image": file, "error": errors[file]} for file, _ in part)
+        names = [file for file, _ in part]
+        with waiting(f"reading images {start + 1} to {start + len(part)} of {len(files)}") as wait:
+            X, problems = read_in_shape(names, judge.model.input_shape, judge.aspect, wait.count)
+        for k, name in enumerate(names):
+            if os.path.isdir(name):
+                problems[k] = f"{name} has no images ({', '.join(SUFFIXES)})"
+        good = [k for k in range(len(part)) if k not in problems]
+        X = 255 - X[good] if invert else X[good]
+        if not start:
+            for text in looks.hints(judge.about, X, invertible=not invert):
+                output.note(text)
+        rows = iter(judge.rows([names[k] for k in good], X, [part[k][1] for k in good]) if good else ())
+        for k, name in enumerate(names):
+            yield {"image": name, "error": problems[k]} if k in problems else next(rows)
 
 
 def _files(paths: Sequence[str], classes: Sequence[Any]) -> Iterator[tuple[str, Any]]:
@@ -173,28 +185,28 @@ def _files(paths: Sequence[str], classes: Sequence[Any]) -> Iterator[tuple[str, 
             yield path, None
 
 
-def _read(path: str, input_shape: Sequence[int], invert: bool) -> NDArray[np.uint8]:
-    if os.path.isdir(path):
-        raise ValueError(f"{path} has no images ({', '.join(SUFFIXES)})")
-    pixels = resize_area(read_image(path, input_shape[0]), (input_shape[1], input_shape[2]))
-    return 255 - pixels if invert else pixels
-
-
 def _table(rows: Sequence[Row], with_truth: bool) -> Iterator[str]:
     """A line for each image: the truth if known, the predicted class, its probability, other classes."""
     if not rows:
         return
+    rows = [_printable(row) for row in rows]
     width = max(5, *(len(row["image"]) for row in rows))
-    label = max(9, *(len(str(row["predicted"])) for row in rows), *(len(str(row["truth"])) for row in rows))
+    label = max(9, *(len(row["predicted"]) for row in rows), *(len(row["truth"]) for row in rows))
     truth = f"{'truth':>{label}}  " if with_truth else ""
     then = "  then" if len(rows[0]["top"]) > 1 else ""
     yield f"{'image':<{width}}  {truth}{'predicted':>{label}}  probability{then}"
     for row in rows:
-        known = row["truth"] is not None
-        truth = f"{row['truth'] if known else '':>{label}}  " if with_truth else ""
+        truth = f"{row['truth']:>{label}}  " if with_truth else ""
         others = "".join(
             f"  {one['class']} {output.percent(one['probability']).strip()}" for one in row["top"][1:]
         )
-        wrong = "  wrong" if known and str(row["truth"]) != str(row["predicted"]) else ""
+        wrong = "  wrong" if row["truth"] not in ("", row["predicted"]) else ""
         chance = output.percent(row["probability"])
-        yield f"{row['image']:<{width}}  {truth}{row['predicted']!s:>{label}}  {chance:>11}{others}{wrong}"
+        yield f"{row['image']:<{width}}  {truth}{row['predicted']:>{label}}  {chance:>11}{others}{wrong}"
+
+
+def _printable(row: Row) -> Row:
+    """The names in it as a terminal may show them; "" for a truth that is not known."""
+    truth = "" if row["truth"] is None else printable(str(row["truth"]))
+    top = [{**one, "class": printable(str(one["class"]))} for one in row["top"]]
+    return {**row, "image": printable(row["image"]), "truth": truth, "predicted": top[0]["class"], "top": top}

@@ -15,8 +15,10 @@ from numpy.typing import ArrayLike, NDArray
 from .. import plots, simd
 from ..checks.environment import cpu_name, version_of
 from ..checks.extras import require
-from ..engine.inputs import check_samples
+from ..checks.text import printable
+from ..engine.inputs import samples_as_given
 from ..engine.threads import get_num_threads
+from ..formats import json_text
 from ..formats.atomic import replaced
 from ..inspection.classification import class_labels, class_probabilities, worst
 from ..models.sequential import Sequential
@@ -46,6 +48,8 @@ def write_report(
     title: str = "Training report",
     command: str = "",
     about: Mapping[str, Any] | None = None,
+    files: Sequence[str] = (),
+    run: Mapping[str, Any] | None = None,
 ) -> None:
     """Write a page of HTML: figures, curves, layers, confusions, filters, and the worst mistakes.
 
@@ -65,6 +69,10 @@ def write_report(
         The heading, and the command line that made the run.
     about : dict, optional
         Further facts, name -> value: data, optimizer, learning rate.
+    files : sequence of str, optional
+        The path of each image, to stand below those that are shown.
+    run : dict, optional
+        Settings and figures, which `compare` reads from the page.
 
     Raises
     ------
@@ -85,12 +93,12 @@ def write_report(
     >>> os.path.getsize(path) > 10_000
     True
     """
-    X = check_samples(X, model.input_shape)
+    X = samples_as_given(X, model.input_shape)
     probabilities = class_probabilities(model, X)
     labels = class_labels(y, probabilities)
     if not len(labels):
         raise ValueError("`X` must hold at least one sample, got none")
-    names = [str(name) for name in (range(probabilities.shape[1]) if classes is None else classes)]
+    names = [printable(str(name)) for name in (range(probabilities.shape[1]) if classes is None else classes)]
     if len(names) != probabilities.shape[1]:
         raise ValueError(f"`classes` must have {probabilities.shape[1]} names, got {len(names)}")
     confusion = metrics.confusion_matrix(labels, probabilities.argmax(axis=1), len(names))
@@ -105,13 +113,13 @@ def write_report(
         section("Results", _results(model, history, probabilities, labels)),
         section("Learning curves", _curves(history)),
         results,
-        section("Worst mistakes", _mistakes(X, labels, probabilities, names)),
+        section("Worst mistakes", _mistakes(X, labels, probabilities, names, files)),
         section("Filters", _filters(model)),
         section("Network", _network(model)),
         section("How it was made", _origin(about or {})),
     ]
     with replaced(Path(path)) as file:
-        file.write(page(title, parts).encode())
+        file.write(page(title, parts, None if run is None else json_text.to_json(run)).encode())
 
 
 def _results(
@@ -138,6 +146,10 @@ def _curves(history: Mapping[str, Sequence[float]]) -> str:
         if history.get(f"val_{name}"):
             said += f", validation {_ends(history[f'val_{name}'])}"
         charts.append(_chart(partial(plots.history, history, names=name), (4.6, 3.1), said))
+    rates = history.get("learning_rate", ())
+    if len(set(rates)) > 1:
+        draw = partial(plots.history, history, names="learning_rate")
+        charts.append(_chart(draw, (4.6, 3.1), f"learning rate by epoch: {_ends(rates)}"))
     return columns(charts, "charts")
 
 
@@ -169,7 +181,9 @@ def _percent(value: float) -> str:
     return f"{value:.1%}" if np.isfinite(value) else "-"
 
 
-def _mistakes(X: Array, labels: Labels, probabilities: Probabilities, names: Sequence[str]) -> str:
+def _mistakes(
+    X: Array, labels: Labels, probabilities: Probabilities, names: Sequence[str], files: Sequence[str]
+) -> str:
     if X.ndim != 4:
         return ""
     chosen = worst(probabilities, labels, MOST_MISTAKES)
@@ -177,6 +191,8 @@ def _mistakes(X: Array, labels: Labels, probabilities: Probabilities, names: Seq
     for k in chosen:
         said = int(probabilities[k].argmax())
         caption = f"true {names[labels[k]]}\nsaid {names[said]}, {probabilities[k, said]:.0%}"
+        if len(files):
+            caption += f"\n{printable(str(files[k]))}"
         alt = f"image {k} of class {names[labels[k]]}, taken for {names[said]}"
         images.append(figure(_image(X[k]), (X.shape[3], X.shape[2]), alt, caption))
     return columns(images, "images") or text(f"None in {len(labels):,} images.")

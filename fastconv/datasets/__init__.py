@@ -1,5 +1,8 @@
 """Image data sets as arrays."""
 
-from .loaders import DataSet, load, load_digits, load_images, load_mnist, load_mnist_subset, load_npz
+from .data_set import DataSet
+from .image_folders import load_images
+from .loaders import load_digits, load_mnist, load_mnist_subset, load_npz
+from .sources import load
 
 __all__ = ["DataSet", "load", "load_digits", "load_images", "load_mnist", "load_mnist_subset", "load_npz"]

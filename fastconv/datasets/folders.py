@@ -10,6 +10,8 @@ import os
 import re
 import unicodedata
 import warnings
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,16 +24,18 @@ _ROLES = {
     "val": "val", "valid": "val", "validation": "val",
 }  # fmt: skip
 _FILLERS = {"seg", "set", "data", "dataset", "image", "images", "img", "imgs", "split", "folder"}
-# Archives leave folders with these names; what lies in them are no photos.
-_LEFTOVERS = {"__macosx", "thumbs", "@eadir"}
 
 
 class Layout(NamedTuple):
-    """Where the classes' folders lie, and how the classes are called."""
+    """Where the classes' folders lie, and how the classes are called.
+
+    `validation` is there only beside `held_out`.
+    """
 
     train: Path
     held_out: Path | None
     classes: list[str]
+    validation: Path | None = None
 
 
 class Files(NamedTuple):
@@ -75,13 +79,14 @@ def find_layout(folder: Path) -> Layout:
     else:
         classes = _subfolders(train)
     held_out = splits.get("test") or splits.get("val")
+    validation = splits.get("val") if "test" in splits else None
     if not classes:
         raise FileNotFoundError(
             f"{folder} has no folders of images, one for each class: expected {folder}/cat/1.jpg, "
             f"{folder}/dog/1.jpg and so on, or such folders in {folder}/train and {folder}/test"
         )
-    _say_what_is_left_out(folder, inner, splits, train, held_out)
-    return Layout(train, held_out, sorted_names([path.name for path in classes]))
+    _say_what_is_left_out(folder, inner, splits, [train, held_out, validation])
+    return Layout(train, held_out, sorted_names([path.name for path in classes]), validation)
 
 
 def sorted_names(names: list[str]) -> list[str]:
@@ -110,11 +115,34 @@ def files_of(folder: Path, classes: list[str], seed: int, absent: bool = False) 
             continue
         found = list(image_files.find_images(folder / name)) if (folder / name).is_dir() else []
         if not found:
-            raise FileNotFoundError(f"{folder / name} has no images ({', '.join(image_files.SUFFIXES)})")
+            what = f"no images ({', '.join(image_files.SUFFIXES)})"
+            raise FileNotFoundError(f"{folder / name} has {what}{_other_files(folder / name)}")
         paths += found
         labels += [number] * len(found)
         places += [_place(name, os.path.relpath(path, folder / name), seed) for path in found]
     return Files(paths, labels, places)
+
+
+def _other_files(folder: Path) -> str:
+    kinds = kinds_of_others([folder]) if folder.is_dir() else ""
+    return f", only files of other types: {kinds}" if kinds else ""
+
+
+def kinds_of_others(folders: "Sequence[str | os.PathLike[str]]") -> str:
+    """How many files that are no images, of each suffix, lie in some folders; "" for none.
+
+    Examples
+    --------
+    >>> kinds_of_others([])
+    ''
+    """
+    kinds = Counter(
+        os.path.splitext(path)[1].lower() or "without suffix"
+        for folder in folders
+        for path in image_files.find_others(folder)
+    )
+    named = ", ".join(f"{kind} {count}" for kind, count in kinds.most_common(5))
+    return f"{named}, {len(kinds) - 5} other types" if len(kinds) > 5 else named
 
 
 def held_out_by_name(files: Files, test_fraction: float) -> tuple[list[int], list[int]]:
@@ -155,7 +183,9 @@ def _subfolders(folder: Path) -> list[Path]:
     return sorted(
         entry
         for entry in folder.iterdir()
-        if entry.is_dir() and not entry.name.startswith(".") and entry.name.lower() not in _LEFTOVERS
+        if entry.is_dir()
+        and not entry.name.startswith(".")
+        and entry.name.lower() not in image_files.LEFTOVER_FOLDERS
     )
 
 
@@ -196,16 +226,15 @@ def _is_part(split: Path, classes: list[Path]) -> bool:
 
 
 def _say_what_is_left_out(
-    folder: Path, inner: list[Path], splits: dict[str, Path], train: Path, held_out: Path | None
+    folder: Path, inner: list[Path], splits: dict[str, Path], used: list[Path | None]
 ) -> None:
-    used = [path for path in (train, held_out) if path is not None]
+    is_split = used[0] != folder
     for path in inner:
-        if any(path == one or path in one.parents for one in used) and train != folder:
+        if is_split and any(path == one or path in one.parents for one in used if one is not None):
             continue
         role = split_role(path.name)
-        if train != folder or (role in splits and splits[role] != held_out):
-            why = "the held-out images are others" if role in splits else "it is no part of the split"
-            _note(f"{path} is left out: {why}")
+        if is_split:
+            _note(f"{path} is left out: it is no part of the split")
         elif role and role not in splits:
             _note(f"{path} is taken as a class, though its name looks like a part of a split")
 

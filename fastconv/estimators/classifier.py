@@ -6,14 +6,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import ClassifierMixin
-from sklearn.utils.extmath import softmax
 from sklearn.utils.multiclass import check_classification_targets
 
+from ..engine.inputs import targets_as_given
 from ..models.sequential import Sequential
 from ..nn.activations import Sigmoid, Softmax
 from ..nn.layer import Layer, Shape
+from ..nn.losses import CrossEntropy, LossName
 from ..training.sample_weights import Weights, class_weights
-from .base import ConvEstimator, checked_output
+from .base import ConvEstimator, checked_output, is_rows
 
 
 class ConvClassifier(ClassifierMixin, ConvEstimator):
@@ -38,8 +39,9 @@ class ConvClassifier(ClassifierMixin, ConvEstimator):
         An optimizer such as SGD(lr=0.1, momentum=0.9) has its own learning rate.
     augment : None or Augment
         How images are changed at random while the network is trained; see `fastconv.Augment`.
-    class_weight : None, "balanced" or dict
-        Class -> how much its samples count, 1 where it is missing; "balanced" makes all classes count alike.
+    class_weight : None, "balanced", dict or array_like
+        Class -> how much its samples count, 1 where it is missing; a weight for each class, in the order of
+        `classes_`; "balanced" makes all classes count alike.
     dtype : None, "float32" or "float64"
         Of the network. None goes by X, as scikit-learn does: float64 for float64, float32 for all others.
         Float32 is about twice as fast.
@@ -75,8 +77,8 @@ class ConvClassifier(ClassifierMixin, ConvEstimator):
 
     Notes
     -----
-    X is read where it lies: float32, float64 or uint8, which is divided by 255 (so predict from what you
-    train on), of any strides. Other numbers are converted to float32.
+    X is read where it lies, of any dtype and strides; uint8, and nothing else, is divided by 255 (so predict
+    from what you train on). Rows of a 2-D X are features, unless `input_shape` makes images of them.
 
     Weights are scaled to mean 1, and a step is the mean of weighted gradients over its samples. A sample of
     weight 0 is left out. A sample of weight 2 is the same as one given twice, up to rounding, when a step
@@ -133,14 +135,15 @@ class ConvClassifier(ClassifierMixin, ConvEstimator):
         )
         self.class_weight = class_weight
 
-    def fit(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> "ConvClassifier":
+    def fit(self, X: Any, y: Any, sample_weight: "ArrayLike | None" = None) -> "ConvClassifier":
         """Train a network, a new one unless `warm_start`.
 
         Parameters
         ----------
         X : array_like, shape (N, features), (N, H, W) or (N, C, H, W)
-        y : array_like, shape (N,)
-            Labels of any type, of at least two classes.
+        y : array_like, shape (N,) or (N, n_classes)
+            Labels of any type, of at least two classes; or rows of what each class, 0 to n_classes - 1, has
+            of the sample, numbers >= 0 that sum to 1. One-hot rows are taken as the labels.
         sample_weight : array_like, shape (N,), optional
             How much each sample counts, relative to each other; see the class's notes.
 
@@ -168,7 +171,7 @@ class ConvClassifier(ClassifierMixin, ConvEstimator):
         return self
 
     def partial_fit(
-        self, X: Any, y: Any, classes: ArrayLike | None = None, sample_weight: ArrayLike | None = None
+        self, X: Any, y: Any, classes: "ArrayLike | None" = None, sample_weight: "ArrayLike | None" = None
     ) -> "ConvClassifier":
         """Train for one epoch more.
 
@@ -203,7 +206,7 @@ class ConvClassifier(ClassifierMixin, ConvEstimator):
         fresh = not hasattr(self, "model_")
         if fresh and classes is None:
             raise ValueError("`classes` must be given in the first call of partial_fit")
-        if self.class_weight == "balanced":
+        if isinstance(self.class_weight, str) and self.class_weight == "balanced":
             raise ValueError(
                 '`class_weight` "balanced" needs all samples at once, not partial_fit: give a dict'
             )
@@ -257,10 +260,8 @@ class ConvClassifier(ClassifierMixin, ConvEstimator):
         >>> classifier.predict_proba(X).sum(axis=1).round(6)[:2]
         array([1., 1.])
         """
-        logits = self.decision_function(X)
-        if logits.ndim == 1:
-            logits = np.column_stack([np.zeros_like(logits), logits])
-        return softmax(logits, copy=False)
+        X = self._checked_samples(X)
+        return self.model_.predict_proba(X)
 
     def predict_log_proba(self, X: Any) -> NDArray[Any]:
         """The logarithm of `predict_proba`.
@@ -310,9 +311,40 @@ class ConvClassifier(ClassifierMixin, ConvEstimator):
         logits = self.decision_function(X)
         return self.classes_[(logits > 0).astype(int) if logits.ndim == 1 else logits.argmax(axis=1)]
 
+    def score(self, X: Any, y: Any, sample_weight: "ArrayLike | None" = None) -> float:
+        """The part of right answers.
+
+        Parameters
+        ----------
+        X : array_like
+            As in `fit`.
+        y : array_like, shape (N,) or (N, n_classes)
+            Labels, or rows, of which the largest part is the class.
+        sample_weight : array_like, shape (N,), optional
+            How much each sample counts.
+
+        Returns
+        -------
+        float
+            0 to 1.
+
+        Examples
+        --------
+        >>> import fastconv as fc
+        >>> X, y = np.random.default_rng(0).random((20, 4)), np.eye(2)[np.arange(20) % 2]
+        >>> classifier = fc.estimators.ConvClassifier(epochs=1).fit(X, y)
+        >>> 0 <= classifier.score(X, y) <= 1
+        True
+        """
+        if is_rows(y):
+            y = self.classes_[np.asarray(y).argmax(axis=1)]
+        return float(super().score(X, y, sample_weight))
+
     # Inside
 
-    def _learn_targets(self, y: NDArray[Any], fresh: bool, classes: ArrayLike | None) -> NDArray[Any]:
+    def _learn_targets(self, y: NDArray[Any], fresh: bool, classes: "ArrayLike | None") -> NDArray[Any]:
+        if y.ndim == 2:
+            return self._learn_rows(y, fresh, classes)
         check_classification_targets(y)
         if fresh:
             self.classes_ = np.unique(y if classes is None else np.asarray(classes))
@@ -327,19 +359,33 @@ class ConvClassifier(ClassifierMixin, ConvEstimator):
             raise ValueError(f"y must have labels of the classes {self.classes_}, got also {unknown}")
         return np.searchsorted(self.classes_, y).astype(np.int64)
 
+    def _learn_rows(self, y: NDArray[Any], fresh: bool, classes: "ArrayLike | None") -> NDArray[Any]:
+        """The targets of rows of a part for each class; classes are numbers, unless they are known."""
+        known = classes if fresh else self.classes_
+        self.classes_ = np.arange(y.shape[1]) if known is None else np.unique(np.asarray(known))
+        if y.shape[1] != len(self.classes_):
+            raise ValueError(
+                f"y must have a column for each of the classes {self.classes_}, got shape {y.shape}"
+            )
+        return targets_as_given(y, len(y), self.classes_.shape, CrossEntropy())
+
+    def _for_output(self, targets: NDArray[Any]) -> NDArray[Any]:
+        return targets[:, 1:] if targets.ndim == 2 and self.model_.output_shape == (1,) else targets
+
     def _class_weight(self, targets: NDArray[Any], weight: Weights | None) -> Weights | None:
         wanted = self.class_weight
         if wanted is None:
             return None
         if isinstance(wanted, Mapping):
-            labels = self.classes_.tolist()
-            unknown = [label for label in wanted if label not in labels]
+            known = self.classes_.tolist()
+            unknown = [label for label in wanted if label not in known]
             if unknown:
                 raise ValueError(
-                    f"`class_weight` must have labels of the classes {labels}, got {unknown[0]!r}"
+                    f"`class_weight` must have labels of the classes {known}, got {unknown[0]!r}"
                 )
-            wanted = {labels.index(label): value for label, value in wanted.items()}
-        return class_weights(wanted, targets, len(self.classes_), weight)[targets]
+            wanted = {known.index(label): value for label, value in wanted.items()}
+        labels = targets if targets.ndim == 1 else targets.argmax(axis=1)
+        return class_weights(wanted, labels, len(self.classes_), weight)[labels]
 
     def _n_outputs(self) -> int:
         return 1 if len(self.classes_) == 2 else len(self.classes_)
@@ -349,7 +395,11 @@ class ConvClassifier(ClassifierMixin, ConvEstimator):
             layers = layers[:-1]
         model = Sequential(layers, shape, dtype, seed)
         fitting: list[Shape] = [(self._n_outputs(),), (len(self.classes_),)]
-        return checked_output(model, fitting, f"{len(self.classes_)} classes")
+        checked_output(model, fitting, f"{len(self.classes_)} classes")
+        names = self.classes_.tolist()
+        if all(isinstance(name, (str, int, float)) for name in names):  # files hold no others
+            model.classes = names
+        return model
 
-    def _loss(self) -> str:
+    def _loss(self) -> LossName:
         return "bce_with_logits" if self.model_.output_shape == (1,) else "cross_entropy"

@@ -9,6 +9,7 @@ from sklearn.base import RegressorMixin
 
 from ..models.sequential import Sequential
 from ..nn.layer import Layer, Shape
+from ..nn.losses import LossName
 from .base import ConvEstimator, checked_output
 
 
@@ -79,7 +80,7 @@ class ConvRegressor(RegressorMixin, ConvEstimator):
     True
     """
 
-    def fit(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> "ConvRegressor":
+    def fit(self, X: Any, y: Any, sample_weight: "ArrayLike | None" = None) -> "ConvRegressor":
         """Train a network, a new one unless `warm_start`.
 
         Parameters
@@ -112,7 +113,7 @@ class ConvRegressor(RegressorMixin, ConvEstimator):
         self._fit(X, y, sample_weight, fresh, self.epochs, self.early_stopping)
         return self
 
-    def partial_fit(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> "ConvRegressor":
+    def partial_fit(self, X: Any, y: Any, sample_weight: "ArrayLike | None" = None) -> "ConvRegressor":
         """Train for one epoch more.
 
         Parameters
@@ -167,7 +168,7 @@ class ConvRegressor(RegressorMixin, ConvEstimator):
 
     # Inside
 
-    def _learn_targets(self, y: NDArray[Any], fresh: bool, classes: ArrayLike | None) -> NDArray[Any]:
+    def _learn_targets(self, y: NDArray[Any], fresh: bool, classes: "ArrayLike | None") -> NDArray[Any]:
         if fresh:
             self._target_shape: Shape = y.shape[1:]
         elif y.shape[1:] != self._target_shape:
@@ -181,7 +182,7 @@ class ConvRegressor(RegressorMixin, ConvEstimator):
         model = Sequential(layers, shape, dtype, seed)
         return checked_output(model, [(self._n_outputs(),)], f"{self._n_outputs()} targets")
 
-    def _loss(self) -> str:
+    def _loss(self) -> LossName:
         return "mse"
 
     def __sklearn_tags__(self) -> Any:

@@ -32,6 +32,11 @@ def read_idx(path: "str | os.PathLike[str]", ndim: int | None = None) -> NDArray
         If there is no such file.
     ValueError
         If it is anything but one whole IDX file; the message names the file.
+
+    Notes
+    -----
+    Limits: unsigned bytes only, and of a gzipped file at most 1,032 times its size. Memory is taken for what
+    is there, not for what the header claims.
     """
     path = Path(path)
     try:

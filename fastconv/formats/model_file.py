@@ -86,6 +86,11 @@ def read_model(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, 
         If there is no such file.
     ImportError
         If the package for it is not installed.
+
+    Notes
+    -----
+    Limits: those of `read_npz` and `read_safetensors`. Arrays take the memory that they have in the file, as
+    it is unpacked; the description is text, nested as deeply as JSON's reader goes.
     """
     return _checked(path, *_contents(path))
 
@@ -106,11 +111,12 @@ def _checked(
     try:
         description = json.loads(text or "")
         kind, checksum = description.pop("format"), description.pop("checksum")
+        whole = checksum == _checksum(description, arrays)
     except (KeyError, ValueError, AttributeError, TypeError, RecursionError):
         raise ValueError(f"{path} is not a model that fastconv saved") from None
     if kind != FORMAT:
         raise ValueError(f"{path} is of the format {kind!r}, expected {FORMAT!r}")
-    if checksum != _checksum(description, arrays):
+    if not whole:
         raise ValueError(f"{path} was changed after it was saved: its checksum does not match")
     return description, arrays
 

@@ -52,6 +52,36 @@ def read_npz(path: "str | os.PathLike[str]") -> dict[str, NDArray[Any]]:
         raise ValueError(f"{path} is not a whole NumPy .npz file: {reason}") from error
 
 
+def read_npy(path: "str | os.PathLike[str]") -> NDArray[Any]:
+    """The array of an .npy file, with no more trust in its header than `read_npz` has.
+
+    Parameters
+    ----------
+    path : str or path
+        The file.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If it is not a whole .npy file of plain numbers; the message names the file.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = os.path.join(tempfile.mkdtemp(), "three.npy")
+    >>> np.save(path, np.arange(3))
+    >>> read_npy(path)
+    array([0, 1, 2])
+    """
+    with open(path, "rb") as file:
+        try:
+            return _read_npy(file, "it", os.path.getsize(path))
+        except ValueError as error:
+            raise ValueError(f"{path} is not a whole NumPy .npy file: {error}") from error
+
+
 def _check_members(archive: zipfile.ZipFile, size: int) -> None:
     """Refuse, before anything is unpacked, what could take much more memory than the file's size allows.
 

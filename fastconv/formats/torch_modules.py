@@ -3,7 +3,7 @@
 import contextlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ from ..nn.network import Network, Node, checked_shape
 from ..nn.norm import BatchNorm2d, GroupNorm
 from ..nn.pool import AvgPool2d, GlobalAvgPool2d, MaxPool2d
 from ..nn.shape import Flatten
+from .probabilities import final_layer
 
 # PyTorch's class -> our layer, given the module. Identity is left out of the network.
 LAYERS: dict[str, Callable[[Any], Layer | None]] = {
@@ -57,6 +58,7 @@ NEEDED: dict[str, dict[str, tuple[Any, ...]]] = {
     "GroupNorm": {"affine": (True,)},
     "Flatten": {"start_dim": (1,), "end_dim": (-1, 3)},
     "Softmax": {"dim": (1, -1, None)},
+    "LogSoftmax": {"dim": (1, -1, None)},
 }
 
 
@@ -73,10 +75,34 @@ REMEDIES = {
     "SpectralNorm": "torch.nn.utils.remove_spectral_norm(module)",
     "BasePruningMethod": 'torch.nn.utils.prune.remove(module, "weight")',
 }
+# Class of something that is no Sequential, or what it is a subclass of -> what to give instead.
+INSTEAD = {
+    "OptimizedModule": "give its `_orig_mod`, the module that was compiled",
+    "DataParallel": "give its `module`",
+    "DistributedDataParallel": "give its `module`",
+    "AveragedModel": "give its `module`",
+    "ScriptModule": "give the module that it was made of",
+    "Mapping": "a state_dict has no layers; make them here and read it with load_weights",
+    "str": "torch.load gives the module that a file holds",
+    "PathLike": "torch.load gives the module that a file holds",
+    "ModuleList": "torch.nn.Sequential(*module) is one",
+    "list": "torch.nn.Sequential(*module) is one",
+    "tuple": "torch.nn.Sequential(*module) is one",
+    "type": "make one of the class",
+}
 
 
-def read_module(module: Any, input_shape: Shape, dtype: str | None = None) -> tuple[list[Layer], str, Arrays]:
-    """(layers, dtype, state) of a torch.nn.Sequential, as it computes in evaluation mode.
+class Found(NamedTuple):
+    """What a module holds; with `log_softmax`, it goes on with a LogSoftmax, which is no layer here."""
+
+    layers: list[Layer]
+    dtype: str
+    state: Arrays
+    log_softmax: bool
+
+
+def read_module(module: Any, input_shape: Shape, dtype: str | None = None) -> Found:
+    """The layers and arrays of a torch.nn.Sequential, as it computes in evaluation mode.
 
     Raises
     ------
@@ -94,10 +120,17 @@ def read_module(module: Any, input_shape: Shape, dtype: str | None = None) -> tu
         )
     layers: list[Layer] = []
     state: Arrays = {}
+    log_softmax = False
     shape = checked_shape(input_shape)
     for where, part in _parts(torch, module, "", ()):
         try:
             _check_plain(part)
+            if log_softmax:
+                raise ValueError("a LogSoftmax before it is supported at the end only")
+            if _kind(torch, part, ("LogSoftmax",)) and len(shape) == 1:
+                _check_settings(part, "LogSoftmax")
+                log_softmax = True
+                continue
             layer = _layer(torch, part)
             if layer is None:
                 continue
@@ -111,18 +144,19 @@ def read_module(module: Any, input_shape: Shape, dtype: str | None = None) -> tu
     if dtype is None:
         tensors = [t.dtype for t in module.parameters()]
         dtype = "float64" if torch.float64 in tensors else "float32"
-    return layers, dtype, state
+    return Found(layers, dtype, state, log_softmax)
 
 
 def _hint(torch: Any, module: Any) -> str:
     """What to do with something that is no Sequential."""
-    if isinstance(module, Mapping):
-        return "a state_dict has no layers; make them here and read it with load_weights"
-    if isinstance(module, (str, os.PathLike)):
-        return "torch.load gives the module that a file holds"
-    if isinstance(module, torch.jit.ScriptModule):
-        return "give the module that it was made of"
-    return "what another module does with its parts only its Python code says"
+    kinds = {kind.__name__ for kind in type(module).__mro__}
+    kinds |= {
+        name for name, kind in (("Mapping", Mapping), ("PathLike", os.PathLike)) if isinstance(module, kind)
+    }
+    found = next((hint for kind, hint in INSTEAD.items() if kind in kinds), None)
+    if found is None and _kind(torch, module, (*LAYERS, "LogSoftmax")):
+        return "torch.nn.Sequential(module) is one"
+    return found or "what another module does with its parts only its Python code says"
 
 
 def run_module(module: Any, X: NDArray[Any]) -> tuple[NDArray[np.float64], float]:
@@ -187,11 +221,16 @@ def _parts(torch: Any, module: Any, where: str, around: tuple[Any, ...]) -> Iter
 
 def _check_plain(module: Any) -> None:
     """Raise ValueError if the module is called in another way than its class is."""
+    kinds = {kind.__name__ for kind in type(module).__mro__}
+    if "LazyModuleMixin" in kinds:
+        raise ValueError("its sizes are not known yet: run the module once on an input")
+    if "OptimizedModule" in kinds:
+        raise ValueError("it was compiled: put its `_orig_mod` in its place")
     for attribute, name in HOOKS.items():
         for hook in getattr(module, attribute, {}).values():
-            kinds = [kind.__name__ for kind in type(hook).__mro__]
-            remedy = next((REMEDIES[kind] for kind in kinds if kind in REMEDIES), "its handle's remove()")
-            title = kinds[0] if kinds[0] not in ("function", "method") else getattr(hook, "__name__", "")
+            names = [kind.__name__ for kind in type(hook).__mro__]
+            remedy = next((REMEDIES[kind] for kind in names if kind in REMEDIES), "its handle's remove()")
+            title = names[0] if names[0] not in ("function", "method") else getattr(hook, "__name__", "")
             raise ValueError(f"it has a {name}, {title}, that is not read: remove it with {remedy}")
     for name in METHODS:
         if name in getattr(module, "__dict__", {}):
@@ -213,11 +252,15 @@ def _layer(torch: Any, module: Any) -> Layer | None:
     kind = _kind(torch, module, LAYERS)
     if kind is None:
         raise ValueError(f"there is no such layer here, only {', '.join(LAYERS)}")
+    _check_settings(module, kind)
+    return LAYERS[kind](module)
+
+
+def _check_settings(module: Any, kind: str) -> None:
     for setting, allowed in NEEDED.get(kind, {}).items():
         value = getattr(module, setting)
         if value not in allowed:
             raise ValueError(f"`{setting}` must be {' or '.join(map(repr, allowed))}, got {value!r}")
-    return LAYERS[kind](module)
 
 
 def _arrays(torch: Any, module: Any, layer: Layer, input_shape: Shape) -> Arrays:
@@ -231,6 +274,8 @@ def _arrays(torch: Any, module: Any, layer: Layer, input_shape: Shape) -> Arrays
         if tensor is None or not tensor.is_floating_point():
             found = "None" if tensor is None else tensor.dtype
             raise ValueError(f"its {name} must be real floating-point numbers, got {found}")
+        if tensor.is_meta:
+            raise ValueError(f'its {name} is on the device "meta", which has no numbers')
         tensor = tensor.detach().cpu()
         if tuple(tensor.shape) != shape:
             raise ValueError(
@@ -275,21 +320,25 @@ MODULES: dict[type[Layer], Callable[[Any, Any, Shape], Any]] = {
 }
 
 
-def write_module(network: Network) -> Any:
+def write_module(network: Network, softmax: bool = False) -> Any:
     """A torch.nn.Sequential of the network's layers, one module each, with copies of its numbers.
 
-    A block becomes a Sequential of its parts, so that the names of its parameters are the same.
+    A block becomes a Sequential of its parts, so that the names of its parameters are the same. With
+    `softmax` a last module makes probabilities of logits.
 
     Raises
     ------
     ValueError
-        If a layer has no counterpart.
+        If a layer has no counterpart, or the network's outputs are no logits.
     ImportError
         If PyTorch is not installed.
     """
     torch = require("torch", "torch", "`to_torch`")
+    last = final_layer(network) if softmax else None
     with torch.device("meta"):  # without memory, and without drawing from PyTorch's random numbers
         module = _sequential(torch.nn, network.layers, "", {node.name: node for node in network.nodes})
+        if last is not None:
+            module.append(torch.nn.Softmax(1) if isinstance(last, Softmax) else torch.nn.Sigmoid())
     state = {name: torch.from_numpy(array) for name, array in network.state().items()}
     counters = {name for name in module.state_dict() if name not in state}
     module.load_state_dict(state | {name: torch.tensor(0) for name in counters}, assign=True)

@@ -4,14 +4,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..engine.inputs import check_targets
-from ..kernels import sigmoid, softmax
 from ..models.sequential import Sequential
-from ..nn.activations import Sigmoid, Softmax
 from ..nn.losses import CrossEntropy
 
 
-def class_probabilities(model: Sequential, X: ArrayLike) -> NDArray[np.float64]:
-    """The probability of each class, from a network that ends in logits, a Sigmoid or a Softmax.
+def class_probabilities(model: Sequential, X: "ArrayLike") -> NDArray[np.float64]:
+    """`predict_proba` of a network of which one class is right.
 
     Parameters
     ----------
@@ -34,27 +32,24 @@ def class_probabilities(model: Sequential, X: ArrayLike) -> NDArray[np.float64]:
     >>> class_probabilities(fc.models.reference_cnn(), np.zeros((3, 1, 6, 6))).shape
     (3, 2)
     """
-    if len(model.output_shape) != 1 or (model.ends_in(Sigmoid) and model.output_shape != (1,)):
+    if len(model.output_shape) != 1 or model.answers_apart():
         last = type(model.nodes[-1].layer).__name__
         raise ValueError(
             f"`model` must end in one output or one for each class, got {last} of shape {model.output_shape}"
         )
-    outputs = model.predict(X).astype(np.float64)
-    if model.output_shape == (1,):
-        yes = outputs if model.ends_in(Sigmoid) else sigmoid(outputs)
-        return np.concatenate([1 - yes, yes], axis=1)
-    return outputs if model.ends_in(Softmax) else softmax(outputs)
+    return model.predict_proba(X)
 
 
-def class_labels(y: ArrayLike, probabilities: NDArray[np.float64]) -> NDArray[np.int64]:
-    """`y` as class numbers (N,), checked against the probabilities.
+def class_labels(y: "ArrayLike", probabilities: NDArray[np.float64]) -> NDArray[np.int64]:
+    """`y` as class numbers (N,), checked against the probabilities; of rows, the largest part decides.
 
     Raises
     ------
     TypeError, ValueError
         If it is something else.
     """
-    return check_targets(y, len(probabilities), probabilities.shape[1:], CrossEntropy())
+    labels = check_targets(y, len(probabilities), probabilities.shape[1:], CrossEntropy())
+    return labels if labels.ndim == 1 else labels.argmax(axis=1)
 
 
 def worst(probabilities: NDArray[np.float64], labels: NDArray[np.int64], count: int) -> NDArray[np.int64]:

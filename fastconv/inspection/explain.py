@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..checks.settings import real_number
+from ..engine.inputs import check_targets
 from ..models.sequential import Sequential
 from ..nn.layer import Arrays
-from ..nn.losses import Loss, default_loss, resolve
+from ..nn.losses import Loss, LossName, default_loss, resolve
 from .formulas import Formula, formula_of, plain
 from .formulas import number as in_formula
 from .layer_by_layer import activations, backward
@@ -64,9 +65,10 @@ class Explanation:
 
 def explain(
     model: Sequential,
-    x: ArrayLike,
-    y: ArrayLike,
-    loss: str | Loss | None = None,
+    x: "ArrayLike",
+    y: "ArrayLike",
+    loss: LossName | Loss | None = None,
+    *,
     lr: float = 0.1,
     file: TextIO | None = None,
 ) -> Explanation:
@@ -81,7 +83,7 @@ def explain(
     x : ndarray, shape input_shape
         One sample; a grey image may leave out its channel, and a batch of one is taken too.
     y : int or ndarray
-        Its label, or its target values.
+        Its label, what each class has of it, or its target values.
     loss : {"bce", "bce_with_logits", "cross_entropy", "mse"} or Loss, optional
         Default: "bce" after a final Sigmoid, "cross_entropy" for other outputs of two features or more, else
         "mse".
@@ -127,8 +129,10 @@ def explain(
     loss.check_output(model.output_shape)
     lr = real_number(lr, "lr")
     X, Y = _one_sample(x, model.input_shape), _one_target(y, model.output_shape)
-    value, slopes, parameter_gradients = backward(model, X, Y, loss)
     outputs = activations(model, X)
+    Y = check_targets(Y, len(X), model.output_shape, loss)
+    loss = loss.for_targets(Y)
+    value, slopes, parameter_gradients = backward(model, X, Y, loss)
     formulas = _formulas(model)
     names = ["X", *(formula.y for formula in formulas)]
     page = _Page(len(model.nodes) <= LAYERS_IN_NUMBERS)
@@ -157,7 +161,7 @@ def explain(
     return replace(told, text=text)
 
 
-def _one_sample(x: ArrayLike, input_shape: tuple[int, ...]) -> Array:
+def _one_sample(x: "ArrayLike", input_shape: tuple[int, ...]) -> Array:
     """The sample as a batch."""
     x = np.asarray(x)
     batch = x if x.ndim == len(input_shape) + 1 else x[None]
@@ -166,7 +170,7 @@ def _one_sample(x: ArrayLike, input_shape: tuple[int, ...]) -> Array:
     return batch
 
 
-def _one_target(y: ArrayLike, output_shape: tuple[int, ...]) -> Array:
+def _one_target(y: "ArrayLike", output_shape: tuple[int, ...]) -> Array:
     y = np.asarray(y)
     return y[None] if y.ndim == 0 or y.shape == output_shape else y
 
@@ -212,9 +216,9 @@ def _tell_loss(
     z, a = names
     output, slope_at = told.activations[a], told.gradients[z]
     formula, *factors, slope = in_words or (f"{loss.name}({{z}}, {{y}})", f"the derivative of {loss.name}")
-    several = output.size > 1 and loss.targets != "labels"
+    several = output.size > 1 and loss.targets in ("numbers", "probabilities")
     page.heading(f"Loss: {loss}, with the target y" + (f" = {target[0]}" if len(target) == 1 else ""))
-    if several:
+    if len(target) > 1:
         page.array("y", target)
     mean = f", the mean of {output.size:,}" if several else ""
     page.text(f"L = {formula.format(z=z, a=a, y='y')}{mean} = {plain(told.loss)}")

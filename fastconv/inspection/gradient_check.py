@@ -4,14 +4,15 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..models.sequential import Sequential
-from ..nn.losses import Loss
+from ..nn.losses import Loss, LossName
 
 
 def check_gradients(
     model: Sequential,
-    X: ArrayLike,
-    y: ArrayLike,
-    loss: str | Loss = "cross_entropy",
+    X: "ArrayLike",
+    y: "ArrayLike",
+    loss: LossName | Loss = "cross_entropy",
+    *,
     step: float = 1e-6,
     samples: int = 20,
     seed: int = 0,

@@ -9,18 +9,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..engine.inputs import check_samples, check_targets
+from ..engine.inputs import check_targets, samples_as_given
 from ..models.sequential import Sequential
 from ..nn.graph import differentiate, run
 from ..nn.layer import Arrays
-from ..nn.losses import Loss, resolve
+from ..nn.losses import Loss, LossName, resolve
 
 __all__ = ["activations", "backward"]
 
 Array = NDArray[Any]
 
 
-def activations(model: Sequential, X: ArrayLike) -> list[Array]:
+def activations(model: Sequential, X: "ArrayLike") -> list[Array]:
     """What enters a network and what leaves each of its layers, as it predicts.
 
     Parameters
@@ -48,14 +48,14 @@ def activations(model: Sequential, X: ArrayLike) -> list[Array]:
     >>> [a.shape[1:] for a in activations(fc.models.reference_cnn(), np.ones((1, 1, 6, 6)))]
     [(1, 6, 6), (1, 4, 4), (1, 4, 4), (1, 2, 2), (4,), (1,), (1,)]
     """
-    X = check_samples(X, model.input_shape)
+    X = samples_as_given(X, model.input_shape)
     x = X.astype(model.dtype)
     arrays = [x / x.dtype.type(255) if X.dtype == np.uint8 else x]
     return run(model.nodes, arrays, model.arrays_of)
 
 
 def backward(
-    model: Sequential, X: ArrayLike, y: ArrayLike, loss: str | Loss = "cross_entropy"
+    model: Sequential, X: "ArrayLike", y: "ArrayLike", loss: LossName | Loss = "cross_entropy"
 ) -> tuple[float, list[Array], Arrays]:
     """The mean loss of a batch, and its gradient at every point of the network.
 
@@ -65,7 +65,8 @@ def backward(
     X : ndarray, shape (N, *input_shape)
         At least one sample.
     y : ndarray
-        Labels (N,) for "cross_entropy", otherwise numbers of the output's shape.
+        For "cross_entropy" labels (N,), one-hot rows, or rows of parts that sum to 1; otherwise numbers of
+        the output's shape.
     loss : {"bce", "bce_with_logits", "cross_entropy", "mse"} or Loss
 
     Returns
@@ -106,7 +107,7 @@ def backward(
     target = check_targets(y, len(arrays[0]), model.output_shape, loss)
     if not len(target):
         raise ValueError("`X` must hold at least one sample, got none")
-    value, slopes = _at_the_end(loss, model, arrays, target)
+    value, slopes = _at_the_end(loss.for_targets(target), model, arrays, target)
     absorbed = model.nodes[-1].output in slopes and model.nodes[-1].inputs[0] in slopes
     nodes = model.nodes[:-1] if absorbed else model.nodes
     gradients = differentiate(nodes, arrays, slopes, model.arrays_of)

@@ -26,6 +26,8 @@ __all__ = [
     "huber_grad",
     "mse",
     "mse_grad",
+    "soft_cross_entropy",
+    "soft_cross_entropy_grad",
 ]
 
 SMALLEST = 1e-12  # of p (1 - p) in the gradient of bce, as in PyTorch
@@ -415,6 +417,86 @@ def cross_entropy_grad(logits: Array, labels: Array, reduction: str = "mean") ->
     return slopes
 
 
+@public_with_text
+def soft_cross_entropy(logits: Array, target: Array, reduction: str = "mean") -> Any:
+    """Cross-entropy of a softmax with a part for each class: sum of t (log(sum of exp(z)) - z).
+
+    Parameters
+    ----------
+    logits : ndarray, shape (N, K)
+        float32 or float64, any strides.
+    target : ndarray, shape (N, K)
+        Of the dtype of `logits`; each row mostly sums to 1, which is not checked.
+    reduction : {"mean", "sum", "none"}
+
+    Returns
+    -------
+    float, or ndarray of shape (N,) for "none"
+
+    Raises
+    ------
+    TypeError, ValueError
+        If types or shapes do not fit, or the reduction is unknown.
+
+    Notes
+    -----
+    A class of part 0 counts nothing, even where its logit is -infinity. The mean of an empty batch is NaN.
+    Source: Bishop (2006), eq. 4.108.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv.kernels import soft_cross_entropy
+    >>> round(float(soft_cross_entropy(np.zeros((1, 4)), np.array([[0.5, 0.5, 0.0, 0.0]]))), 6)
+    1.386294
+    """
+    logits, target = float_array(logits, "logits", 2), float_array(target, "target", 2)
+    same_dtype(target, "target", logits, "logits")
+    check_same_shape(target.shape, logits.shape, "target", "logits")
+    reduction_code(reduction)
+    losses = np.empty(logits.shape[0], logits.dtype)
+    _soft_cross_entropy(logits, target, losses)
+    return reduce_losses(losses, reduction)
+
+
+@public_with_text
+def soft_cross_entropy_grad(logits: Array, target: Array, reduction: str = "mean") -> Array:
+    """Gradient of `soft_cross_entropy`: softmax(z) times the sum of t, minus t; divided by N for "mean".
+
+    Parameters
+    ----------
+    logits, target, reduction
+        As in `soft_cross_entropy`.
+
+    Returns
+    -------
+    ndarray, shape (N, K)
+
+    Raises
+    ------
+    TypeError, ValueError
+        As in `soft_cross_entropy`.
+
+    Notes
+    -----
+    Source: Bishop (2006), eq. 4.109.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv.kernels import soft_cross_entropy_grad
+    >>> soft_cross_entropy_grad(np.zeros((1, 2)), np.array([[0.25, 0.75]]))
+    array([[ 0.25, -0.25]])
+    """
+    logits, target = float_array(logits, "logits", 2), float_array(target, "target", 2)
+    same_dtype(target, "target", logits, "logits")
+    check_same_shape(target.shape, logits.shape, "target", "logits")
+    scale = 1.0 / max(logits.shape[0], 1) if reduction_code(reduction) == 1 else 1.0
+    slopes = np.empty(logits.shape, logits.dtype)
+    _soft_cross_entropy_grad(logits, target, scale, slopes)
+    return slopes
+
+
 @compiled
 def _log(p):
     """The logarithm, not below -100."""
@@ -496,6 +578,33 @@ def _cross_entropy_grad(logits, labels, scale, out):
         top, rest = _log_sum_exp(logits[n])
         for k in range(logits.shape[1]):
             out[n, k] = (np.exp(logits[n, k] - top - rest) - (1.0 if k == labels[n] else 0.0)) * scale
+
+
+@compiled
+def _soft_cross_entropy(logits, target, out):
+    for n in range(logits.shape[0]):
+        if logits.shape[1] == 0:
+            out[n] = 0.0
+            continue
+        top, rest = _log_sum_exp(logits[n])
+        loss = 0.0
+        for k in range(logits.shape[1]):
+            if target[n, k] != 0:  # no infinity times 0
+                loss += target[n, k] * (rest - (logits[n, k] - top))
+        out[n] = loss
+
+
+@compiled
+def _soft_cross_entropy_grad(logits, target, scale, out):
+    for n in range(logits.shape[0]):
+        if logits.shape[1] == 0:
+            continue
+        top, rest = _log_sum_exp(logits[n])
+        whole = 0.0
+        for k in range(logits.shape[1]):
+            whole += target[n, k]
+        for k in range(logits.shape[1]):
+            out[n, k] = (np.exp(logits[n, k] - top - rest) * whole - target[n, k]) * scale
 
 
 @compiled

@@ -1,9 +1,11 @@
 """Networks from elsewhere: our own files, PyTorch's modules, ONNX files."""
 
 import os
+import warnings
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .. import nn
 from ..checks.import_path import imported
@@ -14,13 +16,14 @@ from .sequential import Sequential
 
 
 def load(path: str | os.PathLike[str]) -> Sequential:
-    """Read a network that `save` wrote.
+    """Read a network that `save` wrote, or the one in a checkpoint of training.
 
     Parameters
     ----------
     path : str or Path
-        Layers and functions of a user's own are imported by the names that the file gives, so that their
-        modules must be on the path; nothing else in a file is run.
+        Of a checkpoint, the network as it was after the last epoch is taken, and the rest left. Layers and
+        functions of a user's own are imported by the names that the file gives, so that their modules must be
+        on the path; nothing else in a file is run.
 
     Returns
     -------
@@ -36,6 +39,11 @@ def load(path: str | os.PathLike[str]) -> Sequential:
     OSError
         If it can't be read.
 
+    Warns
+    -----
+    UserWarning
+        If it is a checkpoint: after how many epochs the network is.
+
     Examples
     --------
     >>> import fastconv as fc, tempfile, os
@@ -46,23 +54,43 @@ def load(path: str | os.PathLike[str]) -> Sequential:
     """
     description, state = read_model(path)
     try:
+        epochs = None
+        if description.get("kind") == "checkpoint":
+            epochs = int(description["epochs_done"])
+            description, state = _network_of_checkpoint(description, state)
         layers = [_layer(entry) for entry in description["layers"]]
         input_shape = tuple(description["input_shape"])
         model = _filled(layers, input_shape, description["dtype"], state, description["seed"])
         model.metadata = description["metadata"]
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise ValueError(f"{path} does not describe a network: {error}") from None
+    if epochs is not None:
+        text = f"{epochs} epoch{'s' * (epochs != 1)}"
+        warnings.warn(f"{path} is a checkpoint: its network after {text} is taken", stacklevel=2)
     return model
 
 
-def from_torch(module: Any, input_shape: Shape, dtype: str | None = None) -> Sequential:
+def _network_of_checkpoint(description: dict[str, Any], state: Arrays) -> tuple[dict[str, Any], Arrays]:
+    """What a file of `save` would hold of the network that a checkpoint is of."""
+    if "network" not in description:
+        raise ValueError(
+            "it is a checkpoint of an earlier version, without the shape of the input: go on training "
+            "from it with resume=True, and save the network"
+        )
+    run = description["run"]
+    own = {name.removeprefix("model."): a for name, a in state.items() if name.startswith("model.")}
+    return {**description["network"], "layers": run["layers"], "dtype": run["dtype"]}, own
+
+
+def from_torch(module: Any, input_shape: Shape, *, dtype: str | None = None) -> Sequential:
     """A network from PyTorch: its layers, with copies of its weights and running statistics.
 
     Parameters
     ----------
     module : torch.nn.Sequential
         Of Conv2d, MaxPool2d, AvgPool2d, AdaptiveAvgPool2d(1), BatchNorm2d, Dropout, Flatten, Linear, ReLU,
-        LeakyReLU, Sigmoid, Tanh, Softmax, Identity, and of Sequentials of these.
+        LeakyReLU, Sigmoid, Tanh, Softmax, Identity, and of Sequentials of these; perhaps a LogSoftmax at the
+        end.
     input_shape : tuple
         (C, H, W) of an image, or (features,).
     dtype : {"float32", "float64"}, optional
@@ -86,6 +114,12 @@ def from_torch(module: Any, input_shape: Shape, dtype: str | None = None) -> Seq
     ImportError
         If PyTorch is not installed.
 
+    Warns
+    -----
+    UserWarning
+        If the module ends in a LogSoftmax, which is left out: the network gives the logits, as the loss
+        "cross_entropy" takes them.
+
     Notes
     -----
     What the module computes in evaluation mode is taken; parametrizations become the weights that they make.
@@ -102,54 +136,84 @@ def from_torch(module: Any, input_shape: Shape, dtype: str | None = None) -> Seq
     """
     from ..formats.torch_modules import read_module  # few processes need it
 
-    layers, dtype, state = read_module(module, input_shape, dtype)
-    model = _filled(layers, input_shape, dtype, state)
-    _check_against(module, model)
+    found = read_module(module, input_shape, dtype)
+    model = _filled(found.layers, input_shape, found.dtype, found.state)
+    _check_against(module, model, found.log_softmax)
+    if found.log_softmax:
+        _leave_log_softmax("`module`", model)
     return model
 
 
-def _check_against(module: Any, model: Sequential) -> None:
+def _check_against(module: Any, model: Sequential, log_softmax: bool) -> None:
     """Raise ValueError unless the network and the PyTorch module that it was read from agree."""
     from ..formats.torch_modules import run_module
 
     X = np.random.default_rng(0).standard_normal((2, *model.input_shape))
     wanted, precision = run_module(module, X)
-    found = model.predict(X).astype(np.float64)
+    _check_same("`module`", _log_softmax(model.predict(X), log_softmax), wanted, precision)
+
+
+def _log_softmax(logits: NDArray[Any], wanted: bool) -> NDArray[Any]:
+    """The logarithms of probabilities, if they are wanted."""
+    if not wanted:
+        return logits
+    logits = logits - logits.max(axis=1, keepdims=True)
+    shifted: NDArray[Any] = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+    return shifted
+
+
+def _leave_log_softmax(what: str, model: Sequential) -> None:
+    """Say that a network ends before the LogSoftmax of `what` it was read from, and let its metadata tell."""
+    model.metadata.setdefault("loss", "cross_entropy")
+    warnings.warn(
+        f"{what} ends in a LogSoftmax, its network here in the logits before it: the loss "
+        '"cross_entropy", classes and probabilities are the same',
+        stacklevel=3,
+    )
+
+
+def _check_same(what: str, found: NDArray[Any], wanted: NDArray[Any], precision: float) -> None:
+    """Raise ValueError unless a network's outputs are those of `what` it was read from."""
     if found.shape != wanted.shape:
         raise ValueError(
-            f"`module` gives outputs of shape {wanted.shape[1:]}, its layers here {found.shape[1:]}"
+            f"{what} gives outputs of shape {wanted.shape[1:]}, its layers here {found.shape[1:]}"
         )
     known = np.isfinite(wanted)
     scale = float(np.abs(wanted[known]).max(initial=0))
-    difference = float(np.abs(found[known] - wanted[known]).max(initial=0))
+    difference = float(np.abs(found.astype(np.float64)[known] - wanted[known]).max(initial=0))
     # Half of the digits: rounding stays far below it, another computation does not.
-    if not difference <= max(precision, float(np.finfo(model.dtype).eps)) ** 0.5 * scale:
+    if not difference <= max(precision, float(np.finfo(found.dtype).eps)) ** 0.5 * scale:
         raise ValueError(
-            f"`module` gives other outputs than its layers: they differ by {difference:.3g} of {scale:.3g} "
+            f"{what} gives other outputs than its layers: they differ by {difference:.3g} of {scale:.3g} "
             "on random input, so that something in it is not read"
         )
 
 
 def from_onnx(path: Any) -> Sequential:
-    """Read a network from an ONNX file, such as `to_onnx` or torch.onnx.export writes.
+    """Read a network from an ONNX file, of `to_onnx` or of exporters of PyTorch, Keras and scikit-learn.
 
     Parameters
     ----------
     path : str, Path or onnx.ModelProto
         A file, or a model in memory, whose operators stand in a row and are those of fastconv's layers: Conv,
         Gemm, MatMul with Add, MaxPool, AveragePool, GlobalAveragePool, BatchNormalization, Flatten, Reshape,
-        Relu, LeakyRelu, Sigmoid, Tanh, Softmax, Dropout, Identity, Pad before a Conv or a pooling.
+        Relu, LeakyRelu, Sigmoid, Tanh, Softmax, Dropout, Identity, Pad before a Conv or a pooling, sums and
+        products with constants. Opset 7 or later. Casts between float32 and float64, Transposes around images
+        with the channels last and a label beside the probabilities are no layers; weights and shapes may be
+        worked out of others.
 
     Returns
     -------
     Sequential
-        In the dtype of the file's input.
+        In the dtype of the file's weights, with the metadata that `to_onnx` wrote, or the names of classes
+        that scikit-learn's exporters do.
 
     Raises
     ------
     ValueError
         If the file is damaged, an operator or a setting has no counterpart here, or the graph branches; the
-        message names the file and the node. A file of another kind is named, with what to do about it.
+        message names the file and the node. A file of another kind is named, with what to do about it. If
+        the file, run by ONNX Runtime or onnx's own evaluator, gives other outputs for a random input.
     TypeError
         If `path` is something else.
     OSError
@@ -157,10 +221,22 @@ def from_onnx(path: Any) -> Sequential:
     ImportError
         If the onnx package is not installed.
 
+    Warns
+    -----
+    UserWarning
+        If the file takes images (N, H, W, C), for networks here take (N, C, H, W). If it ends in a
+        LogSoftmax, which is left out: the network gives the logits, as the loss "cross_entropy" takes them.
+        If it scales pixels from 0 to 255 itself.
+
     Notes
     -----
-    ONNX has no checksum: weights that were changed in the file are read as they are. Weights that several
-    nodes share are copied for each of them, up to eight times what the file holds.
+    ONNX has no checksum: weights that were changed in the file are read as they are.
+
+    Limits: weights that several nodes share are copied for each of them, up to eight times what the file
+    holds, and what is worked out of constants may be as much; of a file that is all nodes, reading takes up
+    to 200 times its size in memory. The outputs are compared only where no value on
+    the way has more than 16,777,216 numbers, the file has at most 256 MB and none of the functions of float64
+    that `to_onnx` writes.
 
     Examples
     --------
@@ -172,8 +248,32 @@ def from_onnx(path: Any) -> Sequential:
     """
     from ..formats.onnx.reader import read_onnx  # few processes need it
 
-    layers, input_shape, dtype, state = read_onnx(path)
-    return _filled(layers, input_shape, dtype, state)
+    found = read_onnx(path)
+    model = _filled(found.layers, found.input_shape, found.dtype, found.state)
+    model.metadata = found.metadata
+    _check_against_file(found, model)
+    if found.channels_last:
+        shape = "(N, C, H, W): X.transpose(0, 3, 1, 2)"
+        warnings.warn(f"{found.name} takes images (N, H, W, C), its network here {shape}", stacklevel=2)
+    if found.log_softmax:
+        _leave_log_softmax(found.name, model)
+    if 0 < found.scale < 0.01:  # 1 / 255, 2 / 255: of bytes
+        model.metadata.setdefault("input_scale", 1.0)
+        warnings.warn(
+            f"{found.name} scales its input by {found.scale:.3g} itself: give the network floats from 0 to "
+            "255, since uint8 is divided by 255 before",
+            stacklevel=2,
+        )
+    return model
+
+
+def _check_against_file(found: Any, model: Sequential) -> None:
+    """Raise ValueError unless the network and the ONNX file agree, where there is a program that can tell."""
+    X = found.sample()
+    wanted = None if X is None else found.run(X, len(X) * model.products())
+    if wanted is None:
+        return
+    _check_same(found.name, _log_softmax(model.predict(X), found.log_softmax), wanted, found.precision)
 
 
 def _filled(layers: list[Layer], input_shape: Shape, dtype: str, state: Arrays, seed: int = 0) -> Sequential:

@@ -10,21 +10,22 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..checks.settings import whole_number
 from ..engine import listing
-from ..engine.inputs import check_samples, check_targets
+from ..engine.inputs import samples_as_given, targets_as_given
 from ..engine.lowering import lowering_of
 from ..engine.pool import EnginePool
 from ..formats.atomic import replaced
 from ..formats.model_file import read_arrays, write_model
 from ..formats.state_dict import matching
 from ..nn.layer import Arrays, Layer, Shape
-from ..nn.losses import Loss
+from ..nn.losses import Loss, LossName
 from ..nn.losses import resolve as resolve_loss
-from ..nn.network import Network
-from ..nn.optimizers import Optimizer
+from ..nn.norm import check_batch
+from ..nn.optimizers import Optimizer, OptimizerName
 from ..nn.optimizers import resolve as resolve_optimizer
+from .classifier import Classifier
 
 
-class Sequential(Network):
+class Sequential(Classifier):
     """Layers in a row.
 
     Parameters
@@ -55,7 +56,7 @@ class Sequential(Network):
     """
 
     engines: EnginePool
-    _FIXED: ClassVar[dict[str, str]] = {**Network._FIXED, "engines": "it makes and keeps its own"}
+    _FIXED: ClassVar[dict[str, str]] = {**Classifier._FIXED, "engines": "it makes and keeps its own"}
 
     def __init__(
         self, layers: Iterable[Layer], input_shape: Shape, dtype: str = "float32", seed: int = 0
@@ -66,13 +67,13 @@ class Sequential(Network):
         self.metadata: dict[str, Any] = {}
         vars(self)["engines"] = EnginePool()
 
-    def predict(self, X: ArrayLike, batch_size: int = 256) -> NDArray[Any]:
+    def predict(self, X: "ArrayLike", batch_size: int = 256) -> NDArray[Any]:
         """The outputs of the network.
 
         Parameters
         ----------
         X : ndarray, shape (N, *input_shape)
-            float32, float64 or uint8 (divided by 255), of any strides.
+            Real numbers, of any strides; those of uint8, and no others, are divided by 255.
         batch_size : int
             Samples in work at a time; results do not depend on it, as long as all weights are finite.
 
@@ -87,7 +88,7 @@ class Sequential(Network):
         >>> fc.models.reference_cnn().predict(np.zeros((3, 1, 6, 6))).shape
         (3, 1)
         """
-        X = check_samples(X, self.input_shape)
+        X = samples_as_given(X, self.input_shape)
         batch_size = whole_number(batch_size, "batch_size")
         output = np.empty((len(X), *self.output_shape), self.dtype)
         if len(X):
@@ -100,7 +101,7 @@ class Sequential(Network):
         return output
 
     def loss_and_gradients(
-        self, X: ArrayLike, y: ArrayLike, loss: str | Loss = "cross_entropy"
+        self, X: "ArrayLike", y: "ArrayLike", loss: LossName | Loss = "cross_entropy"
     ) -> tuple[float, Arrays]:
         """The mean loss of a batch and its gradient with respect to every parameter.
 
@@ -109,7 +110,8 @@ class Sequential(Network):
         X : ndarray, shape (N, *input_shape)
             At least one sample.
         y : ndarray
-            Labels (N,) for "cross_entropy", otherwise numbers of the output's shape.
+            For "cross_entropy" labels (N,), one-hot rows, or rows of parts that sum to 1; otherwise numbers
+            of the output's shape.
         loss : {"bce", "bce_with_logits", "cross_entropy", "mse"} or Loss
 
         Returns
@@ -138,11 +140,12 @@ class Sequential(Network):
         """
         loss = resolve_loss(loss)
         loss.check_output(self.output_shape)
-        X = check_samples(X, self.input_shape)
-        y = check_targets(y, len(X), self.output_shape, loss)
+        X = samples_as_given(X, self.input_shape)
+        y = targets_as_given(y, len(X), self.output_shape, loss)
         if not len(X):
             raise ValueError("`X` must hold at least one sample, got none")
-        engine = self.engines.take(self, "gradients", len(X), loss=loss)
+        check_batch(self.nodes, len(X))
+        engine = self.engines.take(self, "gradients", len(X), loss=loss.for_targets(y))
         engine.set_seed(self.seed)
         engine.set_updates(0)
         engine.load(X, y)
@@ -158,8 +161,9 @@ class Sequential(Network):
     def source(
         self,
         purpose: str = "train",
-        loss: str | Loss | None = None,
-        optimizer: Optimizer | str | None = None,
+        *,
+        loss: LossName | Loss | None = None,
+        optimizer: Optimizer | OptimizerName | None = None,
         batch_size: int = 32,
         kernels: bool = True,
     ) -> str:
@@ -282,12 +286,17 @@ class Sequential(Network):
         arrays = read_arrays(path)
         try:
             own = {name: array.shape for name, array in {**self.parameters(), **self.statistics()}.items()}
-            self.load_state(matching(own, arrays, names))
+            self.load_state(matching(own, arrays, names, self.dtype))
         except ValueError as error:
             raise ValueError(f"{path} does not fit the network: {error}") from None
 
-    def to_torch(self) -> Any:
+    def to_torch(self, *, softmax: bool = False) -> Any:
         """The network in PyTorch: the same layers, with copies of the parameters and statistics.
+
+        Parameters
+        ----------
+        softmax : bool
+            Whether a last Softmax (or Sigmoid, after one output) makes probabilities of logits.
 
         Returns
         -------
@@ -299,6 +308,8 @@ class Sequential(Network):
         ------
         ImportError
             If PyTorch is not installed.
+        ValueError
+            If a layer has no counterpart there, or with `softmax` the outputs are no logits.
 
         Examples
         --------
@@ -308,26 +319,33 @@ class Sequential(Network):
         """
         from ..formats.torch_modules import write_module  # few processes need it
 
-        return write_module(self)
+        return write_module(self, softmax)
 
-    def to_onnx(self, path: str | os.PathLike[str]) -> None:
+    def to_onnx(self, path: str | os.PathLike[str], *, softmax: bool = False) -> None:
         """Write the network, as it predicts, to an ONNX file that any ONNX runtime can load.
 
         Parameters
         ----------
         path : str or Path
             The file; it is replaced only once the new one is complete.
+        softmax : bool
+            Whether a last Softmax (or Sigmoid, after one output) makes probabilities of logits.
 
         Raises
         ------
         ImportError
             If the onnx package is not installed.
+        ValueError, TypeError
+            If a layer has no counterpart there, with `softmax` the outputs are no logits, or JSON can't hold
+            `metadata`.
 
         Notes
         -----
         Its input is called "input" and its output "output"; the first axis of both, the batch, may be of any
         size. ONNX Runtime has no convolution, average pooling or leaky ReLU of float64: a network of float64
-        carries these as functions of its own, made of operators that there are.
+        carries these as functions of its own, made of operators that there are. `metadata` are in the file as
+        JSON under the name "fastconv"; classes also under "classes", and the scale of pixels as ONNX has it,
+        as "Image.NominalPixelRange".
 
         Examples
         --------
@@ -339,6 +357,6 @@ class Sequential(Network):
         """
         from ..formats.onnx.writer import onnx_model  # few processes need it
 
-        model = onnx_model(self)
+        model = onnx_model(self, softmax)
         with replaced(Path(path)) as file:
             file.write(model.SerializeToString(deterministic=True))

@@ -189,6 +189,28 @@ class Layer:
         """
         return {}
 
+    def values_per_mean(self, input_shape: Shape, samples: int) -> int | None:
+        """How many numbers each mean is taken over in a training step, or None where there are no means.
+
+        Parameters
+        ----------
+        input_shape : tuple
+            (C, H, W) or (features,), of one sample.
+        samples : int
+            Of the step.
+
+        Returns
+        -------
+        int or None
+
+        Examples
+        --------
+        >>> import fastconv as fc
+        >>> fc.BatchNorm2d().values_per_mean((2, 8, 8), samples=4)
+        256
+        """
+        return None
+
     def forward(self, x: Array, arrays: Arrays) -> Array:
         """The output for a batch, as the network predicts, computed by the public kernels.
 

@@ -6,7 +6,7 @@ compiled step, what it and its gradient are in the public kernels, and what it i
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -20,6 +20,8 @@ from ..simd.user_functions import check_function, python_function
 from .activations import Sigmoid, Softmax
 from .layer import Array, Layer, Shape, record_name
 
+LossName = Literal["bce", "bce_with_logits", "cross_entropy", "mse", "huber"]
+
 __all__ = ["BCE", "MSE", "BCEWithLogits", "CrossEntropy", "ElementwiseLoss", "Huber", "Loss"]
 
 
@@ -30,8 +32,9 @@ class Loss:
     ----------
     name : str
         What it goes by in `loss="..."`, in messages and in files.
-    targets : {"numbers", "probabilities", "labels"}
-        What it is compared with: numbers of the output's shape, such from 0 to 1, or a class number a sample.
+    targets : {"numbers", "probabilities", "labels", "distributions"}
+        What it is compared with: numbers of the output's shape, such from 0 to 1, a class number a sample, or
+        a part of each sample for each class.
     threshold : float or None
         The output above which the answer is yes, where targets are probabilities.
     formula : pair of str, or None
@@ -45,7 +48,7 @@ class Loss:
     """
 
     name: ClassVar[str]
-    targets: ClassVar[Literal["numbers", "probabilities", "labels"]] = "numbers"
+    targets: ClassVar[Literal["numbers", "probabilities", "labels", "distributions"]] = "numbers"
     threshold: ClassVar[float | None] = None
     formula: ClassVar[tuple[str, str] | None] = None
     operation: ClassVar[Any]  # of the compiled step, on the network's output
@@ -106,6 +109,26 @@ class Loss:
             raise ValueError(
                 f'`loss` "{self.name}" needs an output of at least 2 features, got {output_shape}'
             )
+
+    def for_targets(self, target: Array) -> "Loss":
+        """The loss as it is computed for such targets.
+
+        Parameters
+        ----------
+        target : ndarray
+            As the engine reads it.
+
+        Returns
+        -------
+        Loss
+            This one, but for cross-entropy with a part for each class.
+
+        Examples
+        --------
+        >>> MSE().for_targets(np.zeros((4, 2)))
+        MSE()
+        """
+        return self
 
     def value(self, output: Array, target: Array) -> float:
         """The mean loss of a batch, by the public kernels.
@@ -284,29 +307,88 @@ class BCE(Loss):
     }
 
 
-def _cross_entropy_slope(p: Array, labels: Array) -> Array:
-    """The gradient of the mean of -log p[label] with respect to p."""
-    rows, dp = np.arange(len(labels)), np.zeros_like(p)
-    dp[rows, labels] = -1.0 / (np.maximum(p[rows, labels], np.finfo(p.dtype).tiny) * len(labels))
+def _cross_entropy_slope(p: Array, target: Array) -> Array:
+    """The gradient of the mean of -log p[label] with respect to p, or of -sum of t log p for parts t."""
+    if target.ndim == 2:
+        return -target / (np.maximum(p, np.finfo(p.dtype).tiny) * len(target))
+    rows, dp = np.arange(len(target)), np.zeros_like(p)
+    dp[rows, target] = -1.0 / (np.maximum(p[rows, target], np.finfo(p.dtype).tiny) * len(target))
     return dp
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class CrossEntropy(Loss):
-    """Cross-entropy of logits, one for each class, with the number of the right class.
+    """Cross-entropy of logits, one for each class, with the number of the right class, or a part for each.
 
     After a final Softmax it is computed from the layer's input.
 
+    Parameters
+    ----------
+    label_smoothing : float
+        0 to 1: what all classes share in equal parts, while the target keeps the rest, as in PyTorch.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `label_smoothing` is not a number from 0 to 1.
+
+    Notes
+    -----
+    Targets are class numbers (N,), or rows (N, classes): where each has a single 1, they are taken as the
+    class numbers, to the same bits; otherwise each row, which must sum to 1, says how much of the sample
+    belongs to each class. Metrics go by the class of the largest part.
+
     Examples
     --------
-    >>> CrossEntropy().targets
-    'labels'
+    >>> import fastconv as fc
+    >>> model = fc.Sequential([fc.Dense(2)], input_shape=(3,))
+    >>> trainer = fc.Trainer(model, loss=fc.losses.CrossEntropy(label_smoothing=0.1))
+    >>> trainer.train_on_batch(np.zeros((2, 3)), [[0.0, 1.0], [0.3, 0.7]]) > 0
+    True
     """
 
+    label_smoothing: float = field(default=0.0, kw_only=True)
     name: ClassVar[str] = "cross_entropy"
-    targets: ClassVar = "labels"
+    targets: ClassVar[Literal["labels", "distributions"]] = "labels"
     formula: ClassVar = ("log(sum over k of exp({z}[k])) - {z}[y]", "softmax({z}), minus 1 at k = y")
     operation: ClassVar = losses.cross_entropy
+
+    def __post_init__(self) -> None:
+        object.__setattr__(
+            self, "label_smoothing", real_number(self.label_smoothing, "label_smoothing", 0.0, 1.0)
+        )
+
+    def for_targets(self, target: Array) -> Loss:
+        if target.ndim == 1 and not self.label_smoothing:
+            return self
+        kind = _SmoothedLabels if target.ndim == 1 else _SoftLabels
+        return kind(label_smoothing=self.label_smoothing)
+
+    def value(self, output: Array, target: Array) -> float:
+        if target.ndim == 1 and not self.label_smoothing:
+            return float(kernels.cross_entropy(output, target))
+        return float(kernels.soft_cross_entropy(output, self._parts(output, target)))
+
+    def gradient(self, output: Array, target: Array) -> Array:
+        if target.ndim == 1 and not self.label_smoothing:
+            return kernels.cross_entropy_grad(output, target)
+        return kernels.soft_cross_entropy_grad(output, self._parts(output, target))
+
+    def record(self) -> Any:
+        return super().record() if self.label_smoothing else self.name  # as files always had it
+
+    def __str__(self) -> str:
+        return super().__str__() if self.label_smoothing else self.name
+
+    def __repr__(self) -> str:
+        settings = f"label_smoothing={self.label_smoothing!r}" if self.label_smoothing else ""
+        return f"CrossEntropy({settings})"
+
+    def _parts(self, output: Array, target: Array) -> Array:
+        """What each class has of the samples, smoothed."""
+        parts = target if target.ndim == 2 else np.eye(output.shape[1])[target]
+        parts = parts * (1 - self.label_smoothing) + self.label_smoothing / output.shape[1]
+        return parts.astype(output.dtype)
 
 
 CrossEntropy.absorbs = {
@@ -321,6 +403,47 @@ CrossEntropy.absorbs = {
         ),
     )
 }
+
+
+@dataclass(frozen=True, repr=False)
+class _SmoothedLabels(CrossEntropy):
+    """Cross-entropy with labels that are smoothed, as it is computed."""
+
+    operation: ClassVar = losses.soft_cross_entropy
+
+    @property
+    def formula(self) -> tuple[str, str]:  # type: ignore[override]
+        value = "sum over k of t[k] * (log(sum over j of exp({z}[j])) - {z}[k])"
+        return f"{value} for {self._smoothing()}", "softmax({z}) - t"
+
+    def _smoothing(self) -> str:
+        """What t is, of the target y as parts of K classes, in words."""
+        smoothing = self.label_smoothing
+        return f"t = (1 - {smoothing:g}) * y + {smoothing:g} / K" if smoothing else "t = y"
+
+    def numbers(self) -> list[float]:
+        return [self.label_smoothing]
+
+    def absorbed(self, layer: Layer) -> AbsorbedLayer | None:
+        if not isinstance(layer, Softmax):
+            return None
+        return AbsorbedLayer(
+            self.operation,
+            self,
+            lambda p, target: _cross_entropy_slope(p, self._parts(p, target)),
+            (
+                f"-sum over k of t[k] * log {{a}}[k] for {self._smoothing()}",
+                "dL/d{a}[k] is -t[k] / {a}[k]; with the derivative of the softmax, factors cancel:",
+                "{a} - t",
+            ),
+        )
+
+
+@dataclass(frozen=True, repr=False)
+class _SoftLabels(_SmoothedLabels):
+    """Cross-entropy with a part for each class, as it is computed."""
+
+    targets: ClassVar = "distributions"
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,7 @@
 """Normalisation layers."""
 
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, cast
 
@@ -40,7 +42,8 @@ class BatchNorm2d(_Affine):
 
     Notes
     -----
-    Training uses the batch's own mean and variance, prediction the running ones, as in PyTorch.
+    Training uses the batch's own mean and variance, prediction the running ones, as in PyTorch. As there, a
+    step with a single value per channel (one sample of 1x1 pixels, be it the rest of an epoch) is refused.
     Source: Ioffe and Szegedy (2015).
 
     Examples
@@ -82,6 +85,9 @@ class BatchNorm2d(_Affine):
 
     def initial_statistics(self, input_shape: Shape) -> Arrays:
         return {"running_mean": np.zeros(input_shape[0]), "running_var": np.ones(input_shape[0])}
+
+    def values_per_mean(self, input_shape: Shape, samples: int) -> int:
+        return samples * math.prod(input_shape[1:])
 
     def _normalised(self, x: Array, arrays: Arrays) -> tuple[Array, Array]:
         gamma, beta, mean, var = (arrays[n] for n in ("weight", "bias", "running_mean", "running_var"))
@@ -146,6 +152,9 @@ class GroupNorm(_Affine):
             )
         return input_shape
 
+    def values_per_mean(self, input_shape: Shape, samples: int) -> int:
+        return math.prod(input_shape) // self.num_groups
+
     def forward(self, x: Array, arrays: Arrays) -> Array:
         return self._normalised(x, arrays)[0].reshape(x.shape)
 
@@ -162,3 +171,35 @@ class GroupNorm(_Affine):
 def _images(x: Array) -> Array:
     """Samples as images; features are images of one pixel."""
     return x.reshape((*x.shape, 1, 1)[:4])
+
+
+def check_batch(nodes: Iterable[Any], samples: int) -> None:
+    """Raise ValueError where a training step on so many samples would normalise single values.
+
+    A single value is its own mean: what is left of it is 0, and nothing before the layer can learn.
+
+    Parameters
+    ----------
+    nodes : iterable of nodes
+        The layers of a network at their places.
+    samples : int
+
+    Raises
+    ------
+    ValueError
+        The message names the layer.
+
+    Examples
+    --------
+    >>> import fastconv as fc
+    >>> check_batch(fc.Sequential([fc.BatchNorm2d()], (4, 1, 1)).nodes, samples=2)
+    """
+    for node in nodes:
+        if node.layer.values_per_mean(node.input_shape, samples) == 1:
+            alone = node.layer.values_per_mean(node.input_shape, 2) == 1
+            got = f"got {node.input_shape}" + ("" if alone else f" of {samples} sample")
+            way_out = "take fewer groups" if alone else "take batches that leave no single sample over"
+            raise ValueError(
+                f"layer {node.name}, {node.layer.call()}, must get more than one value for each mean in "
+                f"training, {got}: {way_out}"
+            )

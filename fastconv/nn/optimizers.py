@@ -9,8 +9,9 @@ nearest one from -clip_value to clip_value. They are PyTorch's `clip_grad_norm_`
 Source: Pascanu, Mikolov and Bengio (2013), "On the difficulty of training recurrent neural networks".
 """
 
-from dataclasses import asdict, dataclass, field
-from typing import Any, ClassVar
+import copy
+from dataclasses import FrozenInstanceError, asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,15 +20,22 @@ from ..checks.import_path import import_path
 from ..checks.settings import real_number
 from ..kernels.lanes import optimizers, user_functions
 from ..simd.user_functions import arguments_of, check_function, python_function
+from .learning_rate import HasLearningRate, under_both_names
 from .schedules import Schedule
+
+if TYPE_CHECKING:
+    from typing import Self
 
 __all__ = ["SGD", "Adam", "AdamW", "ElementwiseOptimizer", "RMSprop"]
 
+OptimizerName = Literal["sgd", "adam", "adamw", "rmsprop"]
 
-class Optimizer:
+
+class Optimizer(HasLearningRate):
     """What every optimizer has: `lr`, a number or a schedule, and how gradients are clipped.
 
     An optimizer of your own is an `ElementwiseOptimizer`. A subclass of SGD, Adam, ... takes the same steps.
+    `lr` may be given as `learning_rate`, too. Optimizers are records, which do not change: see `with_lr`.
 
     Attributes
     ----------
@@ -120,6 +128,28 @@ class Optimizer:
             return np.full(count, self.lr, dtype=np.float64)
         return self.lr.learning_rates(first_step, count, steps_per_epoch, total_steps)
 
+    def with_lr(self, lr: "float | Schedule") -> "Self":
+        """The same optimizer with another learning rate.
+
+        Parameters
+        ----------
+        lr : float or schedule
+
+        Returns
+        -------
+        optimizer
+            Of the same class.
+
+        Examples
+        --------
+        >>> Adam(0.001, eps=1e-6).with_lr(0.0005).lr  # trainer.optimizer = trainer.optimizer.with_lr(...)
+        0.0005
+        """
+        other = copy.copy(self)
+        object.__setattr__(other, "lr", lr)
+        other._check_lr()
+        return other
+
     def settings(self) -> dict[str, Any]:
         """Name -> value of all that it was made with.
 
@@ -133,6 +163,19 @@ class Optimizer:
         0.0
         """
         return asdict(self)  # type: ignore[call-overload, no-any-return]
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Trainers compare optimizers and keep their vectors: one that changed would go unseen."""
+        settings = getattr(self, "__dataclass_fields__", vars(self))
+        if name == "learning_rate" or (name in settings and name in vars(self)):
+            raise FrozenInstanceError(
+                f"`{name}` of an optimizer can't be assigned: give the trainer another one, such as "
+                "trainer.optimizer = trainer.optimizer.with_lr(0.01)"
+            )
+        object.__setattr__(self, name, value)
+
+    def __delattr__(self, name: str) -> None:
+        raise FrozenInstanceError(f"`{name}` of an optimizer can't be deleted")
 
     def _check_number(self, name: str, high: float = np.inf) -> None:
         object.__setattr__(self, name, real_number(getattr(self, name), name, high=high))
@@ -156,6 +199,18 @@ class Optimizer:
             )
 
 
+Kind = TypeVar("Kind", bound=type[Optimizer])
+
+
+def _record(kind: Kind) -> Kind:
+    """A frozen dataclass that takes `learning_rate` for `lr`, and says what to do instead of assigning."""
+    for name in ("__setattr__", "__delattr__"):
+        if name in vars(kind):
+            delattr(kind, name)
+    return under_both_names(kind)
+
+
+@_record
 @dataclass(frozen=True)
 class SGD(Optimizer):
     """Stochastic gradient descent, with momentum if wanted.
@@ -166,7 +221,7 @@ class SGD(Optimizer):
     Parameters
     ----------
     lr : float or schedule
-        Learning rate.
+        Learning rate; `learning_rate` is understood too.
     momentum : float
         Part of the velocity that is kept, 0 <= momentum < 1.
     nesterov : bool
@@ -191,8 +246,8 @@ class SGD(Optimizer):
 
     lr: "float | Schedule" = 0.01
     momentum: float = 0.0
-    nesterov: bool = False
-    weight_decay: float = 0.0
+    nesterov: bool = field(default=False, kw_only=True)
+    weight_decay: float = field(default=0.0, kw_only=True)
     clip_norm: float | None = field(default=None, kw_only=True)
     clip_value: float | None = field(default=None, kw_only=True)
     operation: ClassVar = optimizers.sgd
@@ -215,6 +270,7 @@ class SGD(Optimizer):
             raise ValueError("`nesterov` needs `momentum` > 0, got 0.0")
 
 
+@_record
 @dataclass(frozen=True)
 class Adam(Optimizer):
     """Adam (Kingma and Ba, 2015): steps scaled by running moments of the gradient.
@@ -226,7 +282,7 @@ class Adam(Optimizer):
     Parameters
     ----------
     lr : float or schedule
-        Learning rate.
+        Learning rate; `learning_rate` is understood too.
     betas : pair of floats
         b1 and b2, each 0 <= b < 1.
     eps : float
@@ -250,9 +306,9 @@ class Adam(Optimizer):
     """
 
     lr: "float | Schedule" = 0.001
-    betas: tuple[float, float] = (0.9, 0.999)
-    eps: float = 1e-8
-    weight_decay: float = 0.0
+    betas: tuple[float, float] = field(default=(0.9, 0.999), kw_only=True)
+    eps: float = field(default=1e-8, kw_only=True)
+    weight_decay: float = field(default=0.0, kw_only=True)
     clip_norm: float | None = field(default=None, kw_only=True)
     clip_value: float | None = field(default=None, kw_only=True)
     operation: ClassVar = optimizers.adam
@@ -274,6 +330,7 @@ class Adam(Optimizer):
         object.__setattr__(self, "betas", betas)
 
 
+@_record
 @dataclass(frozen=True)
 class AdamW(Adam):
     """Adam with decoupled weight decay (Loshchilov and Hutter, 2019): w <- w - lr weight_decay w comes first.
@@ -285,18 +342,24 @@ class AdamW(Adam):
     weight_decay : float
         Shrinks the weights directly.
 
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is out of range or of the wrong type.
+
     Examples
     --------
     >>> AdamW().weight_decay
     0.01
     """
 
-    weight_decay: float = 0.01
+    weight_decay: float = field(default=0.01, kw_only=True)
 
     def variant(self) -> int:
         return 1
 
 
+@_record
 @dataclass(frozen=True)
 class RMSprop(Optimizer):
     """RMSprop (Tieleman and Hinton, 2012): steps divided by a running root mean square of the gradient.
@@ -308,7 +371,7 @@ class RMSprop(Optimizer):
     Parameters
     ----------
     lr : float or schedule
-        Learning rate.
+        Learning rate; `learning_rate` is understood too.
     alpha : float
         Share of the mean square that is kept, 0 <= alpha < 1.
     eps : float
@@ -336,11 +399,11 @@ class RMSprop(Optimizer):
     """
 
     lr: "float | Schedule" = 0.01
-    alpha: float = 0.99
-    eps: float = 1e-8
-    weight_decay: float = 0.0
-    momentum: float = 0.0
-    centered: bool = False
+    alpha: float = field(default=0.99, kw_only=True)
+    eps: float = field(default=1e-8, kw_only=True)
+    weight_decay: float = field(default=0.0, kw_only=True)
+    momentum: float = field(default=0.0, kw_only=True)
+    centered: bool = field(default=False, kw_only=True)
     clip_norm: float | None = field(default=None, kw_only=True)
     clip_value: float | None = field(default=None, kw_only=True)
     operation: ClassVar = optimizers.rmsprop
@@ -364,6 +427,7 @@ class RMSprop(Optimizer):
             raise TypeError(f"`centered` must be True or False, got {self.centered!r}")
 
 
+@under_both_names
 class ElementwiseOptimizer(Optimizer):
     """An optimizer of your own: a function that makes a step of one parameter.
 
@@ -377,7 +441,7 @@ class ElementwiseOptimizer(Optimizer):
         are kept for each parameter, zeros at first. `options` has the attributes `lr`, `step` (1, 2, ...) and
         those below.
     lr : float or schedule
-        Learning rate.
+        Learning rate; `learning_rate` is understood too.
     clip_norm, clip_value : float, optional
         As in `SGD`.
     **options : float

@@ -4,13 +4,14 @@ A schedule is a record with one method, `learning_rates`, that answers for a run
 engine asks it once per compiled chunk of steps, never inside one.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..checks.settings import real_number, whole_number
+from .learning_rate import HasLearningRate, under_both_names
 
 
 @runtime_checkable
@@ -59,8 +60,9 @@ def _cosine(start: float, end: float, fraction: NDArray[np.float64]) -> NDArray[
     return end + (start - end) / 2 * (1 + np.cos(np.pi * fraction))
 
 
+@under_both_names
 @dataclass(frozen=True)
-class StepDecay(Schedule):
+class StepDecay(HasLearningRate, Schedule):
     """Multiply the learning rate by `gamma` every `step_size` epochs (PyTorch's StepLR).
 
     Parameters
@@ -72,6 +74,11 @@ class StepDecay(Schedule):
     gamma : float
         What the learning rate is multiplied by.
 
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is out of range or of the wrong type.
+
     Examples
     --------
     >>> StepDecay(0.1, step_size=2).learning_rates(0, 4, steps_per_epoch=1, total_steps=4)
@@ -80,7 +87,7 @@ class StepDecay(Schedule):
 
     lr: float
     step_size: int
-    gamma: float = 0.1
+    gamma: float = field(default=0.1, kw_only=True)
 
     def __post_init__(self) -> None:
         _set_field(self, "lr", real_number(self.lr, "lr"))
@@ -94,8 +101,9 @@ class StepDecay(Schedule):
         return self.lr * self.gamma ** (epochs // self.step_size).astype(np.float64)
 
 
+@under_both_names
 @dataclass(frozen=True)
-class CosineDecay(Schedule):
+class CosineDecay(HasLearningRate, Schedule):
     """Go from `lr` down to `min_lr` along half a cosine wave over the whole run.
 
     The formula is PyTorch's CosineAnnealingLR with `T_max` equal to the number of steps
@@ -120,7 +128,7 @@ class CosineDecay(Schedule):
     """
 
     lr: float
-    min_lr: float = 0.0
+    min_lr: float = field(default=0.0, kw_only=True)
 
     def __post_init__(self) -> None:
         _set_field(self, "lr", real_number(self.lr, "lr"))
@@ -135,8 +143,9 @@ class CosineDecay(Schedule):
         return _cosine(self.lr, self.min_lr, np.minimum(steps / max(total_steps, 1), 1.0))
 
 
+@under_both_names
 @dataclass(frozen=True)
-class OneCycle(Schedule):
+class OneCycle(HasLearningRate, Schedule):
     """Rise to a peak, then fall to almost nothing, both along half a cosine wave.
 
     The formula is PyTorch's OneCycleLR with cosine annealing (Smith and Topin, 2018). It starts at
@@ -153,6 +162,11 @@ class OneCycle(Schedule):
     final_div : float
         The first learning rate over the last.
 
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is out of range or of the wrong type.
+
     Examples
     --------
     >>> rates = OneCycle(0.1, start_fraction=0.5).learning_rates(0, 4, steps_per_epoch=4, total_steps=4)
@@ -161,9 +175,9 @@ class OneCycle(Schedule):
     """
 
     lr: float
-    start_fraction: float = 0.3
-    div: float = 25.0
-    final_div: float = 1e4
+    start_fraction: float = field(default=0.3, kw_only=True)
+    div: float = field(default=25.0, kw_only=True)
+    final_div: float = field(default=1e4, kw_only=True)
 
     def __post_init__(self) -> None:
         _set_field(self, "lr", real_number(self.lr, "lr"))

@@ -2,7 +2,7 @@
 
 Each function draws on the Axes that it is given, or in a new figure, and returns the Axes; none shows or
 saves anything. In pictures of positive and negative numbers, zero is white, red above and blue below.
-Matplotlib is imported as a function is called: pip install "fastconv[plot]".
+Matplotlib is imported as a function is called: pip install ".[plot]".
 """
 
 from .network import feature_maps, filters, gradient_maps

@@ -12,7 +12,7 @@ from ..engine.inputs import check_samples
 from ..inspection.layer_by_layer import activations, backward
 from ..models.sequential import Sequential
 from ..nn.conv import Conv2d
-from ..nn.losses import Loss
+from ..nn.losses import Loss, LossName
 from .panels import Array, panels
 
 SIGNED = "RdBu_r"
@@ -20,7 +20,7 @@ BETWEEN = "0.8"  # a grey, not to be taken for a zero
 MOST_WRITTEN = 40  # numbers are written into their cells up to so many cells
 
 
-def filters(model: Sequential, layer: int | str | None = None, count: int = 64, ax: Any = None) -> Any:
+def filters(model: Sequential, layer: int | str | None = None, *, count: int = 64, ax: Any = None) -> Any:
     """The weights of a convolution: one plane for each filter and input channel.
 
     Parameters
@@ -126,7 +126,7 @@ def _signed_image(ax: Any, values: Array) -> Any:
 
 
 def feature_maps(
-    model: Sequential, x: ArrayLike, layers: Sequence[int] | None = None, ax: Any = None
+    model: Sequential, x: "ArrayLike", *, layers: Sequence[int] | None = None, ax: Any = None
 ) -> Array:
     """What each layer makes of one image, from the input to the output.
 
@@ -163,9 +163,10 @@ def feature_maps(
 
 def gradient_maps(
     model: Sequential,
-    x: ArrayLike,
+    x: "ArrayLike",
     y: Any,
-    loss: str | Loss = "cross_entropy",
+    loss: LossName | Loss = "cross_entropy",
+    *,
     layers: Sequence[int] | None = None,
     ax: Any = None,
 ) -> Array:
@@ -201,7 +202,7 @@ def gradient_maps(
     return _layer_panels(model, backward(model, sample, target, loss)[1], layers, ax)
 
 
-def _one_sample(model: Sequential, x: ArrayLike) -> Array:
+def _one_sample(model: Sequential, x: "ArrayLike") -> Array:
     x = np.asarray(x)
     single = x.shape in (model.input_shape, model.input_shape[1:])
     sample = check_samples(x[None] if single else x, model.input_shape, "x")

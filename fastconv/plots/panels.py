@@ -6,8 +6,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..checks.extras import require
+from ..checks.text import printable
 
 Array = NDArray[Any]
+
+
+def literal(name: Any) -> str:
+    """A name of unknown origin as matplotlib draws it: on one line, and no formula between dollars.
+
+    Examples
+    --------
+    >>> print(literal("$x_$"))
+    \\$x_\\$
+    """
+    return printable(str(name)).replace("$", "\\$")
 
 
 def panels(ax: Any, count: int, columns: int, size: tuple[float, float]) -> Array:

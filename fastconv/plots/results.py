@@ -8,17 +8,17 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..checks.extras import require
 from ..checks.settings import whole_number
-from ..engine.inputs import check_samples
+from ..engine.inputs import samples_as_given
 from ..inspection.classification import class_labels, class_probabilities, worst
 from ..models.sequential import Sequential
 from ..training import metrics
-from .panels import Array, panels
+from .panels import Array, literal, panels
 
 LOW_IS_GOOD = ("loss", "mse", "mae")
 
 
 def history(
-    history: Mapping[str, Sequence[float]], ax: Any = None, names: str | Sequence[str] | None = None
+    history: Mapping[str, Sequence[float]], *, ax: Any = None, names: str | Sequence[str] | None = None
 ) -> Any:
     """Curves of the loss and of the metrics over the epochs, training and validation together.
 
@@ -78,7 +78,7 @@ def _curves(ax: Any, name: str, values: Sequence[float], held_out: Sequence[floa
         label = f"best {held_out[best]:.4g}, epoch {best + 1}"
         ax.plot([best + 1], [held_out[best]], "o", color="C1", markersize=8, fillstyle="none", label=label)
         ax.legend(fontsize="small", frameon=False)
-    ax.set_title(name.replace("_", " "))
+    ax.set_title(literal(name.replace("_", " ")))
     ax.set_xlabel("epoch")
     ax.xaxis.get_major_locator().set_params(integer=True)
     if len(values) == 1:
@@ -88,8 +88,9 @@ def _curves(ax: Any, name: str, values: Sequence[float], held_out: Sequence[floa
 
 
 def confusion_matrix(
-    y_true: ArrayLike,
-    y_pred: ArrayLike,
+    y_true: "ArrayLike",
+    y_pred: "ArrayLike",
+    *,
     classes: Sequence[Any] | None = None,
     normalize: bool = False,
     ax: Any = None,
@@ -151,7 +152,7 @@ def confusion_matrix(
 
 
 def _short(name: str) -> str:
-    return name if len(name) <= 16 else f"{name[:15]}…"
+    return literal(name if len(name) <= 16 else f"{name[:15]}…")
 
 
 def _counted(truth: Array, predicted: Array, classes: Sequence[Any] | None) -> tuple[Array, list[Any]]:
@@ -170,8 +171,9 @@ def _counted(truth: Array, predicted: Array, classes: Sequence[Any] | None) -> t
 
 def worst_mistakes(
     model: Sequential,
-    X: ArrayLike,
-    y: ArrayLike,
+    X: "ArrayLike",
+    y: "ArrayLike",
+    *,
     count: int = 12,
     classes: Sequence[Any] | None = None,
     ax: Any = None,
@@ -210,7 +212,7 @@ def worst_mistakes(
     >>> len(axes)
     3
     """
-    images = check_samples(X, model.input_shape)
+    images = samples_as_given(X, model.input_shape)
     if images.ndim != 4:
         raise ValueError(f"`X` must be images (N, C, H, W), got {images.shape}")
     probabilities = class_probabilities(model, images)
@@ -224,7 +226,8 @@ def worst_mistakes(
     for panel, k in zip(axes, chosen, strict=False):
         said = int(probabilities[k].argmax())
         panel.imshow(picture(images[k]), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-        text = f"true {names[labels[k]]}\nsaid {names[said]}, {probabilities[k, said]:.0%}"
+        truth, answer = literal(names[labels[k]]), literal(names[said])
+        text = f"true {truth}\nsaid {answer}, {probabilities[k, said]:.0%}"
         panel.set_title(text, fontsize="small")
         panel.set_axis_off()
     return axes

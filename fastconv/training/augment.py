@@ -1,6 +1,6 @@
 """`Augment`: how training changes images at random, so that a network sees new ones in every epoch."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..checks.scalars import nonnegative_pair
 from ..checks.settings import real_number, whole_number
 from ..engine.engine import Engine
-from ..engine.inputs import check_samples
+from ..engine.inputs import check_layout, samples_as_given
 from ..engine.plan import lanes_of
 from ..engine.run import Run
 from ..engine.threads import get_num_threads
@@ -54,11 +54,11 @@ class Augment:
     """
 
     shift: Any = 0
-    rotation: float = 0.0
-    horizontal_flip: bool = False
-    vertical_flip: bool = False
-    noise: float = 0.0
-    fill: float = 0.0
+    rotation: float = field(default=0.0, kw_only=True)
+    horizontal_flip: bool = field(default=False, kw_only=True)
+    vertical_flip: bool = field(default=False, kw_only=True)
+    noise: float = field(default=0.0, kw_only=True)
+    fill: float = field(default=0.0, kw_only=True)
 
     def __post_init__(self) -> None:
         def keep(name: str, value: Any) -> None:
@@ -87,7 +87,7 @@ class Augment:
         """
         return bool(any(self.shift) or self.rotation or self.horizontal_flip or self.vertical_flip)
 
-    def apply(self, X: ArrayLike, seed: int = 0, step: int = 1, dtype: str = "float32") -> NDArray[Any]:
+    def apply(self, X: "ArrayLike", seed: int = 0, step: int = 1, dtype: str = "float32") -> NDArray[Any]:
         """Images as training would see them, to look at.
 
         Parameters
@@ -123,7 +123,8 @@ class Augment:
         shape = np.shape(X)
         if len(shape) not in (3, 4):
             raise ValueError(f"`X` must have shape (N, C, H, W) or (N, H, W), got {shape}")
-        images = check_samples(X, shape[1:] if len(shape) == 4 else (1, *shape[1:]))
+        check_layout(shape)
+        images = samples_as_given(X, shape[1:] if len(shape) == 4 else (1, *shape[1:]))
         model = Sequential([Flatten()], images.shape[1:], dtype)
         output = np.empty((len(images), *model.output_shape), model.dtype)
         if len(images):

@@ -6,7 +6,6 @@ for each batch.
 
 import hashlib
 import itertools
-import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -15,10 +14,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..checks.settings import whole_number
-from ..engine.inputs import check_samples, check_targets
+from ..engine.inputs import check_layout, samples_as_given, targets_as_given
 from ..nn.layer import Shape
 from ..nn.losses import Loss
 from .finite import first_not_finite
+from .held_out import Chosen, held_out_samples
 from .sample_weights import Weights, check_sample_weight, combine
 
 HASHED_AT_ONCE = 4096  # so that a hash needs little memory
@@ -31,7 +31,7 @@ WANTED = {
 
 @dataclass(frozen=True)
 class Part:
-    """Samples to go through in steps of `batch_size`, in their own order or in another."""
+    """Samples to go through in steps of `batch_size`: all as they lie, or those of `order`."""
 
     X: NDArray[Any]
     y: NDArray[Any]
@@ -39,6 +39,11 @@ class Part:
     batch_size: int
     order: NDArray[np.int64] | None = None
     names: tuple[str, str] = ("X", "y")  # of X and y, for errors
+
+    @property
+    def samples(self) -> int:
+        """How many samples there are to go through."""
+        return len(self.X) if self.order is None else len(self.order)
 
     def what_is_not_finite(self, seen: int) -> str | None:
         """What is wrong with the first `seen` samples, in words, or None where all are finite."""
@@ -57,6 +62,7 @@ class Feed(Protocol):
     samples: int | None  # the same; of an iterable, an estimate
     batch_size: int  # of the first step
     weighted: bool  # whether the first step has weights
+    targets: NDArray[Any]  # those of the first step, and perhaps others
     ended: bool  # whether there was less than was to be
 
     def parts(self, epoch: int) -> Iterator[Part]:
@@ -84,8 +90,9 @@ class Form:
         TypeError, ValueError
             If they don't fit, or there are no samples.
         """
-        X = check_samples(X, self.input_shape, names[0])
-        y = check_targets(y, len(X), self.output_shape, self.loss, names[1])
+        X = samples_as_given(X, self.input_shape, names[0])
+        check_layout(X.shape, names[0])
+        y = targets_as_given(y, len(X), self.output_shape, self.loss, names[1])
         if not len(X):
             raise ValueError(f"`{names[0]}` must hold at least one sample, got none")
         return X, y
@@ -98,7 +105,7 @@ class Form:
 
 
 class ArrayFeed:
-    """Samples in arrays, every epoch in a new order where there is a seed for it."""
+    """Samples in arrays, all or those that are `chosen`, every epoch in a new order where there is a seed."""
 
     def __init__(
         self,
@@ -108,30 +115,34 @@ class ArrayFeed:
         batch_size: int,
         shuffle_seed: int | None = None,
         names: tuple[str, str] = ("X", "y"),
+        chosen: Chosen | None = None,
     ) -> None:
-        self._arrays = X, y, weight
+        self._arrays, self._chosen = (X, y, weight), chosen
         self._names = names
-        self.batch_size = min(batch_size, len(X))
-        self.weighted = weight is not None
-        self.samples: int | None = len(X)
-        self.steps: int | None = -(-len(X) // self.batch_size)
+        self._count = len(X) if chosen is None else int(np.count_nonzero(chosen))
+        self.samples: int | None = self._count
+        self.batch_size = min(batch_size, self._count)
+        self.weighted, self.targets = weight is not None, y
+        self.steps: int | None = -(-self._count // self.batch_size)
         self._seed, self.ended = shuffle_seed, False
 
     def parts(self, epoch: int) -> Iterator[Part]:
         """All samples."""
-        order = None
+        order = None if self._chosen is None else np.flatnonzero(self._chosen)
         if self._seed is not None:
-            order = np.random.default_rng((self._seed, epoch)).permutation(len(self._arrays[0]))
+            order = np.arange(self._count) if order is None else order
+            np.random.default_rng((self._seed, epoch)).shuffle(order)
         yield Part(*self._arrays, self.batch_size, order, self._names)
 
     def fingerprint(self) -> dict[str, Any]:
         """Shape, first and last samples, all targets and weights, and whether they are shuffled."""
         X, y, weight = self._arrays
+        rows = np.arange(self._count) if self._chosen is None else np.flatnonzero(self._chosen)
         return {
-            "shape of X": list(X.shape),
-            "first and last samples of X": _hash(X[[0, -1]]) + ("/255" if X.dtype == np.uint8 else ""),
-            "y": _hash(y),
-            "weights": None if weight is None else _hash(weight),
+            "shape of X": [self._count, *X.shape[1:]],
+            "first and last samples of X": _hash(X, rows[[0, -1]]) + ("/255" if X.dtype == np.uint8 else ""),
+            "y": _hash(y, rows),
+            "weights": None if weight is None else _hash(weight, rows),
             "shuffle": self._seed is not None,
         }
 
@@ -192,6 +203,7 @@ class BatchFeed:
             raise ValueError(f"`{name}` must give at least one batch, got none")
         self._iterator = itertools.chain([first], self._iterator)
         self.batch_size, self.weighted = first.batch_size, first.weight is not None
+        self.targets = first.y
         self.samples = self.steps and self.steps * self.batch_size
         self._untouched, self.ended = True, False
 
@@ -245,11 +257,11 @@ class BatchFeed:
         return Part(X, y, weight, len(X), names=names)
 
 
-def _hash(values: NDArray[Any]) -> str:
-    """A hash of numbers, whatever their dtype and strides."""
+def _hash(values: NDArray[Any], rows: NDArray[np.int64]) -> str:
+    """A hash of some rows of numbers, whatever their dtype and strides."""
     digest = hashlib.sha256()
-    for start in range(0, len(values), HASHED_AT_ONCE):
-        digest.update(np.asarray(values[start : start + HASHED_AT_ONCE], np.float64).tobytes())
+    for start in range(0, len(rows), HASHED_AT_ONCE):
+        digest.update(np.asarray(values[rows[start : start + HASHED_AT_ONCE]], np.float64).tobytes())
     return digest.hexdigest()[:16]
 
 
@@ -287,37 +299,22 @@ def array_feeds(
     batch_size: int,
     shuffle_seed: int | None,
 ) -> tuple[Feed, Feed | None]:
-    """The feed of arrays, and one of their last part, `split` of them, if that is to be held out.
+    """The feed of arrays, and one of `split` of them, if that is to be held out: see `held_out_samples`.
 
     Raises
     ------
     TypeError, ValueError
         If nothing is left on one side, or the weights do not fit.
     """
-    rest = None
-    if split:
-        kept = len(X) - round(len(X) * split)
-        if not 0 < kept < len(X):
-            raise ValueError(f"`validation_split` = {split} leaves no samples on one side of {len(X)}")
-        held_out_weight = None if weight is None else weight[kept:]
-        names = f"X[{kept}:]", f"y[{kept}:]"
-        if form.loss.targets == "labels":
-            _warn_of_sorted(y[:kept], y[kept:])
-        rest = ArrayFeed(X[kept:], y[kept:], held_out_weight, EVALUATED_AT_ONCE, names=names)
-        X, y, weight = X[:kept], y[:kept], None if weight is None else weight[:kept]
-    weight = form.combine(weight, class_weight, y)
-    return ArrayFeed(X, y, weight, batch_size, shuffle_seed), rest
-
-
-def _warn_of_sorted(y: NDArray[Any], held_out: NDArray[Any]) -> None:
-    """Warn where classes are held out that are not trained: y is sorted, or nearly so."""
-    unseen = np.setdiff1d(held_out, y)
-    if unseen.size:
-        warnings.warn(
-            f"`validation_split` holds out the last {len(held_out)} samples, and class "
-            f"{', '.join(map(str, unseen))} only stands there: shuffle X and y, or give `validation_data`",
-            stacklevel=4,
-        )
+    if not split:
+        return ArrayFeed(X, y, form.combine(weight, class_weight, y), batch_size, shuffle_seed), None
+    held_out = held_out_samples(y, split, form.loss)
+    rest = ArrayFeed(X, y, weight, EVALUATED_AT_ONCE, chosen=held_out)
+    own = form.combine(None if weight is None else weight[~held_out], class_weight, y[~held_out])
+    if own is not None:
+        weight = np.zeros(len(X))
+        weight[~held_out] = own
+    return ArrayFeed(X, y, weight, batch_size, shuffle_seed, chosen=~held_out), rest
 
 
 def _is_batches(values: Any) -> bool:

@@ -1,7 +1,8 @@
 """Why a loss is not finite: what was in the data, what in the parameters; and the way back.
 
 Samples are not looked through while all is well: to read each once more would take more than 2 % of an
-epoch of a small network.
+epoch of a small network. What is looked at are the losses that each call of the engine gives, and the sum of
+the parameters once an epoch.
 """
 
 import math

@@ -9,10 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..engine.engine import Engine
+from ..engine.inputs import readable
 from ..engine.run import Run
 from ..engine.threads import get_num_threads
 from ..models.sequential import Sequential
 from ..nn.losses import Loss
+from ..nn.norm import check_batch
 from ..nn.optimizers import Optimizer
 from .batches import EVALUATED_AT_ONCE, Feed, Part
 from .finite import all_finite
@@ -43,27 +45,36 @@ class Steps:
 
     def __init__(self, task: Task, taken: int, augment: Any = None) -> None:
         self.task, self.taken, self._augment = task, taken, augment
+        self.optimizer = task.optimizer  # whose rates are taken: a callback may change them between steps
+        # Called after each step with its number in the epoch, its loss and its learning rate; where it is
+        # there, steps are run one by one, and what it returns tells whether the epoch ends there.
+        self.after_each: Callable[[int, float, float], bool] | None = None
+        self.cut = False
         self._threads = get_num_threads()
         self._engine: Engine | None = None
+        self._checked: set[int] = set()  # sizes of batches that all layers can learn from
 
     def still_fit(self, task: Task) -> bool:
         """Whether new ones for this task would be the same."""
         return task is self.task and self._threads == get_num_threads()
 
-    def engine(self, batch_size: int, weighted: bool) -> Engine:
-        """An engine for a batch; the same one as before, if it is large enough and knows of weights."""
-        had = self._engine
+    def engine(self, batch_size: int, weighted: bool, targets: NDArray[Any]) -> Engine:
+        """An engine for a batch: the one before, if it is large enough and takes such weights and targets."""
+        had, task = self._engine, self.task
+        loss = task.loss.for_targets(targets)
         if had is not None:
             had_weights = had.ports.weight is not None
-            if batch_size <= had.batch_size and weighted <= had_weights:
+            if had.asked_run.loss.targets == "distributions":  # it takes labels, too
+                loss = had.asked_run.loss
+            fits = batch_size <= had.batch_size and weighted <= had_weights
+            if fits and loss.targets == had.asked_run.loss.targets:
                 return had
             batch_size, weighted = max(batch_size, had.batch_size), weighted or had_weights
-        task = self.task
         run = Run(
             "train",
             batch_size,
             self._threads,
-            task.loss,
+            loss,
             task.optimizer,
             weighted,
             self._augment,
@@ -71,6 +82,13 @@ class Steps:
         )
         self._engine = Engine(task.model, run, task.optimizer_state, task.seed)
         return self._engine
+
+    def _check_batches(self, part: Part) -> None:
+        """Raise ValueError where a batch, such as the last one, is too small for a layer to learn from."""
+        whole, rest = divmod(part.samples, part.batch_size)
+        for size in {part.batch_size if whole else rest, rest} - {0} - self._checked:
+            check_batch(self.task.model.nodes, size)
+            self._checked.add(size)
 
     def epoch(
         self, feed: Feed, epoch: int, epochs: int, display: Progress, earlier: int
@@ -80,20 +98,22 @@ class Steps:
         Returns what it gave, and the last learning rate.
         """
         task, metrics, rate = self.task, RunningMetrics(), 0.0
+        self.cut = False
         per_epoch = feed.steps or 1
         for part in feed.parts(earlier):
-            engine = self.engine(part.batch_size, part.weight is not None)
+            self._check_batches(part)
+            engine = self.engine(part.batch_size, part.weight is not None, part.y)
             engine.set_updates(self.taken)
 
             def set_rates(_: int, count: int, rates: Rates = engine.ports.rates) -> None:
                 nonlocal rate
                 first = epoch * per_epoch + metrics.steps
-                new = task.optimizer.learning_rates(first, count, per_epoch, epochs * per_epoch)
+                new = self.optimizer.learning_rates(first, count, per_epoch, epochs * per_epoch)
                 rates[:count] = new
                 rate = float(new[-1])
 
             before = metrics.samples
-            for log in _run(task, engine, part, metrics, set_rates):
+            for log in _run(task, engine, part, metrics, set_rates, self):
                 losses = log[:, 0]
                 mean = float(losses.sum(dtype=np.float64)) / len(log)
                 if not math.isfinite(mean) and not np.isfinite(losses).all():
@@ -102,11 +122,17 @@ class Steps:
                     raise _reason(f"the loss became {losses[step]} {where}", part, metrics.samples - before)
                 display.batch(epoch, metrics.samples, mean)
                 self.taken += len(log)
-            if not all_finite(task.model.flat_parameters):  # the last step's loss was that before it
-                where = f"in epoch {epoch + 1}, step {metrics.steps} or before"
-                raise _reason(
-                    f"the parameters became infinite or NaN {where}", part, metrics.samples - before
-                )
+                if self.after_each is not None:
+                    self.cut = self.after_each(metrics.steps - 1, mean, rate)
+            if self.cut:
+                break
+        # The last step's loss was that before it; those before have shown in the next one's loss.
+        if metrics.steps and not all_finite(task.model.flat_parameters):
+            where = f"in epoch {epoch + 1}, step {metrics.steps} or before"
+            raise _reason(f"the parameters became infinite or NaN {where}", part, metrics.samples - before)
+        if self._engine is not None:
+            self._engine.release()  # the order of samples, before there is the next one
+        task.model.note_loss(task.loss)
         return metrics, rate
 
 
@@ -118,11 +144,13 @@ def _reason(what: str, part: Part, seen: int) -> DivergedError:
     )
 
 
-def evaluator(task: Task, samples: int, weighted: bool, batch_size: int = EVALUATED_AT_ONCE) -> Engine:
+def evaluator(
+    task: Task, samples: int, weighted: bool, targets: NDArray[Any], batch_size: int = EVALUATED_AT_ONCE
+) -> Engine:
     """An engine of the task's model that computes loss and metrics."""
-    model, outputs = task.model, task.metrics.need_outputs
+    model, outputs, loss = task.model, task.metrics.need_outputs, task.loss.for_targets(targets)
     return model.engines.take(
-        model, "evaluate", samples, batch_size, loss=task.loss, weighted=weighted, outputs=outputs
+        model, "evaluate", samples, batch_size, loss=loss, weighted=weighted, outputs=outputs
     )
 
 
@@ -136,12 +164,12 @@ def evaluate(task: Task, feed: Feed, epoch: int = 0, batch_size: int = EVALUATED
     """
     metrics = RunningMetrics()
     for part in feed.parts(epoch):
-        engine = evaluator(task, len(part.X), part.weight is not None, batch_size)
+        engine = evaluator(task, part.samples, part.weight is not None, part.y, batch_size)
         finite = True
         for log in _run(task, engine, part, metrics):
             finite = finite and bool(np.isfinite(log[:, 0]).all())
         task.model.engines.give_back(engine)
-        found = None if finite else part.what_is_not_finite(len(part.X))
+        found = None if finite else part.what_is_not_finite(part.samples)
         if found:
             raise NotFiniteError(f"the loss is not finite: {found}")
     if not metrics.steps:
@@ -155,19 +183,45 @@ def _run(
     part: Part,
     metrics: RunningMetrics,
     each: Callable[[int, int], None] | None = None,
+    steps: Steps | None = None,
 ) -> Iterator[NDArray[Any]]:
-    """Take all steps of a part and add them to the metrics; yields the log of each call."""
-    count, weight = len(part.X), part.weight
+    """Take the steps of a part, until they are cut, and add them to the metrics; yields each call's log."""
+    count, weight = part.samples, part.weight
     if weight is None and engine.ports.weight is not None:  # an earlier batch had some
-        weight = np.ones(count)
-    engine.load(part.X, part.y, part.order, weight)
-    outputs = None
+        weight = np.ones(len(part.X))
+    y = part.y
+    if y.ndim == 1 and engine.asked_run.loss.targets == "distributions":  # an earlier batch had parts
+        y = np.eye(task.model.output_shape[0])[y]
+    engine.load(part.X, y, part.order, weight)
+    outputs, done = None, 0
     if task.metrics.need_outputs:
         outputs = np.empty((count, *task.model.output_shape), task.model.dtype)
         engine.write_to(outputs)
-    for first_step, log in engine.run_all(each, engine.chunk):
-        end = min(count, (first_step + len(log)) * engine.batch_size)
-        metrics.add(log, end - first_step * engine.batch_size, engine.batch_size)
+    one_by_one = steps is not None and steps.after_each is not None
+    calls = _single_steps(engine, each) if one_by_one else engine.run_all(each, engine.chunk)
+    for first_step, log in calls:
+        done = min(count, (first_step + len(log)) * engine.batch_size)
+        metrics.add(log, done - first_step * engine.batch_size, engine.batch_size)
         yield log
+        if steps is not None and steps.cut:
+            break
     if outputs is not None:
-        metrics.add_outputs(part.y.copy() if part.order is None else part.y[part.order], outputs)
+        y = part.y[:done].copy() if part.order is None else part.y[part.order[:done]]
+        metrics.add_outputs(_for_metrics(y, task.loss), outputs[:done])
+
+
+def _for_metrics(y: NDArray[Any], loss: Loss) -> NDArray[Any]:
+    """The targets that metrics get: of parts for each class, the class of the largest."""
+    if loss.targets == "labels":
+        return y if y.ndim == 1 else y.argmax(axis=1)
+    return y.astype(np.int64) if y.dtype == np.uint8 else readable(y)
+
+
+def _single_steps(
+    engine: Engine, each: Callable[[int, int], None] | None
+) -> Iterator[tuple[int, NDArray[Any]]]:
+    """`engine.run_all`, with a call for each step."""
+    for step in range(engine.steps):
+        if each is not None:
+            each(step, 1)
+        yield step, engine.run(step, 1)

@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..checks.settings import whole_number
-from ..nn.losses import LOSSES, Loss, resolve
+from ..nn.losses import LOSSES, Loss, LossName, resolve
 
 # The output above which a binary network says yes: a probability for bce, a logit for bce_with_logits.
 
 
-def predicted_classes(predictions: ArrayLike, loss: str | Loss) -> NDArray[np.int64]:
+def predicted_classes(predictions: "ArrayLike", loss: LossName | Loss) -> NDArray[np.int64]:
     """The class that each output stands for.
 
     Parameters
@@ -55,7 +55,7 @@ def predicted_classes(predictions: ArrayLike, loss: str | Loss) -> NDArray[np.in
     return classes[:, 0] if classes.ndim == 2 and classes.shape[1] == 1 else classes
 
 
-def accuracy(predictions: ArrayLike, y: ArrayLike, loss: str | Loss) -> float:
+def accuracy(predictions: "ArrayLike", y: "ArrayLike", loss: LossName | Loss) -> float:
     """The part of the answers that is right, between 0 and 1.
 
     Parameters
@@ -63,7 +63,8 @@ def accuracy(predictions: ArrayLike, y: ArrayLike, loss: str | Loss) -> float:
     predictions : array_like
         A model's outputs, as in `predicted_classes`.
     y : array_like
-        The truth: class numbers for cross_entropy, else targets (above 0.5 means yes) of the outputs' shape.
+        The truth: for cross_entropy class numbers, or rows, whose largest part is the class; else targets
+        (above 0.5 means yes) of the outputs' shape.
     loss : str
         The loss that the model was trained with.
 
@@ -83,6 +84,8 @@ def accuracy(predictions: ArrayLike, y: ArrayLike, loss: str | Loss) -> float:
     """
     predicted = predicted_classes(predictions, loss)
     truth = np.asarray(y)
+    if resolve(loss).targets == "labels":
+        truth = _of_rows(truth, np.shape(predictions))
     if truth.ndim == 2 and truth.shape[1] == 1:
         truth = truth[:, 0]
     if truth.shape != predicted.shape:
@@ -94,17 +97,24 @@ def accuracy(predictions: ArrayLike, y: ArrayLike, loss: str | Loss) -> float:
     return float(np.mean(predicted == truth))
 
 
-def _class_numbers(values: ArrayLike, name: str) -> NDArray[Any]:
+def _of_rows(truth: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+    """The class of the largest part where there are rows of a part for each class, as `shape` has them."""
+    return truth.argmax(axis=1) if truth.ndim == 2 and truth.shape == shape and truth.size else truth
+
+
+def _class_numbers(values: "ArrayLike", name: str) -> NDArray[Any]:
     numbers = np.asarray(values)
     if numbers.ndim != 1 or (numbers.size and numbers.dtype.kind not in "iub"):
+        hint = f": {name}.argmax(axis=1) makes class numbers of rows" if numbers.ndim == 2 else ""
         raise ValueError(
-            f"`{name}` must be a 1-D array of class numbers, got a {numbers.ndim}-D array of {numbers.dtype}"
+            f"`{name}` must be a 1-D array of class numbers, got a {numbers.ndim}-D array of "
+            f"{numbers.dtype}{hint}"
         )
     return numbers.astype(np.int64)
 
 
 def confusion_matrix(
-    y_true: ArrayLike, y_pred: ArrayLike, num_classes: int | None = None
+    y_true: "ArrayLike", y_pred: "ArrayLike", num_classes: int | None = None
 ) -> NDArray[np.int64]:
     """How often each class was taken for each other one.
 
@@ -145,7 +155,7 @@ def confusion_matrix(
     return counts.reshape(num_classes, num_classes).astype(np.int64)
 
 
-def precision_recall(confusion: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def precision_recall(confusion: "ArrayLike") -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Precision and recall of each class, from a confusion matrix.
 
     Parameters
@@ -171,7 +181,7 @@ def precision_recall(confusion: ArrayLike) -> tuple[NDArray[np.float64], NDArray
         return counts.diagonal() / counts.sum(axis=0), counts.diagonal() / counts.sum(axis=1)
 
 
-def precision(y_true: ArrayLike, y_pred: ArrayLike, average: str = "binary") -> float:
+def precision(y_true: "ArrayLike", y_pred: "ArrayLike", average: str = "binary") -> float:
     """The part of the samples predicted as a class that is of this class: TP / (TP + FP).
 
     Parameters
@@ -203,7 +213,7 @@ def precision(y_true: ArrayLike, y_pred: ArrayLike, average: str = "binary") -> 
     return _mean_ratio(hits, predicted)
 
 
-def recall(y_true: ArrayLike, y_pred: ArrayLike, average: str = "binary") -> float:
+def recall(y_true: "ArrayLike", y_pred: "ArrayLike", average: str = "binary") -> float:
     """The part of the samples of a class that was found: TP / (TP + FN).
 
     Parameters
@@ -230,7 +240,7 @@ def recall(y_true: ArrayLike, y_pred: ArrayLike, average: str = "binary") -> flo
     return _mean_ratio(hits, true)
 
 
-def f1(y_true: ArrayLike, y_pred: ArrayLike, average: str = "binary") -> float:
+def f1(y_true: "ArrayLike", y_pred: "ArrayLike", average: str = "binary") -> float:
     """The harmonic mean of precision and recall, 2 TP / (2 TP + FP + FN), of each class and then averaged.
 
     Parameters
@@ -258,7 +268,7 @@ def f1(y_true: ArrayLike, y_pred: ArrayLike, average: str = "binary") -> float:
 
 
 def _counts(
-    y_true: ArrayLike, y_pred: ArrayLike, average: str
+    y_true: "ArrayLike", y_pred: "ArrayLike", average: str
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
     """(right ones, predicted ones, true ones) of each class to average over."""
     if average not in ("binary", "macro"):
@@ -282,7 +292,7 @@ def _counts(
     return hits[wanted], guesses[wanted], true[wanted]
 
 
-def _yes_or_no(values: ArrayLike, name: str) -> NDArray[np.bool_]:
+def _yes_or_no(values: "ArrayLike", name: str) -> NDArray[np.bool_]:
     numbers = np.asarray(values)
     if numbers.ndim != 2 or not np.isin(numbers, (0, 1)).all():
         raise ValueError(
@@ -296,7 +306,7 @@ def _mean_ratio(part: NDArray[Any], whole: NDArray[Any]) -> float:
     return float(ratios.sum() / max(1, len(part)))  # there may be nothing of class 1
 
 
-def auc(y_true: ArrayLike, scores: ArrayLike) -> float:
+def auc(y_true: "ArrayLike", scores: "ArrayLike") -> float:
     """The area under the receiver operating characteristic.
 
     It is the probability that a sample of the class has a larger score than one that is not, ties counting
@@ -365,13 +375,13 @@ def _rank_statistic(positive: NDArray[np.bool_], scores: NDArray[np.float64]) ->
     return float((ranks[place.ravel()][positive].sum() - ones * (ones + 1) / 2) / (ones * zeros))
 
 
-def top_k_accuracy(y_true: ArrayLike, scores: ArrayLike, k: int = 5) -> float:
+def top_k_accuracy(y_true: "ArrayLike", scores: "ArrayLike", k: int = 5) -> float:
     """The part of the samples whose class has one of the `k` largest scores.
 
     Parameters
     ----------
-    y_true : array_like of int, shape (N,)
-        Class numbers, from 0.
+    y_true : array_like, shape (N,) or (N, classes)
+        Class numbers, from 0; or rows, whose largest part is the class.
     scores : array_like, shape (N, classes)
         Equal scores are all counted as the largest of them, as in Keras; NaN is never among the largest.
     k : int
@@ -392,7 +402,8 @@ def top_k_accuracy(y_true: ArrayLike, scores: ArrayLike, k: int = 5) -> float:
     >>> top_k_accuracy([0, 1], [[0.2, 0.5, 0.3], [0.2, 0.3, 0.5]], k=2)
     0.5
     """
-    values, truth = np.asarray(scores), _class_numbers(y_true, "y_true")
+    values = np.asarray(scores)
+    truth = _class_numbers(_of_rows(np.asarray(y_true), values.shape), "y_true")
     if values.ndim != 2 or len(values) != len(truth) or not len(truth):
         raise ValueError(
             f"`scores` must have shape ({len(truth)}, classes) of at least one, got {values.shape}"

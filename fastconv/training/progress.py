@@ -11,6 +11,7 @@ A progress object has five methods, called in this order by the trainer:
 and perhaps a sixth, `compiled(seconds)`, called when that wait is over.
 """
 
+import contextlib
 import importlib.util
 import math
 import sys
@@ -18,9 +19,12 @@ import threading
 from collections.abc import Mapping
 from typing import Any, Protocol, TextIO, cast
 
+from ..checks.waiting import ticking, waiting
+
 _METHODS = ("start", "compiling", "batch", "epoch_end", "close")
 # Code that was compiled before is found in well under this time; then there is nothing to say.
 _PATIENCE_SECONDS = 1.0
+_VERBOSE = {"auto": None, 0: False, 1: True}
 _NOT_SHOWN = {"epoch", "epochs", "learning_rate", "seconds"}
 
 
@@ -43,8 +47,8 @@ class Progress(Protocol):
         """Training is over."""
 
 
-def resolve(progress: Any = None) -> Progress:
-    """The progress object that a `progress=` argument stands for.
+def resolve(progress: Any = None, verbose: Any = None) -> Progress:
+    """The progress object that a `progress=` or a `verbose=` argument stands for.
 
     Parameters
     ----------
@@ -52,27 +56,49 @@ def resolve(progress: Any = None) -> Progress:
         None shows progress only on a terminal or in a notebook, True always (without a bar where
         there is no terminal), False never; an object with the methods of `Progress` is used as it is.
 
+    verbose : None, "auto", 0, 1 or 2
+        Keras's way to say it: None (for `progress`), False, True, or a line for each epoch.
+
     Raises
     ------
     TypeError
         If an object lacks one of the methods.
+    ValueError
+        If `verbose` is something else, or both are given.
 
     Examples
     --------
     >>> type(resolve(False)).__name__
     'Silent'
+    >>> type(resolve(verbose=2)).__name__
+    'Lines'
     """
+    if verbose is not None:
+        if progress is not None:
+            raise ValueError(
+                f"`verbose` and `progress` are one: give one of them, got {verbose!r} and {progress!r}"
+            )
+        if not any(verbose == known for known in (*_VERBOSE, 2)):
+            raise ValueError(f"`verbose` must be 'auto', 0, 1 or 2, got {verbose!r}")
+        if verbose == 2:
+            return Lines()
+        progress = _VERBOSE[verbose]
     if progress is None:
         progress = _interactive(sys.stdout)
     if progress is False:
         return Silent()
     if progress is True:
-        bar = _interactive(sys.stderr) and importlib.util.find_spec("tqdm") is not None
-        return Bar() if bar else Lines()
+        return Bar() if _interactive(sys.stderr) and _has_bar() else Lines()
     missing = [name for name in _METHODS if not callable(getattr(progress, name, None))]
     if missing:
         raise TypeError(f"`progress` must be None, True, False or have {missing[0]}(), got {progress!r}")
     return cast(Progress, progress)
+
+
+def _has_bar() -> bool:
+    """Whether tqdm is there, which in a notebook without ipywidgets would warn and write many lines."""
+    needed = ["tqdm", "ipywidgets"] if "ipykernel" in sys.modules else ["tqdm"]
+    return all(importlib.util.find_spec(module) is not None for module in needed)
 
 
 def compiled(display: Progress, seconds: float) -> None:
@@ -171,10 +197,14 @@ class Lines(Silent):
 
     def __init__(self) -> None:
         self._notice: threading.Timer | None = None
+        self._wait = contextlib.ExitStack()
 
     def compiling(self, text: str) -> None:
-        """Say what is being compiled, if that takes a while."""
+        """Say what is being compiled, if that takes a while; on a terminal the seconds tick."""
         self.close()
+        if sys.stderr is not None and sys.stderr.isatty():
+            self._wait.enter_context(waiting(f"compiling {text}, only this once, up to a minute"))
+            return
         line = f"compiling {text} (only this once)"
         self._notice = threading.Timer(_PATIENCE_SECONDS, print, [line], {"file": sys.stderr, "flush": True})
         self._notice.daemon = True
@@ -197,6 +227,7 @@ class Lines(Silent):
 
     def close(self) -> None:
         """The wait is over."""
+        self._wait.close()
         if self._notice is not None:
             self._notice.cancel()
             self._notice = None
@@ -208,6 +239,7 @@ class Bar(Silent):
     def __init__(self) -> None:
         self._tqdm = importlib.import_module("tqdm.auto").tqdm
         self._bar: Any = None
+        self._wait = contextlib.ExitStack()
 
     def start(self, epochs: int, samples_per_epoch: int | None) -> None:
         """Draw the empty bar."""
@@ -219,12 +251,19 @@ class Bar(Silent):
         self._samples_before, self._batches = 0, 0
 
     def compiling(self, text: str) -> None:
-        """Say beside the bar what is being compiled."""
-        if self._bar is not None:
-            self._bar.set_description_str(f"compiling {text}")
+        """Say beside the bar what is being compiled, with the seconds ticking."""
+        bar = self._bar
+        if bar is None:
+            return
+        self._wait.close()
+        bar.set_description_str(f"compiling {text}")
+        self._wait.enter_context(
+            ticking(lambda seconds: bar.set_description_str(f"compiling {text}, {seconds:.0f} s"))
+        )
 
     def compiled(self, seconds: float) -> None:
         """Say above the bar how long it took, if that was a while."""
+        self._wait.close()
         if self._bar is not None and seconds > _PATIENCE_SECONDS:
             self._tqdm.write(compiled_line(seconds), file=sys.stderr)
 
@@ -256,6 +295,7 @@ class Bar(Silent):
 
     def close(self) -> None:
         """Take the bar away."""
+        self._wait.close()
         if self._bar is not None:
             self._bar.close()
             self._bar = None

@@ -1,7 +1,7 @@
 """What the batches of one pass over the data add up to: the loss, and the metrics asked for."""
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,7 @@ from ..nn.losses import Loss
 from . import metrics
 
 CLASS_METRICS = ("precision", "recall", "f1", "auc")
+MetricName = Literal["accuracy", "precision", "recall", "f1", "auc", "top5_accuracy"]
 NAMES = ("accuracy", *CLASS_METRICS, "top5_accuracy")
 TAKEN = ("loss", "learning_rate", "seconds", "epoch", "epochs")  # names of other figures
 Function = Callable[[NDArray[Any], NDArray[Any]], float]

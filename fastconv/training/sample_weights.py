@@ -14,7 +14,7 @@ Weights = NDArray[np.float64]
 
 
 def check_sample_weight(
-    sample_weight: ArrayLike, count: int, name: str = "sample_weight", may_be_zeros: bool = False
+    sample_weight: "ArrayLike", count: int, name: str = "sample_weight", may_be_zeros: bool = False
 ) -> Weights:
     """`sample_weight` as float64 of shape (count,), a copy only where it has to be.
 
@@ -46,9 +46,10 @@ def class_weights(
 
     Parameters
     ----------
-    class_weight : dict or "balanced"
-        Class number -> weight, 1 for those that are missing; or total / (classes x total of the class),
-        so that all classes count the same, as in scikit-learn. A class without samples then has weight 0.
+    class_weight : dict, array_like of shape (count,) or "balanced"
+        Class number -> weight, 1 for those that are missing; a weight for each class; or total / (classes x
+        total of the class), so that all classes count the same, as in scikit-learn. A class without samples
+        then has weight 0.
     labels : ndarray of int, shape (N,)
     count : int
         How many classes there are.
@@ -71,8 +72,17 @@ def class_weights(
         totals = np.bincount(labels, sample_weight, count).astype(np.float64)
         present = totals > 0
         return np.divide(totals.sum() / present.sum(), totals, out=np.zeros(count), where=present)
+    if isinstance(class_weight, (list, tuple, np.ndarray)):
+        if np.shape(class_weight) != (count,):
+            raise ValueError(
+                f"`class_weight` must have shape ({count},), one weight a class, got {np.shape(class_weight)}"
+            )
+        class_weight = dict(enumerate(class_weight))
     if not isinstance(class_weight, Mapping):
-        raise TypeError(f'`class_weight` must be None, "balanced" or a dict, got {class_weight!r}')
+        or_array = f"or an array of {count} weights"
+        raise TypeError(
+            f'`class_weight` must be None, "balanced" or a dict, got {class_weight!r} ({or_array})'
+        )
     weights = np.ones(count)
     for label, weight in class_weight.items():
         if not isinstance(label, numbers.Integral) or not 0 <= int(label) < count:
@@ -82,7 +92,7 @@ def class_weights(
 
 
 def combine(
-    sample_weight: ArrayLike | None,
+    sample_weight: "ArrayLike | None",
     class_weight: Any,
     y: NDArray[Any],
     loss: Loss,
@@ -94,7 +104,7 @@ def combine(
     Parameters
     ----------
     sample_weight : array_like, shape (N,), optional
-    class_weight : dict or "balanced", optional
+    class_weight : dict, array_like or "balanced", optional
         It needs a class for each sample: labels, or 0 and 1 for a single binary output.
     y : ndarray
         The targets, as `check_targets` gives them.
@@ -115,7 +125,7 @@ def combine(
     if class_weight is None:
         return weights
     if loss.targets == "labels":
-        labels, count = y, output_features
+        labels, count = y if y.ndim == 1 else y.argmax(axis=1), output_features
     elif loss.targets == "probabilities" and output_features == 1 and np.isin(y, (0, 1)).all():
         labels, count = y[:, 0].astype(np.int64), 2
     else:

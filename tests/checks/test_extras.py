@@ -20,7 +20,7 @@ ROOT = Path(fc.__file__).parents[1]
 PROJECT = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
 # fmt: off
 OPTIONAL = ["sklearn", "mlxtend", "PIL", "tqdm", "matplotlib", "onnx", "onnxruntime", "safetensors", "torch",
-            "scipy", "pandas", "google", "pytest"]
+            "scipy", "pandas", "google", "tensorboardX", "wandb", "pytest"]
 
 # The extra that must be named, the package, what needs it, and a name that fastconv has once it can do this.
 NEEDS = [
@@ -41,6 +41,8 @@ NEEDS = [
     ("onnx", "onnx", "cli('export', 'model.npz', 'model.onnx')", "Sequential.to_onnx"),
     ("torch", "torch", "model.to_torch()", "Sequential.to_torch"),
     ("torch", "torch", "fc.from_torch(model, (1, 8, 8))", "from_torch"),
+    ("tensorboard", "tensorboardX", "fc.TensorBoard()", "TensorBoard"),
+    ("wandb", "wandb", "fc.WandB('digits')", "WandB"),
     ("safetensors", "safetensors", "model.save('model.safetensors')", "from_torch"),
     ("safetensors", "safetensors", "fc.load('other.safetensors')", "from_torch"),
     ("safetensors", "safetensors", "cli('export', 'model.npz', 'model.safetensors')", "from_torch"),
@@ -168,7 +170,8 @@ def test_a_missing_extra_is_one_line_that_names_it(said, extra, package, code):
     if said[code] == "not there":
         pytest.skip("fastconv can't do this yet")
     assert "\n" not in said[code]
-    assert re.search(rf' needs {package}\b.*: pip install "fastconv\[{extra}\]"', said[code]), said[code]
+    asked_for = rf" needs {package}\b.*: pip install \"?{package}\b.*\(the extra \"{extra}\""
+    assert re.search(asked_for, said[code]), said[code]
 
 
 @pytest.mark.parametrize("code", NEEDS_NOTHING)
@@ -193,7 +196,7 @@ def test_a_package_that_is_missing_is_named_as_pip_knows_it(monkeypatch, module,
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(ImportError) as caught:
         require(module, "plot", "a picture")
-    assert str(caught.value) == f'a picture needs {package}: pip install "fastconv[plot]"'
+    assert str(caught.value) == f'a picture needs {package}: pip install {package} (the extra "plot")'
 
 
 def test_an_error_inside_a_package_is_not_hidden(tmp_path, monkeypatch):
@@ -201,3 +204,11 @@ def test_an_error_inside_a_package_is_not_hidden(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(ModuleNotFoundError, match="something_that_it_needs"):
         require("broken_package", "plot", "a picture")
+
+
+def test_nobody_is_told_to_install_fastconv_from_an_index_where_it_is_not():
+    texts = {path: path.read_text(encoding="utf-8") for path in Path(fc.__file__).parent.rglob("*.py")}
+    texts[ROOT / "README.md"] = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert len(texts) > 150
+    told = {path.name: re.findall(r"pip install [\"']?fastconv\b.*", text) for path, text in texts.items()}
+    assert {name: lines for name, lines in told.items() if lines} == {}

@@ -58,6 +58,8 @@ VALID = {
     "huber_grad": {"y": C, "target": C, "delta": 1.0},
     "cross_entropy": {"logits": ones(2, 3), "labels": np.array([0, 2])},
     "cross_entropy_grad": {"logits": ones(2, 3), "labels": np.array([0, 2])},
+    "soft_cross_entropy": {"logits": ones(2, 3), "target": ones(2, 3)},
+    "soft_cross_entropy_grad": {"logits": ones(2, 3), "target": ones(2, 3)},
     "batch_norm2d": {
         "x": IMAGE, "gamma": C, "beta": C, "running_mean": C.copy(), "running_var": C.copy(),
         "training": True, "momentum": 0.1, "eps": 1e-5,

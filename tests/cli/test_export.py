@@ -53,3 +53,36 @@ def test_safetensors_are_written_and_taken_by_every_command(run, stripes):
         assert run(command, "model.safetensors")[0] == 0
     assert run("export", "model.safetensors", "model.npz")[0] == 0
     assert fc.load("model.npz").metadata == fc.load("model.safetensors").metadata
+
+
+def test_probabilities_are_exported_where_they_are_asked_for(run):
+    runtime = pytest.importorskip("onnxruntime")
+    model = fc.models.lenet_digits(num_classes=3)
+    model.save(MODEL, metadata={"classes": ["a", "b", "c"]})
+    code, _, err = run("export", MODEL, "model.onnx", "--softmax")
+    assert code == 0, err
+    session = runtime.InferenceSession("model.onnx", providers=["CPUExecutionProvider"])
+    X = np.random.default_rng(0).random((5, 1, 8, 8), dtype=np.float32)
+    found = session.run(None, {"input": X})[0]
+    wanted = [[record.probabilities[c] for c in "abc"] for record in fc.classify(fc.load(MODEL), X)]
+    np.testing.assert_allclose(found, wanted, atol=1e-6)
+    assert fc.from_onnx("model.onnx").metadata == {"classes": ["a", "b", "c"]}
+    code, _, err = run("export", MODEL, "copy.npz", "--softmax")
+    assert code == 2
+    assert "--softmax is for .onnx files" in err
+
+
+def test_a_checkpoint_is_predicted_evaluated_and_exported_as_the_network_that_is_in_it(run, stripes):
+    code, _, err = run(
+        "train", "--data", stripes, "--epochs", 3, "-o", MODEL, "--checkpoint", "run.npz", "--quiet"
+    )
+    assert code == 0, err
+    for command in ("predict", "evaluate"):
+        wanted = run(command, MODEL)[1]
+        code, out, err = run(command, "run.npz")
+        assert (code, out.replace("run.npz", MODEL)) == (0, wanted)
+        assert "note: run.npz is a checkpoint: its network after 3 epochs is taken" in err
+    assert run("export", "run.npz", "copy.npz")[0] == 0
+    again, whole = fc.load("copy.npz"), fc.load(MODEL)
+    np.testing.assert_array_equal(again.flat_parameters, whole.flat_parameters)
+    assert again.metadata["classes"] == whole.metadata["classes"]

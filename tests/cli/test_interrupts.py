@@ -52,7 +52,7 @@ def wait_for(process, library):
 def ends_as_interrupted(process):
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
-    said = [line for line in err.splitlines() if not line.startswith(("note: ", "compiling "))]
+    said = [line for line in err.splitlines() if not line.startswith(("note: ", "compiling ", "compiled "))]
     assert said == ["fastconv: interrupted"]
     return out, err
 
@@ -112,6 +112,53 @@ def test_a_run_with_a_checkpoint_says_how_to_go_on(start, stripes):
     assert f"go on with: python -m fastconv {' '.join(ENDLESS)} {stripes} --checkpoint c.npz --resume" in err
 
 
+def test_while_photos_are_read(start, tmp_path):
+    image = pytest.importorskip("PIL.Image")
+    pixels = np.random.default_rng(0).integers(0, 256, (1500, 2000), dtype=np.uint8)
+    image.fromarray(pixels).save("photo.jpg")
+    for name in ("cat", "dog"):
+        os.makedirs(f"photos/{name}")
+        for k in range(1000):
+            os.link("photo.jpg", f"photos/{name}/{k}.jpg")
+    process = start("train", "--data", "photos")
+    wait_for(process, "_imaging")
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    started = time.monotonic()
+    ends_as_interrupted(process)
+    assert time.monotonic() - started < 10
+    assert sorted(os.listdir()) == ["photo.jpg", "photos"]
+
+
+def test_while_the_model_is_saved_it_is_kept_elsewhere(start, stripes):
+    os.mkfifo(MODEL)  # nobody reads: saving never ends
+    process = start("train", "--data", stripes, "--epochs", "3", "-o", MODEL)
+    while not process.stdout.readline().startswith("epoch 3/3"):
+        assert process.poll() is None, process.stderr.read()
+    time.sleep(2)
+    process.send_signal(signal.SIGINT)
+    _, err = ends_as_interrupted(process)
+    assert "note: the network after 3 epochs is in model-interrupted.npz" in err
+    assert fc.load("model-interrupted.npz").metadata["network"] == "lenet"
+    assert sorted(os.listdir()) == sorted([MODEL, "model-interrupted.npz", stripes])
+
+
+@pytest.mark.parametrize("delay", [0.0, 5.0])  # while it is drawn, and while nobody reads it
+def test_while_the_report_is_written_the_model_is_there(start, stripes, delay):
+    pytest.importorskip("matplotlib")
+    os.mkfifo("report.html")
+    process = start("train", "--data", stripes, "--epochs", "3", "-o", MODEL, "--report", "report.html")
+    while not process.stdout.readline().startswith("held-out "):
+        assert process.poll() is None, process.stderr.read()
+    wait_for(process, "ft2font")
+    time.sleep(delay)
+    process.send_signal(signal.SIGINT)
+    _, err = ends_as_interrupted(process)
+    assert "interrupted.npz" not in err
+    assert fc.load(MODEL).metadata["held_out"]
+    assert sorted(os.listdir()) == sorted([MODEL, "report.html", stripes])
+
+
 def test_the_network_kept_is_that_of_a_whole_epoch(run, stripes, monkeypatch):
     class Stop:
         def on_epoch_end(self, trainer, logs):
@@ -121,7 +168,7 @@ def test_the_network_kept_is_that_of_a_whole_epoch(run, stripes, monkeypatch):
 
     argv = ["train", "--data", stripes, "--epochs", 4, "--schedule", "constant", "-o", MODEL]
     with monkeypatch.context() as patch:
-        patch.setattr(train, "_callbacks", lambda args: ([Stop()], None))
+        patch.setattr(train, "_callbacks", lambda *args: ([Stop()], None))
         assert run(*argv)[0] == 130
     code, _, err = run(*argv[:4], 2, *argv[5:-1], "two.npz")
     assert code == 0, err

@@ -34,6 +34,27 @@ def test_the_pixels_of_a_file_are_scaled_as_in_training(run, pictures):
     assert strict(out)["right"] == 4
 
 
+def test_arrays_of_any_layout_and_ints_are_taken_as_in_training_with_a_word(run, pictures):
+    _, out, _ = run("predict", MODEL, "pixels.npz", "--json")
+    expected = [row["probability"] for row in strict(out)["images"]]
+    for array, said in (
+        (pictures, ""),
+        (pictures[..., None], "note: images of shape (4, 8, 8, 1) are taken as (N, H, W, C)\n"),
+        (pictures.astype(np.int64), "are divided by 255, as uint8 are\n"),
+    ):
+        np.save("pixels.npy", array)
+        code, out, err = run("predict", MODEL, "pixels.npy", "--json")
+        assert code == 0
+        assert err.endswith(said)
+        assert bool(err) == bool(said)
+        assert [row["probability"] for row in strict(out)["images"]] == expected
+    with open("pixels.npy", "wb") as file:
+        file.write(b"not an array")
+    code, _, err = run("predict", MODEL, "pixels.npy")
+    assert code == 1
+    assert "pixels.npy is not a whole NumPy .npy file" in err
+
+
 def test_a_line_a_file_with_its_name_class_and_probability(run, pictures):
     chances = expected_chances(pictures.astype(np.float64))
     code, out, _ = run("predict", MODEL, "pictures/below/3.png", "--top", 2, "pictures/above/0.png")
@@ -74,7 +95,7 @@ def test_files_that_cannot_be_read_are_named_and_the_others_answered(run, pictur
     assert [line.split()[0] for line in out.splitlines()[1:]] == ["pictures/above/0.png"]
     cut, text, none, empty = err.splitlines()
     assert re.fullmatch("fastconv: error: cut.png cannot be read: .+", cut)
-    assert text == "fastconv: error: text.png is not a PNG, JPEG, BMP, GIF or WebP image"
+    assert text == "fastconv: error: text.png is not a PNG, JPEG, BMP, GIF, WebP or TIFF image"
     assert none == "fastconv: error: none.png: No such file or directory"
     assert empty.startswith("fastconv: error: empty has no images (.png,")
     code, out, _ = run("predict", MODEL, "text.png", "--json")

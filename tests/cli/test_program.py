@@ -13,7 +13,7 @@ import fastconv as fc
 from fastconv.cli import info
 from fastconv.datasets import loaders
 
-COMMANDS = ["train", "evaluate", "predict", "export", "bench", "info"]
+COMMANDS = ["train", "evaluate", "predict", "compare", "export", "warm", "bench", "info", "tutorial"]
 # Child processes run the fastconv that this one imported, installed or not.
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(fc.__file__).parents[1])}
 # Output that waits in a buffer is what fails again at exit.
@@ -85,6 +85,12 @@ def test_the_version_is_printed(run):
             ["train", "--model", "reference", "--digits", "1", "2", "3"],
             "--model reference tells two classes apart, got 1 2 3",
         ),
+        (["compare", "a.json"], "give two runs or more"),
+        (
+            ["warm", "resnet"],
+            "NETWORK must be lenet, reference, vgg or a file that ends in .npz or .safetensors",
+        ),
+        (["train", "--crop", "--pad"], "argument --pad: not allowed with argument --crop"),
         (["bench", "--compare", "jax"], "argument --compare: invalid choice: 'jax'"),
     ],
 )
@@ -107,7 +113,10 @@ def test_wrong_usage_is_one_line_on_standard_error_and_code_2(run, argv, message
             ["train", "--data", "cifar"],
             "'cifar' is no data set (digits, mnist-subset), folder of IDX files or images, or .npz file",
         ),
-        (["train", "--data", "."], "has no train-images-idx3-ubyte"),
+        (
+            ["train", "--data", "."],
+            ". is no data set: expected a folder of images for each class (./cat/1.j",
+        ),
         (["train", "--output", "none/model.npz"], "--output none/model.npz: there is no folder none"),
         (["train", "--output", "model.h5"], "--output model.h5 must end in .npz"),
         (["train", "--output", "."], "--output . is a folder"),
@@ -125,6 +134,8 @@ def test_wrong_usage_is_one_line_on_standard_error_and_code_2(run, argv, message
         (["export", "none.npz", "model.h5"], "FILE model.h5 must end in .onnx or .npz or .safetensors"),
         (["train", "--log", "none/log.csv"], "--log none/log.csv: there is no folder none"),
         (["train", "--checkpoint", "."], "--checkpoint . is a folder"),
+        (["compare", "none.json", "none.html"], "none.json: No such file or directory"),
+        (["warm", "broken.npz"], "broken.npz"),
         (["bench", "--save", "none/table.md"], "--save none/table.md: there is no folder none"),
     ],
 )
@@ -155,7 +166,10 @@ def test_a_missing_extra_is_one_line_that_names_it(run, monkeypatch):
     monkeypatch.setattr(loaders.importlib.util, "find_spec", lambda name: None)
     code, out, err = run("train")
     assert (code, out) == (1, "")
-    assert err == 'fastconv: error: load_digits needs scikit-learn: pip install "fastconv[sklearn]"\n'
+    assert (
+        err
+        == 'fastconv: error: load_digits needs scikit-learn: pip install scikit-learn (the extra "sklearn")\n'
+    )
 
 
 def test_an_error_that_nobody_foresaw_is_one_line_that_says_how_to_see_more(run, monkeypatch):

@@ -1,6 +1,7 @@
 """The page about a training run: whole in itself, safe with any name, and right in its figures."""
 
 import base64
+import json
 import os
 import re
 import subprocess
@@ -12,8 +13,9 @@ import numpy as np
 import pytest
 
 import fastconv as fc
-from fastconv.cli import main
+from fastconv.cli import html, main
 from fastconv.cli.report import write_report
+from tests.cli.scenes import photo_folder
 
 pytest.importorskip("matplotlib")
 
@@ -180,6 +182,21 @@ def test_what_does_not_fit_is_refused_and_the_old_page_stays(tmp_path):
     assert os.listdir(tmp_path) == ["report.html"]
 
 
+def test_the_schedule_is_a_curve_and_a_constant_rate_is_not(written):
+    model, X, y = answers(3, 2)
+    page = written(model, {"loss": [1.0, 0.5], "learning_rate": [0.1, 0.05]}, X, y)
+    assert page.all("img")[1]["alt"] == "learning rate by epoch: from 0.1 to 0.05"
+    page = written(model, {"loss": [1.0, 0.5], "learning_rate": [0.1, 0.1]}, X, y)
+    assert not [image for image in page.all("img") if "learning rate" in image["alt"]]
+
+
+def test_mistakes_have_the_names_of_their_files(written):
+    model, X, y = answers(3, 2)
+    files = [f"photos/{k}.jpg" for k in range(4)] + [f"photos/{NASTY}\x1b.jpg"]
+    page = written(model, {"loss": [1.0]}, X, y, files=files)
+    assert page.text_of("figcaption")[2::3] == ["photos/3.jpg", f"photos/{NASTY}\\x1b.jpg"]
+
+
 # ---------------------------------------------------------------- the command line
 
 
@@ -214,6 +231,30 @@ def test_train_writes_a_report(tmp_path, monkeypatch, capsys):
     assert facts["data"] == "digits, 73 held-out images"
 
 
+def test_the_report_of_a_folder_says_what_was_trained_and_how(run, tmp_path):
+    photo_folder(tmp_path / "photos", 12)
+    options = ["--epochs", 6, "--augment", "--flip", "--save-best", "--schedule", "step"]
+    code, out, err = run("train", "--data", "photos", "-o", "m.npz", "--report", "r.html", "--json", *options)
+    assert code == 0, err
+    found = json.loads(out)
+    text = Path("r.html").read_text(encoding="utf-8")
+    page = Page(text)
+    facts = dict(zip(page.text_of("dt"), page.text_of("dd"), strict=True))
+    training, held_out = found["images"]["training"], found["images"]["held_out"]
+    assert found["images"]["validation"] == -(-(training + found["images"]["validation"]) // 10)
+    assert facts["images"] == (
+        f"{training} to train on, {found['images']['validation']} to validate on, {held_out} held out"
+    )
+    assert facts["schedule of the learning rate"] == "step"
+    assert "horizontal_flip=True" in facts["augmentation"]
+    losses = found["history"]["val_loss"]
+    assert facts["weights"] == f"of epoch {losses.index(min(losses)) + 1} of 6"
+    assert "60 images scaled" not in facts.get("done to them", "")
+    assert any(image["alt"].startswith("learning rate by epoch") for image in page.all("img"))
+    assert all(re.match(r"\w+/\d+\.jpg$", name) for name in page.text_of("figcaption")[2::3])
+    assert json.loads(html.data_in(text)) == found
+
+
 @pytest.mark.parametrize(
     ("report", "message"),
     [
@@ -239,5 +280,8 @@ def test_without_matplotlib_a_report_is_refused_before_training_in_one_line(tmp_
         capture_output=True, text=True, cwd=tmp_path, env=ENVIRONMENT,
     )  # fmt: skip
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == 'fastconv: error: --report needs matplotlib: pip install "fastconv[plot]"\n'
+    assert (
+        done.stderr
+        == 'fastconv: error: --report needs matplotlib: pip install matplotlib (the extra "plot")\n'
+    )
     assert os.listdir(tmp_path) == []

@@ -184,7 +184,7 @@ def test_a_run_that_goes_on_from_its_checkpoint_ends_as_if_it_had_never_stopped(
                 raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(train, "_callbacks", lambda args: ([Stop()], None))
+        patch.setattr(train, "_callbacks", lambda *args: ([Stop()], None))
         code, _, _ = run(*common, "-o", "parts.npz", "--checkpoint", "run.npz")
     assert code == 130
     assert not os.path.exists("parts.npz")

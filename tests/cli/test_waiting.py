@@ -4,12 +4,14 @@ import contextlib
 import os
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
 
 import fastconv as fc
-from fastconv.cli import waiting
+from fastconv.checks import waiting
+from fastconv.cli import main
 from tests.cli.answers import ENVIRONMENT, MODEL
 
 
@@ -69,6 +71,61 @@ def test_nothing_is_said_where_there_is_no_terminal(capsys, monkeypatch):
     with waiting.waiting("reading photos"):
         time.sleep(0.1)
     assert capsys.readouterr() == ("", "")
+
+
+def test_what_is_counted_moves_a_bar(monkeypatch):
+    terminal = Terminal()
+    monkeypatch.setattr(waiting, "PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr(waiting, "TICK_SECONDS", 0.05)
+    monkeypatch.setattr(sys, "stderr", terminal)
+    with waiting.waiting("reading a\x1b[2J") as wait:
+        for k in range(5):
+            wait.count(k, 4)
+            time.sleep(0.2)
+    assert "reading a\\x1b[2J: [" in terminal.text
+    for bar in (
+        "[....................] 0 of 4",
+        "[##########..........] 2 of 4",
+        "[####################] 4 of 4",
+    ):
+        assert bar in terminal.text
+
+
+@pytest.fixture
+def slow(monkeypatch):
+    """A terminal on which every wait is said at once, since each takes a moment."""
+    terminal = Terminal()
+    monkeypatch.setattr(waiting, "PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr(waiting, "TICK_SECONDS", 0.02)
+    end = threading.Event.set
+
+    def end_later(event):
+        time.sleep(0.05)
+        end(event)
+
+    monkeypatch.setattr(threading.Event, "set", end_later)
+    return terminal
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (["train", "--data", "pictures", "--epochs", 1, "-o", "new.npz"],
+         ["reading pictures: [", "measuring", "writing new.npz"]),
+        (["evaluate", MODEL, "--data", "pictures"], [f"reading {MODEL}", "reading pictures: [", "measuring"]),
+        (["predict", MODEL, "pictures"],
+         [f"reading {MODEL}", "reading images 1 to 4 of 4: [", "looking at 4"]),
+        (["export", MODEL, "new.safetensors"], [f"reading {MODEL}", "writing new.safetensors"]),
+        (["warm", MODEL], [f"compiling {MODEL}"]),
+    ],
+)  # fmt: skip
+def test_every_wait_of_a_command_is_said(slow, pictures, tmp_path, monkeypatch, argv, said):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "stderr", slow)
+    assert main([str(word) for word in argv]) == 0
+    lines = slow.text.split("\r\x1b[K")
+    for text in said:
+        assert any(line.startswith(text) for line in lines), (text, lines)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="terminals")

@@ -93,12 +93,13 @@ def test_parts_of_a_split_are_no_classes_however_they_are_called(tmp_path, train
     assert levels(data.X_test) == {4, 5}
 
 
-def test_of_three_parts_test_is_held_out_and_the_other_is_said(tmp_path):
-    for name, level in (("train", 1), ("val", 11), ("test", 21)):
+@pytest.mark.parametrize("names", [("train", "val", "test"), ("Training", "validation", "test_set")])
+def test_of_three_parts_test_is_held_out_and_the_other_is_to_validate_on(tmp_path, names):
+    for name, level in zip(names, (1, 11, 21), strict=True):
         put(tmp_path / name, cat=[level], dog=[level + 1])
-    with pytest.warns(UserWarning, match="val is left out: the held-out images are others"):
-        data = datasets.load_images(tmp_path)
-    assert levels(data.X_test) == {21, 22}
+    data = quiet(tmp_path)
+    assert (levels(data.X_train), levels(data.X_val), levels(data.X_test)) == ({1, 2}, {11, 12}, {21, 22})
+    assert data.y_val.tolist() == [0, 1]
 
 
 def test_a_part_beside_the_classes_is_held_out(tmp_path):
@@ -130,6 +131,21 @@ def test_images_to_guess_in_no_class_folders_are_left_out_with_a_word(tmp_path):
 def test_leftovers_of_archives_are_no_classes(tmp_path):
     put(tmp_path, cat=[1, 2], dog=[3, 4], __MACOSX=[5, 6])
     assert quiet(tmp_path).classes == ["cat", "dog"]
+
+
+def test_every_image_has_the_path_of_its_file(tmp_path):
+    put(tmp_path / "one", cat=range(20), dog=range(100, 120))
+    put(tmp_path / "two/train", cat=[1], dog=[2])
+    put(tmp_path / "two/test", dog=[3, 4])
+    for folder in ("one", "two"):
+        data = quiet(tmp_path / folder)
+        for X, y, files in (
+            (data.X_train, data.y_train, data.files_train), (data.X_test, data.y_test, data.files_test),
+        ):  # fmt: skip
+            assert len(X) == len(files) > 0
+            for image, label, path in zip(X, y, files, strict=True):
+                assert path.startswith(str(tmp_path / folder))
+                assert path.endswith(f"{data.classes[label]}{os.sep}IMG_{image[0, 0, 0]}.png")
 
 
 def test_held_out_images_may_lack_a_class(tmp_path):

@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -121,3 +123,38 @@ def test_images_come_as_bytes_or_native_floats(dtype, expected):
     assert images.dtype == np.dtype(expected)
     assert images.flags.c_contiguous
     assert (images == 1).all()
+
+
+# Memory
+
+
+@pytest.mark.parametrize(
+    ("shape", "size"), [((6000, 7000), (32, 32)), ((1200, 60000), (20, 900)), ((60000, 1200), (900, 20))]
+)
+def test_large_images_are_resized_in_a_quarter_of_a_gigabyte(shape, size):
+    images = np.random.default_rng(0).integers(0, 256, (1, *shape), dtype=np.uint8)
+    tracemalloc.start()
+    found = image_arrays.resize_area(images, size)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2**28
+    # A few of the new pixels by hand, as the mean of the area that they cover.
+    for i, j in ((0, 0), (size[0] - 1, size[1] - 1), (size[0] // 3, size[1] // 2)):
+        weights = [
+            np.clip(
+                np.minimum((k + 1) * o / n, np.arange(o) + 1) - np.maximum(k * o / n, np.arange(o)), 0, None
+            )
+            for k, o, n in zip((i, j), shape, size, strict=True)
+        ]
+        mean = weights[0] @ images[0] @ weights[1] / (weights[0].sum() * weights[1].sum())
+        assert abs(found[0, i, j] - mean) <= 0.51
+
+
+def test_many_images_are_resized_in_pieces_with_the_same_bits(monkeypatch):
+    images = np.random.default_rng(0).random((50, 3, 17, 13), dtype=np.float32)
+    whole = image_arrays.resize_area(images, (9, 20))
+    for at_once in (17 * 20, 1000, 10**5):
+        monkeypatch.setattr(image_arrays, "_AT_ONCE", at_once)
+        np.testing.assert_array_equal(image_arrays.resize_area(images, (9, 20)), whole)
+    monkeypatch.setattr(image_arrays, "_AT_ONCE", 100)  # less than one image
+    np.testing.assert_allclose(image_arrays.resize_area(images, (9, 20)), whole, rtol=1e-5)

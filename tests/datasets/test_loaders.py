@@ -63,7 +63,8 @@ def test_shipped_data_are_read_without_importing_the_package(package, load):
 def test_a_missing_package_is_one_line_that_names_the_extra(monkeypatch):
     monkeypatch.setattr(loaders.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(
-        ImportError, match=r'^load_digits needs scikit-learn: pip install "fastconv\[sklearn\]"$'
+        ImportError,
+        match=r'^load_digits needs scikit-learn: pip install scikit-learn \(the extra "sklearn"\)$',
     ):
         datasets.load_digits()
 

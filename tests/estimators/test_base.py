@@ -2,8 +2,10 @@
 
 import io
 import pickle
+import re
 import subprocess
 import sys
+import warnings
 from contextlib import redirect_stdout
 
 import numpy as np
@@ -56,7 +58,7 @@ assert "sklearn" in sys.modules
 def test_without_scikit_learn_the_error_names_the_extra():
     done = run("import sys; sys.modules['sklearn'] = None\nimport fastconv as fc\nfc.estimators")
     assert done.stderr.splitlines()[-1].startswith("ImportError: fastconv.estimators needs scikit-learn")
-    assert 'pip install "fastconv[sklearn]"' in done.stderr
+    assert 'pip install "scikit-learn>=1.6" (the extra "sklearn"' in done.stderr
 
 
 def test_other_names_are_still_unknown():
@@ -265,3 +267,48 @@ def test_cross_validation_scores_every_fold():
     scores = cross_val_score(classifier(epochs=15), IMAGES, LABELS, cv=3, error_score="raise")
     assert scores.shape == (3,)
     assert scores.min() > 0.7
+
+
+# Layouts and scales
+
+
+@pytest.mark.parametrize("kind", [fc.estimators.ConvClassifier, fc.estimators.ConvRegressor])
+def test_images_with_their_channels_last_are_refused_with_the_way_out(kind):
+    X, y = np.random.default_rng(0).random((10, 9, 9, 3)), np.arange(10) % 2
+    hint = r": channels come first, so give X\.transpose\(0, 3, 1, 2\)"
+    for estimator in (kind(epochs=1), kind(input_shape=(3, 9, 9), epochs=1)):
+        with pytest.raises(ValueError, match=hint):
+            estimator.fit(X, y)
+    estimator = kind(epochs=1).fit(X.transpose(0, 3, 1, 2), y)
+    with pytest.raises(ValueError, match=hint):
+        estimator.predict(X)
+
+
+@pytest.mark.parametrize(
+    ("features", "shape"), [(64, "(1, 8, 8)"), (784, "(1, 28, 28)"), (3072, "(3, 32, 32)")]
+)
+def test_rows_that_may_be_images_are_said_once_with_the_ways_out(features, shape):
+    X, y = np.zeros((6, features)), np.arange(6) % 2
+    with pytest.warns(fc.estimators.FlatImagesWarning, match=f"`input_shape`={re.escape(shape)}") as said:
+        fc.estimators.ConvClassifier(epochs=1).fit(X, y).predict(X)
+    assert len(said) == 1
+    assert said[0].filename == __file__
+    image = tuple(int(n) for n in shape.strip("()").split(","))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for input_shape in ((features,), image):
+            fc.estimators.ConvClassifier(input_shape=input_shape, epochs=1).fit(X, y)
+        fc.estimators.ConvRegressor([fc.Dense(1)], epochs=1).fit(X, y)
+
+
+@pytest.mark.parametrize("features", [4, 9, 49, 63, 65, 128, 3 * 49])
+def test_other_rows_say_nothing(features):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fc.estimators.ConvRegressor(epochs=1).fit(np.zeros((6, features)), np.arange(6.0))
+
+
+def test_images_of_ints_are_said_by_estimators_too():
+    X, y = np.arange(6 * 64).reshape(6, 8, 8) % 256, np.arange(6) % 2
+    with pytest.warns(UserWarning, match="images of int64 are not divided by 255"):
+        fc.estimators.ConvClassifier(epochs=1).fit(X, y)

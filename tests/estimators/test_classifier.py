@@ -182,3 +182,51 @@ def test_training_images_are_augmented_and_held_out_ones_are_not(estimator):
 def test_tables_are_not_augmented():
     with pytest.raises(ValueError, match=r"`augment` changes images .*samples of \(64,\)"):
         classifier(augment=fc.Augment(shift=1)).fit(DIGITS, LABELS)
+
+
+# Rows of a part for each class
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize("form", [np.asarray, lambda rows: rows.astype(int), lambda rows: rows.tolist()])
+def test_one_hot_rows_are_the_classes_0_and_up(classes, form):
+    y = np.arange(60) % classes
+    rows, X = form(np.eye(classes)[y]), np.random.default_rng(0).random((60, 5)) + y[:, None]
+    options = {"epochs": 3, "random_state": 0, "early_stopping": True, "class_weight": "balanced"}
+    one, other = (fc.estimators.ConvClassifier(**options) for _ in range(2))
+    one.fit(X, rows), other.fit(X, y)
+    np.testing.assert_array_equal(one.predict_proba(X), other.predict_proba(X))
+    np.testing.assert_array_equal(one.classes_, np.arange(classes))
+    np.testing.assert_array_equal(one.predict(X), other.predict(X))
+    assert one.score(X, rows) == other.score(X, y)
+
+
+@pytest.mark.parametrize("layers", [None, [fc.Dense(4), fc.ReLU(), fc.Dense(2)]])
+def test_parts_of_two_classes_train_one_output_or_two(layers):
+    rng = np.random.default_rng(0)
+    part = rng.random(200)
+    X, rows = part[:, None] + np.zeros((200, 3)), np.column_stack([1 - part, part])
+    options = {"epochs": 200, "learning_rate": 0.02, "random_state": 0, "dtype": "float64"}
+    classifier = fc.estimators.ConvClassifier(layers, **options).fit(X, rows)
+    assert np.abs(classifier.predict_proba(X) - rows).max() < 0.1
+    assert classifier.score(X, rows) > 0.9
+
+
+def test_parts_have_a_column_for_each_class():
+    X = np.zeros((6, 3))
+    classifier = fc.estimators.ConvClassifier(epochs=1)
+    classifier.partial_fit(X, np.eye(3)[[0, 1, 2] * 2], classes=["a", "b", "c"])
+    assert classifier.classes_.tolist() == ["a", "b", "c"]
+    with pytest.raises(ValueError, match=r"a column for each of the classes .*, got shape \(6, 2\)"):
+        classifier.partial_fit(X, np.eye(2)[[0, 1] * 3])
+    with pytest.raises(ValueError, match="rows of numbers >= 0 that sum to 1, got a sum of 2"):
+        classifier.fit(X, np.ones((6, 2)))
+
+
+def test_a_class_weight_may_be_an_array_in_the_order_of_the_classes():
+    X, y = np.random.default_rng(0).random((30, 4)), np.array(["b", "a", "c"] * 10)
+    options = {"epochs": 2, "random_state": 0}
+    one = fc.estimators.ConvClassifier(class_weight=np.array([1.0, 2.0, 3.0]), **options).fit(X, y)
+    other = fc.estimators.ConvClassifier(class_weight={"a": 1, "b": 2, "c": 3}, **options).fit(X, y)
+    np.testing.assert_array_equal(one.predict_proba(X), other.predict_proba(X))
+    one.partial_fit(X, y)

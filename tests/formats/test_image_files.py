@@ -33,7 +33,7 @@ def save(tmp_path, pixels, name="image.png", **options):
 # ---------------------------------------------------------------- pixels
 
 
-@pytest.mark.parametrize("name", ["a.png", "a.bmp", "a.webp", "a.gif"])
+@pytest.mark.parametrize("name", ["a.png", "a.bmp", "a.webp", "a.gif", "a.tif", "a.TIFF"])
 def test_grey_files_come_back_as_they_were_saved(tmp_path, name):
     pixels = RNG.integers(0, 256, (5, 7), dtype=np.uint8)
     options = {"lossless": True} if name.endswith("webp") else {}
@@ -124,7 +124,7 @@ def refusals(path, contents):
     return said
 
 
-@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.bmp", "a.gif", "a.webp"])
+@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.bmp", "a.gif", "a.webp", "a.tif"])
 def test_a_file_that_is_cut_off_anywhere_is_refused_by_name(tmp_path, name):
     path = save(tmp_path, RNG.integers(0, 256, (40, 40), dtype=np.uint8), name)
     whole = path.read_bytes()
@@ -134,7 +134,7 @@ def test_a_file_that_is_cut_off_anywhere_is_refused_by_name(tmp_path, name):
     assert all(message.startswith(f"{path} ") for message in said)
 
 
-@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.gif", "a.webp"])
+@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.gif", "a.webp", "a.tif"])
 def test_a_damaged_file_is_refused_by_name_or_read(tmp_path, name):
     path = save(tmp_path, RNG.integers(0, 256, (20, 20), dtype=np.uint8), name)
     whole = np.frombuffer(path.read_bytes(), dtype=np.uint8)
@@ -163,9 +163,10 @@ def test_a_picture_that_would_fill_the_memory_is_refused_unread(tmp_path):
             image_files.read_image(path)
 
 
-def test_formats_that_are_not_of_the_web_are_refused(tmp_path):
-    Image.new("L", (3, 3)).save(tmp_path / "a.png", format="TIFF")
-    with pytest.raises(ValueError, match=r"a\.png is not a PNG, JPEG, BMP, GIF or WebP image$"):
+@pytest.mark.parametrize("kind", ["PPM", "TGA", "ICO", "PCX", "SGI"])
+def test_rare_formats_are_refused(tmp_path, kind):
+    Image.new("L", (16, 16)).save(tmp_path / "a.png", format=kind)
+    with pytest.raises(ValueError, match=r"a\.png is not a PNG, JPEG, BMP, GIF, WebP or TIFF image$"):
         image_files.read_image(tmp_path / "a.png")
 
 

@@ -330,3 +330,11 @@ def test_a_description_that_is_no_json_writes_nothing(tmp_path):
     with pytest.raises(TypeError):
         write_model(tmp_path / "model.npz", {"value": {1, 2}}, {})
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("depth", [100, *range(960, 1000), 5000, 100_000])
+def test_a_description_of_any_depth_is_read_or_refused(tmp_path, depth):
+    text = '{"format": "fastconv model 1", "checksum": "", "z": ' + "[" * depth + "]" * depth + "}"
+    np.savez(tmp_path / "deep.npz", description=np.array(text))
+    with pytest.raises(ValueError, match=r"deep\.npz (is not a model that fastconv saved|was changed after)"):
+        read_model(tmp_path / "deep.npz")

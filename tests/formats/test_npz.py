@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from fastconv.formats.npz import read_npz
+from fastconv.formats.npz import read_npy, read_npz
 
 DTYPES = st.one_of(
     arrays.boolean_dtypes(),
@@ -180,3 +180,26 @@ def test_whatever_a_damaged_file_raises_becomes_one_valueerror_with_its_name(tmp
     monkeypatch.setattr(zipfile.ZipFile, "open", fail)
     with pytest.raises(ValueError, match=r"data\.npz is not a whole NumPy \.npz file: \w+"):
         read_npz(path)
+
+
+@pytest.mark.parametrize("dtype", ["<f4", ">i8", "u1", "?"])
+def test_an_npy_file_is_read_and_any_damage_is_refused_by_name(tmp_path, dtype):
+    path = tmp_path / "a.npy"
+    array = np.arange(12).reshape(3, 4).astype(dtype)
+    np.save(path, array)
+    np.testing.assert_array_equal(read_npy(path), array)
+    whole = path.read_bytes()
+    for content in (
+        b"",
+        whole[:-1],
+        whole[:20],
+        whole + b"x",
+        b"PK" + whole,
+        whole.replace(b"(3, 4)", b"(9, 9)"),
+    ):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=r"a\.npy is not a whole NumPy \.npy file"):
+            read_npy(path)
+    np.save(path, np.array([{}], dtype=object))
+    with pytest.raises(ValueError, match="pickled objects are not read"):
+        read_npy(path)

@@ -157,7 +157,7 @@ def test_without_the_package_the_error_names_the_extra_and_the_old_file_stays(tm
     content = path.read_bytes()
     monkeypatch.setitem(sys.modules, "safetensors", None)
     monkeypatch.setitem(sys.modules, "safetensors.numpy", None)
-    message = r'^a \.safetensors file needs safetensors: pip install "fastconv\[safetensors\]"$'
+    message = r'^a \.safetensors file needs safetensors: pip install safetensors \(the extra "safetensors"\)$'
     for attempt in (
         lambda: fc.load(path),
         lambda: fc.models.reference_cnn().save(path),

@@ -86,7 +86,10 @@ def test_where_shapes_leave_more_than_one_possibility_nothing_is_proposed(tmp_pa
         (lambda a: a.update({"6.bias": np.zeros(1)}), r"unknown \['6.bias'\]"),
         (lambda a: a.update({"4.bias": np.zeros(4)}), r"'4.bias' must have shape \(3,\), got \(4,\)"),
         (lambda a: a.update({"0.weight": np.zeros((2, 9))}), r"'0.weight' must have shape \(2, 1, 3, 3\)"),
-        (lambda a: a.update({"4.bias": np.array(["a", "b", "c"])}), "could not convert"),
+        (
+            lambda a: a.update({"4.bias": np.array(["a", "b", "c"])}),
+            "'4.bias' must hold floating-point numbers",
+        ),
         (lambda a: a.clear(), "missing"),
     ],
 )
@@ -169,3 +172,72 @@ def test_a_file_of_torch_save_is_refused_by_its_name(tmp_path):
     torch.save({"0.weight": torch.zeros(1)}, tmp_path / "weights.pt")
     with pytest.raises(ValueError, match=r"weights\.pt"):
         fc.models.reference_cnn().load_weights(tmp_path / "weights.pt")
+
+
+# What wrappers of PyTorch make of names and weights
+
+
+@pytest.mark.parametrize(
+    "rename",
+    [
+        lambda name: f"_orig_mod.{name}",
+        lambda name: f"_orig_mod.module.{name}",
+        lambda name: f"module._orig_mod.{name}",
+        lambda name: name.replace(".", "._orig_mod.", 1),
+        lambda name: "net." + (name.replace(".", "._orig_mod.", 1) if name[0] in "04" else name),
+        lambda name: f"_fsdp_wrapped_module._checkpoint_wrapped_module.{name}",
+    ],
+)
+def test_wrappers_in_names_do_not_matter(model, tmp_path, rename):
+    arrays = numbers(model, rename)
+    model.load_weights(saved(tmp_path, arrays))
+    assert_holds(model, arrays)
+
+
+def test_the_counter_of_averaged_weights_is_passed_over(model, tmp_path):
+    arrays = numbers(model, lambda name: f"module.{name}")
+    model.load_weights(saved(tmp_path, {"n_averaged": np.array(3), **arrays}))
+    assert_holds(model, arrays)
+
+
+@pytest.mark.parametrize(
+    ("parts", "remedy"),
+    [
+        (
+            ["parametrizations.weight.original0", "parametrizations.weight.original1"],
+            "remove_parametrizations",
+        ),
+        (["weight_g", "weight_v"], "remove_weight_norm"),
+        (["weight_orig", "weight_u", "weight_v"], "remove_spectral_norm"),
+        (["weight_orig", "weight_mask"], r"prune\.remove"),
+    ],
+)
+def test_weights_in_parts_are_refused_with_what_makes_them_whole(model, tmp_path, parts, remedy):
+    arrays = numbers(model)
+    whole = arrays.pop("0.weight")
+    arrays |= {f"0.{part}": whole for part in parts}
+    with pytest.raises(
+        ValueError, match=rf"missing \['0\.weight'\].*are worked out by .*{remedy} makes plain"
+    ):
+        model.load_weights(saved(tmp_path, arrays))
+
+
+@pytest.mark.parametrize("kind", [np.int8, np.uint8, bool, "U5", "S5"])
+def test_what_is_no_number_or_quantised_is_refused_and_nothing_changes(model, tmp_path, kind):
+    arrays, before = numbers(model), model.state()
+    arrays["5.weight"] = np.ones(arrays["5.weight"].shape).astype(kind)
+    with pytest.raises(ValueError, match=r"'5\.weight' must hold floating-point numbers, got "):
+        model.load_weights(saved(tmp_path, arrays))
+    assert_holds(model, before)
+
+
+def test_numbers_that_the_network_s_precision_has_not_are_refused(model, tmp_path):
+    arrays = {name: array.astype(np.float64) for name, array in numbers(model).items()}
+    arrays["5.weight"][0, 0] = 1e39
+    with pytest.raises(ValueError, match=r"'5\.weight' holds numbers that are too large for float32"):
+        model.load_weights(saved(tmp_path, arrays))
+    double = fc.Sequential(model.layers, model.input_shape, "float64")
+    double.load_weights(saved(tmp_path, arrays))
+    arrays["5.weight"][0, 0] = np.inf  # as it stands in the file
+    model.load_weights(saved(tmp_path, arrays))
+    assert np.isinf(model.parameters()["5.weight"][0, 0])

@@ -424,5 +424,98 @@ def test_without_pytorch_the_error_names_the_extra(monkeypatch):
         (lambda: fc.from_torch(None, (2,)), "from_torch"),
         (fc.models.reference_cnn().to_torch, "to_torch"),
     ):
-        with pytest.raises(ImportError, match=rf'^`{name}` needs torch: pip install "fastconv\[torch\]"$'):
+        with pytest.raises(
+            ImportError, match=rf'^`{name}` needs torch: pip install torch \(the extra "torch"\)$'
+        ):
             attempt()
+
+
+# What people have in the place of a Sequential
+
+
+def small():
+    return nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(32, 3))
+
+
+INSTEAD = {
+    "compiled": (lambda: torch.compile(small()), "got OptimizedModule: give its `_orig_mod`"),
+    "parallel": (lambda: nn.DataParallel(small()), "got DataParallel: give its `module`"),
+    "averaged": (
+        lambda: torch.optim.swa_utils.AveragedModel(small()),
+        "got AveragedModel: give its `module`",
+    ),
+    "a list": (lambda: [nn.ReLU()], r"got list: torch\.nn\.Sequential\(\*module\) is one"),
+    "a tuple": (lambda: (nn.ReLU(),), r"got tuple: torch\.nn\.Sequential\(\*module\) is one"),
+    "a list of modules": (lambda: nn.ModuleList([nn.ReLU()]), r"Sequential\(\*module\) is one"),
+    "one layer": (lambda: nn.Linear(3, 2), r"got Linear: torch\.nn\.Sequential\(module\) is one"),
+    "a class": (lambda: nn.ReLU, "got type: make one of the class"),
+    "a state_dict": (lambda: small().state_dict(), "a state_dict has no layers"),
+    "a path": (lambda: "model.pt", r"torch\.load gives the module"),
+}
+
+
+@pytest.mark.parametrize("name", INSTEAD)
+def test_what_is_no_sequential_is_refused_with_what_to_give_instead(name):
+    make, message = INSTEAD[name]
+    with pytest.raises(TypeError, match=rf"`module` must be a torch\.nn\.Sequential, .*{message}"):
+        fc.from_torch(make(), (1, 6, 6))
+
+
+PARTS = {
+    "a compiled part": (
+        lambda: torch.compile(nn.ReLU()),
+        "OptimizedModule: it was compiled: put its `_orig_mod`",
+    ),
+    "a lazy part": (
+        lambda: nn.LazyConv2d(2, 3),
+        "LazyConv2d: its sizes are not known yet: run the module once",
+    ),
+    "a part without numbers": (lambda: nn.Conv2d(1, 2, 3, device="meta"), 'is on the device "meta"'),
+}
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_a_part_that_is_not_ready_is_refused_with_what_to_do(name):
+    make, message = PARTS[name]
+    with pytest.raises(ValueError, match=f"`module` has at '0' .*{message}"):
+        fc.from_torch(nn.Sequential(make()), (1, 6, 6))
+
+
+@pytest.mark.parametrize("change", ["train", "half", "bfloat16", "channels_last", "no gradients"])
+def test_modules_in_any_mode_and_precision_are_read(change):
+    module = nn.Sequential(
+        nn.Conv2d(2, 3, 3), nn.BatchNorm2d(3), nn.Dropout(0.9), nn.Flatten(), nn.Linear(48, 2)
+    )
+    module = {
+        "train": module.train,
+        "half": module.half,
+        "bfloat16": module.bfloat16,
+        "channels_last": lambda: module.to(memory_format=torch.channels_last),
+        "no gradients": lambda: module.requires_grad_(False),
+    }[change]()
+    modes = [part.training for part in module.modules()]
+    model = fc.from_torch(module, (2, 6, 6))
+    assert [part.training for part in module.modules()] == modes
+    X = np.random.default_rng(0).random((3, 2, 6, 6), dtype=np.float32)
+    close(model.predict(X), outputs(module.float(), X))
+
+
+def test_a_log_softmax_at_the_end_is_left_out_and_said():
+    module = nn.Sequential(nn.Flatten(), nn.Linear(4, 3), nn.LogSoftmax(dim=1))
+    with pytest.warns(UserWarning, match="`module` ends in a LogSoftmax, its network here in the logits"):
+        model = fc.from_torch(module, (1, 2, 2))
+    assert (len(model.layers), model.metadata) == (2, {"loss": "cross_entropy"})
+    X = np.random.default_rng(0).random((3, 1, 2, 2), dtype=np.float32)
+    np.testing.assert_allclose(model.predict(X), outputs(module[:2], X), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        ([nn.LogSoftmax(1), nn.ReLU()], "ReLU: a LogSoftmax before it is supported at the end only"),
+        ([nn.LogSoftmax(0)], "LogSoftmax: `dim` must be 1 or -1 or None, got 0"),
+    ],
+)
+def test_another_log_softmax_is_refused(parts, message):
+    with pytest.raises(ValueError, match=message):
+        fc.from_torch(nn.Sequential(nn.Flatten(), nn.Linear(4, 3), *parts), (1, 2, 2))

@@ -40,3 +40,10 @@ def test_the_worst_mistakes_come_first_and_right_answers_not_at_all():
 def test_a_label_without_a_probability_is_refused():
     with pytest.raises(ValueError, match="`y` must be labels 0 to 1, got 0 to 2"):
         class_labels([0, 2], np.ones((2, 2)))
+
+
+@pytest.mark.parametrize(
+    "rows", [np.eye(2)[[0, 1, 1]], np.eye(2, dtype=int)[[0, 1, 1]], [[0.7, 0.3], [0.2, 0.8], [0, 1]]]
+)
+def test_labels_of_rows_are_those_of_the_largest_part(rows):
+    assert class_labels(rows, np.ones((3, 2))).tolist() == [0, 1, 1]

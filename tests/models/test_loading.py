@@ -1,6 +1,8 @@
 """Networks that are saved and loaded."""
 
+import copy
 import json
+import warnings
 
 import numpy as np
 import pytest
@@ -107,9 +109,53 @@ def test_a_file_cannot_ask_for_more_memory_than_it_has_numbers(tmp_path, model):
         fc.load(path)
 
 
-def test_a_checkpoint_is_not_a_model(tmp_path, model, images):
+@pytest.mark.parametrize("suffix", ["npz", "safetensors"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_network_of_a_checkpoint_is_loaded_and_said(tmp_path, images, suffix, dtype):
+    path = tmp_path / f"run.{suffix}"
+    model = fc.Sequential(EVERY_LAYER, SHAPE, dtype, seed=5)
+    model.metadata = {"classes": ["a", "b"], "loss": "mse"}
+    X = np.random.default_rng(0).random((8, *SHAPE))
+    y = np.zeros((8, *model.output_shape))
+    fc.Trainer(model, loss="mse", seed=8).fit(X, y, epochs=2, checkpoint=path, progress=False)
+    with pytest.warns(
+        UserWarning, match=rf"run\.{suffix} is a checkpoint: its network after 2 epochs is taken"
+    ):
+        again = fc.load(path)
+    assert (again.layers, again.input_shape, again.dtype, again.seed) == (model.layers, SHAPE, dtype, 5)
+    assert again.metadata == model.metadata
+    for name, array in again.state().items():
+        np.testing.assert_array_equal(array, model.state()[name])
+
+
+def test_a_checkpoint_of_an_earlier_version_says_what_to_do(tmp_path, model, images):
     path = tmp_path / "run.npz"
     fc.Trainer(model).fit(images, np.arange(37) % 4, epochs=1, checkpoint=path)
+    description, state = read_model(path)
+    del description["network"]
+    write_model(path, description, state)
+    with pytest.raises(ValueError, match=r"run\.npz does not describe a network: .*resume=True"):
+        fc.load(path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda d, s: d.update(network=3),
+        lambda d, s: d["network"].pop("input_shape"),
+        lambda d, s: d["network"].update(input_shape=[1]),
+        lambda d, s: d.update(run=None),
+        lambda d, s: d["run"].pop("layers"),
+        lambda d, s: d.update(epochs_done="many"),
+        lambda d, s: s.clear(),
+    ],
+)
+def test_a_checkpoint_that_describes_no_network_is_refused_by_its_name(tmp_path, model, images, change):
+    path = tmp_path / "run.npz"
+    fc.Trainer(model).fit(images, np.arange(37) % 4, epochs=1, checkpoint=path)
+    description, state = read_model(path)
+    change(description, state)
+    write_model(path, description, state)
     with pytest.raises(ValueError, match=r"run\.npz does not describe a network"):
         fc.load(path)
 
@@ -137,3 +183,62 @@ def test_the_description_in_the_file_is_plain_json(tmp_path, model):
         assert sorted(file.files) == sorted(["description", *model.state()])
     assert description["layers"][0]["name"] == "Conv2d"
     assert description["layers"][0]["kernel_size"] == [3, 3]
+
+
+# Whatever stands in a file
+
+ODD = [
+    None, True, 0, -1, 1, 2**31, 2**70, 1.5, float("nan"), float("inf"), "", "x", "mse", "__class__",
+    "os:system", "fastconv:load", [], [1], [0, 0], [-1, 5], [2**40, 2**40], [1.5, "a"], [[1]], {}, {"a": 1},
+    {"name": "ReLU"},
+]  # fmt: skip
+
+
+def places(value, before=()):
+    """The paths to everything in a description."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, inner in items:
+        yield (*before, key)
+        yield from places(inner, (*before, key))
+
+
+def put(value, place, new):
+    for key in place[:-1]:
+        value = value[key]
+    value[place[-1]] = new
+
+
+@pytest.mark.parametrize("kind", ["model", "checkpoint", "resumed"])
+def test_a_file_that_describes_anything_is_read_or_refused_by_its_name(tmp_path, kind):
+    path = tmp_path / "whole.npz"
+    model = fc.Sequential(EVERY_LAYER, SHAPE, seed=9)
+    X, y = np.ones((4, *SHAPE)), np.zeros((4, *model.output_shape))
+    options = {"epochs": 1, "progress": False}
+
+    def trainer():
+        return fc.Trainer(fc.Sequential(EVERY_LAYER, SHAPE), loss="mse", optimizer=fc.Adam(0.01))
+
+    if kind == "model":
+        model.save(path, metadata={"classes": ["a"]})
+    else:
+        trainer().fit(X, y, checkpoint=path, **options)
+    description, state = read_model(path)
+    rng, refused = np.random.default_rng(len(kind)), 0
+    for place in places(description):
+        changed = copy.deepcopy(description)
+        put(changed, place, ODD[rng.integers(len(ODD))])
+        write_model(tmp_path / "odd.npz", changed, state)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                if kind == "resumed":
+                    trainer().fit(X, y, checkpoint=tmp_path / "odd.npz", resume=True, **options)
+                else:
+                    fc.load(tmp_path / "odd.npz")
+        except ValueError as error:
+            refused += "odd.npz" in str(error)
+        except ImportError:
+            refused += 1  # a module that there is not
+        else:
+            continue
+    assert refused > 20

@@ -5,7 +5,7 @@ import pytest
 
 from fastconv.nn.schedules import CosineDecay, OneCycle, Schedule, StepDecay
 
-SCHEDULES = [StepDecay(0.1, 2), StepDecay(0.3, 1, gamma=0.5), CosineDecay(0.1, 0.02), OneCycle(0.1)]
+SCHEDULES = [StepDecay(0.1, 2), StepDecay(0.3, 1, gamma=0.5), CosineDecay(0.1, min_lr=0.02), OneCycle(0.1)]
 
 
 def whole_run(schedule, epochs, steps_per_epoch):
@@ -33,7 +33,7 @@ def test_step_decay_falls_by_gamma_every_step_size_epochs():
 
 def test_step_decay_is_pytorchs():
     expected = torch_rates(lambda s, o: s.StepLR(o, 3, gamma=0.3), 40, per_epoch=4)
-    np.testing.assert_allclose(whole_run(StepDecay(0.1, 3, 0.3), 10, 4), expected, rtol=1e-12)
+    np.testing.assert_allclose(whole_run(StepDecay(0.1, 3, gamma=0.3), 10, 4), expected, rtol=1e-12)
 
 
 def test_cosine_decay_at_hand_worked_steps():
@@ -45,7 +45,7 @@ def test_cosine_decay_at_hand_worked_steps():
 
 def test_cosine_decay_is_pytorchs():
     expected = torch_rates(lambda s, o: s.CosineAnnealingLR(o, 30, eta_min=0.01), 30)
-    np.testing.assert_allclose(whole_run(CosineDecay(0.1, 0.01), 3, 10), expected, rtol=1e-9)
+    np.testing.assert_allclose(whole_run(CosineDecay(0.1, min_lr=0.01), 3, 10), expected, rtol=1e-9)
 
 
 @pytest.mark.parametrize("total", [3, 4, 10, 97])
@@ -59,14 +59,14 @@ def test_one_cycle_is_pytorchs(total, start_fraction):
             o, 0.1, total_steps=total, pct_start=start_fraction, div_factor=20, final_div_factor=50
         )
 
-    ours = whole_run(OneCycle(0.1, start_fraction, div=20, final_div=50), 1, total)
+    ours = whole_run(OneCycle(0.1, start_fraction=start_fraction, div=20, final_div=50), 1, total)
     np.testing.assert_allclose(ours, torch_rates(make, total), rtol=1e-9)
 
 
 @pytest.mark.parametrize("total", [1, 2, 3])
 def test_one_cycle_of_a_very_short_run_is_finite_and_at_most_the_peak(total):
     for start_fraction in (0.01, 1 / 3, 0.5, 0.99):
-        rates = whole_run(OneCycle(0.1, start_fraction), 1, total)
+        rates = whole_run(OneCycle(0.1, start_fraction=start_fraction), 1, total)
         assert np.isfinite(rates).all()
         assert (rates > 0).all()
         assert (rates <= 0.1).all()

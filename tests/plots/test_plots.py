@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -207,7 +208,7 @@ def test_maps_of_chosen_layers_are_drawn_where_they_are_told_to():
     model, given = fc.models.reference_cnn(), axes(1, 2)
     assert list(fc.plots.feature_maps(model, np.ones((6, 6)), layers=[0, 6], ax=given)) == list(given)
     assert [ax.get_title().split(":")[0] for ax in given] == ["input", "5 Sigmoid"]
-    assert list(fc.plots.gradient_maps(model, np.ones((6, 6)), 0, "bce", [0, 6], axes(2, 1)))
+    assert list(fc.plots.gradient_maps(model, np.ones((6, 6)), 0, "bce", layers=[0, 6], ax=axes(2, 1)))
     assert plt.get_fignums() == []
 
 
@@ -311,5 +312,21 @@ def test_without_matplotlib_a_picture_says_in_one_line_what_to_install(call):
     code = f"import sys; sys.modules['matplotlib'] = None\nimport fastconv as fc\nfc.plots.{call}"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
     assert done.stderr.splitlines()[-1] == (
-        'ImportError: fastconv.plots needs matplotlib: pip install "fastconv[plot]"'
+        'ImportError: fastconv.plots needs matplotlib: pip install matplotlib (the extra "plot")'
     )
+
+
+@pytest.mark.parametrize("name", ["$x_$", "$\\frac{$", "a$b$c", "\x1b[2Ja", "a\nb", "\udcff", "\0"])
+def test_names_of_any_origin_are_drawn_as_they_are(name, tmp_path):
+    X, y = fc.datasets.load_digits()[:2]
+    drawing = Figure()
+    panel, *others = drawing.subplots(1, 4)
+    names = [name, *(f"{k}{name}" for k in range(1, 10))]
+    fc.plots.confusion_matrix(y[:50], y[:50][::-1], classes=names, ax=panel)
+    fc.plots.worst_mistakes(fc.models.lenet_digits(), X, y, count=2, classes=names, ax=others[:2])
+    fc.plots.history({name: [1.0, 2.0]}, names=name, ax=others[2])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        drawing.savefig(tmp_path / "a.png")
+    texts = [panel.get_xticklabels()[0].get_text(), others[0].get_title()]
+    assert all(set(text) <= {"\n"} | {c for c in text if c.isprintable()} for text in texts)

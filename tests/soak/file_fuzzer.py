@@ -20,13 +20,13 @@ from PIL import Image
 
 import fastconv as fc
 from fastconv.formats.idx import read_idx
-from fastconv.formats.image_files import read_image
 from fastconv.formats.npz import read_npz
+from fastconv.inspection.classify import prepared
+from tests.formats.onnx import exporters
 
 REFUSALS = (ValueError, OSError, ImportError)
+IMAGES = ("png", "jpg", "gif", "bmp", "webp")
 MEMORY = 256 << 20  # that a load may add
-PICTURES = ("png", "jpg", "gif", "bmp", "webp")
-FREE = ("images.idx", "images.gz", "model.onnx", "arrays.npz")  # without a checksum of all content
 
 
 def model():
@@ -49,13 +49,23 @@ def make_files(folder):
     (folder / "images.idx").write_bytes(idx)
     (folder / "images.gz").write_bytes(gzip.compress(idx, mtime=0))
     np.savez_compressed(folder / "arrays.npz", X=images, y=np.arange(5))
-    pictures = {f"picture.{kind}": read_image for kind in PICTURES}
-    colours = np.random.default_rng(1).integers(0, 256, (30, 40, 3), dtype=np.uint8)
-    for name in pictures:
-        Image.fromarray(colours).save(folder / name)
     X, y = np.ones((8, 1, 8, 8)), np.zeros(8, int)
     fc.Trainer(network).fit(X, y, epochs=1, checkpoint=folder / "checkpoint.npz", progress=False)
-    return {
+    (folder / "network.npz").write_bytes((folder / "checkpoint.npz").read_bytes())
+    network.metadata = {"classes": ["a", "b", "c", "d"], "input_scale": 1 / 255}
+    network.to_onnx(folder / "classes.onnx")
+    exporters.mnist_8(folder / "zoo.onnx")
+    exporters.keras(folder / "keras.onnx")
+    exporters.scikit_learn(folder / "scikit-learn.onnx")
+    np.savez(folder / "weights.npz", **{f"net.{name}": array for name, array in network.state().items()})
+    np.savez(folder / "data.npz", X=images, y=np.arange(5) % 2)
+    for kind in IMAGES:
+        mode = Image.fromarray(images[0].repeat(9, axis=0).repeat(9, axis=1)).convert(
+            "P" if kind == "gif" else "RGB"
+        )
+        mode.save(folder / f"image.{kind}")
+    pictures = {f"image.{kind}": lambda path: prepared(path, network) for kind in IMAGES}
+    return pictures | {
         "model.npz": fc.load,
         "model.safetensors": fc.load,
         "model.onnx": fc.from_onnx,
@@ -63,8 +73,20 @@ def make_files(folder):
         "images.gz": read_idx,
         "arrays.npz": read_npz,
         "checkpoint.npz": resumed,
-        **pictures,
+        "network.npz": fc.load,
+        "classes.onnx": fc.from_onnx,
+        "zoo.onnx": fc.from_onnx,
+        "keras.onnx": fc.from_onnx,
+        "scikit-learn.onnx": fc.from_onnx,
+        "weights.npz": with_weights,
+        "data.npz": fc.datasets.load_npz,
     }
+
+
+def with_weights(path):
+    network = model()
+    network.load_weights(path)
+    return network
 
 
 def resumed(path):
@@ -132,7 +154,7 @@ def run(number, files, folder):
     except Exception as error:
         return ["wrong", f"{kind}: {type(error).__name__}: {error}"]
     else:
-        free = kind in FREE or kind.startswith("picture.")
+        free = kind not in ("model.npz", "model.safetensors", "checkpoint.npz", "network.npz")
         outcome = (
             ["right"]
             if free or same(reference(kind, loaded), whole)

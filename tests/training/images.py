@@ -1,5 +1,7 @@
 """Small images, and the changes that they are trained with."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -19,7 +21,7 @@ def moves(augment, count, size, seed=0, step=1):
     """Sample -> (matrix, offset): pixel p of the result comes from matrix @ p + offset."""
     (height, width), middle = size, (size[0] // 2, size[1] // 2)
     coordinates = np.indices(size, dtype=float)
-    still = fc.Augment(augment.shift, augment.rotation, augment.horizontal_flip, augment.vertical_flip)
+    still = replace(augment, noise=0.0, fill=0.0)
     images = np.broadcast_to([*coordinates, np.ones(size)], (count, 3, height, width))
     found = still.apply(images, seed, step, "float64")
     i, j = middle

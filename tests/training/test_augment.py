@@ -16,7 +16,7 @@ from tests.training.images import BOTH_DTYPES, EVERYTHING, RNG, SHAPE, X, draws,
 @pytest.mark.parametrize("size", [(13, 12), (11, 16)])
 @pytest.mark.parametrize("rotation", [0, 30, 180])
 def test_images_are_those_that_scipy_makes_with_the_same_moves(dtype, size, rotation):
-    augment = fc.Augment(2, rotation, horizontal_flip=True, vertical_flip=True, fill=-0.7)
+    augment = fc.Augment(2, rotation=rotation, horizontal_flip=True, vertical_flip=True, fill=-0.7)
     images = np.random.default_rng(1).random((45, 3, *size))
     found = augment.apply(images, seed=5, step=3, dtype=dtype)
     assert found.dtype == dtype
@@ -80,7 +80,7 @@ def test_bytes_are_divided_by_255_first():
 
 @cache
 def many_draws():
-    augment = fc.Augment((2, 3), 20.0, horizontal_flip=True, vertical_flip=True)
+    augment = fc.Augment((2, 3), rotation=20.0, horizontal_flip=True, vertical_flip=True)
     return draws(augment, 20_000, (15, 17))
 
 
@@ -198,9 +198,11 @@ def test_a_parameter_that_does_not_fit_is_refused_by_name(parameters, error, mes
 
 
 def test_parameters_are_kept_as_plain_numbers():
-    augment = fc.Augment(np.int64(2), np.float32(10), np.True_, fill=np.float64(1))
-    assert augment == fc.Augment((2, 2), 10.0, True, fill=1.0)
-    assert hash(augment) == hash(fc.Augment(2, 10, True, False, 0, 1))
+    augment = fc.Augment(np.int64(2), rotation=np.float32(10), horizontal_flip=np.True_, fill=np.float64(1))
+    assert augment == fc.Augment((2, 2), rotation=10.0, horizontal_flip=True, fill=1.0)
+    assert hash(augment) == hash(
+        fc.Augment(2, rotation=10, horizontal_flip=True, vertical_flip=False, noise=0, fill=1)
+    )
 
 
 def test_apply_takes_nothing_but_images():

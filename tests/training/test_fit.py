@@ -157,16 +157,28 @@ def test_validation_does_not_change_training():
     assert_same_state(with_it, without)
 
 
-def test_validation_split_holds_out_the_last_samples():
+def test_validation_split_holds_out_the_last_samples_of_each_class():
+    counts = 4, 3, 3  # of 19, 17 and 14
+    out = np.sort(np.concatenate([np.flatnonzero(c == Y)[-count:] for c, count in enumerate(counts)]))
+    kept = np.setdiff1d(np.arange(50), out)
     spoiled = X.copy()
-    spoiled[40:] *= -1e6
+    spoiled[out] *= -1e6
     model, expected = network(), network()
     trainer = fc.Trainer(model)
     history = trainer.fit(spoiled, Y, epochs=2, validation_split=0.2)
-    fc.Trainer(expected).fit(X[:40], Y[:40], epochs=2)
+    fc.Trainer(expected).fit(X[kept], Y[kept], epochs=2)
     assert_same_state(model, expected)
     assert max(history["loss"]) < 10 < 1000 < min(history["val_loss"])
-    assert history["val_loss"][-1] == trainer.evaluate(spoiled[40:], Y[40:])["loss"]
+    assert history["val_loss"][-1] == trainer.evaluate(spoiled[out], Y[out])["loss"]
+
+
+def test_validation_split_holds_out_the_last_samples_where_there_are_no_classes():
+    y = RNG.random((50, 3))
+    trainer, expected = fc.Trainer(network(), "mse"), fc.Trainer(network(), "mse")
+    history = trainer.fit(X, y, epochs=2, validation_split=0.2)
+    expected.fit(X[:40], y[:40], epochs=2)
+    assert_same_state(trainer.model, expected.model)
+    assert history["val_loss"][-1] == expected.evaluate(X[40:], y[40:])["loss"]
 
 
 def test_evaluate_is_the_loss_and_accuracy_of_the_predictions():

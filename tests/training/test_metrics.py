@@ -233,3 +233,17 @@ def test_top_k_takes_ties_as_keras_does_and_nan_never():
     for wrong in ({"k": 0}, {"y_true": [3]}, {"scores": [0.5, 0.5]}, {"y_true": [], "scores": [[1]]}):
         with pytest.raises(ValueError, match="must"):
             top_k_accuracy(**{"y_true": [2], "scores": [[0.5, 0.5, 0.5]], **wrong})
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [np.eye(3)[[0, 2, 1]], np.eye(3, dtype=int)[[0, 2, 1]], np.full((3, 3), 0.1) + np.eye(3)[[0, 2, 1]]],
+)
+def test_rows_of_a_part_for_each_class_are_taken_where_there_are_scores_of_each(rows):
+    scores = np.array([[0.5, 0.3, 0.2], [0.1, 0.6, 0.3], [0.1, 0.6, 0.3]])
+    labels = rows.argmax(axis=1)
+    assert accuracy(scores, rows, "cross_entropy") == accuracy(scores, labels, "cross_entropy")
+    for k in (1, 2, 3):
+        assert top_k_accuracy(rows, scores, k) == top_k_accuracy(labels, scores, k)
+    with pytest.raises(ValueError, match=r": y_true.argmax\(axis=1\) makes class numbers of rows"):
+        confusion_matrix(rows, labels)

@@ -1,9 +1,13 @@
 import io
+import re
+import subprocess
 import sys
+import threading
 import time
 
 import pytest
 
+from fastconv.checks import waiting
 from fastconv.training import progress
 
 LOGS = {
@@ -129,6 +133,19 @@ def test_without_tqdm_a_terminal_gets_plain_lines(capsys, monkeypatch):
     assert capsys.readouterr().out == LINE + "\n"
 
 
+@pytest.mark.parametrize("installed", [{"tqdm"}, {"ipywidgets"}, set()])
+def test_a_notebook_in_which_no_bar_can_be_drawn_gets_plain_lines_without_a_warning(
+    installed, capsys, monkeypatch, recwarn
+):
+    monkeypatch.setitem(sys.modules, "ipykernel", type(sys)("ipykernel"))
+    monkeypatch.setattr(
+        progress.importlib.util, "find_spec", lambda name: sys.__spec__ if name in installed else None
+    )
+    run(progress.resolve(None))
+    assert capsys.readouterr() == (LINE + "\n", "")
+    assert not recwarn
+
+
 def test_a_terminal_gets_a_bar_with_the_line_above(capsys, monkeypatch):
     pytest.importorskip("tqdm")
     terminal = Terminal()
@@ -141,6 +158,48 @@ def test_a_terminal_gets_a_bar_with_the_line_above(capsys, monkeypatch):
     assert "compiling the step" in drawn
     assert "300/1.20k" in drawn
     assert "loss 0.0500" in drawn
+
+
+@pytest.mark.parametrize("kind", ["Lines", "Bar"])
+def test_the_seconds_of_a_wait_for_the_compiler_tick_on_a_terminal(kind, monkeypatch):
+    pytest.importorskip("tqdm")
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setattr(waiting, "PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr(waiting, "TICK_SECONDS", 0.02)
+    shown = getattr(progress, kind)()
+    shown.start(epochs=1, samples_per_epoch=100)
+    shown.compiling("the step")
+    time.sleep(0.2)
+    shown.compiled(0.01)
+    written = terminal.getvalue()
+    assert len(re.findall(r"compiling the step,[^\r]* 0 s", written)) > 1
+    time.sleep(0.1)
+    assert terminal.getvalue() == written
+    shown.close()
+    assert [thread for thread in threading.enumerate() if thread.daemon and "_tick" in thread.name] == []
+
+
+NOTEBOOK = """if True:
+    import sys, types
+    # What a notebook loads, as far as tqdm looks at it, and no ipywidgets.
+    for name in ("ipykernel", "ipykernel.zmqshell", "IPython", "IPython.display"):
+        sys.modules[name] = types.ModuleType(name)
+    sys.modules["IPython"].get_ipython = lambda: None
+    sys.modules["ipywidgets"] = None
+    from fastconv.training import progress
+    progress._interactive = lambda stream: True
+    print(type(progress.resolve(None)).__name__)
+"""
+
+
+def test_a_notebook_without_widgets_gets_lines_and_no_warning():
+    pytest.importorskip("tqdm")
+    command = [sys.executable, "-W", "always", "-c", NOTEBOOK]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "TqdmWarning" not in done.stderr
+    assert "IProgress" not in done.stderr
+    assert done.stdout == "Lines\n"
 
 
 def test_the_bar_counts_only_its_own_run_as_speed(monkeypatch):

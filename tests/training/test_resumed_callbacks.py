@@ -55,6 +55,43 @@ def test_a_run_cut_anywhere_ends_like_one_that_was_not_with_its_callbacks_files(
     assert rows(parts) == rows(whole)
 
 
+class InterruptBatch:
+    """Stops the run within an epoch."""
+
+    def __init__(self, epoch):
+        self.epoch = epoch
+
+    def on_batch_end(self, trainer, logs):
+        if (logs["epoch"], logs["batch"]) == (self.epoch, 1):
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("same_trainer", [False, True])
+@pytest.mark.parametrize("cut", range(1, 8, 2))
+def test_a_run_cut_within_an_epoch_ends_like_one_that_was_not(tmp_path, cut, same_trainer):
+    def fit(folder, *others, trainer=None, **changed):
+        folder.mkdir(exist_ok=True)
+        plateau = fc.ReduceLROnPlateau("loss", factor=0.5, patience=2, mode="max")
+        trainer = trainer or fc.Trainer(network(), optimizer=fc.Adam(0.02), metrics=("accuracy", "f1"))
+        arguments = {
+            "epochs": 9, "validation_split": 0.2, "callbacks": [*callbacks(folder), plateau, *others],
+            "checkpoint": folder / "run.npz", "augment": fc.Augment(shift=1, noise=0.1), **changed,
+        }  # fmt: skip
+        return trainer, trainer.fit(X, Y, **arguments)
+
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    expected, history = fit(whole)
+    trainer = fc.Trainer(network(), optimizer=fc.Adam(0.02), metrics=("accuracy", "f1"))
+    assert len(history["loss"]) > cut
+    with pytest.raises(KeyboardInterrupt):
+        fit(parts, InterruptBatch(cut), trainer=trainer)
+    resumed, figures_of_it = fit(parts, trainer=trainer if same_trainer else None, resume=True)
+    assert figures(figures_of_it) == figures(history)
+    assert_same_state(resumed.model, expected.model)
+    assert resumed.optimizer == expected.optimizer
+    assert rows(parts) == rows(whole)
+
+
 def test_a_stopped_run_stays_stopped_and_says_so(tmp_path):
     trainer, expected = run(tmp_path)
     before, done = rows(tmp_path), len(expected["loss"])
@@ -91,6 +128,66 @@ def test_a_callback_of_the_users_own_keeps_its_state(tmp_path):
     np.testing.assert_array_equal(again.sums["loss"], counts.sums["loss"])
     with pytest.warns(UserWarning, match="`callbacks` have no .*Counts"):
         run(tmp_path, resume=True, epochs=EPOCHS + 1)
+
+
+class Keeps:
+    """A callback with any state."""
+
+    def __init__(self, value):
+        self.value = value
+
+    def on_epoch_end(self, trainer, logs):
+        pass
+
+    def state_dict(self):
+        return {"value": self.value}
+
+    def load_state_dict(self, state):
+        self.value = state["value"]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None, True, 3, 0.1, float("inf"), "a", [1, [2.5, None]], {"a": {"b": []}}, {}, np.float32(0.5),
+        np.int64(3), np.arange(3), np.zeros((2, 2), np.float32), {"a": np.arange(2), "b": np.ones(1)},
+    ],
+)  # fmt: skip
+def test_any_state_comes_back_as_it_was(tmp_path, value):
+    arguments = {"checkpoint": tmp_path / "run.npz", "resume": True}
+    fc.Trainer(network()).fit(X, Y, epochs=1, callbacks=[Keeps(value)], **arguments)
+    again = Keeps("lost")
+    fc.Trainer(network()).fit(X, Y, epochs=2, callbacks=[again], **arguments)
+    np.testing.assert_equal(again.value, value)
+
+
+@pytest.mark.parametrize("value", [(1, 2), {1: 2}, {"a": [(1,)]}, b"a", {1}, object(), np.array(["a"]), 1j])
+def test_state_that_would_come_back_as_something_else_is_refused(tmp_path, value):
+    with pytest.raises(TypeError, match=r"state_dict\(\) of Keeps must give JSON values.* as 'value'"):
+        fc.Trainer(network()).fit(X, Y, epochs=1, callbacks=[Keeps(value)], checkpoint=tmp_path / "run.npz")
+
+
+@pytest.mark.parametrize(
+    ("callbacks", "checkpoint", "names"),
+    [
+        ([fc.ModelCheckpoint("run.npz")], "run.npz", "`checkpoint` and ModelCheckpoint"),
+        ([fc.ModelCheckpoint("run.npz")], "./a/../run.npz", "`checkpoint` and ModelCheckpoint"),
+        ([fc.CSVLogger("run.npz")], "run.npz", "`checkpoint` and CSVLogger"),
+        ([fc.CSVLogger("log"), fc.CSVLogger("log")], None, "CSVLogger and CSVLogger"),
+        (
+            [fc.ModelCheckpoint("a.npz"), fc.ModelCheckpoint("a.npz", "loss")],
+            None,
+            "ModelCheckpoint and Model",
+        ),
+    ],
+)
+def test_two_parts_of_a_run_that_would_write_one_file_are_refused(
+    tmp_path, monkeypatch, callbacks, checkpoint, names
+):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=f"{names}.* would write one file, .*: give each its own"):
+        fc.Trainer(network()).fit(X, Y, callbacks=callbacks, checkpoint=checkpoint)
+    assert list(tmp_path.iterdir()) == []
 
 
 SAME = {"sample_weight": np.arange(1.0, 51.0)}

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import fastconv as fc
+from fastconv.training.held_out import held_out_samples
 from fastconv.training.sample_weights import class_weights
 
 SHAPE = (1, 6, 6)
@@ -102,8 +103,24 @@ def test_validation_data_may_have_weights_and_a_validation_split_takes_its_part(
     split = fc.Trainer(network("cross_entropy")).fit(
         X, y, validation_split=0.25, sample_weight=COUNTS, **options
     )
+    out = held_out_samples(y, 0.25, fc.losses.CrossEntropy())
+    own = ~out
     given = fc.Trainer(network("cross_entropy")).fit(
-        X[:30], y[:30], validation_data=(X[30:], y[30:], COUNTS[30:]), sample_weight=COUNTS[:30], **options
+        X[own], y[own], validation_data=(X[out], y[out], COUNTS[out]), sample_weight=COUNTS[own], **options
+    )
+    assert split["val_loss"] == given["val_loss"]
+    assert split["loss"] == given["loss"]
+
+
+@pytest.mark.parametrize("class_weight", ["balanced", {0: 3.0, 2: 0.5}])
+def test_class_weights_are_those_of_the_samples_that_are_trained_on(class_weight):
+    y = np.sort(TARGETS["cross_entropy"])
+    out = held_out_samples(y, 0.25, fc.losses.CrossEntropy())
+    own = ~out
+    options = {"epochs": 2, "progress": False, "class_weight": class_weight}
+    split = fc.Trainer(network("cross_entropy")).fit(X, y, validation_split=0.25, **options)
+    given = fc.Trainer(network("cross_entropy")).fit(
+        X[own], y[own], validation_data=(X[out], y[out]), **options
     )
     assert split["val_loss"] == given["val_loss"]
     assert split["loss"] == given["loss"]

@@ -40,6 +40,17 @@ def read_softmax(chain: Chain, node: Node) -> None:
     chain.append(Softmax())
 
 
+@reads("LogSoftmax")
+def read_log_softmax(chain: Chain, node: Node) -> None:
+    """No layer: what goes in is kept, and that the file goes on is remembered."""
+    default = 1 if node.opset < 13 else -1
+    if node.get("axis", default) not in (1, -1) or len(chain.shape) != 1:
+        raise ValueError(f"only over (N, features) is it supported, along axis 1, got {node.get('axis')}")
+    chain.no_pad()
+    chain.check_order()
+    chain.log_softmax = True
+
+
 @writes(LeakyReLU)
 def write_leaky_relu(graph: Graph, layer: LeakyReLU, below: Shape, above: Shape) -> None:
     if graph.double:  # also because an attribute holds a slope in float32 only

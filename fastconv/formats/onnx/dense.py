@@ -29,11 +29,6 @@ def read_matmul(chain: Chain, node: Node) -> None:
     chain.append(Dense(weight.shape[1], bias=False), weight=weight.T)
 
 
-@reads("Add")
-def read_add(chain: Chain, node: Node) -> None:
-    chain.add_bias(node.weights(1))
-
-
 @writes(Dense)
 def write_dense(graph: Graph, layer: Dense, below: Shape, above: Shape) -> None:
     graph.add("Gemm", *graph.parameters("weight", "bias"), transB=1)

@@ -10,6 +10,7 @@ import numpy as np
 
 from ...nn.layer import Shape
 from ...nn.norm import BatchNorm2d, GroupNorm
+from .affine import take_affine
 from .chain import Chain, Node
 from .functions import DOMAIN, FUNCTIONS
 from .graph import Graph
@@ -22,7 +23,13 @@ def read_batch_norm(chain: Chain, node: Node) -> None:
     node.must_be("spatial", 1)
     layer = BatchNorm2d(float(1 - node.decimal("momentum", 0.9)), float(node.decimal("epsilon", 1e-5)))
     names = ("weight", "bias", "running_mean", "running_var")
-    chain.append(layer, **{name: node.weights(k) for k, name in enumerate(names, 1)})
+    arrays = {name: node.weights(k) for k, name in enumerate(names, 1)}
+    if len(chain.shape) > 1:
+        chain.append(layer, **arrays)
+        return
+    # There is no such layer of features; as the file predicts, it is a scale and a shift.
+    scale = arrays["weight"] / np.sqrt(arrays["running_var"] + arrays["running_var"].dtype.type(layer.eps))
+    take_affine(chain, node, scale, arrays["bias"] - arrays["running_mean"] * scale)
 
 
 @writes(BatchNorm2d)

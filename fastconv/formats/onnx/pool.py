@@ -11,6 +11,7 @@ from ...nn.shape import Flatten
 from .chain import Chain, Node
 from .functions import DOMAIN, average_pool_inputs, elements_counted
 from .graph import Graph
+from .layout import CHANNELS_FIRST
 from .tables import reads, writes
 from .windows import add_pads, makes, pads_of, window_count
 
@@ -76,9 +77,11 @@ def read_global_avg_pool(chain: Chain, node: Node) -> None:
 
 @reads("ReduceMean")
 def read_mean(chain: Chain, node: Node) -> None:
-    if sorted(axis % 4 for axis in node.axes()) != [2, 3] or len(chain.shape) != 3:
+    if len(chain.shape) != 3 or sorted(chain.axes[axis % 4] for axis in node.axes()) != [2, 3]:
         raise ValueError(f"only the mean over lines and columns is supported, got axes {node.axes()}")
+    axes, chain.axes = chain.axes, CHANNELS_FIRST
     chain.append(GlobalAvgPool2d())
+    chain.axes = axes  # of one pixel, the order makes no difference
     if not node.get("keepdims", 1):
         chain.append(Flatten())
 

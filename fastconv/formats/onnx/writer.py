@@ -7,29 +7,38 @@ windows that hang over the edge (`ceil_mode`) are padded, because runtimes diffe
 from typing import Any
 
 from ...checks.extras import require
-from ...nn.network import Network
+from ...nn.network import Network, Node
+from ..probabilities import final_layer
 from . import activations, conv, dense, dropout, norm, pool, shape  # noqa: F401 - they register their layers
 from .functions import DOMAIN, functions
 from .graph import Graph
+from .metadata import write_metadata
 from .tables import writer_of
 
 OPSET, IR_VERSION = 17, 8  # known to every ONNX Runtime since 1.12 (2022)
 PURPOSE = "an ONNX file"
 
 
-def onnx_model(network: Network) -> Any:
+def onnx_model(network: Network, softmax: bool = False) -> Any:
     """The network, as it predicts, as an onnx.ModelProto that has passed onnx's checker.
+
+    With `softmax` its logits become probabilities.
 
     Raises
     ------
     ValueError
-        If a layer has no counterpart.
+        If a layer has no counterpart, or the network's outputs are no logits.
+    TypeError
+        If JSON can't hold the network's metadata.
     ImportError
         If the onnx package is not installed.
     """
     onnx = require("onnx", "onnx", PURPOSE)
     graph = Graph(network, onnx)
-    for node in network.nodes:
+    nodes = list(network.nodes)
+    if softmax and (last := final_layer(network)):
+        nodes.append(Node("probabilities", last, network.output_shape, network.output_shape))
+    for node in nodes:
         graph.layer = node.name
         try:
             writer_of(node.layer)(graph, node.layer, node.input_shape, node.output_shape)
@@ -53,5 +62,6 @@ def onnx_model(network: Network) -> Any:
         functions=used_functions,
         ir_version=IR_VERSION,
     )
+    write_metadata(onnx, model, network)
     onnx.checker.check_model(model, full_check=True)
     return model

@@ -38,6 +38,7 @@ class LossGeometry(NamedTuple):
     features: int
     clipped: int  # whether `bce_with_logits` clips its logarithms as `bce` does
     weighted: int  # whether every sample has a weight
+    labels: int = 0  # whether `soft_cross_entropy` reads a label, not a part for each class
 
 
 class RecordGeometry(NamedTuple):
@@ -123,6 +124,60 @@ def cross_entropy(x, target, dx, sums, weight, _e, g, s):
         store(dx, k, select(valid, multiply(v, scale), zero))
     sums[SUMS.loss] = total(select(valid, multiply(weights, subtract(log(mass), right)), zero))
     sums[SUMS.correct] = total(select(valid, select(equal(label, answer), one, zero), zero))
+
+
+@register_jitable
+def _part_of_class(k, label, target, keep, share, g):
+    """What class `k` has of a sample: of its target, smoothed."""
+    if g[LOSS.labels]:
+        part = select(equal(label, fill_like(label, k)), fill_like(label, 1.0), fill_like(label, 0.0))
+    else:
+        part = load(target, k)
+    return fma(part, keep, share)
+
+
+@register_jitable
+def _largest(x, g):
+    """The first feature that is the largest."""
+    top, answer = load(x, 0), fill(x, 0.0)
+    for k in range(1, g[LOSS.features]):
+        v = load(x, k)
+        higher = greater(v, top)
+        top, answer = select(higher, v, top), select(higher, fill(x, k), answer)
+    return top, answer
+
+
+@operation
+def soft_cross_entropy(x, target, dx, sums, weight, options, g, s):
+    """sum of t (log(sum of exp(x)) - x) for the parts t of the classes; dx = softmax(x) sum of t, minus t.
+
+    A part is that of the target, or 1 at the label, times (1 - smoothing), plus smoothing / classes.
+
+    options: smoothing. Source: Szegedy and others (2016), Rethinking the inception architecture, section 7.
+    """
+    zero, one = fill(x, 0.0), fill(x, 1.0)
+    valid, weights = lane_mask(x, s[STATE.valid]), lane_weights(x, weight, g)
+    scale = multiply(weights, fill(x, 1.0 / s[STATE.samples]))
+    keep, share = fill(x, 1.0 - options[0]), fill(x, options[0] / g[LOSS.features])
+    top, answer = _largest(x, g)
+    label = load(target, 0)
+    wanted = label if g[LOSS.labels] else _largest(target, g)[1]
+    mass, whole, taken = zero, zero, zero
+    for k in range(g[LOSS.features]):
+        v, part = subtract(load(x, k), top), _part_of_class(k, label, target, keep, share, g)
+        whole = add(whole, part)
+        taken = add(taken, select(equal(part, zero), zero, multiply(part, v)))  # no infinity times 0
+        v = exp(v)
+        store(dx, k, v)
+        mass = add(mass, v)
+    factor = divide(whole, mass)
+    for k in range(g[LOSS.features]):
+        part = _part_of_class(k, label, target, keep, share, g)
+        v = subtract(multiply(load(dx, k), factor), part)
+        store(dx, k, select(valid, multiply(v, scale), zero))
+    loss = subtract(multiply(whole, log(mass)), taken)
+    sums[SUMS.loss] = total(select(valid, multiply(weights, loss), zero))
+    sums[SUMS.correct] = total(select(valid, select(equal(wanted, answer), one, zero), zero))
 
 
 @operation

@@ -36,6 +36,9 @@ GRAPHS = {
          ("Add", ["a", "b"], ["y"])],
         (8,), {"w": W, "b": B[None]},
     ),
+    "weights that are worked out": (
+        [("Concat", ["w", "w"], ["v"], {"axis": 0}), ("MatMul", ["x", "v"], ["y"])], (16,), {"w": W.T},
+    ),
     "conv and add": (
         [("Conv", ["x", "k"], ["a"]), ("Add", ["a", "b"], ["y"])],
         (2, 6, 7), {"k": K, "b": weights(1, 4, 1, 1)},
@@ -218,9 +221,15 @@ REFUSED = {
     "a softmax of images": ([("Softmax", ["x"], ["y"])], (2, 3, 3), {}, r"'Softmax .' .*\(features,\)"),
     "many slopes": ([("PRelu", ["x", "s"], ["y"])], (3,), {"s": B}, "input 1 must be one number"),
     "half precision": ([("MatMul", ["x", "w"], ["y"])], (8,), {"w": W.T.astype(np.float16)}, "float16"),
-    "weights that are worked out": (
-        [("Concat", ["w", "w"], ["v"], {"axis": 0}), ("MatMul", ["x", "v"], ["y"])], (16,), {"w": W.T},
-        "'Concat .' .*only constants, which is supported for weights and shapes only",
+    "weights that are worked out from much to more": (
+        [*[("Concat", [a] * 9, [b], {"axis": 0}) for a, b in (("w", "v"), ("v", "u"), ("u", "t"))],
+         ("MatMul", ["x", "t"], ["y"])],
+        (8 * 9**3,), {"w": np.ones((8, 10000), np.float32)},
+        "'Concat .' .*what its constants make is many times as large as all those in the file",
+    ),
+    "constants of no size": (
+        [("ConstantOfShape", ["n"], ["v"]), ("MatMul", ["x", "v"], ["y"])], (3,), {"n": [2**40, 2]},
+        "'ConstantOfShape .' .*many times as large",
     ),
     "weights that are an input": ([("MatMul", ["x", "x"], ["y"])], (8,), {}, "'MatMul .' .* branches"),
     "training": (

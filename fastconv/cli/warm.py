@@ -1,0 +1,138 @@
+"""`fastconv warm`: compile ahead, for images of machines and for tests that should not wait."""
+
+import argparse
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..checks.waiting import waiting
+from ..formats import json_text, model_file
+from ..inspection.classification import class_probabilities
+from ..nn.losses import LossName
+from ..training.augment import Augment
+from ..training.progress import format_seconds
+from . import facts, options, output
+from .recipes import NETWORKS, OPTIMIZERS, build_model
+
+EXAMPLES = """\
+warm
+warm lenet --dtype float32 float64
+warm model.npz"""
+
+# Images of each network: those of digits and of photos go through other code.
+_SHAPES: dict[str, tuple[tuple[int, int, int], ...]] = {
+    "lenet": ((1, 8, 8), (1, 28, 28), (3, 32, 32)),
+    "vgg": ((3, 32, 32),),
+    "reference": ((1, 6, 6),),
+}
+# More than one thread has work, and the last batch is a part of one.
+_IMAGES, _BATCH = 70, 32
+
+
+def add_to(commands: Any) -> None:
+    """Describe the options."""
+    text = "compile what networks need, so that nothing waits for it later"
+    command = options.add_command(commands, "warm", run, text, EXAMPLES, "[NETWORK | MODEL ...]")
+    command.add_argument(
+        "networks",
+        metavar="NETWORK",
+        nargs="*",
+        help=f"{', '.join(NETWORKS)}, or files of saved models (default: {' '.join(NETWORKS)})",
+    )
+    command.add_argument(
+        "--dtype",
+        nargs="+",
+        choices=("float32", "float64"),
+        default=["float32"],
+        help="for networks by name (default: float32)",
+    )
+    options.add_json(command)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train and predict with each network for a moment; say what that has compiled."""
+    for name in args.networks:
+        if name not in NETWORKS and not name.endswith(model_file.SUFFIXES):
+            endings = " or ".join(model_file.SUFFIXES)
+            args.refuse(
+                f"NETWORK must be {', '.join(NETWORKS)} or a file that ends in {endings}, got {name!r}"
+            )
+    models = [named for name in args.networks or NETWORKS for named in _models(name, args.dtype)]
+    if not any(os.access(folder, os.W_OK) for folder in facts.cache_folders()):
+        raise OSError("no folder for compiled code can be written to: set NUMBA_CACHE_DIR to one that can")
+    started, before = time.perf_counter(), _compiled()
+    for name, model in models:
+        own = time.perf_counter()
+        with waiting(f"compiling {name}"):
+            _use(model)
+        if not args.json:
+            output.say(f"{name}: {format_seconds(time.perf_counter() - own).strip()}")
+    seconds, files = time.perf_counter() - started, _compiled()
+    new = files.keys() - before.keys()
+    folders = sorted({str(path.parent) for path in files if os.access(path.parent, os.W_OK)})
+    if args.json:
+        sizes = {"compiled": len(new), "bytes": sum(files[path] for path in new)}
+        print(json_text.to_json({**sizes, "files": len(files), "seconds": seconds, "folders": folders}))
+        return 0
+    size = f"{len(new)} functions, {sum(files[path] for path in new) / 1e6:.1f} MB"
+    what = f"compiled {size}" if new else "nothing was left to compile"
+    output.say(f"{what}, in {format_seconds(seconds).strip()}; {len(files)} functions in")
+    for folder in folders:
+        output.say(f"  {folder}")
+    return 0
+
+
+def _models(name: str, dtypes: "list[str]") -> Iterator[tuple[str, Any]]:
+    """The networks that an argument stands for, each with what it is called."""
+    import fastconv as fc
+
+    if name not in NETWORKS:
+        yield name, fc.load(name)
+        return
+    for dtype in dtypes:
+        for shape in _SHAPES[name]:
+            said = f"{name} for images of {output.shape_text(shape)}, {dtype}"
+            yield said, build_model(name, shape, 10, dtype, 0)
+
+
+def _use(model: Any) -> None:
+    """All that commands do with a network: train with each optimizer, evaluate, predict one and many."""
+    import fastconv as fc
+
+    rng = np.random.default_rng(0)
+    X = rng.integers(0, 256, (_IMAGES, *model.input_shape), dtype=np.uint8)
+    outputs = model.output_shape
+    binary = outputs == (1,)
+    loss: LossName = (
+        ("bce" if model.ends_in(fc.Sigmoid) else "bce_with_logits") if binary else "cross_entropy"
+    )
+    if len(outputs) != 1:
+        loss, y = "mse", rng.random((_IMAGES, *outputs))
+    else:
+        y = np.arange(_IMAGES) % max(2, outputs[0])
+    augment = Augment(shift=1, rotation=10, noise=0.1, horizontal_flip=True) if X.ndim == 4 else None
+    state = model.state()
+    for images, optimizers in ((X, list(OPTIMIZERS.values())), (X.astype(model.dtype), [OPTIMIZERS["adam"]])):
+        for k, make in enumerate(optimizers):
+            trainer = fc.Trainer(model, loss=loss, optimizer=make(1e-6))
+            for changes in (None, augment) if k == 0 else (None,):
+                trainer.fit(images, y, epochs=1, batch_size=_BATCH, augment=changes, progress=False)
+        trainer.evaluate(images, y)
+        for count in (1, _IMAGES):
+            model.predict(images[:count])
+    if len(outputs) == 1:
+        class_probabilities(model, X)
+    model.load_state(state)
+
+
+def _compiled() -> dict[Path, int]:
+    """The files of compiled code, and the bytes of each."""
+    found = {}
+    for folder in facts.cache_folders():
+        if os.access(folder, os.R_OK | os.X_OK):
+            found.update({path: path.stat().st_size for path in folder.glob("*.nbc")})
+    return found
