@@ -103,7 +103,7 @@ def differentiate(
     The slopes of all values that the nodes read are added to `slopes`: those of a value with several readers
     are summed.
     """
-    gradients = {}
+    gradients: dict[str, Array] = {}
     for node in reversed(nodes):
         if node.output not in slopes:
             continue

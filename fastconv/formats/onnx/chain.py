@@ -14,6 +14,7 @@ from ...nn.conv import Conv2d
 from ...nn.dense import Dense
 from ...nn.dropout import Dropout
 from ...nn.layer import Arrays, Layer, Shape
+from ...nn.pool import AvgPool2d, MaxPool2d
 from ...nn.shape import Flatten
 from .layout import CHANNELS_FIRST, CHANNELS_LAST, feature_order, here, in_file, transposed
 
@@ -90,13 +91,9 @@ class Node:
         return [int(axis) for axis in found]
 
 
-def pads_around(layer: Layer) -> Pads:
-    """The padding of a convolution or a pooling; none of any other layer."""
-    if isinstance(layer, Conv2d):
-        (top, bottom), (left, right) = layer.pads()
-        return (top, bottom), (left, right)
-    top, left = getattr(layer, "padding", (0, 0))
-    return (top, top), (left, left)
+def pads_around(layer: Layer, shape: Shape) -> Pads:
+    """The padding of a convolution or a pooling of images of a shape; none of any other layer."""
+    return layer.pads(shape) if isinstance(layer, (Conv2d, MaxPool2d, AvgPool2d)) else NO_PADS
 
 
 class Chain:
@@ -147,7 +144,7 @@ class Chain:
         if math.prod(shape) > 2**31 - 1:
             raise ValueError(f"its output of shape {shape} is too large")
         if len(self.shape) == 3:
-            self._count_padded(pads_around(layer))
+            self._count_padded(pads_around(layer, self.shape))
         self.largest = max(self.largest, math.prod(shape))
         wanted = dict(layer.parameter_shapes(self.shape))
         wanted |= {name: a.shape for name, a in layer.initial_statistics(self.shape).items()}

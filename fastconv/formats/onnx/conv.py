@@ -1,7 +1,5 @@
 """Convolutions from and to ONNX."""
 
-from typing import Any
-
 from ...nn.conv import Conv2d
 from ...nn.layer import Shape
 from .chain import Chain, Node
@@ -21,21 +19,16 @@ def read_conv(chain: Chain, node: Node) -> None:
     around = chain.take_pad(lambda value: value == 0)
     size = tuple(n + sum(pads) for n, pads in zip(chain.shape[1:], around, strict=True))
     pads = add_pads(around, pads_of(node, size, kernel, stride, dilation))
-    padding: Any = tuple(begin for begin, _ in pads)
-    if stride == (1, 1) and any(begin != end for begin, end in pads):
-        padding = "same"
     groups = node.get("group", 1)
     bias = node.weights(2) if node.has(2) and node.domain != DOMAIN else None
-    settings = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+    settings = {"stride": stride, "padding": pads, "dilation": dilation, "groups": groups}
     layer = Conv2d(weight.shape[0], kernel, **settings, bias=bias is not None)
-    if layer.pads() != pads:
-        raise ValueError(f"`pads` must be the same on both sides, or keep the image's size, got {pads}")
     chain.append(layer, weight=weight, bias=bias)
 
 
 @writes(Conv2d)
 def write_conv(graph: Graph, layer: Conv2d, below: Shape, above: Shape) -> None:
-    (top, bottom), (left, right) = layer.pads()
+    (top, bottom), (left, right) = layer.pads(below)
     settings = {
         "kernel_shape": layer.kernel_size,
         "strides": layer.stride,

@@ -72,7 +72,7 @@ def conv_inputs(layer: Conv2d, below: Shape, above: Shape) -> dict[str, NDArray[
     """Name -> array of what "Conv" takes beside the image and the weights."""
     (groups, outputs), channels = (layer.groups, layer.out_channels), below[0]
     (kh, kw), (oh, ow) = layer.kernel_size, above[1:]
-    tables = _tables(layer, layer.dilation, layer.pads(), below, above)
+    tables = _tables(layer, layer.dilation, layer.pads(below), below, above)
     return tables | {
         "split": np.array([0, groups, channels // groups, oh, kh, ow, kw]),
         "kernels": np.array([groups, outputs // groups, channels // groups, kh, kw]),
@@ -82,13 +82,13 @@ def conv_inputs(layer: Conv2d, below: Shape, above: Shape) -> dict[str, NDArray[
 
 def average_pool_inputs(layer: AvgPool2d, below: Shape, above: Shape) -> dict[str, NDArray[Any]]:
     """Name -> array of what "AveragePool" takes beside the image."""
-    pads = tuple((p, p) for p in layer.padding)
+    pads = layer.pads(below)
     counts = []
-    for size, outputs, kernel, stride, padding in zip(
-        below[1:], above[1:], layer.kernel_size, layer.stride, layer.padding, strict=True
+    for size, outputs, kernel, stride, (before, after) in zip(
+        below[1:], above[1:], layer.kernel_size, layer.stride, pads, strict=True
     ):
-        counted = padding if layer.count_include_pad else 0
-        counts.append(elements_counted(outputs, kernel, stride, padding, -counted, size + counted))
+        low, high = (-before, size + after) if layer.count_include_pad else (0, size)
+        counts.append(elements_counted(outputs, kernel, stride, before, low, high))
     tables = _tables(layer, (1, 1), pads, below, above)
     return tables | {"within": np.array([3, 5]), "shares": 1.0 / np.outer(*counts)}
 

@@ -88,15 +88,22 @@ def read_mean(chain: Chain, node: Node) -> None:
 
 def _hangs_over(layer: MaxPool2d | AvgPool2d, below: Shape, above: Shape) -> Shape:
     """By how much the last windows pass the padding at the end, which `ceil_mode` lets them; else 0."""
-    dilation = getattr(layer, "dilation", (1, 1))
-    sizes = zip(below[1:], above[1:], layer.kernel_size, layer.stride, layer.padding, dilation, strict=True)
-    return tuple(max(0, (o - 1) * s + d * (k - 1) + 1 - i - 2 * p) for i, o, k, s, p, d in sizes)
+    dilation, pads = getattr(layer, "dilation", (1, 1)), layer.pads(below)
+    sizes = zip(below[1:], above[1:], layer.kernel_size, layer.stride, pads, dilation, strict=True)
+    return tuple(max(0, (o - 1) * s + d * (k - 1) + 1 - i - sum(p)) for i, o, k, s, p, d in sizes)
+
+
+def _begin_and_end(layer: MaxPool2d | AvgPool2d, below: Shape) -> tuple[Shape, Shape]:
+    """((top, left), (bottom, right)): ONNX's order of pads."""
+    (top, bottom), (left, right) = layer.pads(below)
+    return (top, left), (bottom, right)
 
 
 @writes(MaxPool2d)
 def write_max_pool(graph: Graph, layer: MaxPool2d, below: Shape, above: Shape) -> None:
     over = _hangs_over(layer, below, above)
-    begin, end = layer.padding, tuple(p + o for p, o in zip(layer.padding, over, strict=True))
+    begin, end = _begin_and_end(layer, below)
+    end = tuple(p + o for p, o in zip(end, over, strict=True))
     if any(e >= k for e, k in zip(end, layer.kernel_size, strict=True)):  # more than a MaxPool may be given
         graph.pad(begin, end, -math.inf)
         begin = end = (0, 0)
@@ -112,21 +119,22 @@ def write_max_pool(graph: Graph, layer: MaxPool2d, below: Shape, above: Shape) -
 @writes(AvgPool2d)
 def write_avg_pool(graph: Graph, layer: AvgPool2d, below: Shape, above: Shape) -> None:
     settings = {"kernel_shape": layer.kernel_size, "strides": layer.stride}
+    begin, end = _begin_and_end(layer, below)
     if graph.double:
         inputs = [graph.constant(*entry) for entry in average_pool_inputs(layer, below, above).items()]
         settings |= {
-            "pads": layer.padding * 2,
+            "pads": (*begin, *end),
             "ceil_mode": layer.ceil_mode,
             "count_include_pad": layer.count_include_pad,
         }
         graph.add("AveragePool", *inputs, domain=DOMAIN, **settings)
         return
-    begin, over = layer.padding, _hangs_over(layer, below, above)
-    counted = layer.count_include_pad and any(begin)
+    over = _hangs_over(layer, below, above)
+    counted = layer.count_include_pad and any((*begin, *end))
     if counted and any(over):  # padding counts in the mean, what hangs over does not
-        graph.pad(begin, begin, 0.0)
-        begin, counted = (0, 0), False
-    end = tuple(b + o for b, o in zip(begin, over, strict=True))
+        graph.pad(begin, end, 0.0)
+        begin, end, counted = (0, 0), (0, 0), False
+    end = tuple(e + o for e, o in zip(end, over, strict=True))
     graph.add("AveragePool", **settings, pads=(*begin, *end), count_include_pad=int(counted))
 
 

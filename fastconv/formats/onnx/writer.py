@@ -9,7 +9,17 @@ from typing import Any
 from ...checks.extras import require
 from ...nn.network import Network, Node
 from ..probabilities import final_layer
-from . import activations, conv, dense, dropout, norm, pool, shape  # noqa: F401 - they register their layers
+from . import (  # noqa: F401 - they register their layers
+    activations,
+    conv,
+    curves,
+    dense,
+    dropout,
+    merge,
+    norm,
+    pool,
+    shape,
+)
 from .functions import DOMAIN, functions
 from .graph import Graph
 from .metadata import write_metadata
@@ -37,14 +47,16 @@ def onnx_model(network: Network, softmax: bool = False) -> Any:
     graph = Graph(network, onnx)
     nodes = list(network.nodes)
     if softmax and (last := final_layer(network)):
-        nodes.append(Node("probabilities", last, network.output_shape, network.output_shape))
+        value, shape = nodes[-1].output, network.output_shape
+        nodes.append(Node("probabilities", last, (value,), value + 1, (shape,), shape))
     for node in nodes:
-        graph.layer = node.name
+        graph.begin(node)
         try:
             writer_of(node.layer)(graph, node.layer, node.input_shape, node.output_shape)
         except ValueError as error:
             raise ValueError(f"layer {node.name}: {error}") from None
-    graph.nodes[-1].output[0] = "output"
+        graph.end(node)
+    graph.finish(nodes[-1].output)
     helper = onnx.helper
     kind = helper.np_dtype_to_tensor_dtype(graph.dtype)
     used_functions = functions(onnx, {node.op_type for node in graph.nodes if node.domain == DOMAIN}, OPSET)
