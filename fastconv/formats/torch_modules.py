@@ -1,6 +1,8 @@
 """PyTorch's modules as layers and back: the same settings, names and numbers."""
 
 import contextlib
+import functools
+import operator
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -15,6 +17,7 @@ from ..nn.conv import Conv2d
 from ..nn.dense import Dense
 from ..nn.dropout import Dropout
 from ..nn.layer import Arrays, Layer, Shape, entry_of
+from ..nn.merge import Stack, Sum
 from ..nn.network import Network, Node, checked_shape
 from ..nn.norm import BatchNorm2d, GroupNorm
 from ..nn.pool import AvgPool2d, GlobalAvgPool2d, MaxPool2d
@@ -321,7 +324,8 @@ MODULES: dict[type[Layer], Callable[[Any, Any, Shape], Any]] = {
 
 
 def write_module(network: Network, softmax: bool = False) -> Any:
-    """A torch.nn.Sequential of the network's layers, one module each, with copies of its numbers.
+    """A torch.nn.Sequential of the network's layers, one module each, with copies of its numbers; of a network
+    that branches a torch.fx.GraphModule, whose `state_dict` has the same names.
 
     A block becomes a Sequential of its parts, so that the names of its parameters are the same. With
     `softmax` a last module makes probabilities of logits.
@@ -336,20 +340,50 @@ def write_module(network: Network, softmax: bool = False) -> Any:
     torch = require("torch", "torch", "`to_torch`")
     last = final_layer(network) if softmax else None
     with torch.device("meta"):  # without memory, and without drawing from PyTorch's random numbers
-        module = _sequential(torch.nn, network.layers, "", {node.name: node for node in network.nodes})
-        if last is not None:
-            module.append(torch.nn.Softmax(1) if isinstance(last, Softmax) else torch.nn.Sigmoid())
+        ending = last and (torch.nn.Softmax(1) if isinstance(last, Softmax) else torch.nn.Sigmoid())
+        if any(node.layer.takes_several for node in network.nodes):
+            module = _graph(torch, network, ending)
+        else:
+            module = _sequential(torch.nn, network.layers, "", {node.name: node for node in network.nodes})
+            if ending is not None:
+                module.append(ending)
     state = {name: torch.from_numpy(array) for name, array in network.state().items()}
     counters = {name for name in module.state_dict() if name not in state}
     module.load_state_dict(state | {name: torch.tensor(0) for name in counters}, assign=True)
     return module.eval()
 
 
+def _graph(torch: Any, network: Network, ending: Any) -> Any:
+    """A torch.fx.GraphModule: a module for each layer, under the layer's name, and a program that calls them."""
+    modules = {
+        node.name: _module(torch.nn, node.layer, node)
+        for node in network.nodes
+        if not node.layer.takes_several
+    }
+    program = torch.fx.Graph()
+    values = {0: program.placeholder("x")}
+    for node in network.nodes:
+        given = [values[value] for value in node.inputs]
+        if isinstance(node.layer, Sum):
+            made = functools.reduce(lambda a, b: program.call_function(operator.add, (a, b)), given)
+        elif isinstance(node.layer, Stack):
+            made = program.call_function(torch.cat, (given, 1))
+        else:
+            made = program.call_module(node.name, (given[0],))
+        values[node.output] = made
+    output = values[network.nodes[-1].output]
+    if ending is not None:
+        modules["probabilities"] = ending
+        output = program.call_module("probabilities", (output,))
+    program.output(output)
+    return torch.fx.GraphModule(modules, program)
+
+
 def _sequential(nn: Any, layers: Sequence[Layer], prefix: str, nodes: Mapping[str, Node]) -> Any:
     modules = []
     for number, layer in enumerate(layers):
         name = f"{prefix}{number}"
-        if isinstance(layer, Block):
+        if isinstance(layer, Block):  # others that are made of layers branch
             modules.append(_sequential(nn, layer.layers(), f"{name}.", nodes))
         else:
             modules.append(_module(nn, layer, nodes[name]))

@@ -138,7 +138,7 @@ def explain(
     page = _Page(len(model.nodes) <= LAYERS_IN_NUMBERS)
     page.text(
         f"One sample X on its way through {model.num_parameters:,} parameters to its loss L, and back.",
-        *textwrap.wrap(" -> ".join([*names, "L"]), WIDTH, break_long_words=False),
+        *textwrap.wrap(_way(names, formulas), WIDTH, break_long_words=False),
     )
     told = Explanation(
         value,
@@ -178,16 +178,30 @@ def _one_target(y: "ArrayLike", output_shape: tuple[int, ...]) -> Array:
 def _formulas(model: Sequential) -> list[Formula]:
     """Each layer in words, with its input and output named: X, Z1, A1, P1, ..."""
     formulas: list[Formula] = []
-    weighted, names = 0, ["X"]
+    weighted, names = 0, ["X"]  # of the values, in their order
     for node in model.nodes:
         kind = formula_of(node.layer)
         weighted += kind.weighted
         name = f"{kind.letter}{weighted}" if kind.numbered else kind.letter
         while name in names:
             name += "'"
-        formulas.append(kind(node, names[-1], name, model.arrays_of(node)))
+        formulas.append(kind(node, [names[value] for value in node.inputs], name, model.arrays_of(node)))
         names.append(name)
     return formulas
+
+
+def _given(formula: Formula, arrays: dict[str, Array]) -> Any:
+    """What a layer takes, of the arrays by name."""
+    found = [arrays[name] for name in formula.xs]
+    return found if formula.layer.takes_several else found[0]
+
+
+def _way(names: list[str], formulas: list[Formula]) -> str:
+    """X -> Z1 -> A1 -> ...; of a network that branches, each value with those that it is made of."""
+    if all(formula.xs == [name] for formula, name in zip(formulas, names, strict=False)):
+        return " -> ".join([*names, "L"])
+    made = [f"{formula.y} of {' and '.join(formula.xs)}" for formula in formulas]
+    return ", ".join(["X", *made, f"L of {names[-1]}"])
 
 
 # The parts of the story
@@ -200,7 +214,7 @@ def _tell_forward(page: "_Page", formulas: list[Formula], told: Explanation) -> 
         page.text("", f"layer {formula.place}: {formula.layer.call()}")
         for name, own in formula.own.items():
             page.array(f'{own}, "{formula.place}.{name}"', formula.arrays[name])
-        formula_line, *more = formula.forward(told.activations[formula.x], told.activations[formula.y])
+        formula_line, *more = formula.forward(_given(formula, told.activations), told.activations[formula.y])
         page.array(f"{formula.y} = {formula_line}", told.activations[formula.y], more)
 
 
@@ -234,19 +248,20 @@ def _tell_loss(
 
 
 def _tell_backward(page: "_Page", formulas: list[Formula], told: Explanation) -> None:
-    for number, formula in reversed(list(enumerate(formulas))):
-        x, dy = told.activations[formula.x], told.gradients[formula.y]
+    for formula in reversed(formulas):
+        x, dy = _given(formula, told.activations), told.gradients[formula.y]
         page.text("", f"layer {formula.place}: {formula.layer.call()}")
         for name, own in formula.own.items():
             if f"{formula.place}.{name}" in told.parameter_gradients:
                 gradient = told.parameter_gradients[f"{formula.place}.{name}"]
                 formula_line, *more = formula.parameter(name, x, dy, gradient)
                 page.array(f"dL/d{own} = {formula_line}", gradient, more)
-        dx = told.gradients[formula.x]
-        formula_line, *more = formula.backward(x, dy, dx)
-        if number == 0:
-            more.append("(training has no use for it: nothing before X is learned)")
-        page.array(f"dL/d{formula.x} = {formula_line}", dx, more)
+        formula_line, *more = formula.backward(x, dy, _given(formula, told.gradients))
+        for name in dict.fromkeys(formula.xs):
+            others = [other.y for other in formulas if name in other.xs and other is not formula]
+            line = formula_line + "".join(f" + what comes through {other}" for other in others)
+            unused = ["(training has no use for it: nothing before X is learned)"] * (name == "X")
+            page.array(f"dL/d{name} = {line}", told.gradients[name], [*more, *unused])
 
 
 def _tell_update(

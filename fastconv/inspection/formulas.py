@@ -30,6 +30,7 @@ from ..nn import (
     Tanh,
 )
 from ..nn.layer import Arrays, Layer, entry_of
+from ..nn.merge import Stack, Sum
 from ..nn.network import Node
 from ..simd.user_functions import python_function
 
@@ -71,9 +72,11 @@ def _inside(start: int, step: int, taps: int, size: int) -> Iterator[tuple[int, 
 
 
 class Formula:
-    """A layer in words. `x` and `y` are the names of its input and output, `own` those of its arrays.
+    """A layer in words. `xs` and `y` are the names of its inputs and output, `x` is the first of these, `own`
+    are those of its arrays.
 
-    The defaults serve a layer that has no words of its own.
+    The defaults serve a layer that has no words of its own. Where a layer takes several values, `x` and `dx`
+    below are lists.
     """
 
     letter: ClassVar[str] = "A"  # of the output's name
@@ -85,9 +88,9 @@ class Formula:
         if layer is not None:
             FORMULAS[layer] = cls
 
-    def __init__(self, node: Node, x: str, y: str, arrays: Arrays) -> None:
+    def __init__(self, node: Node, xs: list[str], y: str, arrays: Arrays) -> None:
         self.place, self.layer, self.input_shape = node.name, cast(Any, node.layer), node.input_shape
-        self.x, self.y, self.arrays = x, y, arrays
+        self.xs, self.x, self.y, self.arrays = xs, xs[0], y, arrays
         self.own = {name: letter + y[1:] for name, letter in self.own_letters.items() if name in arrays}
 
     def forward(self, x: Array, y: Array) -> list[str]:
@@ -106,6 +109,27 @@ class Formula:
 def formula_of(layer: Layer) -> type[Formula]:
     """The class that puts a layer in words: its own, that of the record it is made from, or the default."""
     return entry_of(FORMULAS, layer) or Formula
+
+
+class SumFormula(Formula, layer=Sum):
+    letter = "S"
+
+    def forward(self, x: Any, y: Array) -> list[str]:
+        terms = " + ".join(number(value.flat[0]) for value in x)
+        return [" + ".join(self.xs), f"{self.y}[{','.join('0' * y.ndim)}] = {terms} = {plain(y.flat[0])}"]
+
+    def backward(self, x: Any, dy: Array, dx: Any) -> list[str]:
+        return [f"dL/d{self.y}"]
+
+
+class StackFormula(Formula, layer=Stack):
+    letter = "C"
+
+    def forward(self, x: Any, y: Array) -> list[str]:
+        return [f"the channels of {', '.join(self.xs)}, one after the other"]
+
+    def backward(self, x: Any, dy: Array, dx: Any) -> list[str]:
+        return [f"its own channels of dL/d{self.y}"]
 
 
 class _Elementwise(Formula):
