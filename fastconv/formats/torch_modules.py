@@ -324,8 +324,8 @@ MODULES: dict[type[Layer], Callable[[Any, Any, Shape], Any]] = {
 
 
 def write_module(network: Network, softmax: bool = False) -> Any:
-    """A torch.nn.Sequential of the network's layers, one module each, with copies of its numbers; of a network
-    that branches a torch.fx.GraphModule, whose `state_dict` has the same names.
+    """A torch.nn.Sequential of the network's layers, one module each, with copies of its numbers; of a
+    network that branches a torch.fx.GraphModule, whose `state_dict` has the same names.
 
     A block becomes a Sequential of its parts, so that the names of its parameters are the same. With
     `softmax` a last module makes probabilities of logits.
@@ -354,7 +354,7 @@ def write_module(network: Network, softmax: bool = False) -> Any:
 
 
 def _graph(torch: Any, network: Network, ending: Any) -> Any:
-    """A torch.fx.GraphModule: a module for each layer, under the layer's name, and a program that calls them."""
+    """A torch.fx.GraphModule: a module for each layer, under its name, and a program that calls them."""
     modules = {
         node.name: _module(torch.nn, node.layer, node)
         for node in network.nodes
