@@ -1,3 +1,4 @@
+import functools
 import signal
 import sys
 
@@ -10,6 +11,22 @@ from fastconv.engine import engine
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # As a shell starts jobs in the background; tests that send an interrupt would wait for ever.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_configure(config):
+    """Of several workers (pytest-xdist), each takes the next file in the order below."""
+    if hasattr(config.option, "loadscopereorder"):
+        config.option.loadscopereorder = False
+
+
+def pytest_collection_modifyitems(items):
+    """Files whose tests start processes first: they take longest, and at the end one worker would wait."""
+    items.sort(key=lambda item: not _starts_processes(item.path))
+
+
+@functools.cache
+def _starts_processes(path):
+    return "subprocess" in path.read_text(encoding="utf-8")
 
 
 @pytest.hookimpl(wrapper=True)
@@ -34,6 +51,14 @@ def _one_thread_of_pytorch():
     """Its threads spin while they wait for one another: where several processes test, 12 s become 200."""
     if torch := sys.modules.get("torch"):
         torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def _no_figures_are_left():
+    """What one test has drawn is no burden to the next: from 20 figures on, matplotlib warns."""
+    yield
+    if pyplot := sys.modules.get("matplotlib.pyplot"):
+        pyplot.close("all")
 
 
 @pytest.fixture

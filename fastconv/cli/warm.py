@@ -78,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
         sizes = {"compiled": len(new), "bytes": sum(files[path] for path in new)}
         print(json_text.to_json({**sizes, "files": len(files), "seconds": seconds, "folders": folders}))
         return 0
-    size = f"{len(new)} functions, {sum(files[path] for path in new) / 1e6:.1f} MB"
+    size = f"{len(new)} function{'s' * (len(new) != 1)}, {sum(files[path] for path in new) / 1e6:.1f} MB"
     what = f"compiled {size}" if new else "nothing was left to compile"
     output.say(f"{what}, in {format_seconds(seconds).strip()}; {len(files)} functions in")
     for folder in folders:

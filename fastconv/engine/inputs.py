@@ -133,6 +133,20 @@ def check_targets(
     return y.astype(np.int64) if y.dtype == np.uint8 else readable(y)
 
 
+def class_numbers(targets: NDArray[Any]) -> NDArray[np.int64]:
+    """The class of each sample, from labels (N,) or from parts of classes, of which the largest decides."""
+    return targets if targets.ndim == 1 else targets.argmax(axis=1)
+
+
+def classes_of(targets: NDArray[Any], loss: Loss) -> NDArray[np.int64] | None:
+    """The class of each sample, or None where checked targets are no classes: a yes or no is one of two."""
+    if loss.targets == "labels":
+        return class_numbers(targets)
+    if loss.targets == "probabilities" and targets.shape[1] == 1 and ((targets == 0) | (targets == 1)).all():
+        return targets[:, 0].astype(np.int64)
+    return None
+
+
 def _parts_of_classes(y: NDArray[Any], name: str) -> NDArray[Any]:
     """Rows of a part for each class: as labels where each is a single 1, else as they are."""
     yes_or_no = bool(((y == 0) | (y == 1)).all())

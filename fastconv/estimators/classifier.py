@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
 
-from ..engine.inputs import targets_as_given
+from ..engine.inputs import class_numbers, targets_as_given
 from ..models.sequential import Sequential
 from ..nn.activations import Sigmoid, Softmax
 from ..nn.layer import Layer, Shape
@@ -384,7 +384,7 @@ class ConvClassifier(ClassifierMixin, ConvEstimator):
                     f"`class_weight` must have labels of the classes {known}, got {unknown[0]!r}"
                 )
             wanted = {known.index(label): value for label, value in wanted.items()}
-        labels = targets if targets.ndim == 1 else targets.argmax(axis=1)
+        labels = class_numbers(targets)
         return class_weights(wanted, labels, len(self.classes_), weight)[labels]
 
     def _n_outputs(self) -> int:

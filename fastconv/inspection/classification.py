@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..engine.inputs import check_targets
+from ..engine.inputs import check_targets, class_numbers
 from ..models.sequential import Sequential
 from ..nn.losses import CrossEntropy
 
@@ -49,7 +49,7 @@ def class_labels(y: "ArrayLike", probabilities: NDArray[np.float64]) -> NDArray[
         If it is something else.
     """
     labels = check_targets(y, len(probabilities), probabilities.shape[1:], CrossEntropy())
-    return labels if labels.ndim == 1 else labels.argmax(axis=1)
+    return class_numbers(labels)
 
 
 def worst(probabilities: NDArray[np.float64], labels: NDArray[np.int64], count: int) -> NDArray[np.int64]:

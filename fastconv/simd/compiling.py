@@ -49,14 +49,15 @@ def sources_hashes(folder):
     """
     versions = (sys.version, np.__version__, numba.__version__, llvmlite.__version__)
     contents = sorted(_files(Path(folder)) if os.path.isdir(folder) else _modules(str(folder), ""))
+    hashes = [(name, hashlib.sha256(content).digest()) for name, content in contents]
     digests = {}
     for package in (*ORDER, ""):
         digest = hashlib.sha256(repr(versions).encode())
         reached = ORDER[: ORDER.index(package) + 1] if package else None
-        for name, content in contents:
+        for name, content_hash in hashes:
             first, slash, _ = name.partition("/")
             if reached is None or not slash or first in reached:
-                digest.update(name.encode() + b"\0" + hashlib.sha256(content).digest())
+                digest.update(name.encode() + b"\0" + content_hash)
         digests[package] = digest.hexdigest()
     return digests
 

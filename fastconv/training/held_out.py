@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..engine.inputs import classes_of
 from ..nn.losses import Loss
 
 Chosen = NDArray[np.bool_]  # whether a sample is, which takes an eighth of the memory of its number
@@ -28,7 +29,7 @@ def held_out_samples(y: NDArray[Any], split: float, loss: Loss) -> Chosen:
     array([False, False,  True])
     """
     wanted = round(len(y) * split)
-    labels = _classes_of(y, loss)
+    labels = classes_of(y, loss)
     taken = None if labels is None else _taken(np.bincount(labels), split, wanted)
     if not (0 < wanted < len(y) and (taken is None or taken.any())):
         what = "" if taken is None else ", in classes that keep a sample to train on"
@@ -37,15 +38,6 @@ def held_out_samples(y: NDArray[Any], split: float, loss: Loss) -> Chosen:
         return _last_of_each(labels, taken)
     _warn_of_sorted(y[:-wanted], y[-wanted:])
     return np.arange(len(y)) >= len(y) - wanted
-
-
-def _classes_of(y: NDArray[Any], loss: Loss) -> NDArray[np.int64] | None:
-    """The class of each sample, or None where targets are no classes."""
-    if loss.targets == "labels":
-        return y if y.ndim == 1 else y.argmax(axis=1)
-    if loss.targets == "probabilities" and y.shape[1] == 1 and ((y == 0) | (y == 1)).all():
-        return y[:, 0].astype(np.int64)
-    return None
 
 
 def _taken(counts: NDArray[np.int64], split: float, wanted: int) -> NDArray[np.int64]:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..engine.engine import Engine
-from ..engine.inputs import readable
+from ..engine.inputs import class_numbers, readable
 from ..engine.run import Run
 from ..engine.threads import get_num_threads
 from ..models.sequential import Sequential
@@ -213,7 +213,7 @@ def _run(
 def _for_metrics(y: NDArray[Any], loss: Loss) -> NDArray[Any]:
     """The targets that metrics get: of parts for each class, the class of the largest."""
     if loss.targets == "labels":
-        return y if y.ndim == 1 else y.argmax(axis=1)
+        return class_numbers(y)
     return y.astype(np.int64) if y.dtype == np.uint8 else readable(y)
 
 

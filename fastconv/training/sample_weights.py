@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..checks.settings import real_number
+from ..engine.inputs import classes_of
 from ..nn.losses import Loss
 
 Weights = NDArray[np.float64]
@@ -124,11 +125,8 @@ def combine(
         weights = check_sample_weight(sample_weight, len(y), may_be_zeros=batch)
     if class_weight is None:
         return weights
-    if loss.targets == "labels":
-        labels, count = y if y.ndim == 1 else y.argmax(axis=1), output_features
-    elif loss.targets == "probabilities" and output_features == 1 and np.isin(y, (0, 1)).all():
-        labels, count = y[:, 0].astype(np.int64), 2
-    else:
+    labels, count = classes_of(y, loss), output_features if loss.targets == "labels" else 2
+    if labels is None:
         raise ValueError(
             f"`class_weight` needs a class for each sample: {loss} has none, or not just 0 and 1"
         )

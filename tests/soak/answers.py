@@ -72,6 +72,52 @@ def cross_entropy_grad(logits, labels, reduction="mean"):
     return share(slopes, reduction, len(slopes))
 
 
+def huber(y, target, delta=1.0, reduction="mean"):
+    size = np.abs(wide(y) - wide(target))
+    return reduced(np.where(size < delta, size**2 / 2, delta * (size - delta / 2)), reduction)
+
+
+def huber_grad(y, target, delta=1.0, reduction="mean"):
+    return share(np.clip(wide(y) - wide(target), -float(delta), float(delta)), reduction)
+
+
+def soft_cross_entropy(logits, target, reduction="mean"):
+    z, t = wide(logits), wide(target)
+    top = z.max(axis=1, keepdims=True) if z.size else z[:, :1]
+    logs = z - top - np.log(np.exp(z - top).sum(axis=1, keepdims=True))
+    return reduced(-(t * logs).sum(axis=1), reduction)
+
+
+def soft_cross_entropy_grad(logits, target, reduction="mean"):
+    t = wide(target)
+    return share(softmax(logits) * t.sum(axis=1, keepdims=True) - t, reduction, len(t))
+
+
+def group_norm(x, num_groups, gamma, beta, eps=1e-5):
+    x = wide(x)
+    rows = x.reshape(len(x), num_groups, x[0].size // num_groups if len(x) else 1)
+    count = max(rows.shape[2], 1)  # the mean of no elements is 0
+    mean = rows.sum(axis=2) / count
+    inverse = 1 / np.sqrt(((rows - mean[..., None]) ** 2).sum(axis=2) / count + eps)
+    normal = ((rows - mean[..., None]) * inverse[..., None]).reshape(x.shape)
+    return normal * wide(gamma)[:, None, None] + wide(beta)[:, None, None], np.stack([mean, inverse])
+
+
+def group_norm_grad(dy, x, gamma, saved):
+    dy, x, (mean, inverse) = wide(dy), wide(x), wide(saved)
+    groups = mean.shape[1]
+
+    def rows(a):
+        return a.reshape(len(x), groups, x[0].size // groups if len(x) else 1)
+
+    normal = (rows(x) - mean[..., None]) * inverse[..., None]
+    d = rows(dy * wide(gamma)[:, None, None])
+    count = max(d.shape[2], 1)
+    means = d.sum(axis=2, keepdims=True) / count, (d * normal).sum(axis=2, keepdims=True) / count
+    dx = (inverse[..., None] * (d - means[0] - normal * means[1])).reshape(x.shape)
+    return dx, (dy * normal.reshape(x.shape)).sum(axis=(0, 2, 3)), dy.sum(axis=(0, 2, 3))
+
+
 def max_pool2d(x, kernel_size, **settings):
     """The place of a window with nothing of the image in it is the image's last."""
     y, argmax = reference_pool.max_pool2d(np.asarray(x), kernel_size, **settings)
@@ -149,6 +195,12 @@ ANSWERS = {
     "bce_with_logits_grad": bce_with_logits_grad,
     "cross_entropy": cross_entropy,
     "cross_entropy_grad": cross_entropy_grad,
+    "huber": huber,
+    "huber_grad": huber_grad,
+    "soft_cross_entropy": soft_cross_entropy,
+    "soft_cross_entropy_grad": soft_cross_entropy_grad,
+    "group_norm": group_norm,
+    "group_norm_grad": group_norm_grad,
     "mse": mse,
     "mse_grad": mse_grad,
     "batch_norm2d": batch_norm2d,

@@ -15,7 +15,7 @@ from fastconv import kernels
 from fastconv.kernels import __all__ as NAMES
 from tests.kernels.reference import output_size
 from tests.soak import mutations
-from tests.soak.answers import ANSWERS
+from tests.soak.answers import ANSWERS, softmax
 
 REFUSALS = (TypeError, ValueError, MemoryError, OverflowError)
 MEMORY = 8 << 30
@@ -97,18 +97,32 @@ def elementwise_arguments(rng, name, dtype):
 def loss_arguments(rng, name, dtype):
     shape = tuple(int(k) for k in rng.integers(1, 7, 2))
     reduction = ("mean", "sum", "none")[rng.integers(2 if name.endswith("grad") else 3)]
+    if name.startswith("soft"):
+        target = softmax(rng.standard_normal(shape)).astype(dtype)
+        return {
+            "logits": rng.standard_normal(shape).astype(dtype),
+            "target": target,
+            "reduction": reduction,
+        }
     if "entropy" in name:
         logits, labels = rng.standard_normal(shape), rng.integers(0, shape[1], shape[0])
         return {"logits": logits.astype(dtype), "labels": labels, "reduction": reduction}
-    first = {"bce": "p", "bce_with_logits": "z", "mse": "y"}[name.removesuffix("_grad")]
+    first = {"bce": "p", "bce_with_logits": "z", "mse": "y", "huber": "y"}[name.removesuffix("_grad")]
     values = rng.uniform(0.05, 0.95, shape).astype(dtype)
-    return {first: values, "target": rng.integers(0, 2, shape).astype(dtype), "reduction": reduction}
+    given = {first: values, "target": rng.integers(0, 2, shape).astype(dtype), "reduction": reduction}
+    return given | ({"delta": float(rng.uniform(0.1, 1))} if first == "y" and "huber" in name else {})
 
 
 def norm_arguments(rng, name, dtype):
     n, c, h, w = int(rng.choice([1, 2, 17])), *(int(k) for k in rng.integers(1, 5, 3))
     x, gamma = rng.standard_normal((n, c, h, w)).astype(dtype), rng.standard_normal(c).astype(dtype)
     mean, var = rng.standard_normal(c).astype(dtype), rng.uniform(0.5, 2, c).astype(dtype)
+    if name.startswith("group"):
+        groups = int(rng.choice([g for g in range(1, c + 1) if c % g == 0]))
+        if name == "group_norm":
+            return {"x": x, "num_groups": groups, "gamma": gamma, "beta": mean, "eps": 1e-5}
+        saved = np.stack([rng.standard_normal((n, groups)), rng.uniform(0.5, 2, (n, groups))]).astype(dtype)
+        return {"dy": numbers(rng, x.shape, dtype), "x": x, "gamma": gamma, "saved": saved}
     if name == "batch_norm2d":
         return {
             "x": x,
@@ -137,8 +151,11 @@ def arguments(rng, name):
         ("dense", dense_arguments),
         ("bce", loss_arguments),
         ("mse", loss_arguments),
+        ("huber", loss_arguments),
         ("cross", loss_arguments),
+        ("soft_cross", loss_arguments),
         ("batch", norm_arguments),
+        ("group", norm_arguments),
     ):
         if name.startswith(start):
             return make(rng, name, dtype)
