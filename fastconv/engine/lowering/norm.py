@@ -26,7 +26,8 @@ class BatchNorm2dLowering(WeightedLowering, layer=BatchNorm2d):
         gamma, beta = self.parameter("weight"), self.parameter("bias")
         operands = [x, y, self.saved, gamma, beta]
         if self.emitter.single:
-            g = single_sample.norm_channels_geometry(x, y, x_channels)
+            operands[0] = self.laid_out_as(x, y)
+            g = single_sample.norm_channels_geometry(operands[0], y, x_channels)
             self.plan.emit(single_sample.norm_channels, operands, g)
         else:
             self.plan.emit(norm.batch_norm, operands, g)
