@@ -18,6 +18,7 @@ BY_POSITION = {
     "fastconv.Dropout": "p",
     "fastconv.AvgPool2d": "stride padding ceil_mode count_include_pad",
     "fastconv.MaxPool2d": "stride padding dilation",
+    "fastconv.Upsample": "scale_factor mode",
     "fastconv.SGD": "lr momentum",
     "fastconv.Adam": "lr",
     "fastconv.AdamW": "lr",

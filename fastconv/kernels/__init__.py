@@ -22,6 +22,8 @@ from .norm import *  # noqa: F403
 from .norm import __all__ as _norm
 from .pool import *  # noqa: F403
 from .pool import __all__ as _pool
+from .resize import *  # noqa: F403
+from .resize import __all__ as _resize
 from .signal import *  # noqa: F403
 from .signal import __all__ as _signal
 
@@ -34,5 +36,6 @@ __all__ = [
     *_losses,
     *_norm,
     *_pool,
+    *_resize,
     *_signal,
 ]
