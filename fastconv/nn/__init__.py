@@ -27,6 +27,8 @@ from .pool import *  # noqa: F403
 from .pool import __all__ as _pool
 from .resize import *  # noqa: F403
 from .resize import __all__ as _resize
+from .separable import *  # noqa: F403
+from .separable import __all__ as _separable
 from .shape import *  # noqa: F403
 from .shape import __all__ as _shape
 from .signal import *  # noqa: F403
@@ -45,6 +47,7 @@ __all__ = [
     *_norm,
     *_pool,
     *_resize,
+    *_separable,
     *_shape,
     *_signal,
 ]

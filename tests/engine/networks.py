@@ -138,6 +138,11 @@ NETWORKS = {
          fc.Upsample(2, "linear"), fc.Flatten(), fc.Dense(3)],
         (2, 5),
     ),
+    "depthwise": (
+        [fc.DepthwiseConv2d(3, padding=1, depth_multiplier=2), fc.ReLU(), fc.Conv2d(3, 1),
+         fc.DepthwiseConv2d((2, 3), stride=2, bias=False), fc.Tanh(), fc.Flatten(), fc.Dense(2)],
+        (2, 6, 5),
+    ),
 }  # fmt: skip
 PROBABILITIES = {"a sigmoid last", "a sigmoid image", "a sigmoid before the end", "a softmax last"}
 

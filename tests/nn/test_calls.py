@@ -19,6 +19,8 @@ import fastconv as fc
             lambda: fc.ConvTranspose2d(16, 6, 2),
             "ConvTranspose2d takes only `out_channels`, `kernel_size` by position.*from the input",
         ),
+        (lambda: fc.DepthwiseConv2d(8, 3), "DepthwiseConv2d takes only `kernel_size` by position"),
+        (lambda: fc.SeparableConv2d(8, 3, 2), "takes only `out_channels`, `kernel_size` by position"),
         (lambda: fc.Upsample(size=28), "`size` of Upsample is given as `scale_factor`: how many times"),
         (lambda: fc.Upsample(2, interpolation="bilinear"), "`interpolation` of Upsample is called `mode`"),
         (lambda: fc.Dense(84, 10), "takes only `out_features` by position.*follows from the input"),
