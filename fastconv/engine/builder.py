@@ -187,8 +187,8 @@ class Builder:
     def _loss(self, absorbed):
         loss, weighted = self.run.loss, self.run.weighted
         result = self._result()
-        labelled = loss.targets == "labels"
-        target = self.plan.planes((1,) if labelled else (result.features,), label="target")
+        shape = self.network.output_shape
+        target = self.plan.planes(loss.target_shape(shape), label="target")
         self.ports.target = self._gather(target)
         self.slope = self.plan.planes((result.features,), label=f"d{result.label}")
         sums = self.plan.planes((1,), label="sums")
@@ -199,9 +199,7 @@ class Builder:
         if loss.numbers():
             operands.append(self.emitter.numbers(loss.numbers()))
         operation = absorbed.operation if absorbed else loss.operation
-        clipped = int(absorbed is not None)
-        g = losses.LossGeometry(result.features, clipped, int(weighted), int(labelled))
-        self.plan.emit(operation, operands, g)
+        self.plan.emit(operation, operands, loss.geometry(shape, absorbed is not None, weighted))
         self.ports.log = np.zeros((STEPS_PER_CALL, len(losses.SUMS)), self.network.dtype)
         log = self.plan.array(self.ports.log, label="log")
         g = losses.RecordGeometry(block=CopyDistance(sums.storage))

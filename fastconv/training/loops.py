@@ -13,6 +13,7 @@ from ..engine.inputs import class_numbers, readable
 from ..engine.run import Run
 from ..engine.threads import get_num_threads
 from ..models.sequential import Sequential
+from ..nn.class_losses import is_labels
 from ..nn.losses import Loss
 from ..nn.norm import check_batch
 from ..nn.optimizers import Optimizer
@@ -190,8 +191,8 @@ def _run(
     if weight is None and engine.ports.weight is not None:  # an earlier batch had some
         weight = np.ones(len(part.X))
     y = part.y
-    if y.ndim == 1 and engine.asked_run.loss.targets == "distributions":  # an earlier batch had parts
-        y = np.eye(task.model.output_shape[0])[y]
+    if is_labels(y) and engine.asked_run.loss.targets == "distributions":  # an earlier batch had parts
+        y = np.moveaxis(np.eye(task.model.output_shape[0])[y], -1, 1)
     engine.load(part.X, y, part.order, weight)
     outputs, done = None, 0
     if task.metrics.need_outputs:

@@ -75,11 +75,16 @@ class MetricSet:
                 return float(value)
             except (TypeError, ValueError):
                 raise TypeError(f"`metrics` {name} must return a number, got {value!r}") from None
+        outputs = np.moveaxis(outputs, 1, -1).reshape(
+            -1, outputs.shape[1]
+        )  # each pixel of an image counts as one
+        if self.loss.targets == "labels":
+            y = y.reshape(-1)
+        else:
+            y = (y > 0.5).astype(np.int64)
+            y = np.moveaxis(y, 1, -1).reshape(outputs.shape)
         if metric == "top5_accuracy":
             return metrics.top_k_accuracy(y, outputs, 5)
-        if self.loss.targets != "labels":
-            y = (y > 0.5).astype(np.int64).reshape(len(y), -1)
-            outputs = outputs.reshape(len(outputs), -1)
         if metric == "auc":
             return metrics.auc(y, self._scores(outputs))
         if y.ndim == 2 and y.shape[1] == 1:
@@ -117,7 +122,7 @@ class RunningMetrics:
 
     def add_outputs(self, y: NDArray[Any], outputs: NDArray[Any]) -> None:
         """Targets and outputs of some samples; those of losses without labels have one shape."""
-        self._targets.append(y if y.ndim == 1 else y.reshape(outputs.shape))
+        self._targets.append(y.reshape(outputs.shape) if y.size == outputs.size else y)
         self._outputs.append(outputs)
 
     @property
