@@ -17,7 +17,7 @@ from .nn import __all__ as _layers
 from .nn import losses, optimizers, schedules
 from .nn.optimizers import *  # noqa: F403
 from .nn.optimizers import __all__ as _optimizers
-from .nn.schedules import CosineDecay, OneCycle, StepDecay
+from .nn.schedules import CosineDecay, OneCycle, StepDecay, Warmup
 from .training import callbacks, metrics
 from .training.augment import Augment
 from .training.callbacks import (
@@ -62,6 +62,7 @@ __all__ = [  # layers and optimizers are listed in their own files
     "TensorBoard",
     "Trainer",
     "WandB",
+    "Warmup",
     "callbacks",
     "check_gradients",
     "classify",

@@ -22,6 +22,7 @@ BY_POSITION = {
     "fastconv.Adam": "lr",
     "fastconv.AdamW": "lr",
     "fastconv.RMSprop": "lr",
+    "fastconv.Lion": "lr",
     "fastconv.ElementwiseOptimizer": "lr",
     "fastconv.Augment": "shift",
     "fastconv.Augment.apply": "seed step dtype",

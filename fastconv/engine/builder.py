@@ -7,6 +7,7 @@ import numpy as np
 
 from ..kernels.lanes import augment, layout, losses, optimizers, single_sample
 from ..kernels.lanes.planes import plane_geometry
+from ..nn.freezing import update_runs
 from .emitter import Emitter
 from .lowering import lowering_of, takes_single_sample
 from .plan import CopyDistance, Plan, Planes, image_of
@@ -225,6 +226,9 @@ class Builder:
         """Emit a layer's backward pass and add what it gives to the gradients of its inputs."""
         y, dy = self.slots[layer.output], slopes[layer.output]
         wanted = [self.emitter.needs_gradient(value) for value in layer.inputs]
+        if not any(wanted) and not self.emitter.trains(layer.name):
+            slopes.drop(layer.output)
+            return
         if layer.passes_gradient:
             for value in itertools.compress(layer.inputs, wanted):
                 slopes.add(value, replace(dy, label=slopes.label(value, f"d{self.slots[value].label}")))
@@ -261,8 +265,8 @@ class Builder:
             self.emitter.numbers(optimizer.numbers()),
             self.plan.array(self.ports.rates, label="rates"),
         ]
-        count = self.network.num_parameters
-        g = optimizers.UpdateGeometry(count, variant=optimizer.variant(), state_distance=count)
+        count, runs = self.network.num_parameters, update_runs(self.network, optimizer, self.run.frozen)
+        g = optimizers.update_geometry(runs, count, optimizer.variant(), state_distance=count)
         update = (optimizer.operation, operands, g)
         self.plan.emit_together([*self._clipping(optimizer), update])
 

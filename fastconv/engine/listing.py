@@ -35,7 +35,8 @@ def source(
     loss = (
         None if purpose == "predict" else loss or default_loss(network.nodes[-1].layer, network.output_shape)
     )
-    run = Run(purpose, batch_size, 1, loss, optimizer if purpose == "train" else None)
+    training = optimizer if purpose == "train" else None
+    run = Run(purpose, batch_size, 1, loss, training, frozen=network.frozen)
     builder = Builder(network, run, optimizer.initial_state(network.flat_parameters))
     plan = builder.plan
     plan.settle()

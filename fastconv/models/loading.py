@@ -62,6 +62,8 @@ def load(path: str | os.PathLike[str]) -> Sequential:
         input_shape = tuple(description["input_shape"])
         model = _filled(layers, input_shape, description["dtype"], state, description["seed"])
         model.metadata = description["metadata"]
+        if frozen := description.get("frozen", []):
+            model.freeze(*frozen)
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise ValueError(f"{path} does not describe a network: {error}") from None
     if epochs is not None:

@@ -144,7 +144,7 @@ class Sequential(Classifier):
         y = targets_as_given(y, len(X), self.output_shape, loss)
         if not len(X):
             raise ValueError("`X` must hold at least one sample, got none")
-        check_batch(self.nodes, len(X))
+        check_batch([node for node in self.nodes if node.name not in self.frozen], len(X))
         engine = self.engines.take(self, "gradients", len(X), loss=loss.for_targets(y))
         engine.set_seed(self.seed)
         engine.set_updates(0)
@@ -246,6 +246,7 @@ class Sequential(Classifier):
             "seed": self.seed,
             "layers": [layer.record() for layer in self.layers],
             "metadata": self.metadata if metadata is None else metadata,
+            **({"frozen": sorted(self.frozen)} if self.frozen else {}),
         }
         write_model(path, description, self.state())
 

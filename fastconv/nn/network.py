@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ..checks.settings import whole_number
 from .block import checked_layers, full_name, own_arrays
+from .freezing import Freezing
 from .graph import Graph, Node
 from .layer import Arrays, Layer, Shape
 
@@ -17,7 +18,7 @@ _SHAPES = "must be positive ints: (C, H, W) of images, (C, L) of signals, or (fe
 _BUILD_ANEW = "build a new network, such as Sequential(layers, input_shape)"
 
 
-class Network:
+class Network(Freezing):
     """Layers in a row with their shapes, parameters and statistics; `Sequential` adds what it can do.
 
     `layers` are as they were given; `nodes` are the layers that compute, each at its place: blocks are taken

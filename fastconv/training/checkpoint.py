@@ -67,7 +67,8 @@ def save(
 
 def network_of(model: Any) -> dict[str, Any]:
     """What `run` does not tell of a network: with it, `load` reads a checkpoint too."""
-    return {"input_shape": list(model.input_shape), "seed": model.seed, "metadata": model.metadata}
+    frozen = {"frozen": sorted(model.frozen)} if model.frozen else {}
+    return {"input_shape": list(model.input_shape), "seed": model.seed, "metadata": model.metadata, **frozen}
 
 
 def restore(
@@ -101,9 +102,13 @@ def restore(
             description.get("stopped_at"),
         )
         states = _states(description.get("callbacks", []), arrays)
+        frozen = description.get("network", {}).get("frozen", [])
         trainer.model.load_state(state)
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise ValueError(f"{path} is not a checkpoint to go on from: {error}") from None
+    trainer.model.unfreeze()  # a callback may have frozen other layers since the run began
+    if frozen:
+        trainer.model.freeze(*frozen)
     trainer.optimizer = optimizer
     for own, vector in zip(trainer._current_task().optimizer_state, vectors, strict=True):
         own[...] = vector

@@ -103,7 +103,7 @@ class Fitting:
     def _as_assigned(self, steps: Steps) -> Steps:
         """Steps of the task as it is now: a callback may have assigned another optimizer."""
         task = self.trainer._current_task()
-        if task is steps.task:
+        if steps.still_fit(task):
             return steps
         self._check_schedule()
         return Steps(task, self.trainer.steps_taken, self.augment)
