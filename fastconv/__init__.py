@@ -22,6 +22,7 @@ from .nn.values import Input
 from .training import callbacks, metrics
 from .training.augment import Augment
 from .training.callbacks import (
+    EMA,
     Callback,
     CSVLogger,
     EarlyStopping,
@@ -48,6 +49,7 @@ __all__ = [  # layers and optimizers are listed in their own files
     *_layers,
     *_optimizers,
     "Augment",
+    "EMA",
     "CSVLogger",
     "Callback",
     "CosineDecay",

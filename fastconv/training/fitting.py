@@ -123,6 +123,7 @@ class Fitting:
         logs: dict[str, Any] = {"epoch": epoch, "epochs": self.epochs, **metrics.figures(task.metrics)}
         logs.update(learning_rate=rate, seconds=0.0)
         if self.held_out:
+            call_each(self.callbacks, "on_validation_begin", self.trainer)
             figures = evaluate(task, self.held_out, epoch)
             logs.update({f"val_{name}": value for name, value in figures.items()})
         logs["seconds"] = time.perf_counter() - started
