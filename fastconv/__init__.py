@@ -32,6 +32,7 @@ from .training.callbacks import (
     WandB,
 )
 from .training.history import DivergedError, History, NotFiniteError
+from .training.lr_finder import RateSearch, lr_finder
 from .training.trainer import Trainer
 
 if TYPE_CHECKING:  # at run time by `__getattr__`
@@ -61,6 +62,7 @@ __all__ = [  # layers and optimizers are listed in their own files
     "ModelCheckpoint",
     "NotFiniteError",
     "OneCycle",
+    "RateSearch",
     "ReduceLROnPlateau",
     "Sequential",
     "StepDecay",
@@ -80,6 +82,7 @@ __all__ = [  # layers and optimizers are listed in their own files
     "kernels",
     "load",
     "losses",
+    "lr_finder",
     "metrics",
     "models",
     "optimizers",
