@@ -57,8 +57,8 @@ class ClassLoss(Loss):
 
     def check_output(self, output_shape: Shape) -> None:
         if output_shape[0] < 2:
-            what = "at least 2 features, or 2 channels of an image"
-            raise ValueError(f'`loss` "{self.name}" needs an output of {what}, got {output_shape}')
+            what = "features" if len(output_shape) == 1 else "channels"
+            raise ValueError(f'`loss` "{self.name}" needs an output of at least 2 {what}, got {output_shape}')
         if self.class_weight is not None and len(self.class_weight) != output_shape[0]:
             raise ValueError(
                 f"`class_weight` of the loss must have a weight for each of {output_shape[0]} classes, "

@@ -285,7 +285,7 @@ def test_class_weights_of_the_loss_are_those_of_fit_where_samples_have_one_class
         (
             lambda: fc.Trainer(network("images", outputs=1)),
             ValueError,
-            r"at least 2 features, or 2 channels of an image, got \(1, 5, 4\)",
+            r"at least 2 channels, got \(1, 5, 4\)",
         ),
         (
             lambda: fc.Trainer(network("images")).evaluate(*data("images", 4)[:1], np.zeros(4, int)),
