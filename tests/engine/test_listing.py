@@ -132,8 +132,8 @@ def test_one_sample_is_predicted_by_a_program_of_its_own():
         (
             {"optimizer": 3},
             TypeError,
-            "`optimizer` must be an optimizer such as SGD(lr=0.1), or one of sgd, adam, adamw, rmsprop, lion, "
-            "got 3",
+            "`optimizer` must be an optimizer such as SGD(lr=0.1), or one of sgd, adam, adamw, rmsprop, "
+            "lion, got 3",
         ),
         ({"batch_size": 0}, ValueError, "`batch_size` must be an int >= 1, got 0"),
     ],
