@@ -29,16 +29,9 @@ LOSS_NUMBERS = {
 # Gradients of elementwise functions that take the input; the others take the output.
 OF_INPUT = ("relu_grad", "leaky_relu_grad", "silu_grad", "gelu_grad", "hardswish_grad")
 WHOLE = (
-    "stride",
-    "padding",
-    "dilation",
-    "kernel_size",
-    "input_size",
-    "output_size",
-    "groups",
-    "output_padding",
+    "stride", "padding", "output_padding", "dilation", "kernel_size", "input_size", "output_size", "groups",
     "scale_factor",
-)
+)  # fmt: skip
 LINES = {"stride": 1, "padding": 0, "dilation": 1, "kernel_size": 1, "size": 1}  # down an image of one line
 
 
@@ -258,14 +251,16 @@ def norm_arguments(rng, name, dtype, lines=False):
 
 def arguments(rng, name):
     dtype = np.dtype(("f4", "f8")[rng.integers(2)])
+    if name.startswith("conv_transpose"):
+        return conv_transpose_arguments(rng, name, dtype)
+    if name.startswith("upsample"):
+        return upsample_arguments(rng, name, dtype)
     if "1d" in name:
         makers = {"conv": conv_arguments, "batch": norm_arguments, "adaptive": adaptive_arguments}
         make = makers.get(name.partition("1d")[0].partition("_")[0], pool_arguments)
         return signals(make(rng, name.replace("1d", "2d"), dtype, lines=True))
     for start, make in (
-        ("conv_transpose", conv_transpose_arguments),
         ("conv", conv_arguments),
-        ("upsample", upsample_arguments),
         ("max_pool", pool_arguments),
         ("avg_pool", pool_arguments),
         ("dense", dense_arguments),
