@@ -113,7 +113,9 @@ def focal_grad(logits, labels, gamma=2.0, reduction="mean"):
     slopes, rows = softmax(logits), np.arange(len(logits))
     p = slopes[rows, np.asarray(labels)]
     slopes[rows, np.asarray(labels)] -= 1
-    factor = (1 - p) ** float(gamma) - gamma * p * np.log(p) * (1 - p) ** (float(gamma) - 1)
+    miss = 1 - p
+    steepness = np.where(miss > 0, -np.log(p) / np.where(miss > 0, miss, 1), 1)  # the limit
+    factor = miss ** float(gamma) * (1 + gamma * p * steepness)
     return share(slopes * factor[:, None], reduction, len(slopes))
 
 
