@@ -37,6 +37,7 @@ def facts(
         "lr": recipe.lr,
         "schedule": args.schedule,
         "batch_size": recipe.batch_size,
+        **_only_where_asked(args),
         "epochs": recipe.epochs,
         "early_stopping": plan.patience,
         "augment": None if plan.augment is None else str(plan.augment),
@@ -48,6 +49,28 @@ def facts(
     }
 
 
+def _only_where_asked(args: argparse.Namespace) -> dict[str, Any]:
+    """Settings that pages of earlier versions don't have, without those that change nothing."""
+    settings = {"warmup": args.warmup, "accumulate": args.accumulate, "ema": args.ema}
+    return {
+        name: value
+        for name, value in settings.items()
+        if value is not None and (name, value) != ("accumulate", 1)
+    }
+
+
+def steps_text(args: argparse.Namespace, lr: float, batch_size: int) -> str:
+    """How the steps are made, in words."""
+    words = [args.optimizer, f"learning rate {lr:g}", f"batches of {batch_size}"]
+    if args.warmup is not None:
+        words[1] += f" after a warm-up of {args.warmup} steps"
+    if args.accumulate > 1:
+        words[2] += f", {args.accumulate} for each step"
+    if args.ema is not None:
+        words.append(f"weights averaged with {args.ema:g}")
+    return ", ".join(words)
+
+
 def write_page(
     args: argparse.Namespace, run: Mapping[str, Any], model: Any, history: Mapping[str, Any], data: DataSet
 ) -> None:
@@ -56,12 +79,12 @@ def write_page(
 
     images = run["images"]
     apart = f", {images['validation']} to validate on" if images["validation"] else ""
-    steps = f"learning rate {run['lr']:g}, batches of {run['batch_size']}"
+    steps = steps_text(args, run["lr"], run["batch_size"])
     about = {
         "data": f"{args.data}, {images['held_out']} held-out images",
         "images": f"{images['training']} to train on{apart}, {images['held_out']} held out",
         **({"done to them": "; ".join(data.notes)} if data.notes else {}),
-        "training": f"{run['loss']}, {args.optimizer}, {steps}",
+        "training": f"{run['loss']}, {steps}",
         "schedule of the learning rate": args.schedule,
         "augmentation": run["augment"] or "none",
         "weights": f"of epoch {run['saved_epoch']} of {len(history['loss'])}",

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import KW_ONLY, dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -30,7 +31,8 @@ class PReLU(Layer):
 
     Notes
     -----
-    Weight decay pulls the slopes towards ReLU's. Source: He et al. (2015), Delving deep into rectifiers.
+    Weight decay pulls the slopes towards ReLU's; decay="weights" of an optimizer spares them.
+    Source: He et al. (2015), Delving deep into rectifiers.
 
     Examples
     --------
@@ -42,6 +44,7 @@ class PReLU(Layer):
     per_channel: bool = False
     _: KW_ONLY
     init: float = 0.25
+    decayed: ClassVar[tuple[str, ...]] = ()  # a slope that decays becomes another activation
 
     def __post_init__(self) -> None:
         if not isinstance(self.per_channel, (bool, np.bool_)):

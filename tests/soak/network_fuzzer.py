@@ -189,9 +189,10 @@ def training(rng):
     """Trainer, fit and evaluate with one argument changed."""
     layers = [fc.Conv2d(3, 3), fc.ReLU(), fc.Flatten(), fc.Dense(3)]
     model = fc.Sequential(layers, IMAGE, dtype=pick(rng, "float32", "float64"))
-    loss = pick(rng, "cross_entropy", "mse", "bce_with_logits")
+    of_classes = ("cross_entropy", "focal", "hinge")
+    loss = pick(rng, *of_classes, "mse", "smooth_l1", "bce_with_logits", "binary_focal", "binary_hinge")
     count = whole(rng, 1, 40)
-    y = rng.integers(0, 3, count) if loss == "cross_entropy" else rng.random((count, 3))
+    y = rng.integers(0, 3, count) if loss in of_classes else rng.random((count, 3))
     data = {"X": rng.standard_normal((count, *IMAGE)), "y": y}
     fit = {
         "epochs": 2,
@@ -203,7 +204,7 @@ def training(rng):
         "validation_data": None,
         "resume": False,
     }
-    trainer = {"loss": loss, "optimizer": fc.SGD(0.01), "metrics": ("accuracy",), "seed": 0}
+    trainer = {"loss": loss, "optimizer": fc.SGD(0.01), "metrics": ("accuracy",), "seed": 0, "accumulate": 2}
     what = whole(rng, 0, 3)
     if what == 0:
         data = mutated(rng, data)
@@ -270,6 +271,9 @@ WORDS = (
     "0.1",
     "--optimizer",
     "sgd",
+    "--warmup",
+    "--accumulate",
+    "--ema",
     "--seed",
     "--threads",
     "2",
