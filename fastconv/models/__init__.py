@@ -2,15 +2,7 @@
 
 from .loading import from_onnx, from_torch, load
 from .sequential import Sequential
-from .zoo import lenet5, lenet_digits, reference_cnn, vgg_small
+from .zoo import *  # noqa: F403
+from .zoo import __all__ as _ready_made
 
-__all__ = [
-    "Sequential",
-    "from_onnx",
-    "from_torch",
-    "lenet5",
-    "lenet_digits",
-    "load",
-    "reference_cnn",
-    "vgg_small",
-]
+__all__ = [*_ready_made, "Sequential", "from_onnx", "from_torch", "load"]
