@@ -11,13 +11,14 @@ if _interrupts.is_program():  # before the imports that take their time
 
 from . import kernels, models
 from .engine.threads import get_num_threads, set_num_threads
-from .models import Sequential, from_onnx, from_torch, load
+from .models import Model, Sequential, from_onnx, from_torch, load
 from .nn import *  # noqa: F403
 from .nn import __all__ as _layers
 from .nn import losses, optimizers, schedules
 from .nn.optimizers import *  # noqa: F403
 from .nn.optimizers import __all__ as _optimizers
 from .nn.schedules import CosineDecay, OneCycle, StepDecay
+from .nn.values import Input
 from .training import callbacks, metrics
 from .training.augment import Augment
 from .training.callbacks import (
@@ -53,6 +54,8 @@ __all__ = [  # layers and optimizers are listed in their own files
     "DivergedError",
     "EarlyStopping",
     "History",
+    "Input",
+    "Model",
     "ModelCheckpoint",
     "NotFiniteError",
     "OneCycle",

@@ -21,7 +21,7 @@ from ..engine.threads import get_num_threads
 from ..formats import json_text
 from ..formats.atomic import replaced
 from ..inspection.classification import class_labels, class_probabilities, worst
-from ..models.sequential import Sequential
+from ..models.model import Model
 from ..nn.conv import Conv2d
 from ..plots.results import picture
 from ..training import metrics
@@ -40,7 +40,7 @@ INKS = ("#1f2937", "#d8dee9")
 
 def write_report(
     path: str | os.PathLike[str],
-    model: Sequential,
+    model: Model,
     history: Mapping[str, Sequence[float]],
     X: ArrayLike,
     y: ArrayLike,
@@ -57,7 +57,7 @@ def write_report(
     ----------
     path : str or Path
         The file; it is replaced only once the new one is complete.
-    model : Sequential
+    model : Model
         A trained classifier.
     history : dict
         What `Trainer.fit` returned; without "val_" figures the curves are those of training alone.
@@ -123,7 +123,7 @@ def write_report(
 
 
 def _results(
-    model: Sequential, history: Mapping[str, Sequence[float]], probabilities: Probabilities, labels: Labels
+    model: Model, history: Mapping[str, Sequence[float]], probabilities: Probabilities, labels: Labels
 ) -> str:
     right = int((probabilities.argmax(axis=1) == labels).sum())
     truth = np.maximum(probabilities[np.arange(len(labels)), labels], np.finfo(float).tiny)
@@ -198,7 +198,7 @@ def _mistakes(
     return columns(images, "images") or text(f"None in {len(labels):,} images.")
 
 
-def _filters(model: Sequential) -> str:
+def _filters(model: Model) -> str:
     convolutions = [node for node in model.nodes if isinstance(node.layer, Conv2d)]
     charts = [
         _chart(
@@ -211,7 +211,7 @@ def _filters(model: Sequential) -> str:
     return columns(charts, "charts")
 
 
-def _network(model: Sequential) -> str:
+def _network(model: Model) -> str:
     rows = [("input", _shape(model.input_shape), "0")]
     rows += [(name, _shape(shape), f"{count:,}") for name, shape, count in model.describe()]
     rows.append(("total", "", f"{model.num_parameters:,}"))

@@ -51,6 +51,7 @@ class Builder:
         if run.training:
             self._backward()
             self.plan.emit_together(self.emitter.after_backward)
+            self.emitter.add_shared()
         if run.purpose == "train":
             self._update(optimizer_state)
 

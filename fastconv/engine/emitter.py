@@ -1,8 +1,10 @@
 """What a layer's lowering works with: the plan that it adds operations to, and the network's arrays."""
 
+from dataclasses import replace
+
 import numpy as np
 
-from ..kernels.lanes import layout
+from ..kernels.lanes import layout, merge
 
 
 class Emitter:
@@ -25,6 +27,8 @@ class Emitter:
         self.after_backward = []
         self._network, self._gradient = network, gradient
         self._parameters = _offsets(network.parameters(), network.flat_parameters)
+        self._parts = {}  # (node, name of a layer) -> its part of the gradient, where others share the layer
+        self._first = {}  # name of a layer -> the first node of it to ask for its gradient
         owners = {name.rpartition(".")[0] for name in self._parameters}
         self._depends = set()  # values that depend on parameters
         for node in network.nodes:
@@ -39,9 +43,36 @@ class Emitter:
         """The parameter in memory, or None where there is none of that name."""
         return self._flat(self._network.flat_parameters, name, f'parameters["{name}"]')
 
-    def gradient(self, name):
-        """The parameter's place in the flat gradient, or None."""
-        return self._flat(self._gradient, name, f'gradients["{name}"]')
+    def gradient(self, name, node):
+        """Where node `node` puts the gradient of a parameter, or None where there is none of that name.
+
+        That is its place in the flat gradient; of layers that share their parameters, the ones behind the
+        first to ask have places of their own, which `add_shared` adds to it.
+        """
+        layer = name.rpartition(".")[0]
+        if name not in self._parameters or self._first.setdefault(layer, node) == node:
+            return self._flat(self._gradient, name, f'gradients["{name}"]')
+        first, size = self._range(layer)
+        if (node, layer) not in self._parts:
+            label = f'gradients["{layer}"] of layer {node}'
+            self._parts[node, layer] = self.plan.rows(size, label=label)
+        part, (start, count) = self._parts[node, layer], self._parameters[name]
+        inside = (start - first) * self.plan.dtype.itemsize
+        return replace(part, first_byte=inside, count=count, label=f'gradients["{name}"] of layer {node}')
+
+    def add_shared(self):
+        """Emit the sums of the gradients of shared parameters, in order."""
+        sums = []
+        for (_, layer), part in self._parts.items():
+            start, count = self._range(layer)
+            total = self.plan.array(self._gradient, start, count, f'gradients["{layer}"]')
+            sums.append((merge.add_numbers, [part, total], merge.NumbersGeometry(count)))
+        self.plan.emit_together(sums)
+
+    def _range(self, layer):
+        """(first element, number of elements) of a layer's parameters, which lie one after the other."""
+        own = [place for name, place in self._parameters.items() if name.rpartition(".")[0] == layer]
+        return own[0][0], sum(count for _, count in own)
 
     def _flat(self, flat, name, label):
         if name not in self._parameters:

@@ -18,8 +18,9 @@ from ..nn.dense import Dense
 from ..nn.dropout import Dropout
 from ..nn.layer import Arrays, Layer, Shape, entry_of
 from ..nn.merge import Stack, Sum
-from ..nn.network import Network, Node, checked_shape
+from ..nn.network import Network, Node
 from ..nn.norm import BatchNorm2d, GroupNorm
+from ..nn.outline import checked_shape
 from ..nn.pool import AvgPool2d, GlobalAvgPool2d, MaxPool2d
 from ..nn.shape import Flatten
 from .probabilities import final_layer

@@ -4,16 +4,16 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..engine.inputs import check_targets, class_numbers
-from ..models.sequential import Sequential
+from ..models.model import Model
 from ..nn.losses import CrossEntropy
 
 
-def class_probabilities(model: Sequential, X: "ArrayLike") -> NDArray[np.float64]:
+def class_probabilities(model: Model, X: "ArrayLike") -> NDArray[np.float64]:
     """`predict_proba` of a network of which one class is right.
 
     Parameters
     ----------
-    model : Sequential
+    model : Model
         One output (the probability of class 1, or its logit) or one for each class.
     X : ndarray, shape (N, *input_shape)
 

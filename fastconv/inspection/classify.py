@@ -14,7 +14,7 @@ from ..checks.text import printable
 from ..datasets.image_arrays import ASPECTS, as_images, fit_images
 from ..datasets.photos import in_shape, read_photo
 from ..formats.image_files import MOST_PIXELS, SUFFIXES, find_images
-from ..models.sequential import Sequential
+from ..models.model import Model
 from .classification import class_probabilities
 
 AT_A_TIME = 256  # images in memory
@@ -56,12 +56,12 @@ class Classification:
         return printable(f"{self.image}: {', '.join(shown + more)}")
 
 
-def classify(model: Sequential, images: Any, *, invert: bool = False) -> Any:
+def classify(model: Model, images: Any, *, invert: bool = False) -> Any:
     """What a network says about images: classes and their probabilities.
 
     Parameters
     ----------
-    model : Sequential
+    model : Model
         A classifier of images. Its classes are called as `model.metadata["classes"]` says, or 0, 1, ...
     images : path, image or array, or an iterable of these
         Image files, folders of them, images of Pillow, or arrays of shape (H, W), (H, W, C) or (C, H, W); of
@@ -104,9 +104,9 @@ def classify(model: Sequential, images: Any, *, invert: bool = False) -> Any:
     >>> found.label in ("cat", "dog"), sorted(found.probabilities)
     (True, ['cat', 'dog'])
     """
-    if not isinstance(model, Sequential):
+    if not isinstance(model, Model):
         hint = ": fc.load reads a file" if isinstance(model, (str, os.PathLike)) else ""
-        raise TypeError(f"`model` must be a Sequential, got {type(model).__name__}{hint}")
+        raise TypeError(f"`model` must be a Sequential or a Model, got {type(model).__name__}{hint}")
     if len(model.input_shape) != 3:
         raise ValueError(f"`model` takes inputs of shape {model.input_shape}, expected images")
     found: list[Classification] = []
@@ -120,7 +120,7 @@ def classify(model: Sequential, images: Any, *, invert: bool = False) -> Any:
     return found[0] if _is_single(images) else found
 
 
-def prepared(image: Any, model: Sequential, *, invert: bool = False) -> NDArray[Any]:
+def prepared(image: Any, model: Model, *, invert: bool = False) -> NDArray[Any]:
     """An image in the shape and scale that a network takes; parameters and errors are those of `classify`.
 
     Examples
@@ -229,7 +229,7 @@ def _is_single(images: Any) -> bool:
     return _is_one(images) and not (isinstance(images, (str, os.PathLike)) and os.path.isdir(images))
 
 
-def _records(model: Sequential, images: list[tuple[str, NDArray[Any]]]) -> Iterator[Classification]:
+def _records(model: Model, images: list[tuple[str, NDArray[Any]]]) -> Iterator[Classification]:
     if not images:
         return
     names = model.classes

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..checks.settings import real_number
 from ..engine.inputs import check_targets
-from ..models.sequential import Sequential
+from ..models.model import Model
 from ..nn.layer import Arrays
 from ..nn.losses import Loss, LossName, default_loss, resolve
 from .formulas import Formula, formula_of, plain
@@ -64,7 +64,7 @@ class Explanation:
 
 
 def explain(
-    model: Sequential,
+    model: Model,
     x: "ArrayLike",
     y: "ArrayLike",
     loss: LossName | Loss | None = None,
@@ -79,7 +79,7 @@ def explain(
 
     Parameters
     ----------
-    model : Sequential
+    model : Model
     x : ndarray, shape input_shape
         One sample; a grey image may leave out its channel, and a batch of one is taken too.
     y : int or ndarray
@@ -122,8 +122,8 @@ def explain(
     >>> told.updated["0.bias"]  # 0.5 - 0.25 * 2 * (1.5 - 2)
     array([0.75])
     """
-    if not isinstance(model, Sequential):
-        raise TypeError(f"`model` must be a Sequential, got {model!r}")
+    if not isinstance(model, Model):
+        raise TypeError(f"`model` must be a Sequential or a Model, got {model!r}")
     last = model.nodes[-1].layer
     loss = default_loss(last, model.output_shape) if loss is None else resolve(loss)
     loss.check_output(model.output_shape)
@@ -175,7 +175,7 @@ def _one_target(y: "ArrayLike", output_shape: tuple[int, ...]) -> Array:
     return y[None] if y.ndim == 0 or y.shape == output_shape else y
 
 
-def _formulas(model: Sequential) -> list[Formula]:
+def _formulas(model: Model) -> list[Formula]:
     """Each layer in words, with its input and output named: X, Z1, A1, P1, ..."""
     formulas: list[Formula] = []
     weighted, names = 0, ["X"]  # of the values, in their order

@@ -3,12 +3,12 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..models.sequential import Sequential
+from ..models.model import Model
 from ..nn.losses import Loss, LossName
 
 
 def check_gradients(
-    model: Sequential,
+    model: Model,
     X: "ArrayLike",
     y: "ArrayLike",
     loss: LossName | Loss = "cross_entropy",
@@ -21,7 +21,7 @@ def check_gradients(
 
     Parameters
     ----------
-    model : Sequential
+    model : Model
         Any dtype; the check works on a float64 copy.
     X, y : ndarray
         A batch, as for `loss_and_gradients`.
@@ -46,7 +46,7 @@ def check_gradients(
     >>> fc.check_gradients(fc.models.reference_cnn(), X, [0, 1, 1, 0], loss="bce") < 1e-5
     True
     """
-    exact = Sequential(model.layers, model.input_shape, "float64", model.seed)
+    exact = Model.from_outline(model.outline, "float64", model.seed)
     exact.load_state(model.state())
     _, gradients = exact.loss_and_gradients(X, y, loss)
     rng = np.random.default_rng(seed)

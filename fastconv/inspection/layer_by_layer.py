@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..engine.inputs import check_targets, samples_as_given
-from ..models.sequential import Sequential
+from ..models.model import Model
 from ..nn.graph import differentiate, run
 from ..nn.layer import Arrays
 from ..nn.losses import Loss, LossName, resolve
@@ -20,12 +20,12 @@ __all__ = ["activations", "backward"]
 Array = NDArray[Any]
 
 
-def activations(model: Sequential, X: "ArrayLike") -> list[Array]:
+def activations(model: Model, X: "ArrayLike") -> list[Array]:
     """What enters a network and what leaves each of its layers, as it predicts.
 
     Parameters
     ----------
-    model : Sequential
+    model : Model
     X : ndarray, shape (N, *input_shape)
         As for `predict`.
 
@@ -55,13 +55,13 @@ def activations(model: Sequential, X: "ArrayLike") -> list[Array]:
 
 
 def backward(
-    model: Sequential, X: "ArrayLike", y: "ArrayLike", loss: LossName | Loss = "cross_entropy"
+    model: Model, X: "ArrayLike", y: "ArrayLike", loss: LossName | Loss = "cross_entropy"
 ) -> tuple[float, list[Array], Arrays]:
     """The mean loss of a batch, and its gradient at every point of the network.
 
     Parameters
     ----------
-    model : Sequential
+    model : Model
     X : ndarray, shape (N, *input_shape)
         At least one sample.
     y : ndarray
@@ -116,7 +116,7 @@ def backward(
 
 
 def _at_the_end(
-    loss: Loss, model: Sequential, arrays: list[Array], target: Array
+    loss: Loss, model: Model, arrays: list[Array], target: Array
 ) -> tuple[float, dict[int, Array]]:
     """The loss, and its gradient at the output: at the last layer's input too where it absorbs that layer."""
     last = model.nodes[-1]

@@ -9,13 +9,16 @@ from numpy.typing import NDArray
 
 from .. import nn
 from ..checks.import_path import imported
+from ..formats import outlines
 from ..formats.model_file import read_model
 from ..nn.layer import Arrays, Layer, Shape
 from ..nn.network import parameter_shapes
+from ..nn.outline import Outline
+from .model import Model
 from .sequential import Sequential
 
 
-def load(path: str | os.PathLike[str]) -> Sequential:
+def load(path: str | os.PathLike[str]) -> Model:
     """Read a network that `save` wrote, or the one in a checkpoint of training.
 
     Parameters
@@ -27,7 +30,8 @@ def load(path: str | os.PathLike[str]) -> Sequential:
 
     Returns
     -------
-    Sequential
+    Sequential, or Model
+        As it was saved.
 
     Raises
     ------
@@ -58,9 +62,8 @@ def load(path: str | os.PathLike[str]) -> Sequential:
         if description.get("kind") == "checkpoint":
             epochs = int(description["epochs_done"])
             description, state = _network_of_checkpoint(description, state)
-        layers = [_layer(entry) for entry in description["layers"]]
-        input_shape = tuple(description["input_shape"])
-        model = _filled(layers, input_shape, description["dtype"], state, description["seed"])
+        outline = outlines.read(description, _layer)
+        model = _filled(outline, description["dtype"], state, description["seed"])
         model.metadata = description["metadata"]
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise ValueError(f"{path} does not describe a network: {error}") from None
@@ -79,7 +82,8 @@ def _network_of_checkpoint(description: dict[str, Any], state: Arrays) -> tuple[
         )
     run = description["run"]
     own = {name.removeprefix("model."): a for name, a in state.items() if name.startswith("model.")}
-    return {**description["network"], "layers": run["layers"], "dtype": run["dtype"]}, own
+    layers = {name: run[name] for name in ("layers", "calls", "inputs", "outputs") if name in run}
+    return {**description["network"], **layers, "dtype": run["dtype"]}, own
 
 
 def from_torch(module: Any, input_shape: Shape, *, dtype: str | None = None) -> Sequential:
@@ -137,14 +141,14 @@ def from_torch(module: Any, input_shape: Shape, *, dtype: str | None = None) -> 
     from ..formats.torch_modules import read_module  # few processes need it
 
     found = read_module(module, input_shape, dtype)
-    model = _filled(found.layers, input_shape, found.dtype, found.state)
+    model = _filled(Outline.of_row(found.layers, tuple(input_shape)), found.dtype, found.state)
     _check_against(module, model, found.log_softmax)
     if found.log_softmax:
         _leave_log_softmax("`module`", model)
     return model
 
 
-def _check_against(module: Any, model: Sequential, log_softmax: bool) -> None:
+def _check_against(module: Any, model: Model, log_softmax: bool) -> None:
     """Raise ValueError unless the network and the PyTorch module that it was read from agree."""
     from ..formats.torch_modules import run_module
 
@@ -162,7 +166,7 @@ def _log_softmax(logits: NDArray[Any], wanted: bool) -> NDArray[Any]:
     return shifted
 
 
-def _leave_log_softmax(what: str, model: Sequential) -> None:
+def _leave_log_softmax(what: str, model: Model) -> None:
     """Say that a network ends before the LogSoftmax of `what` it was read from, and let its metadata tell."""
     model.metadata.setdefault("loss", "cross_entropy")
     warnings.warn(
@@ -249,7 +253,7 @@ def from_onnx(path: Any) -> Sequential:
     from ..formats.onnx.reader import read_onnx  # few processes need it
 
     found = read_onnx(path)
-    model = _filled(found.layers, found.input_shape, found.dtype, found.state)
+    model = _filled(Outline.of_row(found.layers, found.input_shape), found.dtype, found.state)
     model.metadata = found.metadata
     _check_against_file(found, model)
     if found.channels_last:
@@ -267,7 +271,7 @@ def from_onnx(path: Any) -> Sequential:
     return model
 
 
-def _check_against_file(found: Any, model: Sequential) -> None:
+def _check_against_file(found: Any, model: Model) -> None:
     """Raise ValueError unless the network and the ONNX file agree, where there is a program that can tell."""
     X = found.sample()
     wanted = None if X is None else found.run(X, len(X) * model.products())
@@ -276,12 +280,12 @@ def _check_against_file(found: Any, model: Sequential) -> None:
     _check_same(found.name, _log_softmax(model.predict(X), found.log_softmax), wanted, found.precision)
 
 
-def _filled(layers: list[Layer], input_shape: Shape, dtype: str, state: Arrays, seed: int = 0) -> Sequential:
+def _filled(outline: Outline, dtype: str, state: Arrays, seed: int = 0) -> Any:
     """A network with the arrays of `state`, which are there before any memory is taken for it."""
-    for name, shape in parameter_shapes(layers, input_shape).items():
+    for name, shape in parameter_shapes(outline).items():
         if name not in state or state[name].shape != shape:
             raise ValueError(f"there is no array {name!r} of shape {shape} in it")
-    model = Sequential(layers, input_shape, dtype, seed)
+    model = Model.from_outline(outline, dtype, seed)
     model.load_state(state)
     return model
 

@@ -28,6 +28,9 @@ class Composite(Layer):
             for own, shape in node.layer.parameter_shapes(node.input_shape).items()
         }
 
+    def products(self, input_shape: Shape) -> int:
+        return sum(node.layer.products(node.input_shape) for node in self._nodes(input_shape))
+
     def initial_parameters(self, input_shape: Shape, rng: np.random.Generator) -> Arrays:
         return {
             full_name(node, own): array

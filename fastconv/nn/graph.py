@@ -111,7 +111,9 @@ def differentiate(
         dx, own = node.layer.backward(x, y, dy, arrays_of(node))
         for value, slope in zip(node.inputs, dx if node.layer.takes_several else [dx], strict=True):
             slopes[value] = slopes[value] + slope if value in slopes else slope
-        gradients |= {f"{node.name}.{name}".lstrip("."): array for name, array in own.items()}
+        for own_name, array in own.items():
+            name = f"{node.name}.{own_name}".lstrip(".")
+            gradients[name] = gradients[name] + array if name in gradients else array
     return gradients
 
 

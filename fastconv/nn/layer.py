@@ -18,16 +18,19 @@ libraries have tables of their own in `formats/` and `inspection/`, each entry o
 
 import inspect
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, fields, is_dataclass
 from types import SimpleNamespace
-from typing import Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..checks.import_path import import_path
 from .graph import Graph
+
+if TYPE_CHECKING:
+    from .values import Value
 
 Shape = tuple[int, ...]
 Entry = TypeVar("Entry")
@@ -42,12 +45,46 @@ class Layer:
     takes: ClassVar[str] = (
         ""  # "image", "signal", "features", "signal or features" where only that makes sense
     )
+    joins: ClassVar[bool] = False  # whether it may be called on several values
     takes_several: ClassVar[bool] = False  # whether forward and backward take a list of arrays for x
 
     def __new__(cls, *args: Any, **kwargs: Any) -> "Layer":
         if is_dataclass(cls):
             check_call(cls, args, kwargs)
         return super().__new__(cls)
+
+    def __call__(self, values: "Value | Sequence[Value]", name: str | None = None) -> "Value":
+        """Call the layer on values, in the functional form of a network: see `fastconv.Model`.
+
+        Parameters
+        ----------
+        values : Value, or a list of them for Add and Concatenate
+            They begin with `fastconv.Input`.
+        name : str, optional
+            Of the layer's place, which its parameters are called by: "conv1" makes "conv1.weight". Default is
+            the number of the call.
+
+        Returns
+        -------
+        Value
+            A layer that is called again shares its weights.
+
+        Raises
+        ------
+        TypeError
+            If it is called on something else.
+        ValueError
+            If it can't take values of such shapes.
+
+        Examples
+        --------
+        >>> import fastconv as fc
+        >>> fc.Flatten()(fc.Input((2, 3, 3))).shape
+        (18,)
+        """
+        from .values import called  # which is made of layers
+
+        return called(self, values, name)
 
     def lay_out(self, graph: Graph, name: str, inputs: tuple[int, ...]) -> int:
         """Add the layer to a network that is being laid out, as one node or several.
@@ -188,6 +225,29 @@ class Layer:
         ['running_mean', 'running_var']
         """
         return {}
+
+    def products(self, input_shape: Shape) -> int:
+        """Multiplications with weights that one sample takes, forward.
+
+        Parameters
+        ----------
+        input_shape : tuple
+            (C, H, W), (C, L) or (features,), of one sample.
+
+        Returns
+        -------
+        int
+
+        Examples
+        --------
+        >>> import fastconv as fc
+        >>> fc.Conv2d(1, 3).products((1, 6, 6))  # 9 weights at 16 positions
+        144
+        """
+        matrices = [shape for shape in self.parameter_shapes(input_shape).values() if len(shape) > 1]
+        if not matrices:
+            return 0
+        return sum(map(math.prod, matrices)) * math.prod(self.output_shape(input_shape)[1:])
 
     def values_per_mean(self, input_shape: Shape, samples: int) -> int | None:
         """How many numbers each mean is taken over in a training step, or None where there are no means.

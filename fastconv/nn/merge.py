@@ -72,6 +72,7 @@ class Stack(Layer):
 class _Branches(Composite):
     """Branches that begin at one value, and a node that reads their ends."""
 
+    joins: ClassVar[bool] = True
     branches: tuple[tuple[Layer, ...], ...]
     joint: ClassVar[type[Layer]]
 

@@ -2,26 +2,30 @@
 
 import html
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..checks.settings import whole_number
-from .block import checked_layers, full_name, own_arrays
-from .graph import Graph, Node
+from .block import full_name, own_arrays
+from .graph import Node
 from .layer import Arrays, Layer, Shape
+from .outline import Outline
 
-_SHAPES = "must be positive ints: (C, H, W) of images, (C, L) of signals, or (features,)"
 _BUILD_ANEW = "build a new network, such as Sequential(layers, input_shape)"
+_BUILT = (
+    "outline", "layers", "nodes", "dtype", "seed", "num_parameters", "input_shape", "output_shape", "inputs",
+    "outputs", "input_shapes", "output_shapes", "input_names", "output_names",
+)  # fmt: skip
 
 
 class Network:
-    """Layers in a row with their shapes, parameters and statistics; `Sequential` adds what it can do.
+    """A graph of layers with its shapes, parameters and statistics; `Model` adds what it can do.
 
     `layers` are as they were given; `nodes` are the layers that compute, each at its place: blocks are taken
-    apart.
+    apart. Nodes of one name are one layer at several places, which share its parameters.
 
     All parameters lie in one vector, `flat_parameters`, in the order of the layers; the arrays handed out
     are views of it. The statistics (of batch normalisation) lie in `flat_statistics` likewise.
@@ -30,34 +34,45 @@ class Network:
     compiled code trusts it. Each view is a new one, so that to reshape it changes nothing here.
     """
 
+    outline: Outline
     layers: tuple[Layer, ...]
-    input_shape: Shape
+    nodes: tuple[Node, ...]
+    inputs: tuple[int, ...]  # numbers of values: see `nn/graph.py`
+    outputs: tuple[int, ...]
+    input_names: tuple[str, ...]
+    output_names: tuple[str, ...]
+    input_shapes: tuple[Shape, ...]
+    output_shapes: tuple[Shape, ...]
+    input_shape: Shape  # of the only input; of several, all of them
     output_shape: Shape
     dtype: str
     seed: int
-    nodes: tuple[Node, ...]
 
     # What can't be assigned, and what to do instead.
     _FIXED: ClassVar[dict[str, str]] = {
-        **dict.fromkeys(("layers", "input_shape", "output_shape", "dtype", "seed", "nodes"), _BUILD_ANEW),
+        **dict.fromkeys(_BUILT, _BUILD_ANEW),
         "flat_parameters": "write into it, flat_parameters[...] = values, or use load_state",
         "flat_statistics": "write into it, flat_statistics[...] = values, or use load_state",
-        "num_parameters": _BUILD_ANEW,
     }
 
-    def __init__(
-        self, layers: Iterable[Layer], input_shape: Shape, dtype: str = "float32", seed: int = 0
-    ) -> None:
-        checked, shape = checked_layers(layers, "`layers`"), checked_shape(input_shape)
-        seed = whole_number(seed, "seed", low=0)
-        nodes = _nodes(checked, shape)
+    def __init__(self, outline: Outline, dtype: str = "float32", seed: int = 0) -> None:
+        seed, dtype = whole_number(seed, "seed", low=0), _checked_dtype(dtype)
+        graph, outputs = outline.lay_out()
+        output_shapes = tuple(graph.shapes[value] for value in outputs)
         vars(self).update(
-            layers=checked,
-            input_shape=shape,
-            output_shape=nodes[-1].output_shape,
-            dtype=_checked_dtype(dtype),
+            outline=outline,
+            layers=tuple(call.layer for call in outline.calls),
+            nodes=tuple(graph.nodes),
+            inputs=tuple(range(len(outline.input_shapes))),
+            outputs=outputs,
+            input_names=outline.input_names,
+            output_names=outline.output_names,
+            input_shapes=outline.input_shapes,
+            output_shapes=output_shapes,
+            input_shape=_only(outline.input_shapes),
+            output_shape=_only(output_shapes),
+            dtype=dtype,
             seed=seed,
-            nodes=nodes,
         )
         rng = np.random.default_rng(seed)
         self._flat_parameters, self._parameters = self._lay_out(
@@ -81,9 +96,11 @@ class Network:
 
     def _lay_out(self, initial: Callable[[Node], Arrays]) -> tuple[NDArray[Any], Arrays]:
         """One flat vector for what `initial` gives each layer, and name -> view into it."""
+        owners = {node.name: node for node in reversed(self.nodes)}  # of several, the first
         arrays = {
             full_name(node, name): np.asarray(array)
             for node in self.nodes
+            if owners[node.name] is node
             for name, array in initial(node).items()
         }
         flat = np.zeros(sum(a.size for a in arrays.values()), self.dtype)
@@ -166,15 +183,10 @@ class Network:
         >>> fc.models.reference_cnn().products()  # 9 weights at 16 positions, and 4 weights
         148
         """
-        positions = {node.name: math.prod(node.output_shape[1:]) for node in self.nodes}
-        return sum(
-            array.size * positions[name.rpartition(".")[0]]
-            for name, array in self._parameters.items()
-            if array.ndim > 1
-        )
+        return sum(node.layer.products(node.input_shape) for node in self.nodes)
 
     def ends_in(self, kind: type[Layer]) -> bool:
-        """Whether the last layer is of this class.
+        """Whether the only output comes from a layer of this class.
 
         Parameters
         ----------
@@ -190,7 +202,24 @@ class Network:
         >>> fc.models.reference_cnn().ends_in(fc.Sigmoid)
         True
         """
-        return isinstance(self.nodes[-1].layer, kind)
+        layers = self.last_layers()
+        return len(layers) == 1 and isinstance(layers[0], kind)
+
+    def last_layers(self) -> list[Layer]:
+        """The layer that each output comes from.
+
+        Returns
+        -------
+        list of layers
+
+        Examples
+        --------
+        >>> import fastconv as fc
+        >>> fc.models.reference_cnn().last_layers()
+        [Sigmoid()]
+        """
+        makers = {node.output: node.layer for node in self.nodes}
+        return [makers[value] for value in self.outputs]
 
     def arrays_of(self, node: Node) -> Arrays:
         """Name -> array of the parameters and statistics of one layer, by its own names; live.
@@ -355,22 +384,18 @@ class Network:
         return f"<table><tr>{cells}</tr>{body}</table><p>{html.escape(self._size())}</p>"
 
 
-def parameter_shapes(layers: Iterable[Layer], input_shape: Shape) -> dict[str, Shape]:
+def parameter_shapes(outline: Outline) -> dict[str, Shape]:
     """Name -> shape of every parameter of a network that there need not be."""
     return {
-        f"{node.name}.{name}": shape
-        for node in _nodes(checked_layers(layers, "`layers`"), checked_shape(input_shape))
+        full_name(node, name): shape
+        for node in outline.lay_out()[0].nodes
         for name, shape in node.layer.parameter_shapes(node.input_shape).items()
     }
 
 
-def _nodes(layers: Sequence[Layer], input_shape: Shape) -> tuple[Node, ...]:
-    """The layers that compute, each at its place."""
-    graph = Graph([input_shape])
-    graph.chain(layers, 0)
-    if not graph.nodes:
-        raise ValueError("`layers` must hold at least one layer, got none")
-    return tuple(graph.nodes)
+def _only(shapes: tuple[Shape, ...]) -> Any:
+    """The shape of the only one; of several, all of them."""
+    return shapes[0] if len(shapes) == 1 else shapes
 
 
 def _views(flat: NDArray[Any], shapes: Mapping[str, Shape]) -> Arrays:
@@ -381,17 +406,6 @@ def _views(flat: NDArray[Any], shapes: Mapping[str, Shape]) -> Arrays:
         views[name] = flat[start:end].reshape(shape)
         start = end
     return views
-
-
-def checked_shape(input_shape: Any) -> Shape:
-    """`input_shape` as a tuple of ints, if it is the shape of a sample that a network can take."""
-    try:
-        shape = tuple(int(n.__index__()) for n in input_shape)
-    except (TypeError, AttributeError):
-        raise TypeError(f"`input_shape` {_SHAPES}, got {input_shape!r}") from None
-    if len(shape) not in (1, 2, 3) or min(shape) < 1 or math.prod(shape) > 2**31 - 1:
-        raise ValueError(f"`input_shape` {_SHAPES}, got {input_shape!r}")
-    return shape
 
 
 def _checked_dtype(dtype: Any) -> str:

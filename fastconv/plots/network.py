@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from ..checks.settings import whole_number
 from ..engine.inputs import check_samples
 from ..inspection.layer_by_layer import activations, backward
-from ..models.sequential import Sequential
+from ..models.model import Model
 from ..nn.conv import Conv2d
 from ..nn.losses import Loss, LossName
 from .panels import Array, panels
@@ -20,12 +20,12 @@ BETWEEN = "0.8"  # a grey, not to be taken for a zero
 MOST_WRITTEN = 40  # numbers are written into their cells up to so many cells
 
 
-def filters(model: Sequential, layer: int | str | None = None, *, count: int = 64, ax: Any = None) -> Any:
+def filters(model: Model, layer: int | str | None = None, *, count: int = 64, ax: Any = None) -> Any:
     """The weights of a convolution: one plane for each filter and input channel.
 
     Parameters
     ----------
-    model : Sequential
+    model : Model
     layer : int or str, optional
         Number of a Conv2d, "1.0" for the first part of block 1; default is the first.
     count : int
@@ -126,13 +126,13 @@ def _signed_image(ax: Any, values: Array) -> Any:
 
 
 def feature_maps(
-    model: Sequential, x: "ArrayLike", *, layers: Sequence[int] | None = None, ax: Any = None
+    model: Model, x: "ArrayLike", *, layers: Sequence[int] | None = None, ax: Any = None
 ) -> Array:
     """What each layer makes of one image, from the input to the output.
 
     Parameters
     ----------
-    model : Sequential
+    model : Model
     x : ndarray, shape input_shape, or (1, *input_shape)
         One sample.
     layers : list of int, optional
@@ -162,7 +162,7 @@ def feature_maps(
 
 
 def gradient_maps(
-    model: Sequential,
+    model: Model,
     x: "ArrayLike",
     y: Any,
     loss: LossName | Loss = "cross_entropy",
@@ -202,7 +202,7 @@ def gradient_maps(
     return _layer_panels(model, backward(model, sample, target, loss)[1], layers, ax)
 
 
-def _one_sample(model: Sequential, x: "ArrayLike") -> Array:
+def _one_sample(model: Model, x: "ArrayLike") -> Array:
     x = np.asarray(x)
     single = x.shape in (model.input_shape, model.input_shape[1:])
     sample = check_samples(x[None] if single else x, model.input_shape, "x")
@@ -211,7 +211,7 @@ def _one_sample(model: Sequential, x: "ArrayLike") -> Array:
     return sample
 
 
-def _layer_panels(model: Sequential, arrays: list[Array], layers: Sequence[int] | None, ax: Any) -> Array:
+def _layer_panels(model: Model, arrays: list[Array], layers: Sequence[int] | None, ax: Any) -> Array:
     names = ["input", *(f"{node.name} {type(node.layer).__name__}" for node in model.nodes)]
     chosen = list(range(len(arrays))) if layers is None else list(layers)
     if not chosen or not all(k in range(len(arrays)) for k in chosen):

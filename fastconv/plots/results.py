@@ -10,7 +10,7 @@ from ..checks.extras import require
 from ..checks.settings import whole_number
 from ..engine.inputs import samples_as_given
 from ..inspection.classification import class_labels, class_probabilities, worst
-from ..models.sequential import Sequential
+from ..models.model import Model
 from ..training import metrics
 from .panels import Array, literal, panels
 
@@ -170,7 +170,7 @@ def _counted(truth: Array, predicted: Array, classes: Sequence[Any] | None) -> t
 
 
 def worst_mistakes(
-    model: Sequential,
+    model: Model,
     X: "ArrayLike",
     y: "ArrayLike",
     *,
@@ -182,7 +182,7 @@ def worst_mistakes(
 
     Parameters
     ----------
-    model : Sequential
+    model : Model
         A classifier of images: logits, a Sigmoid or a Softmax at its end.
     X : ndarray, shape (N, C, H, W)
     y : ndarray of ints, shape (N,)

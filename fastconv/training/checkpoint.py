@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..formats.model_file import read_model, write_model
+from ..formats.outlines import written
 from ..nn.layer import record_name
 from ..nn.optimizers import BY_NAME, Optimizer
 from .augment import Augment
@@ -67,7 +68,9 @@ def save(
 
 def network_of(model: Any) -> dict[str, Any]:
     """What `run` does not tell of a network: with it, `load` reads a checkpoint too."""
-    return {"input_shape": list(model.input_shape), "seed": model.seed, "metadata": model.metadata}
+    about = {"seed": model.seed, "metadata": model.metadata}
+    shape = written(model.outline).get("input_shape")
+    return about if shape is None else {"input_shape": shape, **about}
 
 
 def restore(
@@ -121,7 +124,7 @@ def describe(trainer: TrainerSettings, augment: Augment | None, feed: Feed, held
     """
     task = trainer._current_task()
     run = {
-        "layers": [layer.record() for layer in task.model.layers],
+        **_layers_of(task.model),
         "dtype": task.model.dtype,
         "loss": task.loss.record(),
         "seed": task.seed,
@@ -133,6 +136,13 @@ def describe(trainer: TrainerSettings, augment: Augment | None, feed: Feed, held
         run["augment"] = asdict(augment)
     run["optimizer"] = _settings_of(trainer._given_optimizer)
     return _plain(run)
+
+
+def _layers_of(model: Any) -> dict[str, Any]:
+    """What `written` tells of the layers of a network, and of a graph how they are called."""
+    description = written(model.outline)
+    description.pop("input_shape", None)
+    return description
 
 
 def _settings_of(optimizer: Optimizer) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..models.sequential import Sequential
+from ..models.model import Model
 
 _ROWS = 1024  # looked through at a time, so that the search needs little memory
 
@@ -41,7 +41,7 @@ def all_finite(values: NDArray[Any]) -> bool:
 class Snapshot:
     """A copy of all that steps change, to go back to."""
 
-    def __init__(self, model: Sequential, optimizer_state: list[NDArray[Any]]) -> None:
+    def __init__(self, model: Model, optimizer_state: list[NDArray[Any]]) -> None:
         self._model = model
         self._live = [model.flat_parameters, model.flat_statistics, *optimizer_state]
         self._kept = [array.copy() for array in self._live]

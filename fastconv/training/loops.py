@@ -12,7 +12,7 @@ from ..engine.engine import Engine
 from ..engine.inputs import class_numbers, readable
 from ..engine.run import Run
 from ..engine.threads import get_num_threads
-from ..models.sequential import Sequential
+from ..models.model import Model
 from ..nn.losses import Loss
 from ..nn.norm import check_batch
 from ..nn.optimizers import Optimizer
@@ -29,7 +29,7 @@ Rates = NDArray[Any]  # named here: an annotation of a function inside another i
 class Task:
     """What is trained, and how: all that passes over the data need of a trainer."""
 
-    model: Sequential
+    model: Model
     loss: Loss
     optimizer: Optimizer
     optimizer_state: list[NDArray[Any]]

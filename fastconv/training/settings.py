@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from ..checks.settings import whole_number
-from ..models.sequential import Sequential
+from ..models.model import Model
 from ..nn.activations import Softmax
 from ..nn.losses import Loss, LossName, resolve
 from ..nn.optimizers import SGD, Optimizer
@@ -26,14 +26,14 @@ class TrainerSettings:
     @hints(other_names.TRAINER)
     def __init__(
         self,
-        model: Sequential,
+        model: Model,
         loss: LossName | Loss = "cross_entropy",
         optimizer: Optimizer | None = None,
         metrics: Metric | Sequence[Metric] = ("accuracy",),
         seed: int = 0,
     ) -> None:
-        if not isinstance(model, Sequential):
-            raise TypeError(f"`model` must be a Sequential, got {model!r}")
+        if not isinstance(model, Model):
+            raise TypeError(f"`model` must be a Sequential or a Model, got {model!r}")
         self._model = model
         self._task: Task | None = None
         self._single_steps: Steps | None = None
@@ -49,12 +49,12 @@ class TrainerSettings:
         self._history = History()
 
     @property
-    def model(self) -> Sequential:
+    def model(self) -> Model:
         """The network that is trained; a trainer keeps the one that it was made for.
 
         Returns
         -------
-        Sequential
+        Model
 
         Examples
         --------

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 import fastconv as fc
-from fastconv.nn.network import Network
 
 LAYERS = [
     fc.Conv2d(4, 3, bias=False), fc.BatchNorm2d(), fc.ReLU(), fc.MaxPool2d(2), fc.Flatten(), fc.Dropout(0.1),
@@ -214,9 +213,9 @@ def test_a_network_without_parameters_is_a_network():
         (([fc.ReLU()], 4), TypeError, r"`input_shape` must be ints .*got 4"),
         (([fc.ReLU()], (4.0,)), TypeError, r"`input_shape` must be ints .*got \(4\.0,\)"),
         (
-            ([fc.ReLU()], (4, 4)),
+            ([fc.ReLU()], (4, 4, 4, 4)),
             ValueError,
-            r"`input_shape` must be \(C, H, W\) or \(features,\).*got \(4, 4\)",
+            r"`input_shape` must be positive ints: \(C, H, W\) of images.*got \(4, 4, 4, 4\)",
         ),
         (([fc.ReLU()], ()), ValueError, r"`input_shape`"),
         (([fc.ReLU()], (0,)), ValueError, r"`input_shape` .*got \(0,\)"),
@@ -236,7 +235,7 @@ def test_a_network_without_parameters_is_a_network():
 )
 def test_a_network_that_cannot_be_is_refused(arguments, error, message):
     with pytest.raises(error, match=message):
-        Network(*arguments)
+        fc.Sequential(*arguments)
 
 
 def test_layers_may_come_from_any_iterable_and_be_used_twice():

@@ -100,7 +100,7 @@ class WeightedLowering(Lowering):
 
     def gradient(self, name):
         """Where the sum of the parameter's gradient goes, or None."""
-        return self.emitter.gradient(f"{self.name}.{name}")
+        return self.emitter.gradient(f"{self.name}.{name}", self.number)
 
     def sums_of_blocks(self):
         """Where an operation adds up the gradients of weight and bias, block by block.

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ...checks.extras import require
 from ...nn.layer import Shape
-from ...nn.network import checked_shape
+from ...nn.outline import checked_shape
 from ..foreign import check_path, kind_of
 from . import activations, affine, conv, dense, dropout, norm, pool, shape  # noqa: F401 - they register their operators
 from .chain import DTYPES, OPEN_BATCH, Chain, Node

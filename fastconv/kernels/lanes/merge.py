@@ -1,7 +1,9 @@
 """Where values meet, in the lane layout: sums of two, over planes [C][H][W] of vectors (`planes.py`)."""
 
-from ...simd import add, fill, greater, load, select, store
-from .operation import operation
+from typing import NamedTuple
+
+from ...simd import add, fill, greater, load, multiply, select, store
+from .operation import offsets_of, operation, share
 from .planes import PLANES, source_at, target_at, y_at
 
 
@@ -24,3 +26,30 @@ def add_planes_relu(x, y, z, _c, _d, _e, g, s):
             for w in range(g[PLANES.width]):
                 total = add(load(x, source_at(g, c, h, w)), load(z, y_at(g, c, h, w)))
                 store(y, target_at(g, c, h, w), select(greater(zero, total), zero, total))
+
+
+@operation
+def scale_planes(x, y, factor, _c, _d, _e, g, s):
+    """y = factor x; y may be the memory of x."""
+    by = fill(x, factor[0])
+    for c in range(g[PLANES.channels]):
+        for h in range(g[PLANES.height]):
+            for w in range(g[PLANES.width]):
+                store(y, target_at(g, c, h, w), multiply(by, load(x, source_at(g, c, h, w))))
+
+
+class NumbersGeometry(NamedTuple):
+    """What `add_numbers` adds."""
+
+    count: int
+
+
+NUMBERS = offsets_of(NumbersGeometry)
+
+
+@operation
+def add_numbers(part, total, _b, _c, _d, _e, g, s):
+    """total[k] += part[k]; each thread takes some of the k."""
+    first, last = share(g[NUMBERS.count], s)
+    for k in range(first, last):
+        total[k] += part[k]

@@ -1,0 +1,401 @@
+"""`Model`: a network that predicts, differentiates, and writes itself to files."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..checks.settings import whole_number
+from ..engine import listing
+from ..engine.inputs import samples_as_given, targets_as_given
+from ..engine.lowering import lowering_of
+from ..engine.pool import EnginePool
+from ..formats.atomic import replaced
+from ..formats.model_file import read_arrays, write_model
+from ..formats.outlines import written
+from ..formats.state_dict import matching
+from ..nn.layer import Arrays
+from ..nn.losses import Loss, LossName
+from ..nn.losses import resolve as resolve_loss
+from ..nn.norm import check_batch
+from ..nn.optimizers import Optimizer, OptimizerName
+from ..nn.optimizers import resolve as resolve_optimizer
+from ..nn.outline import Outline
+from ..nn.values import outline_of
+from .classifier import Classifier
+
+
+class Model(Classifier):
+    """A network of any shape: layers called on values, from its inputs to its outputs.
+
+    Parameters
+    ----------
+    inputs : Value, or a list of them
+        Each made by `Input`.
+    outputs : Value, a list of them, or a dict name -> Value
+        What layers, called on the inputs and on each other's values, come to.
+    dtype : {"float32", "float64"}
+        Of parameters, activations and predictions.
+    seed : int
+        Of the initial parameters, drawn as PyTorch draws them: uniform within 1 / sqrt(fan_in).
+
+    Raises
+    ------
+    ValueError, TypeError
+        If outputs depend on other inputs, a layer can't take its input, or names are not their own.
+
+    Notes
+    -----
+    With several inputs, X is a list of arrays, or a dict of them by the inputs' names; with several outputs,
+    so are y and what `predict` gives (a dict, if `outputs` was one). A layer that is called on several values
+    shares its weights among these places: their gradients are added.
+
+    Examples
+    --------
+    >>> import fastconv as fc
+    >>> x = fc.Input((1, 8, 8))
+    >>> y = fc.ReLU()(fc.Conv2d(4, 3, padding="same")(x))
+    >>> y = fc.ReLU()(fc.Conv2d(4, 3, padding="same")(y) + y)
+    >>> features = fc.Flatten()(y)
+    >>> outputs = {"policy": fc.Dense(5)(features), "value": fc.Dense(1)(features)}
+    >>> model = fc.Model(x, outputs)
+    >>> model.output_shapes
+    ((5,), (1,))
+    """
+
+    engines: EnginePool
+    _FIXED: ClassVar[dict[str, str]] = {**Classifier._FIXED, "engines": "it makes and keeps its own"}
+
+    def __init__(self, inputs: Any, outputs: Any, dtype: str = "float32", seed: int = 0) -> None:
+        self._build(outline_of(inputs, outputs), dtype, seed)
+
+    @classmethod
+    def from_outline(cls, outline: Outline, dtype: str = "float32", seed: int = 0) -> "Model":
+        """A network that has been written down: a Sequential of a row, otherwise a Model.
+
+        Parameters
+        ----------
+        outline : Outline
+        dtype : {"float32", "float64"}
+        seed : int
+
+        Returns
+        -------
+        Model
+
+        Examples
+        --------
+        >>> import fastconv as fc
+        >>> outline = fc.models.reference_cnn().outline
+        >>> type(fc.Model.from_outline(outline)).__name__
+        'Sequential'
+        """
+        from .sequential import Sequential  # which is made of this
+
+        kind = Sequential if outline.is_row else Model
+        model = kind.__new__(kind)
+        model._build(outline, dtype, seed)
+        return model
+
+    def _build(self, outline: Outline, dtype: str, seed: int) -> None:
+        super().__init__(outline, dtype, seed)
+        for node in self.nodes:
+            lowering_of(node.layer)
+        self.metadata: dict[str, Any] = {}
+        vars(self)["engines"] = EnginePool()
+
+    def predict(self, X: "ArrayLike", batch_size: int = 256) -> NDArray[Any]:
+        """The outputs of the network.
+
+        Parameters
+        ----------
+        X : ndarray, shape (N, *input_shape)
+            Real numbers, of any strides; those of uint8, and no others, are divided by 255.
+        batch_size : int
+            Samples in work at a time; results do not depend on it, as long as all weights are finite.
+
+        Returns
+        -------
+        ndarray, shape (N, *output_shape)
+            In the network's dtype.
+
+        Examples
+        --------
+        >>> import fastconv as fc, numpy as np
+        >>> fc.models.reference_cnn().predict(np.zeros((3, 1, 6, 6))).shape
+        (3, 1)
+        """
+        X = samples_as_given(X, self.input_shape)
+        batch_size = whole_number(batch_size, "batch_size")
+        output = np.empty((len(X), *self.output_shape), self.dtype)
+        if len(X):
+            engine = self.engines.take(self, "predict", len(X), batch_size)
+            engine.load(X)
+            engine.write_to(output)
+            for _ in engine.run_all():
+                pass
+            self.engines.give_back(engine)
+        return output
+
+    def loss_and_gradients(
+        self, X: "ArrayLike", y: "ArrayLike", loss: LossName | Loss = "cross_entropy"
+    ) -> tuple[float, Arrays]:
+        """The mean loss of a batch and its gradient with respect to every parameter.
+
+        Parameters
+        ----------
+        X : ndarray, shape (N, *input_shape)
+            At least one sample.
+        y : ndarray
+            For "cross_entropy" labels (N,), one-hot rows, or rows of parts that sum to 1; otherwise numbers
+            of the output's shape.
+        loss : {"bce", "bce_with_logits", "cross_entropy", "mse"} or Loss
+
+        Returns
+        -------
+        loss : float
+        gradients : dict
+            Name -> ndarray, shaped as in `parameters()`.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If an argument does not fit the network, or there is no sample.
+
+        Notes
+        -----
+        The network is in training mode, as in `Trainer.fit`: batch normalisation uses the batch's own
+        statistics (and leaves the running ones alone).
+
+        Examples
+        --------
+        >>> import fastconv as fc, numpy as np
+        >>> model = fc.models.reference_cnn()
+        >>> loss, gradients = model.loss_and_gradients(np.ones((2, 1, 6, 6)), [0, 1], loss="bce")
+        >>> gradients["4.weight"].shape
+        (1, 4)
+        """
+        loss = resolve_loss(loss)
+        loss.check_output(self.output_shape)
+        X = samples_as_given(X, self.input_shape)
+        y = targets_as_given(y, len(X), self.output_shape, loss)
+        if not len(X):
+            raise ValueError("`X` must hold at least one sample, got none")
+        check_batch(self.nodes, len(X))
+        engine = self.engines.take(self, "gradients", len(X), loss=loss.for_targets(y))
+        engine.set_seed(self.seed)
+        engine.set_updates(0)
+        engine.load(X, y)
+        value = float(engine.run(0, 1)[0, 0])
+        gradients, start = {}, 0
+        for name, array in self.parameters().items():
+            flat = engine.ports.gradient[start : start + array.size]
+            gradients[name] = flat.reshape(array.shape).copy()
+            start += array.size
+        self.engines.give_back(engine)
+        return value, gradients
+
+    def source(
+        self,
+        purpose: str = "train",
+        *,
+        loss: LossName | Loss | None = None,
+        optimizer: Optimizer | OptimizerName | None = None,
+        batch_size: int = 32,
+        kernels: bool = True,
+    ) -> str:
+        """The program that runs, as text to read: its steps in order, and the code that Numba compiles.
+
+        Parameters
+        ----------
+        purpose : {"train", "gradients", "evaluate", "predict"}
+            A step of `Trainer.fit`, `loss_and_gradients`, `Trainer.evaluate` or `predict`.
+        loss : str or Loss, optional
+            Default: the one that suits the output, as in `fastconv.explain`.
+        optimizer : SGD, Adam or AdamW, optional
+            For "train", itself or its name; default is "sgd".
+        batch_size : int
+            Samples of a step. One sample alone is predicted by a program of its own.
+        kernels : bool
+            Whether the source of the kernels follows.
+
+        Returns
+        -------
+        str
+            The arrays, `X`, `y0` (the output of layer 0), `dy0` (its gradient) and so on, with the shape that
+            they have for each sample; then stages of operations, each a call of a kernel with its arguments.
+            What a kernel does stands above its first call.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If an argument is unknown or does not fit the network.
+
+        Examples
+        --------
+        >>> import fastconv as fc
+        >>> text = fc.models.reference_cnn().source(kernels=False)
+        >>> [line.strip() for line in text.splitlines() if "max_pool(" in line]
+        ['max_pool(x=y1, y=y2, argmax=argmax2)']
+        """
+        if purpose not in listing.PURPOSES:
+            names = ", ".join(map(repr, listing.PURPOSES))
+            raise ValueError(f"`purpose` must be one of {names}, got {purpose!r}")
+        if loss is not None:
+            loss = resolve_loss(loss)
+            loss.check_output(self.output_shape)
+        batch_size = whole_number(batch_size, "batch_size")
+        optimizer = resolve_optimizer("sgd" if optimizer is None else optimizer)
+        return listing.source(self, purpose, loss, optimizer, batch_size, kernels)
+
+    def save(self, path: str | os.PathLike[str], metadata: dict[str, Any] | None = None) -> None:
+        """Write the network to one file: layers, parameters, statistics. Nothing is pickled.
+
+        Parameters
+        ----------
+        path : str or Path
+            The file, `.npz` or `.safetensors` (with the extra of that name); it is replaced only once the new
+            one is complete.
+        metadata : dict, optional
+            JSON values to keep with it; default is the network's own `metadata`. Tuples and arrays come back
+            as lists, keys that are no texts as texts.
+
+        Raises
+        ------
+        ValueError
+            If `path` ends in anything else, or JSON can't hold `metadata` exactly.
+        TypeError
+            If there is something in `metadata` that JSON lacks, such as a set or a function.
+        ImportError
+            If the safetensors package is needed and not installed.
+
+        Examples
+        --------
+        >>> import fastconv as fc, tempfile, os
+        >>> path = os.path.join(tempfile.mkdtemp(), "model.npz")
+        >>> fc.models.reference_cnn().save(path)
+        >>> fc.load(path).num_parameters
+        15
+        """
+        description = {
+            **written(self.outline),
+            "dtype": self.dtype,
+            "seed": self.seed,
+            "metadata": self.metadata if metadata is None else metadata,
+        }
+        write_model(path, description, self.state())
+
+    def load_weights(
+        self, path: str | os.PathLike[str], names: Mapping[int | str, str] | None = None
+    ) -> None:
+        """Copy in the weights of a file that holds only weights, such as a saved PyTorch `state_dict`.
+
+        Parameters
+        ----------
+        path : str or Path
+            A `.safetensors` or `.npz` file of arrays by name, or a file of `save`.
+        names : dict, optional
+            Layer -> the file's name of it, such as {0: "conv1", 7: "fc1"}. By default the file must have the
+            names of `parameters()` and `statistics()`, or these after one prefix, such as "features.".
+
+        Raises
+        ------
+        ValueError
+            If the file is damaged, a name is missing or left over, or a shape is another; the network is then
+            unchanged. Nothing is guessed from order or shapes: where names differ but shapes leave one
+            possibility, the message gives the `names` to ask for it.
+
+        Notes
+        -----
+        PyTorch's `num_batches_tracked`, on which no result depends, is passed over.
+
+        Examples
+        --------
+        >>> import fastconv as fc, numpy as np, tempfile, os
+        >>> path = os.path.join(tempfile.mkdtemp(), "weights.npz")
+        >>> np.savez(path, **{"fc.weight": np.eye(2), "fc.bias": np.ones(2)})
+        >>> model = fc.Sequential([fc.Dense(2)], input_shape=(2,))
+        >>> model.load_weights(path, names={0: "fc"})
+        >>> model.predict([[3.0, 4.0]])
+        array([[4., 5.]], dtype=float32)
+        """
+        arrays = read_arrays(path)
+        try:
+            own = {name: array.shape for name, array in {**self.parameters(), **self.statistics()}.items()}
+            self.load_state(matching(own, arrays, names, self.dtype))
+        except ValueError as error:
+            raise ValueError(f"{path} does not fit the network: {error}") from None
+
+    def to_torch(self, *, softmax: bool = False) -> Any:
+        """The network in PyTorch: the same layers, with copies of the parameters and statistics.
+
+        Parameters
+        ----------
+        softmax : bool
+            Whether a last Softmax (or Sigmoid, after one output) makes probabilities of logits.
+
+        Returns
+        -------
+        torch.nn.Sequential
+            In evaluation mode, on the CPU, in the network's dtype; the names of its `state_dict` are those
+            of `parameters()` and `statistics()`.
+
+        Raises
+        ------
+        ImportError
+            If PyTorch is not installed.
+        ValueError
+            If a layer has no counterpart there, or with `softmax` the outputs are no logits.
+
+        Examples
+        --------
+        >>> import fastconv as fc
+        >>> fc.models.reference_cnn().to_torch()[0]
+        Conv2d(1, 1, kernel_size=(3, 3), stride=(1, 1))
+        """
+        from ..formats.torch_modules import write_module  # few processes need it
+
+        return write_module(self, softmax)
+
+    def to_onnx(self, path: str | os.PathLike[str], *, softmax: bool = False) -> None:
+        """Write the network, as it predicts, to an ONNX file that any ONNX runtime can load.
+
+        Parameters
+        ----------
+        path : str or Path
+            The file; it is replaced only once the new one is complete.
+        softmax : bool
+            Whether a last Softmax (or Sigmoid, after one output) makes probabilities of logits.
+
+        Raises
+        ------
+        ImportError
+            If the onnx package is not installed.
+        ValueError, TypeError
+            If a layer has no counterpart there, with `softmax` the outputs are no logits, or JSON can't hold
+            `metadata`.
+
+        Notes
+        -----
+        Its input is called "input" and its output "output"; the first axis of both, the batch, may be of any
+        size. ONNX Runtime has no convolution, average pooling or leaky ReLU of float64: a network of float64
+        carries these as functions of its own, made of operators that there are. `metadata` are in the file as
+        JSON under the name "fastconv"; classes also under "classes", and the scale of pixels as ONNX has it,
+        as "Image.NominalPixelRange".
+
+        Examples
+        --------
+        >>> import fastconv as fc, tempfile, os
+        >>> path = os.path.join(tempfile.mkdtemp(), "model.onnx")
+        >>> fc.models.lenet5().to_onnx(path)
+        >>> fc.from_onnx(path).num_parameters
+        44426
+        """
+        from ..formats.onnx.writer import onnx_model  # few processes need it
+
+        model = onnx_model(self, softmax)
+        with replaced(Path(path)) as file:
+            file.write(model.SerializeToString(deterministic=True))
