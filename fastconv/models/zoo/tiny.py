@@ -162,6 +162,11 @@ def autoencoder(input_shape: Shape = (640,), dtype: str = "float32", seed: int =
     -------
     Sequential
 
+    Raises
+    ------
+    ValueError
+        If `input_shape` is not that of features.
+
     Notes
     -----
     See those of `resnet8`.
