@@ -113,8 +113,17 @@ def test_grey_images_may_leave_out_their_channel():
 
 
 def test_every_network_that_tells_classes_apart_has_its_name_here():
-    """The others: the one to check by hand has one output for good, an autoencoder has no classes."""
-    others = {"autoencoder", "reference_cnn", "Model", "Sequential", "from_onnx", "from_torch", "load"}
+    """The others: the one to check by hand has one output for good, an autoencoder has no classes, ..."""
+    others = {
+        "atari_cnn",
+        "autoencoder",
+        "reference_cnn",
+        "Model",
+        "Sequential",
+        "from_onnx",
+        "from_torch",
+        "load",
+    }
     assert {*IMAGES, *SERIES} == set(fc.models.__all__) - others
 
 

@@ -143,8 +143,39 @@ def test_lite_begins_with_its_hand_made_filters():
 
 
 def test_every_network_of_the_zoo_is_in_the_table():
-    made = {getattr(make, "func", make) for make, *_ in MODELS}
+    made = {getattr(make, "func", make) for make, *_ in MODELS} | {fc.models.atari_cnn}
     assert made == {getattr(fc.models, name) for name in zoo.__all__}
+
+
+# 4x32x8x8 + 32, 32x64x4x4 + 64, 64x64x3x3 + 64, 3136x512 + 512, and the heads.
+ATARI = 8_224 + 32_832 + 36_928 + 1_606_144 + (512 * 18 + 18) + (512 + 1)
+
+
+def test_the_network_for_atari_has_two_heads():
+    model = fc.models.atari_cnn()
+    assert model.num_parameters == ATARI
+    assert model.input_shape == (4, 84, 84)
+    screens = np.random.default_rng(0).integers(0, 256, (3, 4, 84, 84), np.uint8)
+    outputs = model.predict(screens)
+    assert {name: y.shape for name, y in outputs.items()} == {"policy": (3, 18), "value": (3, 1)}
+    small = fc.models.atari_cnn(3, (1, 40, 36), dtype="float64", seed=1)
+    assert small.output_shapes == ((3,), (1,))
+    assert small.dtype == "float64"
+    assert list(small.parameters())[:2] == ["conv1.weight", "conv1.bias"]
+
+
+def test_both_heads_of_the_network_for_atari_learn():
+    rng = np.random.default_rng(0)
+    action = rng.integers(0, 3, 96)
+    screens = rng.random((96, 1, 40, 40), np.float32)
+    screens[:, 0, :10] += action[:, None, None]
+    model = fc.models.atari_cnn(3, (1, 40, 40), seed=1)
+    losses = {"policy": "cross_entropy", "value": "mse"}
+    trainer = fc.Trainer(model, losses, fc.Adam(lr=1e-3), metrics=())
+    y = {"policy": action, "value": action[:, None] - 1.0}
+    history = trainer.fit(screens, y, epochs=12)
+    for name in ("policy", "value"):
+        assert history[f"{name}_loss"][-1] < history[f"{name}_loss"][0] / 2
 
 
 def test_the_reference_network_is_the_one_to_check_by_hand():

@@ -77,3 +77,21 @@ def test_outputs_and_every_gradient_are_those_of_pytorch(name):
     assert value == pytest.approx(theirs.item(), abs=1e-9)
     for (key, gradient), parameter in zip(gradients.items(), twin.parameters(), strict=True):
         np.testing.assert_allclose(gradient, parameter.grad.numpy(), atol=1e-9, err_msg=key)
+
+
+def test_two_heads_have_the_outputs_and_gradients_of_pytorch():
+    model = fc.models.atari_cnn(5, (2, 40, 44), dtype="float64")
+    twin = twin_of("atari_cnn", model)
+    rng = np.random.default_rng(1)
+    X, y = rng.random((3, 2, 40, 44)), [rng.integers(0, 5, 3), rng.standard_normal((3, 1))]
+    theirs = twin(torch.tensor(X))
+    for mine, wanted in zip(model.predict(X).values(), theirs, strict=True):
+        np.testing.assert_allclose(mine, wanted.detach().numpy(), atol=1e-9)
+    value, gradients = model.loss_and_gradients(X, y, ["cross_entropy", "mse"], loss_weights=[1.0, 0.5])
+    policy, values = (torch.tensor(target) for target in y)
+    loss = torch.nn.functional.cross_entropy(theirs[0], policy)
+    loss = loss + 0.5 * torch.nn.functional.mse_loss(theirs[1], values)
+    loss.backward()
+    assert value == pytest.approx(loss.item(), abs=1e-9)
+    for (key, gradient), parameter in zip(gradients.items(), twin.parameters(), strict=True):
+        np.testing.assert_allclose(gradient, parameter.grad.numpy(), atol=1e-9, err_msg=key)

@@ -175,3 +175,18 @@ def mobilenet_v2():
             layers += [Add(body)] if stride == 1 and c == o else body
             c = o
     return nn.Sequential(*layers, *block(112, 1280, 1), Mean(), nn.Linear(1280, 10))
+
+
+class Heads(nn.Module):
+    def __init__(self, *heads):
+        super().__init__()
+        self.heads = nn.ModuleList(heads)
+
+    def forward(self, x):
+        return [head(x) for head in self.heads]
+
+
+def atari_cnn():
+    layers = [nn.Conv2d(2, 32, 8, 4), nn.ReLU(), nn.Conv2d(32, 64, 4, 2), nn.ReLU(), nn.Conv2d(64, 64, 3)]
+    dense = [nn.ReLU(), nn.Flatten(), nn.Linear(64 * 2, 512), nn.ReLU()]
+    return nn.Sequential(*layers, *dense, Heads(nn.Linear(512, 5), nn.Linear(512, 1)))
