@@ -24,7 +24,7 @@ from ..training.callbacks import EarlyStopping
 from ..training.running_metrics import MetricName
 from ..training.sample_weights import Weights, check_sample_weight
 from ..training.trainer import Trainer
-from .networks import is_model, layers_of, network_of, same_images, sample_shape
+from .networks import as_name, is_model, layers_of, network_of, same_images, sample_shape
 
 # Other numbers become the first of these. What the engine has to convert, it converts in pieces.
 READ_AS_THEY_ARE = [
@@ -155,7 +155,7 @@ class ConvEstimator(BaseEstimator):
         self._check_kind_of_network()
         if self.layers is None and self.model is None and self.input_shape is None and X.ndim == 2:
             _warn_of_flat_images(X.shape[1])
-        shape = sample_shape(self.model, self.input_shape, X.shape)
+        shape = sample_shape(as_name(self.model), self.input_shape, X.shape)
         self.model_ = self._new_network(shape, X.dtype, int(self._rng.randint(2**31 - 1)))
         self._name_outputs()
         self._trainer = self._new_trainer()
@@ -184,7 +184,7 @@ class ConvEstimator(BaseEstimator):
             layers = self._fitted_to_loss(layers_of(self.layers, shape, sizes[0]))
             network, wanted = Sequential(layers, shape, dtype, seed), sizes[0]
         else:
-            network, wanted = network_of(self.model, shape, sizes[-1], dtype, seed), sizes[-1]
+            network, wanted = network_of(as_name(self.model), shape, sizes[-1], dtype, seed), sizes[-1]
         if network.output_shape not in [(size,) for size in sizes]:
             raise ValueError(
                 f"`{'layers' if self.model is None else 'model'}` must end in an output of shape {(wanted,)} "

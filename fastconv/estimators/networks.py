@@ -98,6 +98,12 @@ def is_model(given: Any) -> bool:
     return isinstance(given, (str, Model)) or _is_function(given)
 
 
+def as_name(model: Any) -> Any:
+    """The parameter `model`; the name for a function of `fastconv.models`, which has other arguments."""
+    known = IMAGES | SERIES
+    return next((name for name, maker in known.items() if maker is model), model)
+
+
 def network_of(model: Any, shape: Shape, n_outputs: int, dtype: str, seed: int) -> Model:
     """The network of an estimator's own that the parameter `model` stands for.
 

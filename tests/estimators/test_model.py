@@ -144,6 +144,13 @@ def test_numbers_are_predicted_from_series():
     assert several.predict(X).shape == (300, 2)
 
 
+@pytest.mark.parametrize("make", [fc.models.mnist1d_cnn, fc.models.lenet_digits])
+def test_a_function_of_the_models_is_its_name(make):
+    X, y = (DIGITS, LABELS) if make is fc.models.lenet_digits else waves(40)
+    fitted, wanted = (classifier(model).fit(X, y) for model in (make, make.__name__))
+    np.testing.assert_array_equal(fitted.predict_proba(X), wanted.predict_proba(X))
+
+
 # Functions and networks
 
 
@@ -260,6 +267,49 @@ def test_networks_are_bagged():
     X, y = waves(40)
     bag = BaggingClassifier(classifier("mnist1d_cnn"), n_estimators=2, random_state=0).fit(X, y)
     assert bag.predict(X).shape == (40,)
+
+
+def test_parts_of_the_data_are_learned_one_after_the_other():
+    X, y = waves(60)
+    fitted = classifier("mnist1d_cnn")
+    for part in (slice(30), slice(30, 60)):
+        fitted.partial_fit(X[part], y[part], classes=[0, 1, 2])
+    assert fitted.n_iter_ == 2
+
+
+def test_early_stopping_and_weights_work_with_networks():
+    X, y = waves(60)
+    fitted = classifier(two_ways, early_stopping=True, class_weight="balanced", epochs=3).fit(X, y)
+    assert len(fitted.history_["val_loss"]) == 3
+
+
+# In the company of other libraries
+
+
+def test_sktime_makes_pipelines_and_forecasts_of_estimators():
+    pytest.importorskip("sktime")
+    from sktime.classification.compose import SklearnClassifierPipeline
+    from sktime.datasets import load_airline, load_unit_test
+    from sktime.forecasting.compose import make_reduction
+    from sktime.transformations.series.exponent import ExponentTransformer
+
+    X, y = load_unit_test(return_X_y=True, split="train")
+    pipeline = SklearnClassifierPipeline(classifier("time_cnn"), [ExponentTransformer(2)]).fit(X, y)
+    assert set(pipeline.predict(X)) <= set(y)
+    assert pipeline.predict_proba(X).shape == (len(y), 2)
+    series = np.log(load_airline())
+    forecaster = make_reduction(ConvRegressor(model="time_cnn", epochs=2), window_length=24)
+    assert np.isfinite(forecaster.fit(series, fh=[1, 2, 3]).predict()).all()
+
+
+def test_aeon_wraps_estimators():
+    pytest.importorskip("aeon")
+    from aeon.classification.sklearn import SklearnClassifierWrapper
+    from aeon.datasets import load_unit_test
+
+    X, y = load_unit_test(split="train")
+    wrapped = SklearnClassifierWrapper(classifier("time_cnn")).fit(X, y)
+    assert wrapped.predict_proba(X).shape == (len(y), 2)
 
 
 def test_saved_networks_of_an_estimator_are_read_as_usual(tmp_path):
