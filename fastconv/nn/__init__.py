@@ -9,6 +9,8 @@ from .block import *  # noqa: F403
 from .block import __all__ as _block
 from .conv import *  # noqa: F403
 from .conv import __all__ as _conv
+from .conv_transpose import *  # noqa: F403
+from .conv_transpose import __all__ as _conv_transpose
 from .curves import *  # noqa: F403
 from .curves import __all__ as _curves
 from .dense import *  # noqa: F403
@@ -32,6 +34,7 @@ __all__ = [
     *_activations,
     *_block,
     *_conv,
+    *_conv_transpose,
     *_curves,
     *_dense,
     *_dropout,

@@ -5,6 +5,14 @@ torch_modules = {
         c, layer.out_channels, layer.kernel_size, layer.stride, layer.padding, layer.dilation, layer.groups,
         layer.bias,
     ),
+    "ConvTranspose2d": lambda nn, layer, c: nn.ConvTranspose2d(
+        c, layer.out_channels, layer.kernel_size, layer.stride, layer.padding, layer.output_padding,
+        layer.groups, layer.bias, layer.dilation,
+    ),
+    "ConvTranspose1d": lambda nn, layer, c: nn.ConvTranspose1d(
+        c, layer.out_channels, layer.kernel_size, layer.stride, layer.padding, layer.output_padding,
+        layer.groups, layer.bias, layer.dilation,
+    ),
     "MaxPool2d": lambda nn, layer, c: nn.MaxPool2d(
         layer.kernel_size, layer.stride, layer.padding, layer.dilation, ceil_mode=layer.ceil_mode
     ),

@@ -15,6 +15,10 @@ import fastconv as fc
             lambda: fc.Conv2d(1, 6, 5),
             "only `out_channels`, `kernel_size` by position.*from the input",
         ),
+        (
+            lambda: fc.ConvTranspose2d(16, 6, 2),
+            "ConvTranspose2d takes only `out_channels`, `kernel_size` by position.*from the input",
+        ),
         (lambda: fc.Dense(84, 10), "takes only `out_features` by position.*follows from the input"),
         (lambda: fc.GroupNorm(2, 8), "takes only `num_groups` by position.*follows from the input"),
         (lambda: fc.BatchNorm2d(1), "`momentum`.*number of channels is left out"),

@@ -3,6 +3,7 @@
 from . import (  # noqa: F401 - they register their layers
     activations,
     conv,
+    conv_transpose,
     curves,
     dense,
     elementwise,
