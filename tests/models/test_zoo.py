@@ -21,6 +21,19 @@ VGG_SMALL = (
 HAND_MADE = 2 * (2 + 4 + 8 + 16 + 32 + 64) + (6 + 12 + 24 + 48 + 96)
 
 
+def of_pairs(channels, made):
+    """Parameters of two convolutions of 3x3 with batch norm."""
+    return 9 * channels * made + 9 * made**2 + 6 * made
+
+
+# Down and up again over 16, 32, 64 and 128 channels, and a last convolution of 1x1.
+UNET = (
+    sum(of_pairs(c, o) for c, o in [(1, 16), (16, 32), (32, 64), (64, 128), (128, 64), (64, 32), (32, 16)])
+    + sum(4 * 2 * c * c + c for c in (64, 32, 16))
+    + (16 + 1)
+)
+
+
 def series(make):
     """The network for series of 150 numbers and two classes."""
     return functools.partial(make, 2, (1, 150))
@@ -46,6 +59,7 @@ MODELS = [
     (series(fc.models.resnet1d), (1, 150), (2,), 504_000 + 258),
     (series(fc.models.inception_time), (1, 150), (2,), 420_192 + 258),
     (series(fc.models.lite), (1, 150), (2,), 9_814 + 66 + HAND_MADE),
+    (fc.models.unet, (1, 64, 64), (1, 64, 64), UNET),
     (small(fc.models.mobilenet_v2), (3, 64, 64), (10,), 408_938),
 ]
 each_model = pytest.mark.parametrize(("make", "input_shape", "output_shape", "parameters"), MODELS)
@@ -197,6 +211,8 @@ def test_the_reference_network_is_the_one_to_check_by_hand():
         (lambda: fc.models.lite(2, 150), r"series must be \(channels, length\), got 150"),
         (lambda: fc.models.autoencoder((1, 640)), r"must be \(features,\), got \(1, 640\)"),
         (lambda: fc.models.mobilenet_v2(width=0.0), "`width` must be a number > 0, got 0.0"),
+        (lambda: fc.models.unet(input_shape=(1, 64, 60)), "multiples of 8 for `depth` 3, got .1, 64, 60."),
+        (lambda: fc.models.unet(depth=0), "`depth` must be an int >= 1, got 0"),
         (lambda: fc.models.time_cnn(2, (1, 5)), "layer 5: .*"),
     ],
 )

@@ -20,6 +20,7 @@ NETWORKS = {
     "inception_time": {"num_classes": 3, "input_shape": (2, 30)},
     "lite": {"num_classes": 3, "input_shape": (2, 30)},
     "mnist1d_cnn": {},
+    "unet": {"num_classes": 3, "input_shape": (2, 16, 12), "depth": 2, "width": 8},
     "mobilenet_v2": {"num_classes": 10, "input_shape": (3, 64, 64), "width": 0.35},
 }
 
@@ -68,8 +69,10 @@ def test_outputs_and_every_gradient_are_those_of_pytorch(name):
         wanted = twin.eval()(torch.tensor(X)).numpy()
     np.testing.assert_allclose(model.predict(X), wanted, rtol=1e-9, atol=1e-9)
 
-    loss = "mse" if name == "autoencoder" else "cross_entropy"
-    y = X if loss == "mse" else rng.integers(0, model.output_shape[0], len(X))
+    loss = "mse" if name in ("autoencoder", "unet") else "cross_entropy"
+    y = rng.random((len(X), *model.output_shape))
+    if loss == "cross_entropy":
+        y = rng.integers(0, model.output_shape[0], len(X))
     value, gradients = model.loss_and_gradients(X, y, loss)
     function = getattr(torch.nn.functional, {"mse": "mse_loss"}.get(loss, loss))
     theirs = function(twin.train()(torch.tensor(X)), torch.tensor(y))

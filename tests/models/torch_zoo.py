@@ -177,6 +177,21 @@ def mobilenet_v2():
     return nn.Sequential(*layers, *block(112, 1280, 1), Mean(), nn.Linear(1280, 10))
 
 
+def unet():
+    """For 2 channels and 3 classes, halved twice."""
+
+    def twice(c, o):
+        return [*block2d(c, o), *block2d(o, o)]
+
+    def level(c, o, depth):
+        if not depth:
+            return twice(c, o)
+        below = [nn.MaxPool2d(2), *level(o, 2 * o, depth - 1), nn.ConvTranspose2d(2 * o, o, 2, 2)]
+        return [*twice(c, o), Join([], below), *twice(2 * o, o)]
+
+    return nn.Sequential(*level(2, 8, 2), nn.Conv2d(8, 3, 1))
+
+
 class Heads(nn.Module):
     def __init__(self, *heads):
         super().__init__()
