@@ -172,7 +172,7 @@ def _one_sample(x: "ArrayLike", input_shape: tuple[int, ...]) -> Array:
 
 def _one_target(y: "ArrayLike", output_shape: tuple[int, ...]) -> Array:
     y = np.asarray(y)
-    return y[None] if y.ndim == 0 or y.shape == output_shape else y
+    return y[None] if y.shape in ((), output_shape[1:], output_shape) else y
 
 
 def _formulas(model: Model) -> list[Formula]:
@@ -230,20 +230,20 @@ def _tell_loss(
     z, a = names
     output, slope_at = told.activations[a], told.gradients[z]
     formula, *factors, slope = in_words or (f"{loss.name}({{z}}, {{y}})", f"the derivative of {loss.name}")
-    several = output.size > 1 and loss.targets in ("numbers", "probabilities")
+    several = output.size if loss.targets in ("numbers", "probabilities") else output[0].size
     page.heading(f"Loss: {loss}, with the target y" + (f" = {target[0]}" if len(target) == 1 else ""))
     if len(target) > 1:
         page.array("y", target)
-    mean = f", the mean of {output.size:,}" if several else ""
+    mean = f", the mean of {several:,}" if several > 1 else ""
     page.text(f"L = {formula.format(z=z, a=a, y='y')}{mean} = {plain(told.loss)}")
     if output.size == 1:
         value, label = in_formula(output.flat[0]), in_formula(target[0])
         page.text(f"  = {formula.format(z=value, a=value, y=label)}")
-    elif loss.targets == "labels":
+    elif loss.targets == "labels" and output.ndim == 1:
         page.text(f"  {a}[y] = {plain(output[target[0]])}")
     page.heading("Backward: dL/dZ is the gradient of the loss L with respect to Z")
     page.text(*(factor.format(z=z, a=a) for factor in factors))
-    divided = f", divided by {output.size:,}" if several else ""
+    divided = f", divided by {several:,}" if several > 1 else ""
     page.array(f"dL/d{z} = {slope.format(z=z, a=a)}{divided}", slope_at)
 
 

@@ -12,6 +12,7 @@ from typing import Any, ClassVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from ..kernels.lanes.resize import between
 from ..nn import (
     AvgPool2d,
     BatchNorm2d,
@@ -30,6 +31,7 @@ from ..nn import (
     Sigmoid,
     Softmax,
     Tanh,
+    Upsample,
 )
 from ..nn.layer import Arrays, Layer, entry_of
 from ..nn.merge import Stack, Sum
@@ -430,6 +432,42 @@ class GlobalAvgPool2dFormula(Formula, layer=GlobalAvgPool2d):
 
     def backward(self, x: Array, dy: Array, dx: Array) -> list[str]:
         return [f"dL/d{self.y}[c] / {x.shape[1] * x.shape[2]}, at every position of channel c"]
+
+
+class UpsampleFormula(Formula, layer=Upsample):
+    letter = "U"
+
+    def _shares(self, x: Array, y: Array) -> tuple[tuple[int, ...], list[tuple[float, Any]]]:
+        """A position in the middle of the first channel of y, and the (share, element of x) in it."""
+        at, parts = [0], [(1.0, x[0])]
+        for scale, size in zip(self.layer.scales(x.shape), x.shape[1:], strict=True):
+            places, fractions = between(size, scale, self.layer.align_corners)
+            k = size * scale // 2
+            ways = [(1 - fractions[k], places[k, 0]), (fractions[k], places[k, 1])]
+            at, parts = [*at, k], [(a * b, part[n]) for a, part in parts for b, n in ways if b]
+        return tuple(at), parts
+
+    def forward(self, x: Array, y: Array) -> list[str]:
+        scale = self.layer.scales(x.shape)
+        times = " x ".join(map(str, scale))
+        if self.layer.mode == "nearest":
+            indices = ",".join(f"{n}//{k}" if k > 1 else n for n, k in zip("ij", scale, strict=False))
+            return [
+                f"every element of {self.x}, {times} times",
+                f"{self.y}[c,{','.join('ij'[: len(scale)])}] = {self.x}[c,{indices}]",
+            ]
+        at, parts = self._shares(x, y)
+        ends = "from the first to the last" if self.layer.align_corners else "between the middles"
+        where = ",".join(map(str, at))
+        return [
+            f"{self.x} made {times} times as large, on straight lines {ends} of its elements",
+            f"{self.y}[{where}] = {products(parts)} = {plain(y[at])}",
+        ]
+
+    def backward(self, x: Array, dy: Array, dx: Array) -> list[str]:
+        if self.layer.mode == "nearest":
+            return [f"the sum of dL/d{self.y} over the copies of each element"]
+        return [f"each dL/d{self.y}, in the same shares, to the elements of {self.x} around it"]
 
 
 class BatchNorm2dFormula(Formula, layer=BatchNorm2d):

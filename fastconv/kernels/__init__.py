@@ -16,12 +16,20 @@ from .curves import *  # noqa: F403
 from .curves import __all__ as _curves
 from .dense import *  # noqa: F403
 from .dense import __all__ as _dense
+from .focal_losses import *  # noqa: F403
+from .focal_losses import __all__ as _focal_losses
+from .hinge_losses import *  # noqa: F403
+from .hinge_losses import __all__ as _hinge_losses
 from .losses import *  # noqa: F403
 from .losses import __all__ as _losses
 from .norm import *  # noqa: F403
 from .norm import __all__ as _norm
 from .pool import *  # noqa: F403
 from .pool import __all__ as _pool
+from .resize import *  # noqa: F403
+from .resize import __all__ as _resize
+from .robust_losses import *  # noqa: F403
+from .robust_losses import __all__ as _robust_losses
 from .signal import *  # noqa: F403
 from .signal import __all__ as _signal
 
@@ -31,8 +39,12 @@ __all__ = [
     *_conv_transpose,
     *_curves,
     *_dense,
+    *_focal_losses,
+    *_hinge_losses,
     *_losses,
     *_norm,
     *_pool,
+    *_resize,
+    *_robust_losses,
     *_signal,
 ]

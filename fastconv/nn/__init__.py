@@ -25,6 +25,10 @@ from .norm import *  # noqa: F403
 from .norm import __all__ as _norm
 from .pool import *  # noqa: F403
 from .pool import __all__ as _pool
+from .resize import *  # noqa: F403
+from .resize import __all__ as _resize
+from .separable import *  # noqa: F403
+from .separable import __all__ as _separable
 from .shape import *  # noqa: F403
 from .shape import __all__ as _shape
 from .signal import *  # noqa: F403
@@ -42,6 +46,8 @@ __all__ = [
     *_merge,
     *_norm,
     *_pool,
+    *_resize,
+    *_separable,
     *_shape,
     *_signal,
 ]

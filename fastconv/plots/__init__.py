@@ -7,5 +7,14 @@ Matplotlib is imported as a function is called: pip install ".[plot]".
 
 from .network import feature_maps, filters, gradient_maps
 from .results import confusion_matrix, history, worst_mistakes
+from .training import lr_finder
 
-__all__ = ["confusion_matrix", "feature_maps", "filters", "gradient_maps", "history", "worst_mistakes"]
+__all__ = [
+    "confusion_matrix",
+    "feature_maps",
+    "filters",
+    "gradient_maps",
+    "history",
+    "lr_finder",
+    "worst_mistakes",
+]

@@ -125,6 +125,24 @@ NETWORKS = {
          fc.Flatten(), fc.Dense(2)],
         (3, 7),
     ),
+    "upsample": (
+        [fc.Conv2d(3, 2), fc.ReLU(), fc.Upsample(2), fc.Conv2d(4, 3, padding=1), fc.Tanh(),
+         fc.Upsample((1, 3), "bilinear"), fc.ReLU(), fc.Upsample((3, 2), "bilinear", align_corners=True),
+         fc.Conv2d(2, 3, stride=2), fc.Flatten(), fc.Dense(2)],
+        (1, 4, 3),
+    ),
+    "upsample first": ([fc.Upsample((2, 3)), fc.Conv2d(3, 2), fc.Tanh(), fc.Upsample(2)], (2, 3, 2)),
+    "upsample last": ([fc.Conv2d(17, 2, padding=1), fc.Sigmoid(), fc.Upsample(2, "bilinear")], (2, 3, 4)),
+    "upsample signals": (
+        [fc.ConvTranspose1d(4, 3), fc.Upsample(3), fc.Tanh(), fc.ConvTranspose1d(3, 2),
+         fc.Upsample(2, "linear"), fc.Flatten(), fc.Dense(3)],
+        (2, 5),
+    ),
+    "depthwise": (
+        [fc.DepthwiseConv2d(3, padding=1, depth_multiplier=2), fc.ReLU(), fc.Conv2d(3, 1),
+         fc.DepthwiseConv2d((2, 3), stride=2, bias=False), fc.Tanh(), fc.Flatten(), fc.Dense(2)],
+        (2, 6, 5),
+    ),
 }  # fmt: skip
 PROBABILITIES = {"a sigmoid last", "a sigmoid image", "a sigmoid before the end", "a softmax last"}
 

@@ -189,7 +189,7 @@ def test_verbose_1_draws_a_bar_on_a_terminal(verbose, bar, monkeypatch):
         (
             {"optimizer": "lbfgs"},
             ValueError,
-            "`optimizer` must be one of sgd, adam, adamw, rmsprop, got 'lbfgs'",
+            "`optimizer` must be one of sgd, adam, adamw, rmsprop, lion, got 'lbfgs'",
         ),
         ({"learning_rate": -1}, ValueError, "`lr` must be a number >= 0"),
         ({"epochs": 0}, ValueError, "`epochs` must be an int >= 1, got 0"),

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tests.kernels import reference, reference_pool, reference_taps
+from tests.kernels import reference, reference_pool, reference_resize, reference_taps
 
 
 def wide(a):
@@ -93,6 +93,70 @@ def soft_cross_entropy_grad(logits, target, reduction="mean"):
     return share(softmax(logits) * t.sum(axis=1, keepdims=True) - t, reduction, len(t))
 
 
+def smooth_l1(y, target, beta=1.0, reduction="mean"):
+    size = np.abs(wide(y) - wide(target))
+    return reduced(np.where(size < beta, size**2 / 2 / beta, size - beta / 2), reduction)
+
+
+def smooth_l1_grad(y, target, beta=1.0, reduction="mean"):
+    return share(np.clip((wide(y) - wide(target)) / beta, -1, 1), reduction)
+
+
+def focal(logits, labels, gamma=2.0, reduction="mean"):
+    p = softmax(logits)[np.arange(len(logits)), np.asarray(labels)]
+    return reduced((1 - p) ** float(gamma) * -np.log(p), reduction)
+
+
+def focal_grad(logits, labels, gamma=2.0, reduction="mean"):
+    slopes, rows = softmax(logits), np.arange(len(logits))
+    p = slopes[rows, np.asarray(labels)]
+    slopes[rows, np.asarray(labels)] -= 1
+    factor = (1 - p) ** float(gamma) - gamma * p * np.log(p) * (1 - p) ** (float(gamma) - 1)
+    return share(slopes * factor[:, None], reduction, len(slopes))
+
+
+def binary_focal(z, target, alpha=0.25, gamma=2.0, reduction="mean"):
+    t, p = wide(target), sigmoid(z)
+    part = 1 if alpha < 0 else alpha * t + (1 - alpha) * (1 - t)
+    losses = part * (p * (1 - t) + (1 - p) * t) ** float(gamma) * bce_with_logits(z, target, "none")
+    return reduced(losses, reduction)
+
+
+def binary_focal_grad(z, target, alpha=0.25, gamma=2.0, reduction="mean"):
+    t, p = wide(target), sigmoid(z)
+    part, miss = 1 if alpha < 0 else alpha * t + (1 - alpha) * (1 - t), p * (1 - t) + (1 - p) * t
+    steeper = gamma * (1 - 2 * t) * p * (1 - p) / miss * bce_with_logits(z, target, "none")
+    return share(part * miss ** float(gamma) * (steeper + p - t), reduction)
+
+
+def leads(scores, labels, margin):
+    """What each other score lacks to be the margin below the right one; minus infinity for that itself."""
+    z, rows = wide(scores), np.arange(len(scores))
+    lacks = margin - z[rows, np.asarray(labels)][:, None] + z
+    lacks[rows, np.asarray(labels)] = -np.inf
+    return lacks
+
+
+def hinge(scores, labels, margin=1.0, reduction="mean"):
+    lacks = leads(scores, labels, margin)
+    return reduced(np.maximum(lacks, 0).sum(axis=1) / lacks.shape[1], reduction)
+
+
+def hinge_grad(scores, labels, margin=1.0, reduction="mean"):
+    slopes = (leads(scores, labels, margin) > 0).astype(float)
+    slopes[np.arange(len(slopes)), np.asarray(labels)] = -slopes.sum(axis=1)
+    return share(slopes / slopes.shape[1], reduction, len(slopes))
+
+
+def binary_hinge(z, target, reduction="mean"):
+    return reduced(np.maximum(1 - (2 * wide(target) - 1) * wide(z), 0), reduction)
+
+
+def binary_hinge_grad(z, target, reduction="mean"):
+    sign = 2 * wide(target) - 1
+    return share(np.where(1 - sign * wide(z) > 0, -sign, 0), reduction)
+
+
 def group_norm(x, num_groups, gamma, beta, eps=1e-5):
     x = wide(x)
     rows = x.reshape(len(x), num_groups, x[0].size // num_groups if len(x) else 1)
@@ -165,11 +229,85 @@ def convolution(name):
     return answer
 
 
+def down_and_across(value):
+    return value if isinstance(value, tuple) else (value, value)
+
+
+def sides(padding):
+    """((top, bottom), (left, right))."""
+    return tuple(map(down_and_across, down_and_across(padding)))
+
+
+def conv_transpose2d(x, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1):
+    """The input gradient of the convolution that goes back, then the padding cut off."""
+    steps = map(down_and_across, (stride, output_padding, dilation))
+    size = tuple(
+        (n - 1) * s + d * (k - 1) + 1 + more
+        for n, k, s, more, d in zip(np.shape(x)[2:], np.shape(weight)[2:], *steps, strict=True)
+    )
+    back = {"stride": stride, "dilation": dilation, "groups": groups}
+    y = convolution("conv2d_grad_input")(x, weight, size, **back)
+    (top, bottom), (left, right) = sides(padding)
+    y = y[:, :, top : size[0] - bottom, left : size[1] - right]
+    return y if bias is None else y + wide(bias)[:, None, None]
+
+
+def conv_transpose2d_grad_input(dy, weight, stride=1, padding=0, output_padding=0, groups=1, dilation=1):
+    """The convolution of dy, as far as there is an input."""
+    dy = np.pad(dy, ((0, 0), (0, 0), *sides(padding)))
+    dx = convolution("conv2d")(dy, weight, stride=stride, dilation=dilation, groups=groups)
+    more, steps = down_and_across(output_padding), down_and_across(stride)
+    rows, columns = (n - m // s for n, m, s in zip(dx.shape[2:], more, steps, strict=True))
+    return dx[:, :, :rows, :columns]
+
+
+def conv_transpose2d_grad_weight(x, dy, kernel_size, padding=0, output_padding=0, **back):
+    dy = np.pad(dy, ((0, 0), (0, 0), *sides(padding)))
+    return convolution("conv2d_grad_weight")(dy, x, kernel_size, **back)
+
+
+def along(answer):
+    """The answer for signals: that for images of one line."""
+
+    def of_signals(*arrays, **settings):
+        images = [a[:, :, None] if np.ndim(a) == 3 else a for a in map(np.asarray, arrays)]
+        nothing = {"padding": 0, "output_padding": 0}
+        pairs = {k: (nothing.get(k, 1), v) if k in ALONG else v for k, v in settings.items()}
+        return answer(*images, **pairs)[:, :, 0]
+
+    return of_signals
+
+
+ALONG = {"kernel_size", "stride", "padding", "output_padding", "dilation", "scale_factor"}
+
+
+def upsample(x, scale_factor=2, mode="nearest", align_corners=False):
+    return reference_resize.upsample(np.asarray(x), scale_factor, mode, align_corners)
+
+
+def upsample_grad(dy, scale_factor=2, mode="nearest", align_corners=False):
+    return reference_resize.upsample_grad(np.asarray(dy), scale_factor, mode, align_corners)
+
+
 ANSWERS = {
     "conv2d": lambda x, weight, **more: convolution("conv2d")(x, weight, **more),
     "conv2d_grad_input": lambda dy, weight, **more: convolution("conv2d_grad_input")(dy, weight, **more),
     "conv2d_grad_weight": lambda x, dy, **more: convolution("conv2d_grad_weight")(x, dy, **more),
     "conv2d_grad_bias": lambda dy: wide(dy).sum(axis=(0, 2, 3)),
+    "conv_transpose2d": conv_transpose2d,
+    "conv_transpose2d_grad_input": conv_transpose2d_grad_input,
+    "conv_transpose2d_grad_weight": conv_transpose2d_grad_weight,
+    "conv_transpose1d": lambda x, weight, bias=None, **more: (
+        along(conv_transpose2d)(x, weight, **more) + (0 if bias is None else wide(bias)[:, None])
+    ),
+    "conv_transpose1d_grad_input": lambda dy, weight, **more: along(conv_transpose2d_grad_input)(
+        dy, weight, **more
+    ),
+    "conv_transpose1d_grad_weight": lambda x, dy, **more: along(conv_transpose2d_grad_weight)(x, dy, **more),
+    "upsample": upsample,
+    "upsample_grad": upsample_grad,
+    "upsample1d": lambda x, **more: along(upsample)(x, **more),
+    "upsample1d_grad": lambda dy, **more: along(upsample_grad)(dy, **more),
     "max_pool2d": max_pool2d,
     "max_pool2d_grad": reference_pool.max_pool2d_grad,
     "avg_pool2d": avg_pool2d,
@@ -197,6 +335,16 @@ ANSWERS = {
     "cross_entropy_grad": cross_entropy_grad,
     "huber": huber,
     "huber_grad": huber_grad,
+    "smooth_l1": smooth_l1,
+    "smooth_l1_grad": smooth_l1_grad,
+    "focal": focal,
+    "focal_grad": focal_grad,
+    "binary_focal": binary_focal,
+    "binary_focal_grad": binary_focal_grad,
+    "hinge": hinge,
+    "hinge_grad": hinge_grad,
+    "binary_hinge": binary_hinge,
+    "binary_hinge_grad": binary_hinge_grad,
     "soft_cross_entropy": soft_cross_entropy,
     "soft_cross_entropy_grad": soft_cross_entropy_grad,
     "group_norm": group_norm,

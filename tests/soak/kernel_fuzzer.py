@@ -19,7 +19,16 @@ from tests.soak.answers import ANSWERS, softmax
 
 REFUSALS = (TypeError, ValueError, MemoryError, OverflowError)
 MEMORY = 8 << 30
-WHOLE = ("stride", "padding", "dilation", "kernel_size", "input_size", "groups")
+LOSS_NUMBERS = {
+    "huber": ("delta",),
+    "smooth_l1": ("beta",),
+    "focal": ("gamma",),
+    "binary_focal": ("alpha", "gamma"),
+    "hinge": ("margin",),
+}
+WHOLE = (
+    "stride", "padding", "output_padding", "dilation", "kernel_size", "input_size", "groups", "scale_factor"
+)  # fmt: skip
 
 
 def numbers(rng, shape, dtype, low=-4, high=5):
@@ -45,6 +54,46 @@ def conv_arguments(rng, name, dtype):
     if name == "conv2d_grad_weight":
         return {"x": x, "dy": dy, "kernel_size": kernel, **settings}
     return {"dy": dy}
+
+
+def conv_transpose_arguments(rng, name, dtype):
+    axes = 1 if "1d" in name else 2
+    groups, n = int(rng.integers(1, 4)), int(rng.choice([0, 1, 2, 3, 17]))
+    channels, out = groups * int(rng.integers(1, 4)), groups * int(rng.integers(1, 5))
+    kernel, stride, dilation, size = (
+        tuple(int(k) for k in rng.integers(1, high, axes)) for high in (4, 4, 3, 7)
+    )
+    more = tuple(int(rng.integers(0, max(pair))) for pair in zip(stride, dilation, strict=True))
+    padding, made = [], []
+    for n_in, k, s, d, m in zip(size, kernel, stride, dilation, more, strict=True):
+        whole = (n_in - 1) * s + d * (k - 1) + 1 + m
+        padding.append(int(rng.integers(0, min(3, (whole + 1) // 2))))
+        made.append(whole - 2 * padding[-1])
+    x = numbers(rng, (n, channels, *size), dtype)
+    weight = numbers(rng, (channels, out // groups, *kernel), dtype)
+    dy = numbers(rng, (n, out, *made), dtype)
+    settings = {"stride": stride, "padding": tuple(padding), "output_padding": more, "dilation": dilation}
+    settings = {k: v[0] if axes == 1 else v for k, v in settings.items()} | {"groups": groups}
+    if name.endswith("grad_input"):
+        return {"dy": dy, "weight": weight, **settings}
+    if name.endswith("grad_weight"):
+        return {"x": x, "dy": dy, "kernel_size": kernel[0] if axes == 1 else kernel, **settings}
+    return {"x": x, "weight": weight, "bias": numbers(rng, out, dtype), **settings}
+
+
+def upsample_arguments(rng, name, dtype):
+    axes = 1 if "1d" in name else 2
+    scale, size = (tuple(int(k) for k in rng.integers(1, 5, axes)) for _ in range(2))
+    linear = bool(rng.integers(2))
+    settings = {
+        "scale_factor": scale[0] if axes == 1 else scale,
+        "mode": ("linear" if axes == 1 else "bilinear") if linear else "nearest",
+        "align_corners": linear and bool(rng.integers(2)),
+    }
+    if name.endswith("grad"):
+        size = tuple(n * k for n, k in zip(size, scale, strict=True))
+    shape = int(rng.choice([0, 1, 2, 17])), int(rng.integers(1, 4)), *size
+    return {"dy" if name.endswith("grad") else "x": numbers(rng, shape, dtype), **settings}
 
 
 def pool_arguments(rng, name, dtype):
@@ -104,13 +153,16 @@ def loss_arguments(rng, name, dtype):
             "target": target,
             "reduction": reduction,
         }
-    if "entropy" in name:
+    loss = name.removesuffix("_grad")
+    numbers = {key: float(rng.uniform(0.1, 1)) for key in LOSS_NUMBERS.get(loss, ())}
+    if loss in ("cross_entropy", "focal", "hinge"):
         logits, labels = rng.standard_normal(shape), rng.integers(0, shape[1], shape[0])
-        return {"logits": logits.astype(dtype), "labels": labels, "reduction": reduction}
-    first = {"bce": "p", "bce_with_logits": "z", "mse": "y", "huber": "y"}[name.removesuffix("_grad")]
+        first = "scores" if loss == "hinge" else "logits"
+        return {first: logits.astype(dtype), "labels": labels, "reduction": reduction, **numbers}
+    first = "p" if loss == "bce" else "y" if loss in ("mse", "huber", "smooth_l1") else "z"
     values = rng.uniform(0.05, 0.95, shape).astype(dtype)
-    given = {first: values, "target": rng.integers(0, 2, shape).astype(dtype), "reduction": reduction}
-    return given | ({"delta": float(rng.uniform(0.1, 1))} if first == "y" and "huber" in name else {})
+    target = rng.integers(0, 2, shape).astype(dtype)
+    return {first: values, "target": target, "reduction": reduction, **numbers}
 
 
 def norm_arguments(rng, name, dtype):
@@ -145,13 +197,19 @@ def norm_arguments(rng, name, dtype):
 def arguments(rng, name):
     dtype = np.dtype(("f4", "f8")[rng.integers(2)])
     for start, make in (
+        ("conv_transpose", conv_transpose_arguments),
         ("conv", conv_arguments),
+        ("upsample", upsample_arguments),
         ("max_pool", pool_arguments),
         ("avg_pool", pool_arguments),
         ("dense", dense_arguments),
         ("bce", loss_arguments),
         ("mse", loss_arguments),
         ("huber", loss_arguments),
+        ("smooth_l1", loss_arguments),
+        ("focal", loss_arguments),
+        ("hinge", loss_arguments),
+        ("binary", loss_arguments),
         ("cross", loss_arguments),
         ("soft_cross", loss_arguments),
         ("batch", norm_arguments),

@@ -10,6 +10,7 @@ from . import (  # noqa: F401 - they register their layers
     merge,
     norm,
     pool,
+    resize,
     shape,
 )
 from .base import LOWERINGS, lowering_of, takes_single_sample
