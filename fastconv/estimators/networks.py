@@ -135,6 +135,8 @@ def _drawn(network: Model, dtype: str, seed: int) -> Model:
     """A copy of a network: parameters that are still its first ones are drawn anew, others are kept."""
     drawn = Model.from_outline(network.outline, dtype, seed)
     drawn.metadata = copy.deepcopy(network.metadata)
+    if network.frozen:
+        drawn.freeze(*network.frozen)
     first, state = Model.from_outline(network.outline, network.dtype, network.seed).state(), network.state()
     if any((state[name] != array).any() for name, array in first.items()):
         drawn.load_state(state)

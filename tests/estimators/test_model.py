@@ -216,6 +216,14 @@ def test_a_network_keeps_its_dtype():
     assert classifier(network, dtype="float32").fit(X, y).model_.dtype == "float32"
 
 
+@pytest.mark.parametrize("model", ["lite", fc.models.lite(3, (1, 40))], ids=["name", "network"])
+def test_what_is_frozen_in_a_network_stays_as_it_is(model):
+    X, y = waves(20)
+    fitted = classifier(model).fit(X, y).model_
+    assert fitted.parameters()["0.3.0.0.0.weight"].tolist() == [[[-1.0, 1.0]]]
+    assert fitted.frozen == {f"0.3.0.{number}.0" for number in range(17)}
+
+
 def test_no_row_of_numbers_is_said_to_be_an_image_where_it_is_a_series():
     X, y = waves(20, length=64)
     with warnings.catch_warnings():

@@ -156,6 +156,17 @@ def test_lite_begins_with_its_hand_made_filters():
     ]  # fmt: skip
 
 
+def test_the_hand_made_filters_of_lite_are_not_trained():
+    X = np.random.default_rng(0).random((20, 1, 50))
+    model = fc.models.lite(2, (1, 50))
+    before = model.state()
+    fc.Trainer(model, optimizer=fc.Adam()).fit(X, np.arange(20) % 2, epochs=1)
+    changed = {name for name, array in model.parameters().items() if (array != before[name]).any()}
+    kept = set(model.parameters()) - changed
+    assert kept == {f"0.3.0.{number}.0.weight" for number in range(17)}
+    assert sum(before[name].size for name in kept) == HAND_MADE
+
+
 def test_every_network_of_the_zoo_is_in_the_table():
     made = {getattr(make, "func", make) for make, *_ in MODELS} | {fc.models.atari_cnn}
     assert made == {getattr(fc.models, name) for name in zoo.__all__}

@@ -161,7 +161,7 @@ def lite(num_classes: int, input_shape: Shape, dtype: str = "float32", seed: int
     """LITE: an inception module with hand-made filters, and two separable convolutions; its output is logits.
 
     Source: Ismail-Fawaz et al. (2023), "LITE: light inception with boosting techniques for time series
-    classification", who average five of them; also aeon's `LITENetwork`.
+    classification", who average five of them; also aeon's `LITENetwork`. The hand-made filters are frozen.
 
     Parameters
     ----------
@@ -201,6 +201,7 @@ def lite(num_classes: int, input_shape: Shape, dtype: str = "float32", seed: int
     parameters = network.parameters()
     for number, weights in enumerate(filters):
         parameters[f"0.3.0.{number}.0.weight"][...] = weights
+    network.freeze("0.3.0")
     return network
 
 
