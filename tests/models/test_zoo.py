@@ -93,6 +93,16 @@ def test_the_seed_decides_the_initial_parameters(make, input_shape, output_shape
     assert not np.array_equal(first.flat_parameters, other.flat_parameters)
 
 
+@each_model
+def test_a_model_is_kept_in_files(make, input_shape, output_shape, parameters, tmp_path):
+    model = make(seed=1)
+    model.save(tmp_path / "model.npz")
+    read = fc.load(tmp_path / "model.npz")
+    assert read.frozen == model.frozen
+    X = np.random.default_rng(0).random((2, *input_shape))
+    np.testing.assert_array_equal(read.predict(X), model.predict(X))
+
+
 @pytest.mark.parametrize(
     ("make", "shape"),
     [
