@@ -1,0 +1,201 @@
+"""Convolutions, pools and means over positions, with the padding before them, from torch.fx's calls."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from ...nn.conv import Conv2d
+from ...nn.layer import Layer
+from ...nn.pool import AvgPool2d, GlobalAvgPool2d, MaxPool2d
+from ...nn.signal import AvgPool1d, Conv1d, GlobalAvgPool1d, MaxPool1d
+from .modules import PADDED, one, pads_of
+from .readers import reads, reads_module, weights
+from .wires import NoCounterpart, Site, Wire
+
+LOWEST = -3.4028234663852886e38  # of float32: what padding for a maximum may be, beside -infinity
+
+
+def windowed(
+    site: Site, layer: Layer, x: Wire, tensor: Callable[[str], Any] | None = None, inplace: bool = False
+) -> Wire:
+    """What a layer makes of a wire: padding that is kept with it becomes the layer's own."""
+    if x.pads and isinstance(layer, PADDED):
+        layer = _padded(site, layer, x)
+        x = Wire(x.cell, site.reading.shapes[x.cell[0]])
+    return site.layer(layer, x, tensor, inplace)
+
+
+def _padded(site: Site, layer: Any, x: Wire) -> Layer:
+    """The layer, with the padding of a wire beside its own."""
+    own = pads_of(layer, x.shape)
+    pads = tuple((a + c, b + d) for (a, b), (c, d) in zip(own, x.pads, strict=True))
+    padding: Any = pads if len(pads) == 2 else pads[0]
+    kind = type(layer).__name__
+    if isinstance(layer, (MaxPool1d, MaxPool2d)):
+        if x.fill > LOWEST and not (x.fill == 0 and site.reading.is_positive(x.cell[0])):
+            raise ValueError(f"F.pad before a {kind} must be with -inf, got {x.fill:g}")
+    elif x.fill != 0:
+        raise ValueError(f"F.pad before a {kind} must be with 0, got {x.fill:g}")
+    if isinstance(layer, (AvgPool1d, AvgPool2d)):
+        if not layer.count_include_pad and any(map(any, own)):
+            raise ValueError("`count_include_pad` must be True where F.pad comes before it, got False")
+        return replace(layer, padding=padding, count_include_pad=True)
+    return replace(layer, padding=padding)
+
+
+@reads("pad")
+def pad(site: Site, x: Wire, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> Wire:
+    if mode != "constant":
+        raise ValueError(f'`mode` must be "constant", got {mode!r}')
+    axes = [tuple(pad[k : k + 2]) for k in range(0, len(pad), 2)][::-1]  # PyTorch's begin with the last
+    missing = len(x.shape) - 1 - len(axes)
+    if missing < 0 and any(map(any, axes[:-missing])):
+        raise NoCounterpart("a branch has as many channels as its layers make; a Conv of size 1 makes more")
+    pads = ((0, 0),) * missing + tuple(axes[max(0, -missing) :])
+    if min(min(pair) for pair in pads) < 0:
+        raise NoCounterpart("nothing is cut off; less padding before would be possible")
+    fill = float(value or 0.0)
+    if not any(map(any, pads)):
+        return x
+    if x.pads and x.fill != fill:
+        raise ValueError(f"F.pad with {fill:g} of what was padded with {x.fill:g} is not supported")
+    before = x.pads or ((0, 0),) * len(pads)
+    both = tuple((a + c, b + d) for (a, b), (c, d) in zip(before, pads, strict=True))
+    if not x.pads and site.reading.shapes[x.cell[0]] != x.shape:
+        raise ValueError("a change of shape before it is supported to features only")
+    return Wire(x.cell, tuple(site.made.shape)[1:], both, fill)
+
+
+@reads_module("ZeroPad1d", "ZeroPad2d", "ConstantPad1d", "ConstantPad2d")
+def _pad_module(site: Site, module: Any, x: Wire) -> Wire:
+    return pad(site, x, module.padding, "constant", getattr(module, "value", 0.0))
+
+
+@reads("conv1d", "conv2d")
+def conv(
+    site: Site,
+    input: Wire,
+    weight: Any,
+    bias: Any = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+) -> Wire:
+    tensor = weights(site, weight=weight, bias=bias)
+    channels, _, *kernel = weight.tensor.shape
+    settings: dict[str, Any] = {"groups": groups, "bias": bias is not None}
+    if len(kernel) == 1:
+        sizes = {"stride": one(stride), "padding": one(padding), "dilation": one(dilation)}
+        return windowed(site, Conv1d(channels, kernel[0], **sizes, **settings), input, tensor)
+    sizes = {"stride": _both(stride), "padding": _both(padding), "dilation": _both(dilation)}
+    return windowed(site, Conv2d(channels, tuple(kernel), **sizes, **settings), input, tensor)
+
+
+def _both(value: Any) -> Any:
+    """A setting of two axes as a pair or a text; PyTorch takes a list of one for both, too."""
+    if isinstance(value, (list, tuple)):
+        return tuple(value) * (2 if len(value) == 1 else 1)
+    return value
+
+
+@reads("max_pool2d")
+def max_pool2d(
+    site: Site,
+    input: Wire,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    dilation: Any = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Wire:
+    if return_indices:
+        raise ValueError("`return_indices` must be False, got True")
+    kernel, step, around, gap = map(_both, (kernel_size, stride or None, padding, dilation))
+    return windowed(site, MaxPool2d(kernel, step, around, gap, ceil_mode=ceil_mode), input)
+
+
+@reads("max_pool1d")
+def max_pool1d(
+    site: Site,
+    input: Wire,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    dilation: Any = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Wire:
+    if return_indices:
+        raise ValueError("`return_indices` must be False, got True")
+    kernel, step, around, gap = map(one, (kernel_size, stride or None, padding, dilation))
+    return windowed(site, MaxPool1d(kernel, step, around, gap, ceil_mode=ceil_mode), input)
+
+
+@reads("avg_pool2d")
+def avg_pool2d(
+    site: Site,
+    input: Wire,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: int | None = None,
+) -> Wire:
+    if divisor_override is not None:
+        raise ValueError(f"`divisor_override` must be None, got {divisor_override!r}")
+    kernel, step, around = map(_both, (kernel_size, stride or None, padding))
+    return windowed(site, AvgPool2d(kernel, step, around, ceil_mode, count_include_pad), input)
+
+
+@reads("avg_pool1d")
+def avg_pool1d(
+    site: Site,
+    input: Wire,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+) -> Wire:
+    kernel, step, around = map(one, (kernel_size, stride or None, padding))
+    return windowed(site, AvgPool1d(kernel, step, around, ceil_mode, count_include_pad), input)
+
+
+# Means over positions
+
+
+@reads("adaptive_avg_pool1d", "adaptive_avg_pool2d")
+def adaptive_avg_pool(site: Site, input: Wire, output_size: Any) -> Wire:
+    sizes, asked = input.shape[1:], _both(output_size) if len(input.shape) == 3 else output_size
+    asked = asked if isinstance(asked, (list, tuple)) else (asked,) * len(sizes)
+    wanted = tuple(size if n is None else n for n, size in zip(asked, sizes, strict=True))
+    if wanted == sizes:
+        return input
+    if set(wanted) == {1}:
+        return site.layer(GlobalAvgPool2d() if len(sizes) == 2 else GlobalAvgPool1d(), input)
+    raise ValueError(f"`output_size` must be 1, got {output_size!r}")
+
+
+@reads_module("AdaptiveAvgPool1d", "AdaptiveAvgPool2d")
+def _adaptive_module(site: Site, module: Any, x: Wire) -> Wire:
+    return adaptive_avg_pool(site, x, module.output_size)
+
+
+@reads("mean")
+def mean(site: Site, input: Wire, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Wire:
+    own = site.reading.shapes[input.cell[0]]
+    rank = len(input.shape) + 1
+    axes = {d % rank for d in (dim if isinstance(dim, (list, tuple)) else [0 if dim is None else dim])}
+    aligned = own == input.shape + (1,) * (len(own) - len(input.shape)) and not input.pads
+    if axes & {0, 1} or not aligned or len(own) == 1:
+        raise NoCounterpart("means are taken over positions, lines and columns: x.mean((2, 3))")
+    kernel = tuple(n if k in axes else 1 for k, n in enumerate(own[1:], start=2))
+    layer: Layer
+    if kernel == own[1:]:
+        layer = GlobalAvgPool2d() if len(own) == 3 else GlobalAvgPool1d()
+    else:
+        layer = AvgPool2d(kernel)
+    return site.layer(layer, Wire(input.cell, own))
