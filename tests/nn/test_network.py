@@ -210,8 +210,8 @@ def test_a_network_without_parameters_is_a_network():
         (([fc.Flatten(), "relu"], (4,)), TypeError, r"`layers\[1\]` must be a layer, got 'relu'"),
         (([fc.Dense(2)], (1, 6, 6)), ValueError, r"layer 0: Dense.*\(1, 6, 6\): put a Flatten\(\) before it"),
         (([fc.ReLU(), fc.Conv2d(1, 9)], (1, 6, 6)), ValueError, "layer 1: .*larger than the padded image"),
-        (([fc.ReLU()], 4), TypeError, r"`input_shape` must be ints .*got 4"),
-        (([fc.ReLU()], (4.0,)), TypeError, r"`input_shape` must be ints .*got \(4\.0,\)"),
+        (([fc.ReLU()], 4), TypeError, r"`input_shape` must be positive ints.*got 4"),
+        (([fc.ReLU()], (4.0,)), TypeError, r"`input_shape` must be positive ints.*got \(4\.0,\)"),
         (
             ([fc.ReLU()], (4, 4, 4, 4)),
             ValueError,
