@@ -74,7 +74,7 @@ def test_networks_become_modules_with_the_same_state_dict(name):
     module = unsettled(make())
     model = fc.from_torch(module, shape)
     back = model.to_torch()
-    assert list(back.state_dict()) == list(module.state_dict())
+    assert set(back.state_dict()) == set(module.state_dict())
     again = fc.from_torch(back, shape)
     X = samples(shape).astype(np.float32)
     np.testing.assert_array_equal(again.predict(X), model.predict(X))
@@ -94,6 +94,15 @@ def test_a_network_takes_another_state_dict_of_its_module(tmp_path):
     np.savez(tmp_path / "weights.npz", **{name: t.numpy() for name, t in module.state_dict().items()})
     model.load_weights(tmp_path / "weights.npz")
     np.testing.assert_allclose(model.predict(X), outputs(module, X).numpy(), atol=1e-5)
+
+
+PARAMETERS = {"ds_cnn": 23_756, "resnet8": 78_186, "mobilenet_v1": 216_322, "autoencoder": 267_928}
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_networks_of_mlperf_tiny_are_those_of_the_benchmark(name):
+    make, shape = NETS[name]
+    assert fc.from_torch(make(), shape).num_parameters == PARAMETERS[name]
 
 
 def test_modules_that_are_called_again_share_their_weights():
@@ -188,6 +197,11 @@ CALLS = {
         ["GlobalAvgPool2d()", "Flatten()"],
     ),
     "every second": (lambda m, x: x[:, :, ::2, ::3].relu(), {}, ["MaxPool2d(1, stride=(2, 3))", "ReLU()"]),
+    "cut off at the ends": (
+        lambda m, x: m.conv(x)[..., 1:, :-2].relu(),
+        {"conv": nn.Conv2d(2, 3, 3, padding=(1, 2))},
+        ["Conv2d(3, kernel_size=3, padding=((0, 1), (2, 0)))", "ReLU()"],
+    ),
     "padding": (
         lambda m, x: m.conv(F.pad(x, (1, 2, 0, 1))),
         {"conv": nn.Conv2d(2, 2, 3, stride=2, padding=1)},
@@ -376,7 +390,7 @@ def test_arguments_with_a_default_keep_it():
         def forward(self, x, mask=None, scale=2, *, verbose=False):
             if mask is not None:
                 x = x * mask
-            return self.fc(x) if scale == 2 else x
+            return self.fc(x) if scale == 2 and not verbose else x
 
     assert list(fc.from_torch(Optional(), (2,)).parameters()) == ["fc.weight", "fc.bias"]
 
@@ -441,6 +455,14 @@ MISSING = {
     ),
     "a method": (lambda m, x: x.exp(), {}, (3,), r"`exp` \(Tensor\.exp\) has no counterpart .*Elementwise"),
     "a half": (lambda m, x: x.chunk(2, 1)[0], {}, (4, 3, 3), r"`chunk` \(Tensor\.chunk\) has no counterpart"),
+    "a cut of what is not padded": (
+        lambda m, x: m.conv(x)[:, :, 1:], {"conv": nn.Conv2d(4, 1, 2)}, (4, 3, 3),
+        r"`getitem` .*: of what a convolution makes only as much can be cut off as its padding adds",
+    ),
+    "whole and cut": (
+        lambda m, x: (m.conv(x)[:, :, 1:], m.conv(x)), {"conv": nn.Conv2d(4, 1, 2, padding=1)}, (4, 3, 3),
+        "`module` reads what 'conv' makes in two ways",
+    ),
     "a cut": (lambda m, x: x[:, :2], {}, (4, 3, 3), r"`getitem` \(operator\.getitem\) has no counterpart"),
     "other order": (
         lambda m, x: x.permute(0, 2, 3, 1), {}, (4, 3, 3),

@@ -60,7 +60,10 @@ def test_convolutions_pad_as_ours_do(kernel, padding, stride):
 @pytest.mark.parametrize("padding", [0, 1, (1, 0), UNEVEN, "same", "same_lower", "valid"])
 def test_largest_elements_of_windows_are_taken_as_ours_are(padding, stride, ceil_mode):
     pool = fc.MaxPool2d((3, 4), stride, padding, (2, 1), ceil_mode=ceil_mode)
-    agree(fc.Sequential([fc.Conv2d(2, 1), pool], (1, 8, 9), "float64"))
+    model = fc.Sequential([fc.Conv2d(2, 1), pool], (1, 8, 9), "float64")
+    again = fc.from_torch(agree(model), (1, 8, 9))
+    X = samples((1, 8, 9))
+    np.testing.assert_array_equal(again.predict(X), model.predict(X))
 
 
 @pytest.mark.parametrize("counted", [False, True])
@@ -68,7 +71,11 @@ def test_largest_elements_of_windows_are_taken_as_ours_are(padding, stride, ceil
 @pytest.mark.parametrize("padding", [0, 1, (1, 0), UNEVEN, "same", "same_lower", "valid"])
 def test_means_of_windows_are_taken_over_the_same_elements(padding, stride, ceil_mode, counted):
     pool = fc.AvgPool2d((3, 4), stride, padding, ceil_mode, counted)
-    agree(fc.Sequential([fc.Conv2d(2, 1), pool], (1, 8, 9), "float64"))
+    model = fc.Sequential([fc.Conv2d(2, 1), pool], (1, 8, 9), "float64")
+    module = agree(model)
+    X = samples((1, 8, 9))
+    again = fc.from_torch(module, (1, 8, 9))
+    np.testing.assert_allclose(again.predict(X), model.predict(X), rtol=0, atol=1e-12)
 
 
 SIGNALS = {

@@ -197,41 +197,100 @@ class Inception(nn.Module):
         return self.fc(x.relu_().mean([-1, -2]))
 
 
-class DSCNN(nn.Module):
-    """MLPerf Tiny's keyword spotting: paddings of "same" with a stride, written with F.pad."""
+# MLPerf Tiny's networks: padding of "same" with a stride is written with F.pad
 
-    def __init__(self, classes=4):
+
+class DSCNN(nn.Module):
+    """Keyword spotting."""
+
+    def __init__(self, channels=64, classes=12):
         super().__init__()
-        self.conv = nn.Conv2d(1, 6, (10, 4), stride=2)
-        self.norm = nn.BatchNorm2d(6)
-        self.blocks = nn.ModuleList(
-            nn.ModuleDict(
-                {
-                    "depthwise": nn.Conv2d(6, 6, 3, padding=1, groups=6),
-                    "norm1": nn.BatchNorm2d(6),
-                    "pointwise": nn.Conv2d(6, 6, 1),
-                    "norm2": nn.BatchNorm2d(6),
-                }
-            )
-            for _ in range(2)
+        self.conv, self.norm = nn.Conv2d(1, channels, (10, 4), stride=2), nn.BatchNorm2d(channels)
+        self.blocks = nn.ModuleList(self._block(channels) for _ in range(4))
+        self.dropout1, self.dropout2 = nn.Dropout(0.2), nn.Dropout(0.4)
+        self.fc = nn.Linear(channels, classes)
+
+    @staticmethod
+    def _block(channels):
+        return nn.ModuleDict(
+            {
+                "depthwise": nn.Conv2d(channels, channels, 3, padding=1, groups=channels),
+                "norm1": nn.BatchNorm2d(channels),
+                "pointwise": nn.Conv2d(channels, channels, 1),
+                "norm2": nn.BatchNorm2d(channels),
+            }
         )
-        self.dropout, self.fc = nn.Dropout(0.4), nn.Linear(6, classes)
 
     def forward(self, x):
-        x = F.relu(self.norm(self.conv(F.pad(x, (1, 1, 4, 5)))))
+        x = self.dropout1(F.relu(self.norm(self.conv(F.pad(x, (1, 1, 4, 5))))))
         for block in self.blocks:
             x = F.relu(block["norm1"](block["depthwise"](x)))
             x = F.relu(block["norm2"](block["pointwise"](x)))
-        x = F.avg_pool2d(self.dropout(x), x.shape[2:])
+        x = F.avg_pool2d(self.dropout2(x), (24, 5))
         return F.softmax(self.fc(x.view(x.shape[0], -1)), dim=1)
 
 
-class Autoencoder(nn.Module):
-    """MLPerf Tiny's anomaly detection: dense layers with batch normalisation of features."""
+class ResNet8(nn.Module):
+    """Image classification."""
 
-    def __init__(self, size=12):
+    class Block(nn.Module):
+        def __init__(self, inner, channels, stride):
+            super().__init__()
+            self.conv1 = nn.Conv2d(inner, channels, 3, stride, padding=1 if stride == 1 else 0)
+            self.bn1, self.bn2 = nn.BatchNorm2d(channels), nn.BatchNorm2d(channels)
+            self.conv2 = nn.Conv2d(channels, channels, 3, padding="same")
+            self.shortcut = nn.Conv2d(inner, channels, 1, stride) if stride == 2 else nn.Identity()
+            self.stride = stride
+
+        def forward(self, x):
+            y = F.pad(x, (0, 1, 0, 1)) if self.stride == 2 else x
+            y = F.relu(self.bn1(self.conv1(y)))
+            return F.relu(self.bn2(self.conv2(y)) + self.shortcut(x))
+
+    def __init__(self, channels=16, classes=10):
         super().__init__()
-        sizes = [size, 8, 8, 3, 8, size]
+        self.conv1, self.bn1 = nn.Conv2d(3, channels, 3, padding=1), nn.BatchNorm2d(channels)
+        sizes = [(channels, channels, 1), (channels, 2 * channels, 2), (2 * channels, 4 * channels, 2)]
+        self.stacks = nn.Sequential(*(self.Block(*size) for size in sizes))
+        self.fc = nn.Linear(4 * channels, classes)
+
+    def forward(self, x):
+        x = self.stacks(F.relu(self.bn1(self.conv1(x))))
+        return self.fc(F.avg_pool2d(x, x.size(3)).flatten(start_dim=1))
+
+
+class MobileNetV1(nn.Module):
+    """Visual wake words, a quarter as wide."""
+
+    PAIRS = ((16, 1), (32, 2), (32, 1), (64, 2), (64, 1), (128, 2), *[(128, 1)] * 5, (256, 2), (256, 1))
+
+    @staticmethod
+    def _conv(inner, channels, kernel_size, stride=1, groups=1):
+        """Keras pads below and right only, where the stride is 2."""
+        pad = nn.ZeroPad2d((0, 1, 0, 1)) if stride == 2 else nn.Identity()
+        padding = 0 if stride == 2 or kernel_size == 1 else 1
+        conv = nn.Conv2d(inner, channels, kernel_size, stride, padding, groups=groups)
+        return nn.Sequential(pad, conv, nn.BatchNorm2d(channels), nn.ReLU(inplace=True))
+
+    def __init__(self, classes=2):
+        super().__init__()
+        self.stem, self.pairs, inner = self._conv(3, 8, 3, 2), nn.Sequential(), 8
+        for channels, stride in self.PAIRS:
+            self.pairs.append(self._conv(inner, inner, 3, stride, inner))
+            self.pairs.append(self._conv(inner, channels, 1))
+            inner = channels
+        self.fc = nn.Linear(inner, classes)
+
+    def forward(self, x):
+        return self.fc(F.avg_pool2d(self.pairs(self.stem(x)), 3).flatten(1))
+
+
+class Autoencoder(nn.Module):
+    """Anomaly detection: dense layers with batch normalisation of features."""
+
+    def __init__(self, size=640):
+        super().__init__()
+        sizes = [size, 128, 128, 128, 128, 8, 128, 128, 128, 128, size]
         self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in itertools.pairwise(sizes))
         self.norms = nn.ModuleList(nn.BatchNorm1d(n) for n in sizes[1:-1])
 
@@ -239,6 +298,39 @@ class Autoencoder(nn.Module):
         for linear, norm in zip(self.layers[:-1], self.norms, strict=True):
             x = F.relu(norm(linear(x)))
         return self.layers[-1](x)
+
+
+# Others
+
+
+class TCN(nn.Module):
+    """Causal convolutions that pad both sides and cut the end off: Bai, Kolter and Koltun (2018)."""
+
+    class Chomp(nn.Module):
+        def __init__(self, size):
+            super().__init__()
+            self.size = size
+
+        def forward(self, x):
+            return x[:, :, : -self.size].contiguous()
+
+    class Block(nn.Module):
+        def __init__(self, inner, channels, dilation):
+            super().__init__()
+            conv = nn.Conv1d(inner, channels, 3, padding=2 * dilation, dilation=dilation)
+            self.net = nn.Sequential(conv, TCN.Chomp(2 * dilation), nn.ReLU(), nn.Dropout(0.1))
+            self.downsample = nn.Conv1d(inner, channels, 1) if inner != channels else None
+
+        def forward(self, x):
+            return F.relu(self.net(x) + (x if self.downsample is None else self.downsample(x)))
+
+    def __init__(self, classes=3):
+        super().__init__()
+        self.network = nn.Sequential(self.Block(2, 4, 1), self.Block(4, 4, 2))
+        self.linear = nn.Linear(4, classes)
+
+    def forward(self, x):
+        return self.linear(self.network(x).mean(dim=2))
 
 
 class Shared(nn.Module):
@@ -286,6 +378,9 @@ NETS = {
     "resnet1d": (ResNet1d, (1, 20)),
     "inception": (Inception, (2, 6, 6)),
     "ds_cnn": (DSCNN, (1, 49, 10)),
-    "autoencoder": (Autoencoder, (12,)),
+    "resnet8": (ResNet8, (3, 32, 32)),
+    "mobilenet_v1": (MobileNetV1, (3, 96, 96)),
+    "autoencoder": (Autoencoder, (640,)),
+    "tcn": (TCN, (2, 15)),
     "shared": (Shared, (1, 5, 5)),
 }

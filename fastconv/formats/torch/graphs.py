@@ -36,7 +36,9 @@ def read_graph(torch: Any, module: Any, shapes: Sequence[Shape]) -> tuple[Outlin
 
 def _traced(torch: Any, module: Any, count: int) -> Any:
     """The graph of torch.fx; arguments after the first `count` keep their defaults."""
-    arguments = [p for p in inspect.signature(module.forward).parameters.values() if p.kind <= 1]
+    signature = inspect.signature(module.forward).parameters.values()
+    arguments = [p for p in signature if p.kind <= p.POSITIONAL_OR_KEYWORD]
+    others = [p for p in signature if p.kind == p.KEYWORD_ONLY and p.default is not p.empty]
     needed = [p.name for p in arguments if p.default is p.empty]
     if not len(needed) <= count <= len(arguments):
         names = ", ".join(p.name for p in arguments)
@@ -48,7 +50,7 @@ def _traced(torch: Any, module: Any, count: int) -> Any:
     is_leaf = tracer.is_leaf_module
     tracer.is_leaf_module = lambda part, name: bool(kind_of(torch, part, LAYERS)) or is_leaf(part, name)
     try:
-        return tracer.trace(module, {p.name: p.default for p in arguments[count:]} or None)
+        return tracer.trace(module, {p.name: p.default for p in (*arguments[count:], *others)} or None)
     except Exception as error:  # whatever the user's own code raises on what is no tensor
         said = str(error).partition("\n")[0]
         raise ValueError(

@@ -11,7 +11,7 @@ from ...nn.merge import Add, Concatenate
 from ...nn.pool import MaxPool2d
 from ...nn.signal import MaxPool1d
 from .readers import HINTS, reads, reads_module
-from .windows import windowed
+from .windows import cut, windowed
 from .wires import SAMPLES, NoCounterpart, Site, Wire
 
 # Branches
@@ -89,15 +89,24 @@ def transpose(site: Site, x: Wire, first: int, second: int) -> Wire:
 
 @reads("getitem")
 def getitem(site: Site, x: Wire, index: Any) -> Wire:
-    """x[:, :, 0, 0] of images of one pixel, x[..., None], and x[:, :, ::2, ::2]."""
+    """x[:, :, 0, 0] of one pixel, x[:, :, ::2, ::2], and x[..., :-2] of what a convolution makes."""
     if tuple(site.made.shape)[:1] == (SAMPLES,) and site.made.numel() == SAMPLES * math.prod(x.shape):
         return site.reshaped(x)
-    parts = [part for part in (index if isinstance(index, tuple) else (index,)) if part is not Ellipsis]
-    steps = [part.step or 1 for part in parts if isinstance(part, slice) and part.start in (None, 0)]
-    every = len(steps) == len(parts) == len(x.shape) + 1 and steps[:2] == [1, 1]
-    if every and all(part.stop is None for part in parts):
-        pool = MaxPool2d(1, tuple(steps[2:])) if len(steps) == 4 else MaxPool1d(1, steps[2])
-        return windowed(site, pool, x)
+    parts = index if isinstance(index, tuple) else (index,)
+    place = parts.index(Ellipsis) if Ellipsis in parts else len(parts)
+    after = parts[place + 1 :]
+    parts = (*parts[:place], *[slice(None)] * (len(x.shape) + 1 - place - len(after)), *after)
+    sizes = (SAMPLES, *x.shape)
+    if len(sizes) > 2 and len(parts) == len(sizes) and all(isinstance(part, slice) for part in parts):
+        spans = [part.indices(size) for part, size in zip(parts, sizes, strict=True)]
+        whole = [span[:2] == (0, size) for span, size in zip(spans, sizes, strict=True)]
+        steps = [step for _, _, step in spans]
+        if all(whole[:2]) and steps[:2] == [1, 1]:
+            if all(whole):
+                pool = MaxPool2d(1, tuple(steps[2:])) if len(steps) == 4 else MaxPool1d(1, steps[2])
+                return windowed(site, pool, x)
+            if set(steps) == {1}:
+                return cut(site, x, [span[:2] for span in spans[2:]])
     raise NoCounterpart(HINTS["getitem"])
 
 

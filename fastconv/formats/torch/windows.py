@@ -1,16 +1,19 @@
 """Convolutions, pools and means over positions, with the padding before them, from torch.fx's calls."""
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from ...nn.conv import Conv2d
-from ...nn.layer import Layer
+from ...nn.layer import Layer, Shape
 from ...nn.pool import AvgPool2d, GlobalAvgPool2d, MaxPool2d
 from ...nn.signal import AvgPool1d, Conv1d, GlobalAvgPool1d, MaxPool1d
 from .modules import PADDED, one, pads_of
-from .readers import reads, reads_module, weights
-from .wires import NoCounterpart, Site, Wire
+from .readers import HINTS, reads, reads_module, weights
+from .wires import Constant, NoCounterpart, Site, Wire
 
 LOWEST = -3.4028234663852886e38  # of float32: what padding for a maximum may be, beside -infinity
 
@@ -28,19 +31,58 @@ def windowed(
 def _padded(site: Site, layer: Any, x: Wire) -> Layer:
     """The layer, with the padding of a wire beside its own."""
     own = pads_of(layer, x.shape)
-    pads = tuple((a + c, b + d) for (a, b), (c, d) in zip(own, x.pads, strict=True))
-    padding: Any = pads if len(pads) == 2 else pads[0]
+    pads = [(a + c, b + d) for (a, b), (c, d) in zip(own, x.pads, strict=True)]
     kind = type(layer).__name__
     if isinstance(layer, (MaxPool1d, MaxPool2d)):
         if x.fill > LOWEST and not (x.fill == 0 and site.reading.is_positive(x.cell[0])):
             raise ValueError(f"F.pad before a {kind} must be with -inf, got {x.fill:g}")
-    elif x.fill != 0:
+        return _padded_maximum(site, layer, pads, site.reading.shapes[x.cell[0]])
+    if x.fill != 0:
         raise ValueError(f"F.pad before a {kind} must be with 0, got {x.fill:g}")
     if isinstance(layer, (AvgPool1d, AvgPool2d)):
         if not layer.count_include_pad and any(map(any, own)):
             raise ValueError("`count_include_pad` must be True where F.pad comes before it, got False")
-        return replace(layer, padding=padding, count_include_pad=True)
-    return replace(layer, padding=padding)
+        return replace(layer, padding=_setting(pads), count_include_pad=True)
+    return replace(layer, padding=_setting(pads))
+
+
+def _padded_maximum(site: Site, layer: Any, pads: list[tuple[int, int]], below: Shape) -> Layer:
+    """A pool whose windows begin where the padding does; at the end, what pads is no maximum of any."""
+    kernel = layer.kernel_size if len(pads) == 2 else (layer.kernel_size,)
+    shorter = [(before, min(end, k // 2)) for (before, end), k in zip(pads, kernel, strict=True)]
+    refused: Exception = ValueError("F.pad before it makes windows that its own padding does not")
+    for padding in (_setting(pads), _setting(shorter), "same", "same_lower"):
+        for ceil_mode in (layer.ceil_mode, not layer.ceil_mode):
+            try:
+                pool: Layer = replace(layer, padding=padding, ceil_mode=ceil_mode)
+            except ValueError as error:
+                refused = error
+                continue
+            begins = [before for before, _ in pads_of(pool, below)] == [before for before, _ in pads]
+            if begins and pool.output_shape(below) == tuple(site.made.shape)[1:]:
+                return pool
+    raise refused
+
+
+def _setting(pads: Sequence[tuple[int, int]]) -> Any:
+    """(before, after) along each axis as the padding of a layer."""
+    return tuple(pads) if len(pads) == 2 else pads[0]
+
+
+def cut(site: Site, x: Wire, spans: Sequence[tuple[int, int]]) -> Wire:
+    """The positions of a convolution from first to end along each axis: less of its padding makes no more."""
+    call = site.reading.call(x.cell[0])
+    if call is None or not isinstance(call.layer, (Conv1d, Conv2d)) or x.pads:
+        raise NoCounterpart(HINTS["getitem"])
+    below = site.reading.shapes[call.inputs[0]]
+    steps = call.layer.stride if isinstance(call.layer, Conv2d) else (call.layer.stride,)
+    axes = zip(pads_of(call.layer, below), steps, spans, x.shape[1:], strict=True)
+    pads = [(a - first * step, b - (size - end) * step) for (a, b), step, (first, end), size in axes]
+    if min(map(min, pads)) < 0:
+        raise NoCounterpart("of what a convolution makes only as much can be cut off as its padding adds")
+    layer: Layer = replace(call.layer, padding=_setting(pads))
+    layer = site.reading.cut.setdefault((call.name, layer), layer)  # one for all places that share it
+    return Wire([site.reading.add(call.name, layer, call.inputs)], tuple(site.made.shape)[1:])
 
 
 @reads("pad")
@@ -162,6 +204,25 @@ def avg_pool1d(
 ) -> Wire:
     kernel, step, around = map(one, (kernel_size, stride or None, padding))
     return windowed(site, AvgPool1d(kernel, step, around, ceil_mode, count_include_pad), input)
+
+
+@reads("truediv", "div", "itruediv", "div_")
+def divided(site: Site, x: Any, other: Any) -> Wire:
+    """The mean of windows over a part of them, such as without the padding: mean(x) / mean(ones)."""
+    call = site.reading.call(x.cell[0]) if isinstance(x, Wire) else None
+    if not isinstance(other, Constant) or call is None or not isinstance(call.layer, (AvgPool1d, AvgPool2d)):
+        raise NoCounterpart(HINTS["div"])
+    below = site.reading.shapes[call.inputs[0]]
+    ones = np.ones((1, *below))
+    wanted = call.layer.forward(ones, {}) / np.broadcast_to(other.tensor.cpu(), site.made.shape)[:1]
+    pads = pads_of(call.layer, below)
+    for ends in itertools.product(*(range(after, -1, -1) for _, after in pads)):
+        padding = _setting([(before, end) for (before, _), end in zip(pads, ends, strict=True)])
+        for ceil_mode, counted in itertools.product((False, True), (True, False)):
+            pool = replace(call.layer, padding=padding, ceil_mode=ceil_mode, count_include_pad=counted)
+            if pool.output_shape(below) == wanted.shape[1:] and np.allclose(pool.forward(ones, {}), wanted):
+                return Wire([site.reading.add(site.reading.unused(call.name), pool, call.inputs)], x.shape)
+    raise NoCounterpart(HINTS["div"])
 
 
 # Means over positions

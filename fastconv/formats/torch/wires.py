@@ -76,6 +76,7 @@ class Reading:
     used: set[str] = field(default_factory=set)
     owners: dict[str, tuple[Layer, dict[str, Any]]] = field(default_factory=dict)
     flattened: dict[int, int] = field(default_factory=dict)
+    cut: dict[tuple[str, Layer], Layer] = field(default_factory=dict)
 
     def add(self, name: str, layer: Layer, values: Sequence[int]) -> int:
         """The value that a layer, called on others, makes."""
@@ -155,6 +156,9 @@ class Reading:
         kept = [*range(count), *sorted(value for value in needed if value >= count)]
         numbers = {value: number for number, value in enumerate(kept)}
         calls = [self.calls[value - count] for value in kept[count:]]
+        for call in calls:
+            if any(other.name == call.name and other.layer is not call.layer for other in calls):
+                raise ValueError(f"`module` reads what {call.name!r} makes in two ways, whole and cut")
         return Outline(
             tuple(self.shapes[:count]),
             tuple(inputs) if count > 1 else ("input",),
