@@ -10,6 +10,8 @@ from .activations import *  # noqa: F403
 from .activations import __all__ as _activations
 from .conv import *  # noqa: F403
 from .conv import __all__ as _conv
+from .conv_transpose import *  # noqa: F403
+from .conv_transpose import __all__ as _conv_transpose
 from .curves import *  # noqa: F403
 from .curves import __all__ as _curves
 from .dense import *  # noqa: F403
@@ -20,7 +22,20 @@ from .norm import *  # noqa: F403
 from .norm import __all__ as _norm
 from .pool import *  # noqa: F403
 from .pool import __all__ as _pool
+from .resize import *  # noqa: F403
+from .resize import __all__ as _resize
 from .signal import *  # noqa: F403
 from .signal import __all__ as _signal
 
-__all__ = [*_activations, *_conv, *_curves, *_dense, *_losses, *_norm, *_pool, *_signal]
+__all__ = [
+    *_activations,
+    *_conv,
+    *_conv_transpose,
+    *_curves,
+    *_dense,
+    *_losses,
+    *_norm,
+    *_pool,
+    *_resize,
+    *_signal,
+]

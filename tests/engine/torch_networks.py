@@ -5,6 +5,19 @@ torch_modules = {
         c, layer.out_channels, layer.kernel_size, layer.stride, layer.padding, layer.dilation, layer.groups,
         layer.bias,
     ),
+    "ConvTranspose2d": lambda nn, layer, c: nn.ConvTranspose2d(
+        c, layer.out_channels, layer.kernel_size, layer.stride, layer.padding, layer.output_padding,
+        layer.groups, layer.bias, layer.dilation,
+    ),
+    "ConvTranspose1d": lambda nn, layer, c: nn.ConvTranspose1d(
+        c, layer.out_channels, layer.kernel_size, layer.stride, layer.padding, layer.output_padding,
+        layer.groups, layer.bias, layer.dilation,
+    ),
+    "Upsample": lambda nn, layer, c: nn.Upsample(
+        scale_factor=layer.scale_factor[0] if len(set(layer.scale_factor)) == 1 else layer.scale_factor,
+        mode=layer.mode,
+        align_corners=None if layer.mode == "nearest" else layer.align_corners,
+    ),
     "MaxPool2d": lambda nn, layer, c: nn.MaxPool2d(
         layer.kernel_size, layer.stride, layer.padding, layer.dilation, ceil_mode=layer.ceil_mode
     ),

@@ -3,12 +3,14 @@
 from . import (  # noqa: F401 - they register their layers
     activations,
     conv,
+    conv_transpose,
     curves,
     dense,
     elementwise,
     merge,
     norm,
     pool,
+    resize,
     shape,
 )
 from .base import LOWERINGS, lowering_of, takes_single_sample

@@ -36,6 +36,7 @@ class PoolGeometry(NamedTuple):
     y_line: int
     fours: int = 0  # max-pool: whether all windows are 2x2 and inside the image
     overlap: int = 0  # max-pool, backward: whether windows overlap
+    gaps: int = 0  # max-pool, backward: whether there is an element that no window holds
     taps_wanted: int = 0  # max-pool, forward: whether `argmax` is stored
     gated: int = 0  # max-pool, forward: whether `argmax` is -1 where nothing is positive
     counted: int = 0  # average: whether padding counts in the mean
@@ -83,9 +84,18 @@ def max_pool_geometry(x, y, kernel, stride, padding, dilation, taps_wanted=False
         x, y, kernel, stride, padding, dilation,
         fours=int(tuple(kernel) == (2, 2) and inside),
         overlap=int(any(r > by for r, by in zip(reach, stride, strict=True))),
+        gaps=int(not _all_held((x.height, x.width), (y.height, y.width), kernel, stride, padding, dilation)),
         taps_wanted=int(taps_wanted),
         gated=int(gated),
     )  # fmt: skip
+
+
+def _all_held(size, out, kernel, stride, padding, dilation):
+    """Whether windows that do not overlap hold every element."""
+    for n, windows, k, by, pad, distance in zip(size, out, kernel, stride, padding, dilation, strict=True):
+        if by > k or distance > 1 or windows * by < n + pad:
+            return False
+    return True
 
 
 def avg_pool_geometry(x, y, kernel, stride, pads, counted):
@@ -217,7 +227,7 @@ def max_pool_grad(dy, argmax, dx, _c, _d, _e, g, s):
     out_width, width, stride, padding = g[POOL.out_width], g[POOL.width], g[POOL.stride_w], g[POOL.padding_w]
     kernel, tap_h, tap_w = g[POOL.kernel_w], g[POOL.dilation_h] * g[POOL.x_line], g[POOL.dilation_w]
     overlap = g[POOL.overlap]
-    if overlap:
+    if overlap or g[POOL.gaps]:
         _clear_planes(dx, g)
     for c in range(g[POOL.channels]):
         for i in range(g[POOL.out_height]):
