@@ -251,6 +251,50 @@ CALLS = {
         {"conv": conv()},
         ["Conv2d(2, kernel_size=3, padding=1)", "ReLU()", "Flatten()"],
     ),
+    "transposed and cut": (
+        lambda m, x: F.pad(F.conv_transpose2d(x, m.weight, stride=2)[:, :, 1:], (0, -1)),
+        {"weight": nn.Parameter(torch.ones(2, 3, 3, 3))},
+        ["ConvTranspose2d(3, kernel_size=3, stride=2, padding=((1, 0), (0, 1)), bias=False)"],
+    ),
+    "upsampling": (
+        lambda m, x: m.larger(F.interpolate(F.interpolate(x, None, 2, mode="bilinear"), size=(24, 36))),
+        {"larger": nn.Upsample(size=(48, 36), mode="bilinear", align_corners=True)},
+        [
+            "Upsample(mode='bilinear')",
+            "Upsample((2, 3))",
+            "Upsample((2, 1), mode='bilinear', align_corners=True)",
+        ],
+    ),
+    "upsampling to the size of another": (
+        lambda m, x: F.interpolate(F.max_pool2d(x, 3), x.shape[2:]) + x,
+        {},
+        ["MaxPool2d(3)", "Upsample(3)", "Add()"],
+    ),
+    "largest": (
+        lambda m, x: torch.cat(
+            [x.amax((2, 3)), F.adaptive_max_pool2d(x, 1).flatten(1), x.amax(3).amax(2)], 1
+        ),
+        {},
+        [
+            *["GlobalMaxPool2d()"] * 2, "MaxPool2d((1, 6))", "GlobalMaxPool2d()", *["Flatten()"] * 3,
+            "Concatenate()",
+        ],
+    ),
+    "adaptive means": (
+        lambda m, x: F.adaptive_avg_pool2d(F.adaptive_avg_pool2d(x, (None, 4)), 3),
+        {},
+        ["AdaptiveAvgPool2d((6, 4))", "AdaptiveAvgPool2d(3)"],
+    ),
+    "norms": (
+        lambda m, x: F.layer_norm(F.instance_norm(x), x.shape[1:], m.w, m.b),
+        {"w": nn.Parameter(torch.rand(2, 6, 6)), "b": nn.Parameter(torch.rand(2, 6, 6))},
+        ["InstanceNorm2d()", "LayerNorm()"],
+    ),
+    "prelu and dropout": (
+        lambda m, x: F.dropout2d(F.prelu(x, m.slope), 0.2, m.training),
+        {"slope": nn.Parameter(torch.tensor([0.1, 0.2]))},
+        ["PReLU(True)", "SpatialDropout2d(0.2)"],
+    ),
     "a softmax": (lambda m, x: F.softmax(x.flatten(1), dim=-1), {}, ["Flatten()", "Softmax()"]),
 }  # fmt: skip
 
@@ -490,6 +534,9 @@ MISSING = {
         lambda m, x: F.pad(x, (0, 0, 0, 0, 1, 1)), {}, (4, 3, 3), "a Conv of size 1 makes more",
     ),
     "padding alone": (lambda m, x: F.pad(x, (1, 1)), {}, (4, 3, 3), "at its outputs: padding before"),
+    "half of an upsample": (
+        lambda m, x: F.interpolate(x, size=(4, 4)), {}, (4, 3, 3), "images become larger by whole factors",
+    ),
     "an input": (lambda m, x: x, {}, (4,), "`module` gives an input as it is"),
     "a setting": (
         lambda m, x: m.part(x.relu()), {"part": nn.Sequential(nn.BatchNorm2d(4, affine=False))}, (4, 3, 3),

@@ -51,6 +51,27 @@ SINGLE = {
     "global avg pool of signals": (nn.AdaptiveAvgPool1d(1), (3, 7)),
     "batch norm of signals": (nn.BatchNorm1d(3, eps=1e-3, momentum=0.3), (3, 7)),
     "batch norm of features": (nn.BatchNorm1d(6), (6,)),
+    "transposed": (nn.ConvTranspose2d(4, 6, 3, 2, 1, 1, groups=2, bias=False, dilation=2), (4, 5, 4)),
+    "transposed pairs": (nn.ConvTranspose2d(2, 3, (2, 3), (2, 1), (0, 1), (1, 0)), (2, 4, 5)),
+    "transposed of signals": (nn.ConvTranspose1d(4, 2, 4, 2, 1, 1, groups=2), (4, 7)),
+    "upsample": (nn.Upsample(scale_factor=2), (2, 3, 4)),
+    "upsample pairs": (nn.Upsample(scale_factor=(2, 3)), (2, 3, 4)),
+    "upsample along lines": (nn.Upsample(scale_factor=2, mode="bilinear"), (2, 3, 4)),
+    "upsample to the corners": (nn.UpsamplingBilinear2d(scale_factor=3), (2, 3, 4)),
+    "upsample of signals": (nn.Upsample(scale_factor=2, mode="linear"), (2, 5)),
+    "global max pool": (nn.AdaptiveMaxPool2d(1), (3, 4, 5)),
+    "global max pool of signals": (nn.AdaptiveMaxPool1d(1), (3, 5)),
+    "adaptive": (nn.AdaptiveAvgPool2d((3, None)), (3, 4, 5)),
+    "adaptive of signals": (nn.AdaptiveAvgPool1d(3), (3, 5)),
+    "instance norm": (nn.InstanceNorm2d(3, eps=1e-3), (3, 4, 5)),
+    "instance norm with a scale": (nn.InstanceNorm2d(3, affine=True), (3, 4, 5)),
+    "instance norm of signals": (nn.InstanceNorm1d(3, affine=True), (3, 7)),
+    "layer norm": (nn.LayerNorm((3, 4, 5), eps=1e-3), (3, 4, 5)),
+    "layer norm of features": (nn.LayerNorm(6), (6,)),
+    "dropout of channels": (nn.Dropout2d(0.3), (3, 4, 5)),
+    "dropout of channels of signals": (nn.Dropout1d(0.3), (3, 5)),
+    "prelu": (nn.PReLU(init=0.3), (3, 4, 5)),
+    "prelu of channels": (nn.PReLU(3), (3, 4, 5)),
     "relu6": (nn.ReLU6(inplace=True), (5,)),
     "hardtanh that is relu6": (nn.Hardtanh(0, 6), (5,)),
     "elu": (nn.ELU(0.4), (5,)),
@@ -103,12 +124,10 @@ def test_a_layer_of_pytorch_gives_the_same_outputs_here_and_back_there(name, dty
 
 def test_every_layer_is_tried_and_every_layer_has_a_module():
     kinds = {type(fc.from_torch(nn.Sequential(m), shape).layers[0]) for m, shape in SINGLE.values()}
-    joints = {
-        fc.Add,
-        fc.Concatenate,
-        fc.Residual,
-    }  # which are no modules, but what a program does with values
-    assert kinds == set(LAYERS.values()) - joints == set(MODULES)
+    # Joints are no modules, but what a program does with values; the others are laid out as convolutions.
+    joints = {fc.Add, fc.Concatenate, fc.Residual}
+    thin = {fc.DepthwiseConv1d, fc.DepthwiseConv2d, fc.SeparableConv1d, fc.SeparableConv2d}
+    assert kinds == set(LAYERS.values()) - joints - thin == set(MODULES)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -213,8 +232,25 @@ UNSUPPORTED = {
     "indices": (nn.MaxPool2d(2, return_indices=True), "'0' MaxPool2d: `return_indices` must be False"),
     "divisor": (nn.AvgPool2d(2, divisor_override=3), "'0' AvgPool2d: `divisor_override` must be None, got 3"),
     "adaptive": (
-        nn.AdaptiveAvgPool2d(2),
-        r"'0' AdaptiveAvgPool2d: `output_size` must be 1 or \(1, 1\), got 2",
+        nn.AdaptiveMaxPool2d(2),
+        r"'0' AdaptiveMaxPool2d: `output_size` must be 1 or \(1, 1\), got 2",
+    ),
+    "half of an upsample": (
+        nn.Upsample(scale_factor=1.5),
+        "'0' Upsample: `scale_factor` must be whole, got 1.5",
+    ),
+    "cubic": (nn.Upsample(scale_factor=2, mode="bicubic"), "'0' Upsample: `mode` must be 'nearest' or"),
+    "layer norm of lines": (
+        nn.LayerNorm(4),
+        r"'0' LayerNorm: its weight has shape \(4,\), an input of shape",
+    ),
+    "layer norm without a scale": (
+        nn.LayerNorm((1, 4, 4), elementwise_affine=False),
+        "'0' LayerNorm: `elementwise_affine` must be True",
+    ),
+    "instance norm with statistics": (
+        nn.InstanceNorm2d(1, track_running_stats=True),
+        "'0' InstanceNorm2d: `track_running_stats` must be False",
     ),
     "affine": (nn.BatchNorm2d(1, affine=False), "'0' BatchNorm2d: `affine` must be True, got False"),
     "statistics": (

@@ -120,6 +120,42 @@ def test_every_activation_has_a_module(layer):
     assert isinstance(module, torch.nn.Sequential)
 
 
+OTHERS = {
+    "transposed": (fc.ConvTranspose2d(2, 3, stride=2, output_padding=1, padding=1), (2, 4, 5)),
+    "transposed same": (fc.ConvTranspose2d(2, 3, stride=2, padding="same"), (2, 4, 5)),
+    "transposed uneven": (fc.ConvTranspose2d(2, (3, 4), stride=(1, 2), padding=UNEVEN, groups=2), (2, 4, 5)),
+    "transposed of signals": (fc.ConvTranspose1d(2, 4, stride=3, padding=(0, 2), output_padding=1), (2, 5)),
+    "depthwise": (fc.DepthwiseConv2d(3, padding="same", depth_multiplier=2), (2, 4, 5)),
+    "depthwise with a stride": (fc.DepthwiseConv2d(3, stride=2, padding="same"), (2, 4, 4)),
+    "separable": (fc.SeparableConv2d(3, 3, padding="same"), (2, 4, 5)),
+    "separable of signals": (fc.SeparableConv1d(3, 3), (2, 5)),
+    "nearest": (fc.Upsample((2, 3)), (2, 3, 4)),
+    "along lines": (fc.Upsample(3, "bilinear"), (2, 3, 4)),
+    "to the corners": (fc.Upsample(2, "linear", align_corners=True), (2, 5)),
+    "largest": (fc.GlobalMaxPool2d(), (2, 3, 4)),
+    "largest of signals": (fc.GlobalMaxPool1d(), (2, 5)),
+    "adaptive": (fc.AdaptiveAvgPool2d((2, None)), (2, 5, 4)),
+    "adaptive of signals": (fc.AdaptiveAvgPool1d(4), (2, 6)),
+    "layer norm": (fc.LayerNorm(eps=1e-3), (2, 3, 4)),
+    "instance norm": (fc.InstanceNorm2d(affine=True), (2, 3, 4)),
+    "instance norm of signals": (fc.InstanceNorm1d(), (2, 7)),
+    "prelu": (fc.PReLU(per_channel=True, init=0.1), (2, 3, 4)),
+    "dropout of channels": (fc.SpatialDropout2d(0.0), (2, 3, 4)),
+    "dropout of channels of signals": (fc.SpatialDropout1d(0.0), (2, 3)),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_every_other_layer_becomes_that_of_pytorch_and_comes_back(name):
+    layer, shape = OTHERS[name]
+    first = fc.Conv2d(2, 1) if len(shape) == 3 else fc.Conv1d(2, 1)
+    model = fc.Sequential([first, layer], shape, "float64")
+    again = fc.from_torch(agree(model), shape)
+    X = samples(shape)
+    np.testing.assert_allclose(again.predict(X), model.predict(X), rtol=0, atol=1e-12)
+    assert again.num_parameters == model.num_parameters
+
+
 def test_a_block_that_branches_keeps_its_names():
     class Part(fc.Block):
         def layers(self):

@@ -382,5 +382,7 @@ NETS = {
     "mobilenet_v1": (MobileNetV1, (3, 96, 96)),
     "autoencoder": (Autoencoder, (640,)),
     "tcn": (TCN, (2, 15)),
+    "unet": (lambda: UNet("transposed"), (1, 8, 8)),
+    "unet with upsampling": (lambda: UNet("nearest"), (1, 8, 8)),
     "shared": (Shared, (1, 5, 5)),
 }

@@ -8,10 +8,12 @@ from typing import Any
 from ...nn.activations import LeakyReLU, ReLU, Sigmoid, Softmax, Tanh
 from ...nn.curves import ELU, GELU, Hardsigmoid, Hardswish, ReLU6, SiLU, Softplus
 from ...nn.dense import Dense
-from ...nn.dropout import Dropout
+from ...nn.dropout import Dropout, SpatialDropout2d
 from ...nn.layer import Layer
-from ...nn.norm import BatchNorm2d, GroupNorm
+from ...nn.norm import BatchNorm2d, GroupNorm, InstanceNorm2d, LayerNorm
+from ...nn.prelu import PReLU
 from ...nn.signal import BatchNorm1d
+from ...nn.signal_channels import InstanceNorm1d, SpatialDropout1d
 from .modules import check_settings
 from .readers import READERS, Reader, reads, reads_module, weights
 from .wires import Constant, NoCounterpart, Site, Wire
@@ -57,11 +59,52 @@ def group_norm(
     return site.layer(GroupNorm(num_groups, eps=eps), input, weights(site, weight=weight, bias=bias))
 
 
-@reads("dropout")
-def dropout(site: Site, input: Wire, p: float = 0.5, training: bool = True, inplace: bool = False) -> Wire:
-    if training:
-        raise ValueError("`training` must be False in evaluation mode: give it self.training")
-    return site.layer(Dropout(p), input)
+@reads("instance_norm")
+def instance_norm(
+    site: Site,
+    input: Wire,
+    running_mean: Any = None,
+    running_var: Any = None,
+    weight: Any = None,
+    bias: Any = None,
+    use_input_stats: bool = True,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Wire:
+    if not use_input_stats:
+        raise ValueError("`use_input_stats` must be True, got False")
+    kind = InstanceNorm2d if len(input.shape) == 3 else InstanceNorm1d
+    layer = kind(eps=eps, affine=weight is not None)
+    return site.layer(layer, input, weights(site, weight=weight, bias=bias))
+
+
+@reads("layer_norm")
+def layer_norm(
+    site: Site, input: Wire, normalized_shape: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5
+) -> Wire:
+    return site.layer(LayerNorm(eps=eps), input, weights(site, weight=weight, bias=bias))
+
+
+@reads("prelu")
+def prelu(site: Site, input: Wire, weight: Any) -> Wire:
+    tensor = weights(site, weight=weight)
+    return site.layer(PReLU(weight.tensor.numel() > 1), input, tensor)
+
+
+def _dropout(make: Callable[[float], Layer]) -> Reader:
+    def read(site: Site, input: Wire, p: float = 0.5, training: bool = True, inplace: bool = False) -> Wire:
+        if training:
+            raise ValueError("`training` must be False in evaluation mode: give it self.training")
+        return site.layer(make(p), input)
+
+    return read
+
+
+READERS |= {
+    "dropout": _dropout(Dropout),
+    "dropout1d": _dropout(SpatialDropout1d),
+    "dropout2d": _dropout(SpatialDropout2d),
+}
 
 
 @reads("softmax")

@@ -45,7 +45,7 @@ HINTS = {
     **dict.fromkeys(
         ("SELU", "selu", "CELU", "celu", "Mish", "mish", "Hardshrink", "Softsign", "exp", "log", "sin", "cos",
          "abs", "pow", "sqrt", "tanhshrink", "GLU", "glu"),
-        "an Elementwise layer of your own would compute it; there are ReLU, LeakyReLU, ReLU6, ELU, "
+        "an Elementwise layer of your own would compute it; there are ReLU, LeakyReLU, PReLU, ReLU6, ELU, "
         "SiLU, GELU, Hardswish, Hardsigmoid, Softplus, Sigmoid, Tanh",
     ),
 }  # fmt: skip

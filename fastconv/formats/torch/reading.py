@@ -127,7 +127,13 @@ def _is_row(torch: Any, module: Any) -> bool:
     """Whether it is a Sequential of layers that are known, perhaps in Sequentials within."""
     if kind_of(torch, module, ("Sequential",)) is None:
         return False
-    return all(kind_of(torch, part, (*LAYERS, "LogSoftmax")) for _, part in _parts(torch, module, "", ()))
+    kinds = [
+        (part, kind_of(torch, part, (*LAYERS, "LogSoftmax"))) for _, part in _parts(torch, module, "", ())
+    ]
+    sized = any(
+        kind == "Upsample" and part.size is not None for part, kind in kinds
+    )  # only a run says by how much
+    return all(kind for _, kind in kinds) and not sized
 
 
 def _read_row(torch: Any, module: Any, shape: Shape) -> tuple[list[Layer], Arrays, bool]:

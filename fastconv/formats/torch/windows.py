@@ -8,10 +8,13 @@ from typing import Any
 import numpy as np
 
 from ...nn.conv import Conv2d
+from ...nn.conv_transpose import ConvTranspose1d, ConvTranspose2d
 from ...nn.layer import Layer, Shape
-from ...nn.pool import AvgPool2d, GlobalAvgPool2d, MaxPool2d
+from ...nn.pool import AdaptiveAvgPool2d, AvgPool2d, GlobalAvgPool2d, GlobalMaxPool2d, MaxPool2d
+from ...nn.resize import Upsample
 from ...nn.signal import AvgPool1d, Conv1d, GlobalAvgPool1d, MaxPool1d
-from .modules import PADDED, one, pads_of
+from ...nn.signal_channels import AdaptiveAvgPool1d, GlobalMaxPool1d
+from .modules import PADDED, TRANSPOSED, one, pads_of
 from .readers import HINTS, reads, reads_module, weights
 from .wires import Constant, NoCounterpart, Site, Wire
 
@@ -70,12 +73,16 @@ def _setting(pads: Sequence[tuple[int, int]]) -> Any:
 
 
 def cut(site: Site, x: Wire, spans: Sequence[tuple[int, int]]) -> Wire:
-    """The positions of a convolution from first to end along each axis: less of its padding makes no more."""
+    """The positions of a convolution from first to end along each axis: less of its padding makes no more,
+    and the padding of a transposed one cuts off.
+    """
     call = site.reading.call(x.cell[0])
-    if call is None or not isinstance(call.layer, (Conv1d, Conv2d)) or x.pads:
+    if call is None or not isinstance(call.layer, (Conv1d, Conv2d, *TRANSPOSED)) or x.pads:
         raise NoCounterpart(HINTS["getitem"])
     below = site.reading.shapes[call.inputs[0]]
-    steps = call.layer.stride if isinstance(call.layer, Conv2d) else (call.layer.stride,)
+    steps = call.layer.stride if isinstance(call.layer.stride, tuple) else (call.layer.stride,)
+    if isinstance(call.layer, TRANSPOSED):
+        steps = (-1,) * len(steps)
     axes = zip(pads_of(call.layer, below), steps, spans, x.shape[1:], strict=True)
     pads = [(a - first * step, b - (size - end) * step) for (a, b), step, (first, end), size in axes]
     if min(map(min, pads)) < 0:
@@ -94,8 +101,11 @@ def pad(site: Site, x: Wire, pad: Sequence[int], mode: str = "constant", value: 
     if missing < 0 and any(map(any, axes[:-missing])):
         raise NoCounterpart("a branch has as many channels as its layers make; a Conv of size 1 makes more")
     pads = ((0, 0),) * missing + tuple(axes[max(0, -missing) :])
-    if min(min(pair) for pair in pads) < 0:
-        raise NoCounterpart("nothing is cut off; less padding before would be possible")
+    if max(map(max, pads)) <= 0 and min(map(min, pads)) < 0:
+        sizes = zip(pads, x.shape[1:], strict=True)
+        return cut(site, x, [(-before, size + after) for (before, after), size in sizes])
+    if min(map(min, pads)) < 0:
+        raise NoCounterpart("it cuts off at one end and pads at the other")
     fill = float(value or 0.0)
     if not any(map(any, pads)):
         return x
@@ -132,6 +142,61 @@ def conv(
         return windowed(site, Conv1d(channels, kernel[0], **sizes, **settings), input, tensor)
     sizes = {"stride": _both(stride), "padding": _both(padding), "dilation": _both(dilation)}
     return windowed(site, Conv2d(channels, tuple(kernel), **sizes, **settings), input, tensor)
+
+
+@reads("conv_transpose1d", "conv_transpose2d")
+def conv_transpose(
+    site: Site,
+    input: Wire,
+    weight: Any,
+    bias: Any = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    output_padding: Any = 0,
+    groups: int = 1,
+    dilation: Any = 1,
+) -> Wire:
+    tensor = weights(site, weight=weight, bias=bias)
+    _, channels, *kernel = weight.tensor.shape
+    given = {"stride": stride, "padding": padding, "output_padding": output_padding, "dilation": dilation}
+    settings: dict[str, Any] = {"groups": groups, "bias": bias is not None}
+    if len(kernel) == 1:
+        sizes = {name: one(value) for name, value in given.items()}
+        return site.layer(ConvTranspose1d(channels * groups, kernel[0], **sizes, **settings), input, tensor)
+    sizes = {name: _both(value) for name, value in given.items()}
+    return site.layer(ConvTranspose2d(channels * groups, tuple(kernel), **sizes, **settings), input, tensor)
+
+
+@reads("interpolate", "upsample", "upsample_nearest", "upsample_bilinear")
+def interpolate(
+    site: Site,
+    input: Wire,
+    size: Any = None,
+    scale_factor: Any = None,
+    mode: str = "",
+    align_corners: bool | None = None,
+    recompute_scale_factor: bool | None = None,
+    antialias: bool = False,
+) -> Wire:
+    """By how much the run made it larger, of sizes and factors alike."""
+    asked = site.label.rpartition(".")[2]
+    mode = mode or ("bilinear" if asked == "upsample_bilinear" else "nearest")
+    aligned = asked == "upsample_bilinear" or bool(align_corners)
+    if antialias or mode not in ("nearest", "nearest-exact", "linear", "bilinear"):
+        raise ValueError(f'`mode` must be "nearest", "linear" or "bilinear", not antialiased, got {mode!r}')
+    sizes = list(zip(tuple(site.made.shape)[2:], input.shape[1:], strict=True))
+    if any(larger % small for larger, small in sizes):
+        raise NoCounterpart(f"images become larger by whole factors, got {input.shape[1:]} to {sizes}")
+    scale = tuple(larger // small for larger, small in sizes)
+    if set(scale) == {1}:
+        return input
+    factor = scale if len(scale) == 2 else scale[0]
+    return site.layer(Upsample(factor, mode.partition("-")[0], align_corners=aligned), input)
+
+
+@reads_module("Upsample")
+def _upsample_module(site: Site, module: Any, x: Wire) -> Wire:
+    return interpolate(site, x, module.size, module.scale_factor, module.mode, module.align_corners)
 
 
 def _both(value: Any) -> Any:
@@ -237,7 +302,7 @@ def adaptive_avg_pool(site: Site, input: Wire, output_size: Any) -> Wire:
         return input
     if set(wanted) == {1}:
         return site.layer(GlobalAvgPool2d() if len(sizes) == 2 else GlobalAvgPool1d(), input)
-    raise ValueError(f"`output_size` must be 1, got {output_size!r}")
+    return site.layer(AdaptiveAvgPool2d(wanted) if len(sizes) == 2 else AdaptiveAvgPool1d(wanted[0]), input)
 
 
 @reads_module("AdaptiveAvgPool1d", "AdaptiveAvgPool2d")
@@ -245,18 +310,41 @@ def _adaptive_module(site: Site, module: Any, x: Wire) -> Wire:
     return adaptive_avg_pool(site, x, module.output_size)
 
 
+@reads("adaptive_max_pool1d", "adaptive_max_pool2d")
+def adaptive_max_pool(site: Site, input: Wire, output_size: Any, return_indices: bool = False) -> Wire:
+    sizes = output_size if isinstance(output_size, (list, tuple)) else (output_size,)
+    if set(sizes) != {1} or return_indices:
+        raise ValueError(f"`output_size` must be 1, without indices, got {output_size!r}")
+    return site.layer(GlobalMaxPool2d() if len(input.shape) == 3 else GlobalMaxPool1d(), input)
+
+
+@reads("amax")
+def amax(site: Site, input: Wire, dim: Any = (), keepdim: bool = False) -> Wire:
+    kernel, own = _window(site, input, dim)
+    if kernel == own[1:]:
+        pool: Layer = GlobalMaxPool2d() if len(own) == 3 else GlobalMaxPool1d()
+    else:
+        pool = MaxPool2d(kernel)
+    return site.layer(pool, Wire(input.cell, own))
+
+
 @reads("mean")
 def mean(site: Site, input: Wire, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Wire:
+    kernel, own = _window(site, input, dim)
+    if kernel == own[1:]:
+        pool: Layer = GlobalAvgPool2d() if len(own) == 3 else GlobalAvgPool1d()
+    else:
+        pool = AvgPool2d(kernel)
+    return site.layer(pool, Wire(input.cell, own))
+
+
+def _window(site: Site, input: Wire, dim: Any) -> tuple[Shape, Shape]:
+    """(kernel, shape of the value) where all positions along some axes become one."""
     own = site.reading.shapes[input.cell[0]]
     rank = len(input.shape) + 1
-    axes = {d % rank for d in (dim if isinstance(dim, (list, tuple)) else [0 if dim is None else dim])}
+    dims = dim if isinstance(dim, (list, tuple)) else (0 if dim is None else dim,)
+    axes = {d % rank for d in dims or (0,)}
     aligned = own == input.shape + (1,) * (len(own) - len(input.shape)) and not input.pads
     if axes & {0, 1} or not aligned or len(own) == 1:
         raise NoCounterpart("means are taken over positions, lines and columns: x.mean((2, 3))")
-    kernel = tuple(n if k in axes else 1 for k, n in enumerate(own[1:], start=2))
-    layer: Layer
-    if kernel == own[1:]:
-        layer = GlobalAvgPool2d() if len(own) == 3 else GlobalAvgPool1d()
-    else:
-        layer = AvgPool2d(kernel)
-    return site.layer(layer, Wire(input.cell, own))
+    return tuple(n if k in axes else 1 for k, n in enumerate(own[1:], start=2)), own

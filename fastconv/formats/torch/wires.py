@@ -19,14 +19,16 @@ from ...nn.dropout import Dropout
 from ...nn.layer import Arrays, Layer, Shape
 from ...nn.merge import Add, Concatenate
 from ...nn.outline import Call, Outline
-from ...nn.pool import AvgPool2d, MaxPool2d
+from ...nn.pool import AvgPool2d, GlobalAvgPool2d, GlobalMaxPool2d, MaxPool2d
+from ...nn.resize import Upsample
 from ...nn.shape import Flatten
 from ...nn.signal import AvgPool1d, MaxPool1d
 from .checks import arrays_of
 
 # Layers that make nothing negative, and such that make nothing negative of nothing negative.
 POSITIVE = (ReLU, ReLU6, Sigmoid, Hardsigmoid, Softplus, Softmax)
-KEEP_SIGN = (Add, Concatenate, MaxPool1d, MaxPool2d, AvgPool1d, AvgPool2d, Dropout, Flatten)
+KEEP_SIGN = (Add, Concatenate, MaxPool1d, MaxPool2d, AvgPool1d, AvgPool2d, GlobalAvgPool2d, GlobalMaxPool2d,
+             Upsample, Dropout, Flatten)  # fmt: skip
 SAMPLES = 3  # of the run that says the sizes; a batch of one could be taken for a size of one
 
 

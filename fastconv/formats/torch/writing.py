@@ -17,7 +17,7 @@ from ...nn.merge import Stack, Sum
 from ...nn.network import Network, Node
 from ...nn.pool import AvgPool2d
 from ..probabilities import final_layer
-from .modules import PADDED, POOLS, module_of, own_padding, pads_of
+from .modules import PADDED, POOLS, TRANSPOSED, module_of, own_padding, pads_of
 
 
 def write_module(network: Network, softmax: bool = False) -> Any:
@@ -67,7 +67,7 @@ def _sequential(nn: Any, layers: Sequence[Layer], prefix: str, nodes: Mapping[st
         if isinstance(layer, Block):  # others that are made of layers branch
             modules.append(_sequential(nn, layer.layers(), f"{name}.", nodes))
         else:
-            modules.append(module_of(nn, name, layer, nodes[name].input_shape))
+            modules.append(module_of(nn, name, nodes[name].layer, nodes[name].input_shape))
     return nn.Sequential(*modules)
 
 
@@ -153,11 +153,15 @@ def _call(torch: Any, program: Any, node: Node, given: list[Any], outside: bool)
 
 
 def _pads_outside(node: Node) -> bool:
-    return isinstance(node.layer, PADDED) and own_padding(node.layer, node.input_shape) is None
+    return (
+        isinstance(node.layer, (*PADDED, *TRANSPOSED)) and own_padding(node.layer, node.input_shape) is None
+    )
 
 
 def _padded_call(torch: Any, program: Any, node: Node, x: Any) -> Any:
-    """F.pad, and the module without padding. All windows end within the padding that is given to pools."""
+    """The module without padding and F.pad before it, so that all windows of pools end within the padding;
+    after a transposed convolution F.pad cuts off.
+    """
 
     def padded(value: Any, pads: list[tuple[int, int]], fill: float) -> Any:
         sizes = [size for pair in reversed(pads) for size in pair]
@@ -167,6 +171,8 @@ def _padded_call(torch: Any, program: Any, node: Node, x: Any) -> Any:
 
     layer: Any = node.layer
     pads = pads_of(layer, node.input_shape)
+    if isinstance(layer, TRANSPOSED):
+        return padded(program.call_module(node.name, (x,)), [(-a, -b) for a, b in pads], 0.0)
     image = layer.image_layer()
     if isinstance(image, Conv2d):
         return program.call_module(node.name, (padded(x, pads, 0.0),))
