@@ -87,7 +87,7 @@ def _network_of_checkpoint(description: dict[str, Any], state: Arrays) -> tuple[
     return {**description["network"], **layers, "dtype": run["dtype"]}, own
 
 
-def from_torch(module: Any, input_shape: Any, *, dtype: str | None = None) -> Any:
+def from_torch(module: Any, input_shape: Any, *, dtype: str | None = None) -> Model:
     """A network from PyTorch: its layers, with copies of its weights and running statistics.
 
     Parameters
@@ -133,9 +133,10 @@ def from_torch(module: Any, input_shape: Any, *, dtype: str | None = None) -> An
     What the module computes in evaluation mode is taken; parametrizations become the weights that they make.
     A module that is called at several places becomes one layer there, which shares its weights; in a
     Sequential of layers it becomes a layer in each place with weights of its own, which begin equal, and so
-    do parameters that are tied under several names. What the outputs do not need is left out. An output
-    (N,), one number of each sample, is (N, 1) here. The module and PyTorch's random numbers are left as they
-    were.
+    do parameters that are tied under several names. A scale or a shift by constants becomes a convolution
+    of each channel with one weight, which training changes like any. What the outputs do not need is left
+    out. An output (N,), one number of each sample, is (N, 1) here. The module and PyTorch's random numbers
+    are left as they were.
 
     Examples
     --------
@@ -155,7 +156,7 @@ def from_torch(module: Any, input_shape: Any, *, dtype: str | None = None) -> An
     from ..formats.torch.reading import read_module  # few processes need it
 
     found = read_module(module, input_shape, dtype)
-    model = _filled(found.outline, found.dtype, found.state)
+    model: Model = _filled(found.outline, found.dtype, found.state)
     _check_against(module, model, found.log_softmax)
     if any(found.log_softmax):
         _leave_log_softmax("`module`", model)

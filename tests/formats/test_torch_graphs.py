@@ -251,6 +251,18 @@ CALLS = {
         {"conv": conv()},
         ["Conv2d(2, kernel_size=3, padding=1)", "ReLU()", "Flatten()"],
     ),
+    "a scale and a shift": (
+        lambda m, x: (((x - m.mean) / m.std).mul_(2) + 0.5).relu(),
+        {"mean": nn.Parameter(torch.rand(2, 1, 1)), "std": nn.Parameter(torch.rand(1, 2, 1, 1) + 0.1)},
+        ["Conv2d(2, kernel_size=1, groups=2)", "ReLU()"],
+    ),
+    "a scale that is read twice": (
+        lambda m, x: (lambda y: torch.cat([y * 3, 1 - y], 1))(x / 255),
+        {},
+        [*["Conv2d(2, kernel_size=1, groups=2)"] * 2, "Concatenate()"],
+    ),
+    "what changes nothing": (lambda m, x: ((x + 0) * 1 / 1 - 0.0).relu(), {}, ["ReLU()"]),
+    "negative": (lambda m, x: -x, {}, ["Conv2d(2, kernel_size=1, groups=2)"]),
     "transposed and cut": (
         lambda m, x: F.pad(F.conv_transpose2d(x, m.weight, stride=2)[:, :, 1:], (0, -1)),
         {"weight": nn.Parameter(torch.ones(2, 3, 3, 3))},
@@ -329,6 +341,11 @@ SIGNALS = {
         lambda m, x: m.conv(m.pad(x)),
         {"pad": nn.ConstantPad1d((1, 2), 0.0), "conv": nn.Conv1d(2, 3, 3)},
         ["Conv1d(3, kernel_size=3, padding=(1, 2))"],
+    ),
+    "largest": (
+        lambda m, x: torch.cat([x.max(2)[0], torch.max(x, -1, keepdim=True).values.squeeze(2)], 1),
+        {},
+        ["GlobalMaxPool1d()", "GlobalMaxPool1d()", "Flatten()", "Flatten()", "Concatenate()"],
     ),
     "mean": (lambda m, x: x.mean(-1), {}, ["GlobalAvgPool1d()", "Flatten()"]),
     "adaptive": (lambda m, x: F.adaptive_avg_pool1d(x, 1).squeeze(2), {}, ["GlobalAvgPool1d()", "Flatten()"]),
@@ -497,6 +514,12 @@ MISSING = {
         lambda m, x: m.part(x), {"part": Less()}, (3,),
         r"`sub` \(operator\.sub, in 'part' Less\) has no counterpart in fastconv",
     ),
+    "a constant of positions": (
+        lambda m, x: x + torch.ones(4), {}, (3, 4, 4), "a constant is a number or has one for each channel",
+    ),
+    "where the largest is": (lambda m, x: x.max(2)[1], {}, (3, 4), "only the values are read"),
+    "the largest of all": (lambda m, x: x.max(), {}, (3, 4), "`max_1` .*taken over positions"),
+    "a division by zero": (lambda m, x: x / 0, {}, (3, 4), "`truediv` .*: division by zero"),
     "a method": (lambda m, x: x.exp(), {}, (3,), r"`exp` \(Tensor\.exp\) has no counterpart .*Elementwise"),
     "a half": (lambda m, x: x.chunk(2, 1)[0], {}, (4, 3, 3), r"`chunk` \(Tensor\.chunk\) has no counterpart"),
     "a cut of what is not padded": (

@@ -14,7 +14,7 @@ from ...nn.outline import Outline
 from .calls import CONSTANT, read_function_call, read_module_call
 from .checks import check_plain_at, kind_and_device, kind_of
 from .modules import LAYERS
-from .wires import SAMPLES, Constant, NoCounterpart, Reading, Site, Wire, within
+from .wires import SAMPLES, Constant, NoCounterpart, Reading, Site, ValuesAndPlaces, Wire, within
 
 # What fx says of sizes: Python's numbers, not tensors.
 SIZES = {"size", "getattr", "dim", "ndimension", "numel", "len", "is_floating_point", "get_device"}
@@ -88,7 +88,7 @@ class _Run:
                 self.known[node] = self._read(node)
             except NoCounterpart as missing:
                 raise ValueError(f"{self._place(node)} has no counterpart in fastconv: {missing}") from None
-            except (TypeError, ValueError) as error:
+            except (TypeError, ValueError, ZeroDivisionError) as error:
                 raise ValueError(f"`module` has at {self._place(node)}: {error}") from None
         raise AssertionError("a graph of torch.fx ends in an output")
 
@@ -135,10 +135,12 @@ class _Run:
         name = _name(node)
         given: list[Any] = []
         self.torch.fx.node.map_arg((node.args, node.kwargs), lambda n: given.append(self.known[n]))
-        if not any(isinstance(value, Wire) for value in given) or name in CONSTANT:
+        if not any(isinstance(value, (Wire, ValuesAndPlaces)) for value in given) or name in CONSTANT:
             return Constant(made) if self._is_tensor(made) else made
         if name in SIZES and not self._is_tensor(made) and node.op != "call_module":
             return made
+        if any(isinstance(value, ValuesAndPlaces) for value in given):
+            return _part(name, args)
         site = self._site(node)
         if node.op == "call_module":
             module = self.module.get_submodule(node.target)
@@ -156,7 +158,9 @@ class _Run:
         scope = _scope(node)
         if node.op == "call_module":
             return Site(self.reading, self.torch, scope, node.target, self.made[node], owner=node.target)
-        return Site(self.reading, self.torch, scope, within(scope, _name(node).strip("_")), self.made[node])
+        name = _name(node)
+        label = within(scope, name.strip("_"))
+        return Site(self.reading, self.torch, scope, label, self.made[node], called=name)
 
     def _place(self, node: Any) -> str:
         """A call as messages name it: by its name, what it calls, and in which module."""
@@ -194,6 +198,13 @@ class _Run:
 def _attribute(module: Any, target: str) -> Any:
     *path, name = target.split(".")
     return getattr(module.get_submodule(".".join(path)), name)
+
+
+def _part(name: str, args: tuple[Any, ...]) -> Any:
+    """The values of what a call gave beside others, x.max(2)[0] or x.max(2).values."""
+    if name in ("getitem", "getattr") and args[1] in (0, "values"):
+        return args[0][0]
+    raise NoCounterpart("of x.max(2) only the values are read, x.max(2)[0]")
 
 
 def _scope(node: Any) -> str:

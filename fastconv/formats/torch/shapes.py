@@ -10,6 +10,7 @@ from ...nn.curves import Hardsigmoid, Hardswish, SiLU
 from ...nn.merge import Add, Concatenate
 from ...nn.pool import MaxPool2d
 from ...nn.signal import MaxPool1d
+from .affine import affine, is_constant
 from .readers import HINTS, reads, reads_module
 from .windows import cut, windowed
 from .wires import SAMPLES, NoCounterpart, Site, Wire
@@ -21,14 +22,14 @@ from .wires import SAMPLES, NoCounterpart, Site, Wire
 def add(site: Site, x: Any, other: Any, *, alpha: float = 1) -> Wire:
     if alpha != 1:
         raise ValueError(f"`alpha` must be 1, got {alpha}")
-    for one_of, rest in ((x, other), (other, x)):
-        if isinstance(rest, (int, float)) and rest == 0:  # where Python's sum begins
-            return one_of
+    for value, constant in ((x, other), (other, x)):
+        if isinstance(value, Wire) and is_constant(constant):
+            return affine(site, value, shift=constant)
     if not isinstance(x, Wire) or not isinstance(other, Wire):
-        raise NoCounterpart("values are added to values; a constant is the bias of a layer")
+        raise NoCounterpart("values are added to values and constants")
     if x.shape != other.shape:
         raise NoCounterpart(f"shapes must be the same, got {x.shape} and {other.shape}")
-    return site.join(Add(), [x, other], inplace=site.label.rpartition(".")[2] in ("iadd", "add_"))
+    return site.join(Add(), [x, other], inplace=site.works_in_place)
 
 
 @reads("cat", "concat", "concatenate")
@@ -44,15 +45,15 @@ def cat(site: Site, tensors: Sequence[Any], dim: int = 0) -> Wire:
 
 @reads("mul", "imul", "mul_")
 def mul(site: Site, x: Any, other: Any) -> Wire:
-    """x * sigmoid(x), and x * hardsigmoid(x)."""
+    """x * sigmoid(x), x * hardsigmoid(x), and a scale by a constant."""
     for one_of, rest in ((x, other), (other, x)):
-        if isinstance(rest, (int, float)) and rest == 1:
-            return one_of
+        if isinstance(one_of, Wire) and is_constant(rest):
+            return affine(site, one_of, scale=rest)
         if isinstance(one_of, Wire) and isinstance(rest, Wire) and one_of.shape == rest.shape:
             call = site.reading.call(rest.cell[0])
             gates = {Sigmoid(): SiLU(), Hardsigmoid(): Hardswish()}
             if call is not None and call.inputs == (one_of.cell[0],) and call.layer in gates:
-                return site.layer(gates[call.layer], one_of)
+                return site.layer(gates[call.layer], one_of, inplace=site.works_in_place)
     raise NoCounterpart(HINTS["mul"])
 
 

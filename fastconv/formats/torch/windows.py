@@ -14,9 +14,10 @@ from ...nn.pool import AdaptiveAvgPool2d, AvgPool2d, GlobalAvgPool2d, GlobalMaxP
 from ...nn.resize import Upsample
 from ...nn.signal import AvgPool1d, Conv1d, GlobalAvgPool1d, MaxPool1d
 from ...nn.signal_channels import AdaptiveAvgPool1d, GlobalMaxPool1d
+from .affine import affine, is_constant
 from .modules import PADDED, TRANSPOSED, one, pads_of
 from .readers import HINTS, reads, reads_module, weights
-from .wires import Constant, NoCounterpart, Site, Wire
+from .wires import Constant, NoCounterpart, Site, ValuesAndPlaces, Wire
 
 LOWEST = -3.4028234663852886e38  # of float32: what padding for a maximum may be, beside -infinity
 
@@ -273,9 +274,11 @@ def avg_pool1d(
 
 @reads("truediv", "div", "itruediv", "div_")
 def divided(site: Site, x: Any, other: Any) -> Wire:
-    """The mean of windows over a part of them, such as without the padding: mean(x) / mean(ones)."""
+    """A scale by a constant; mean(x) / mean(1) of windows, which leaves out what is 0 there: the padding."""
     call = site.reading.call(x.cell[0]) if isinstance(x, Wire) else None
     if not isinstance(other, Constant) or call is None or not isinstance(call.layer, (AvgPool1d, AvgPool2d)):
+        if isinstance(x, Wire) and is_constant(other):
+            return affine(site, x, scale=_inverse(other))
         raise NoCounterpart(HINTS["div"])
     below = site.reading.shapes[call.inputs[0]]
     ones = np.ones((1, *below))
@@ -287,7 +290,11 @@ def divided(site: Site, x: Any, other: Any) -> Wire:
             pool = replace(call.layer, padding=padding, ceil_mode=ceil_mode, count_include_pad=counted)
             if pool.output_shape(below) == wanted.shape[1:] and np.allclose(pool.forward(ones, {}), wanted):
                 return Wire([site.reading.add(site.reading.unused(call.name), pool, call.inputs)], x.shape)
-    raise NoCounterpart(HINTS["div"])
+    return affine(site, x, scale=_inverse(other))
+
+
+def _inverse(constant: Any) -> Any:
+    return Constant(1 / constant.tensor) if isinstance(constant, Constant) else 1 / constant
 
 
 # Means over positions
@@ -328,6 +335,14 @@ def amax(site: Site, input: Wire, dim: Any = (), keepdim: bool = False) -> Wire:
     return site.layer(pool, Wire(input.cell, own))
 
 
+@reads("max")
+def largest(site: Site, input: Wire, dim: Any = None, keepdim: bool = False) -> ValuesAndPlaces:
+    """x.max(2), of which the values are read; where they were found is no layer's outcome."""
+    if not isinstance(dim, int):
+        raise NoCounterpart("the largest numbers are taken over positions: x.amax((2, 3))")
+    return ValuesAndPlaces(amax(replace(site, made=site.made[0]), input, dim, keepdim))
+
+
 @reads("mean")
 def mean(site: Site, input: Wire, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Wire:
     kernel, own = _window(site, input, dim)
@@ -346,5 +361,7 @@ def _window(site: Site, input: Wire, dim: Any) -> tuple[Shape, Shape]:
     axes = {d % rank for d in dims or (0,)}
     aligned = own == input.shape + (1,) * (len(own) - len(input.shape)) and not input.pads
     if axes & {0, 1} or not aligned or len(own) == 1:
-        raise NoCounterpart("means are taken over positions, lines and columns: x.mean((2, 3))")
+        raise NoCounterpart(
+            "means are taken over positions, lines and columns, as x.mean((2, 3)); so are maxima"
+        )
     return tuple(n if k in axes else 1 for k, n in enumerate(own[1:], start=2)), own

@@ -63,6 +63,12 @@ class Constant(NamedTuple):
     target: str = ""
 
 
+class ValuesAndPlaces(NamedTuple):
+    """What x.max(2) gives: the values, and where they were found, which no layer makes."""
+
+    values: Wire
+
+
 class NoCounterpart(Exception):
     """What a node computes is nothing that layers do; the text says what would be possible."""
 
@@ -78,6 +84,7 @@ class Reading:
     used: set[str] = field(default_factory=set)
     owners: dict[str, tuple[Layer, dict[str, Any]]] = field(default_factory=dict)
     flattened: dict[int, int] = field(default_factory=dict)
+    scaled: dict[int, tuple[int, Any, Any]] = field(default_factory=dict)  # value, scale and shift before
     cut: dict[tuple[str, Layer], Layer] = field(default_factory=dict)
 
     def add(self, name: str, layer: Layer, values: Sequence[int]) -> int:
@@ -182,6 +189,10 @@ class Site:
         What a layer without weights is called here.
     made : Tensor
         What the call gave in the run.
+    owner : str
+        What a layer with weights is called, if that is known.
+    called : str
+        What is called, "" of a module.
     """
 
     reading: Reading
@@ -190,6 +201,7 @@ class Site:
     label: str
     made: Any
     owner: str = ""
+    called: str = ""
 
     def layer(
         self, layer: Layer, x: Wire, tensor: Callable[[str], Any] | None = None, inplace: bool = False
@@ -207,6 +219,12 @@ class Site:
             name = self.owner if self.owner and self.owner not in self.reading.used else ""
             name = name or self.reading.unused(self.label)
         return self._made(x, self.reading.add(name, layer, (value,)), inplace)
+
+    @property
+    def works_in_place(self) -> bool:
+        """Whether the call is `x += y`, x.mul_(y) and the like."""
+        name = self.label.rpartition(".")[2]
+        return name in ("iadd", "isub", "imul", "itruediv") or self.called.endswith("_")
 
     def join(self, layer: Layer, wires: Sequence[Wire], inplace: bool = False) -> Wire:
         """What Add or Concatenate makes of several wires."""
