@@ -11,7 +11,7 @@ from .. import nn
 from ..checks.import_path import imported
 from ..formats import outlines
 from ..formats.model_file import read_model
-from ..nn.layer import Arrays, Layer, Shape
+from ..nn.layer import Arrays, Layer
 from ..nn.network import parameter_shapes
 from ..nn.outline import Outline
 from .building import network_of
@@ -89,35 +89,38 @@ def _network_of_checkpoint(description: dict[str, Any], state: Arrays) -> tuple[
     return {**description["network"], **layers, "dtype": run["dtype"]}, own
 
 
-def from_torch(module: Any, input_shape: Shape, *, dtype: str | None = None) -> Sequential:
+def from_torch(module: Any, input_shape: Any, *, dtype: str | None = None) -> Model:
     """A network from PyTorch: its layers, with copies of its weights and running statistics.
 
     Parameters
     ----------
-    module : torch.nn.Sequential
-        Of Conv2d, MaxPool2d, AvgPool2d, AdaptiveAvgPool2d(1), BatchNorm2d, Dropout, Flatten, Linear, ReLU,
-        LeakyReLU, Sigmoid, Tanh, Softmax, Identity, and of Sequentials of these; perhaps a LogSoftmax at the
-        end.
-    input_shape : tuple
-        (C, H, W) of an image, or (features,).
+    module : torch.nn.Module
+        A Sequential of layers, or any module that `torch.fx.symbolic_trace` can trace: with a `forward` of
+        its own, of modules, functions, operators and methods of PyTorch that layers here compute.
+    input_shape : tuple, or list of tuples
+        (C, H, W) of an image, (C, L) of a signal, or (features,); a list of them for a module with several
+        arguments. Arguments for which there is no shape keep their defaults.
     dtype : {"float32", "float64"}, optional
         Default is the module's: float64 if any of its parameters is, otherwise float32.
 
     Returns
     -------
-    Sequential
-        Identity has no layer in it, and Sequentials within the module are laid out in a row, so that layer
-        numbers can differ from the module's.
+    Sequential, or Model
+        Of a Sequential of layers, or of such Sequentials, a Sequential: Identity has no layer in it, and
+        Sequentials within the module are laid out in a row, so that layer numbers can differ from the
+        module's. Of any other module a Model, whose layers have the names that they have there: parameters
+        are called "layer1.0.conv1.weight", and `to_torch` gives a module with the same `state_dict` names.
 
     Raises
     ------
     TypeError
-        If `module` is not a torch.nn.Sequential. Other modules compute in Python code of their own.
+        If `module` is no torch.nn.Module, or one layer alone.
     ValueError
-        If a layer or one of its settings has no counterpart here, or the sizes do not fit `input_shape`; the
-        message names the layer and the setting. If a module has forward hooks (weight norm, spectral norm and
-        pruning of the older kind are such), or methods of its own. If the module, in evaluation mode, gives
-        other outputs for a random input than the network.
+        If something in it has no counterpart here, or torch.fx can't trace it, as where an `if` asks for the
+        numbers of the input: one line that names the call, what it calls, and what would be possible. If a
+        setting has none, or the sizes do not fit `input_shape`. If a module has forward hooks (weight norm,
+        spectral norm and pruning of the older kind are such). If the module, in evaluation mode, gives other
+        outputs for a random input than the network.
     ImportError
         If PyTorch is not installed.
 
@@ -130,9 +133,12 @@ def from_torch(module: Any, input_shape: Shape, *, dtype: str | None = None) -> 
     Notes
     -----
     What the module computes in evaluation mode is taken; parametrizations become the weights that they make.
-    A module that stands in several places becomes a layer in each of them, with weights of its own: they
-    begin equal, but further training does not keep them so. The module and PyTorch's random numbers are left
-    as they were.
+    A module that is called at several places becomes one layer there, which shares its weights; in a
+    Sequential of layers it becomes a layer in each place with weights of its own, which begin equal, and so
+    do parameters that are tied under several names. A scale or a shift by constants becomes a convolution
+    of each channel with one weight, which training changes like any. What the outputs do not need is left
+    out. An output (N,), one number of each sample, is (N, 1) here. The module and PyTorch's random numbers
+    are left as they were.
 
     Examples
     --------
@@ -140,24 +146,38 @@ def from_torch(module: Any, input_shape: Shape, *, dtype: str | None = None) -> 
     >>> module = torch.nn.Sequential(torch.nn.Conv2d(1, 6, 5), torch.nn.ReLU(), torch.nn.MaxPool2d(2))
     >>> fc.from_torch(module, input_shape=(1, 28, 28)).output_shape
     (6, 12, 12)
+    >>> class Residual(torch.nn.Module):
+    ...     def __init__(self):
+    ...         super().__init__()
+    ...         self.conv = torch.nn.Conv2d(2, 2, 3, padding=1)
+    ...     def forward(self, x):
+    ...         return torch.relu(self.conv(x)) + x
+    >>> list(fc.from_torch(Residual(), input_shape=(2, 8, 8)).parameters())
+    ['conv.weight', 'conv.bias']
     """
-    from ..formats.torch_modules import read_module  # few processes need it
+    from ..formats.torch.reading import read_module  # few processes need it
 
     found = read_module(module, input_shape, dtype)
-    model = _filled(Outline.of_row(found.layers, tuple(input_shape)), found.dtype, found.state)
+    model: Model = _filled(found.outline, found.dtype, found.state)
     _check_against(module, model, found.log_softmax)
-    if found.log_softmax:
+    if any(found.log_softmax):
         _leave_log_softmax("`module`", model)
     return model
 
 
-def _check_against(module: Any, model: Model, log_softmax: bool) -> None:
+def _check_against(module: Any, model: Model, log_softmax: tuple[bool, ...]) -> None:
     """Raise ValueError unless the network and the PyTorch module that it was read from agree."""
-    from ..formats.torch_modules import run_module
+    from ..formats.torch.reading import run_module
 
-    X = np.random.default_rng(0).standard_normal((2, *model.input_shape))
+    rng = np.random.default_rng(0)
+    X = [rng.standard_normal((2, *shape)) for shape in model.input_shapes]
     wanted, precision = run_module(module, X)
-    _check_same("`module`", _log_softmax(model.predict(X), log_softmax), wanted, precision)
+    found = model.predict(X if len(X) > 1 else X[0])
+    outputs = list(found.values()) if isinstance(found, dict) else found if len(wanted) > 1 else [found]
+    for output, theirs, logits in zip(outputs, wanted, log_softmax, strict=True):
+        if theirs.shape == (2,):  # PyTorch may leave out the one output
+            theirs = theirs[:, None]
+        _check_same("`module`", _log_softmax(output, logits), theirs, precision)
 
 
 def _log_softmax(logits: NDArray[Any], wanted: bool) -> NDArray[Any]:

@@ -402,9 +402,11 @@ class Model(Classifier):
 
         Returns
         -------
-        torch.nn.Sequential
+        torch.nn.Sequential, or torch.fx.GraphModule
             In evaluation mode, on the CPU, in the network's dtype; the names of its `state_dict` are those
-            of `parameters()` and `statistics()`.
+            of `parameters()` and `statistics()`. Layers in a row become a Sequential; networks that branch,
+            and padding that PyTorch's layers don't have, a GraphModule, which is trained and saved like any
+            module. Several outputs are a tuple, or a dictionary if they have names.
 
         Raises
         ------
@@ -419,7 +421,7 @@ class Model(Classifier):
         >>> fc.models.reference_cnn().to_torch()[0]
         Conv2d(1, 1, kernel_size=(3, 3), stride=(1, 1))
         """
-        from ..formats.torch_modules import write_module  # few processes need it
+        from ..formats.torch.writing import write_module  # few processes need it
 
         return write_module(self, softmax)
 
