@@ -6,13 +6,14 @@ import numpy as np
 
 from ...nn.activations import LeakyReLU, ReLU, Sigmoid, Softmax, Tanh
 from ...nn.layer import Layer, Shape
-from .chain import Chain, Node
 from .graph import Graph
+from .node import Node
 from .tables import READERS, is_one_operator, reads, writes
+from .value import Value
 
 
-def _always(layer: Layer) -> Callable[[Chain, Node], None]:
-    return lambda chain, node: chain.append(layer)
+def _always(layer: Layer) -> Callable[[Value, Node], None]:
+    return lambda value, node: value.append(layer)
 
 
 READERS.update(Relu=_always(ReLU()), Sigmoid=_always(Sigmoid()), Tanh=_always(Tanh()))
@@ -23,32 +24,32 @@ is_one_operator(Softmax, "Softmax", axis=1)
 
 
 @reads("LeakyRelu")
-def read_leaky_relu(chain: Chain, node: Node) -> None:
-    chain.append(LeakyReLU(float(node.decimal("alpha", 0.01))))
+def read_leaky_relu(value: Value, node: Node) -> None:
+    value.append(LeakyReLU(float(node.decimal("alpha", 0.01))))
 
 
 @reads("PRelu")
-def read_prelu(chain: Chain, node: Node) -> None:
-    chain.append(LeakyReLU(node.scalar(1)))
+def read_prelu(value: Value, node: Node) -> None:
+    value.append(LeakyReLU(node.scalar(1)))
 
 
 @reads("Softmax")
-def read_softmax(chain: Chain, node: Node) -> None:
+def read_softmax(value: Value, node: Node) -> None:
     default = 1 if node.opset < 13 else -1
     if node.get("axis", default) not in (1, -1):
         raise ValueError(f"`axis` must be 1, got {node.get('axis')}")
-    chain.append(Softmax())
+    value.append(Softmax())
 
 
 @reads("LogSoftmax")
-def read_log_softmax(chain: Chain, node: Node) -> None:
+def read_log_softmax(value: Value, node: Node) -> None:
     """No layer: what goes in is kept, and that the file goes on is remembered."""
     default = 1 if node.opset < 13 else -1
-    if node.get("axis", default) not in (1, -1) or len(chain.shape) != 1:
+    if node.get("axis", default) not in (1, -1) or len(value.shape) != 1:
         raise ValueError(f"only over (N, features) is it supported, along axis 1, got {node.get('axis')}")
-    chain.no_pad()
-    chain.check_order()
-    chain.log_softmax = True
+    value.check_plain()
+    value.check_order()
+    value.log_softmax = True
 
 
 @writes(LeakyReLU)

@@ -1,45 +1,52 @@
 """Multiplications and sums with constants: of a scale of pixels, of channels, after a layer with weights.
 
-After a dense layer or a convolution they go into its weights; of images they become a convolution of each
-channel with one weight. A scale at the very beginning waits for what tells the order of the axes.
+After a dense layer or a convolution they go into its weights, after a normalisation that has none of its own
+into its scale and shift; of images they become a convolution of each channel with one weight. A scale at the
+very beginning waits for what tells the order of the axes.
 """
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...nn.conv import Conv2d
 from ...nn.dense import Dense
-from .chain import Chain, Node
+from ...nn.norm import GroupNorm
+from ...nn.signal import Conv1d
+from .net import Step
+from .node import Node
 from .tables import reads
+from .value import Array, Value
 
-Array = NDArray[Any]
+WEIGHTED = (Dense, Conv2d, Conv1d)
 
 
 @reads("Mul", "Div")
-def read_scale(chain: Chain, node: Node) -> None:
-    scale = node.weights(1)
+def read_scale(value: Value, node: Node) -> None:
+    scale = node.weights(1 - node.value)
     if node.kind == "Div":
         if not scale.all():
             raise ValueError("it divides by 0")
         scale = (1 / scale).astype(scale.dtype)
-    take_affine(chain, node, scale, None)
+    take_affine(value, node, scale, None)
 
 
-@reads("Add", "Sub")
-def read_shift(chain: Chain, node: Node) -> None:
-    shift = node.weights(1)
+@reads("Add", "Sub", "Sum")
+def read_shift(value: Value, node: Node) -> None:
+    if len(node.inputs) == 1:  # the sum of one value
+        return
+    if len(node.inputs) > 2:
+        raise ValueError(f"a sum with one constant is supported, got {len(node.inputs) - 1}")
+    shift = node.weights(1 - node.value)
     shift = -shift if node.kind == "Sub" else shift
-    layer = chain.layers[-1] if chain.layers else None
-    if isinstance(layer, (Dense, Conv2d)) and not layer.bias:
-        chain.add_bias(shift)
+    step = value.maker
+    if step is not None and isinstance(step.layer, WEIGHTED) and not step.layer.bias:
+        value.add_bias(shift)
     else:
-        take_affine(chain, node, None, shift)
+        take_affine(value, node, None, shift)
 
 
-def take_affine(chain: Chain, node: Node, scale: Array | None, shift: Array | None) -> None:
+def take_affine(value: Value, node: Node, scale: Array | None, shift: Array | None) -> None:
     """Multiply with a scale, then add a shift; one of them may be None.
 
     Raises
@@ -47,23 +54,26 @@ def take_affine(chain: Chain, node: Node, scale: Array | None, shift: Array | No
     ValueError
         If there is no place for it.
     """
-    chain.no_pad()
+    value.check_plain()
     given = scale if scale is not None else shift
     assert given is not None
-    layer = chain.layers[-1] if chain.layers else None
-    if isinstance(layer, (Dense, Conv2d)):
-        _into_weights(chain, layer, scale, shift)
-    elif layer is None and given.size == 1:
-        chain.start_with(
+    step = value.maker
+    if step is not None and isinstance(step.layer, WEIGHTED):
+        _into_weights(value, step, scale, shift)
+    elif step is not None and isinstance(step.layer, GroupNorm) and _is_bare(step, scale):
+        _into_norm(value, step, scale, shift)
+    elif value.is_input and given.size == 1:
+        value.start_with(
             None if scale is None else scale.reshape(()), None if shift is None else shift.reshape(())
         )
-    elif len(chain.shape) == 3:
-        channels = chain.shape[0]
+    elif len(value.shape) > 1:
+        value.begin()
+        channels = value.shape[0]
         weight = (
-            np.ones(channels, given.dtype) if scale is None else chain.per_channel(scale, "multiplies with")
+            np.ones(channels, given.dtype) if scale is None else value.per_channel(scale, "multiplies with")
         )
-        bias = None if shift is None else chain.per_channel(shift, "adds")
-        chain.append_by_channel(weight, bias)
+        bias = None if shift is None else value.per_channel(shift, "adds")
+        value.append_by_channel(weight, bias)
     else:
         raise ValueError(
             f"a {node.kind} is supported only as the bias of a layer without one, of the channels of images, "
@@ -71,17 +81,29 @@ def take_affine(chain: Chain, node: Node, scale: Array | None, shift: Array | No
         )
 
 
-def _into_weights(chain: Chain, layer: Any, scale: Array | None, shift: Array | None) -> None:
-    """Change the weights of the last layer so that it does this too."""
-    place = len(chain.layers) - 1
-    weight = chain.arrays[f"{place}.weight"]
-    bias = chain.arrays[f"{place}.bias"] if layer.bias else np.zeros(len(weight), weight.dtype)
+def _into_weights(value: Value, step: Step, scale: Array | None, shift: Array | None) -> None:
+    """Change the weights of the layer before so that it does this too."""
+    layer: Dense = step.layer  # type: ignore[assignment]
+    weight = step.arrays["weight"]
+    bias = step.arrays["bias"] if layer.bias else np.zeros(len(weight), weight.dtype)
     if scale is not None:
-        factors = chain.per_channel(scale, "multiplies with")
-        chain.arrays[f"{place}.weight"] = weight * factors.reshape(-1, *(1,) * (weight.ndim - 1))
+        factors = value.per_channel(scale, "multiplies with")
+        step.arrays["weight"] = weight * factors.reshape(-1, *(1,) * (weight.ndim - 1))
         bias = bias * factors
     if shift is not None:
-        bias = bias + chain.per_channel(shift, "adds")
+        bias = bias + value.per_channel(shift, "adds")
     if layer.bias or shift is not None:
-        chain.layers[-1] = replace(layer, bias=True)
-        chain.arrays[f"{place}.bias"] = bias
+        step.layer = replace(layer, bias=True)
+        step.arrays["bias"] = bias
+
+
+def _is_bare(step: Step, scale: Array | None) -> bool:
+    """Whether a normalisation still has the scale and shift that change nothing."""
+    return bool((scale is None or (step.arrays["weight"] == 1).all()) and not step.arrays["bias"].any())
+
+
+def _into_norm(value: Value, step: Step, scale: Array | None, shift: Array | None) -> None:
+    if scale is not None:
+        step.arrays["weight"] = value.per_channel(scale, "multiplies with").copy()
+    if shift is not None:
+        step.arrays["bias"] = value.per_channel(shift, "adds").copy()

@@ -310,7 +310,7 @@ SCALES = {  # nodes, shape, layers
     "batch norm of features": (
         [("Gemm", ["x", "w"], ["a"]),
          ("BatchNormalization", ["a", "b", "b", "b", "v"], ["n"], {"epsilon": 0.1}), ("Tanh", ["n"], ["y"])],
-        (8,), "Dense Tanh",
+        (8,), "Dense BatchNorm1d Tanh",
     ),
     "after an activation": (
         [("Conv", ["x", "k"], ["a"]), ("Relu", ["a"], ["r"]), ("Mul", ["r", "o"], ["m"]),
