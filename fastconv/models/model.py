@@ -18,6 +18,7 @@ from ..formats.outlines import written
 from ..formats.state_dict import matching
 from ..nn.joint_loss import resolve_for
 from ..nn.layer import Arrays
+from ..nn.losses import Loss
 from ..nn.norm import check_batch
 from ..nn.optimizers import Optimizer, OptimizerName
 from ..nn.optimizers import resolve as resolve_optimizer
@@ -268,14 +269,52 @@ class Model(Classifier):
         >>> [line.strip() for line in text.splitlines() if "max_pool(" in line]
         ['max_pool(x=y1, y=y2, argmax=argmax2)']
         """
+        step = self._checked_step(purpose, loss, optimizer, batch_size)
+        return listing.source(self, *step, kernels=kernels)
+
+    def memory(self, batch_size: int = 32, purpose: str = "train", *, optimizer: Any = None) -> int:
+        """How many bytes a step takes: parameters, gradients, the optimizer's vectors, and all values.
+
+        Parameters
+        ----------
+        batch_size : int
+            Samples of a step.
+        purpose : {"train", "gradients", "evaluate", "predict"}
+            As for `source`.
+        optimizer : SGD, Adam, AdamW or another of `fastconv.optimizers`, optional
+            For "train"; default is SGD without momentum, which keeps no vectors.
+
+        Returns
+        -------
+        int
+            With as many threads as there are now: each has values of its own. The samples themselves and
+            their targets, which stay where they are, do not count.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If an argument is unknown or does not fit.
+
+        Examples
+        --------
+        >>> import fastconv as fc
+        >>> model = fc.models.lenet5()
+        >>> model.memory(32, "predict") < model.memory(32, "train") < model.memory(256, "train")
+        True
+        """
+        return listing.memory(self, *self._checked_step(purpose, None, optimizer, batch_size))
+
+    def _checked_step(
+        self, purpose: str, loss: Any, optimizer: Any, batch_size: int
+    ) -> tuple[str, Loss | None, Optimizer, int]:
+        """The arguments of `source` and `memory`, if they fit."""
         if purpose not in listing.PURPOSES:
             names = ", ".join(map(repr, listing.PURPOSES))
             raise ValueError(f"`purpose` must be one of {names}, got {purpose!r}")
         if loss is not None:
             loss = resolve_for(loss, self.output_names, self.output_shapes)
         batch_size = whole_number(batch_size, "batch_size")
-        optimizer = resolve_optimizer("sgd" if optimizer is None else optimizer)
-        return listing.source(self, purpose, loss, optimizer, batch_size, kernels)
+        return purpose, loss, resolve_optimizer("sgd" if optimizer is None else optimizer), batch_size
 
     def save(self, path: str | os.PathLike[str], metadata: dict[str, Any] | None = None) -> None:
         """Write the network to one file: layers, parameters, statistics. Nothing is pickled.
