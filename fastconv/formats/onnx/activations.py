@@ -6,6 +6,7 @@ import numpy as np
 
 from ...nn.activations import LeakyReLU, ReLU, Sigmoid, Softmax, Tanh
 from ...nn.layer import Layer, Shape
+from ...nn.prelu import PReLU
 from .graph import Graph
 from .node import Node
 from .tables import READERS, is_one_operator, reads, writes
@@ -30,7 +31,19 @@ def read_leaky_relu(value: Value, node: Node) -> None:
 
 @reads("PRelu")
 def read_prelu(value: Value, node: Node) -> None:
-    value.append(LeakyReLU(node.scalar(1)))
+    """Slopes that were not learned are a LeakyReLU: one that is, exporters call a weight."""
+    slopes = node.weights(1)
+    learned = node.inputs[1].endswith("weight")
+    if slopes.size == 1 and not learned and slopes.reshape(()) >= 0:
+        value.append(LeakyReLU(node.scalar(1)))
+        return
+    alone = slopes.size == 1
+    weight = slopes.reshape(1) if alone else value.per_channel(slopes, "multiplies with")
+    value.check_plain()
+    if value.order is not None and not alone:
+        value.check_order()
+    value.begin()
+    value.put(PReLU(not alone), {"weight": weight})
 
 
 @reads("Softmax")
@@ -50,6 +63,14 @@ def read_log_softmax(value: Value, node: Node) -> None:
     value.check_plain()
     value.check_order()
     value.log_softmax = True
+
+
+@writes(PReLU)
+def write_prelu(graph: Graph, layer: PReLU, below: Shape, above: Shape) -> None:
+    name = f"{graph.layer}.weight"
+    if layer.per_channel:
+        graph.constants[name] = graph.constants[name].reshape(-1, *(1,) * (len(below) - 1))
+    graph.add("PRelu", name)
 
 
 @writes(LeakyReLU)

@@ -11,14 +11,17 @@ import numpy as np
 
 from ...nn.conv import Conv2d
 from ...nn.dense import Dense
-from ...nn.norm import GroupNorm
+from ...nn.norm import GroupNorm, InstanceNorm2d, LayerNorm
 from ...nn.signal import Conv1d
+from ...nn.signal_channels import InstanceNorm1d
 from .net import Step
 from .node import Node
+from .norm import in_sample
 from .tables import reads
 from .value import Array, Value
 
 WEIGHTED = (Dense, Conv2d, Conv1d)
+NORMS = (GroupNorm, InstanceNorm2d, InstanceNorm1d, LayerNorm)
 
 
 @reads("Mul", "Div")
@@ -60,7 +63,7 @@ def take_affine(value: Value, node: Node, scale: Array | None, shift: Array | No
     step = value.maker
     if step is not None and isinstance(step.layer, WEIGHTED):
         _into_weights(value, step, scale, shift)
-    elif step is not None and isinstance(step.layer, GroupNorm) and _is_bare(step, scale):
+    elif step is not None and isinstance(step.layer, NORMS) and _is_bare(step, scale):
         _into_norm(value, step, scale, shift)
     elif value.is_input and given.size == 1:
         value.start_with(
@@ -99,11 +102,20 @@ def _into_weights(value: Value, step: Step, scale: Array | None, shift: Array | 
 
 def _is_bare(step: Step, scale: Array | None) -> bool:
     """Whether a normalisation still has the scale and shift that change nothing."""
+    if not step.arrays:
+        return True
     return bool((scale is None or (step.arrays["weight"] == 1).all()) and not step.arrays["bias"].any())
 
 
 def _into_norm(value: Value, step: Step, scale: Array | None, shift: Array | None) -> None:
-    if scale is not None:
-        step.arrays["weight"] = value.per_channel(scale, "multiplies with").copy()
-    if shift is not None:
-        step.arrays["bias"] = value.per_channel(shift, "adds").copy()
+    if not step.arrays:
+        layer: InstanceNorm2d | InstanceNorm1d = step.layer  # type: ignore[assignment]
+        step.layer = replace(layer, affine=True)
+        dtype = (scale if scale is not None else shift).dtype  # type: ignore[union-attr]
+        channels = value.shape[0]
+        step.arrays.update(weight=np.ones(channels, dtype), bias=np.zeros(channels, dtype))
+    for name, array, verb in (("weight", scale, "multiplies with"), ("bias", shift, "adds")):
+        if array is not None and isinstance(step.layer, LayerNorm):
+            step.arrays[name] = in_sample(value, array).copy()
+        elif array is not None:
+            step.arrays[name] = value.per_channel(array, verb).copy()

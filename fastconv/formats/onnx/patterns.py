@@ -17,6 +17,7 @@ from ...nn.activations import LeakyReLU
 from ...nn.curves import ELU, GELU, Hardsigmoid, Hardswish, ReLU6, SiLU, Softplus
 from ...nn.layer import Arrays, Layer
 from .node import DTYPES, Node
+from .normalised import Normalisations
 
 Array = NDArray[Any]
 NUMBERS = np.concatenate([np.linspace(-9, 9, 361), [-1000, -50, 50, 1000]])
@@ -116,7 +117,8 @@ class Patterns:
     def __init__(self, constants: Arrays, nodes: list[Node]) -> None:
         self._constants = constants
         self._curves: dict[str, dict[str, _Curve]] = {}  # value -> value it is a function of -> the function
-        self.nodes = [self._whole(node) or node for node in nodes]
+        normalisations = Normalisations(constants)
+        self.nodes = [self._whole(node) or normalisations.whole(node) or node for node in nodes]
 
     def _whole(self, node: Node) -> Whole | None:
         """The activation that ends in a node, from as far back as there is one."""

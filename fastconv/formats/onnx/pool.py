@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from ...nn.layer import Layer, Shape
-from ...nn.pool import AvgPool2d, GlobalAvgPool2d, MaxPool2d
-from ...nn.signal import AvgPool1d, GlobalAvgPool1d, MaxPool1d
+from ...nn.layer import Shape
+from ...nn.pool import AvgPool2d, MaxPool2d
+from ...nn.signal import AvgPool1d, MaxPool1d
 from .functions import DOMAIN, average_pool_inputs, elements_counted
 from .graph import Graph, along, as_image
 from .node import Node
@@ -97,45 +97,6 @@ def _shares(layer: Any, shape: Shape, outputs: Shape) -> list[Array]:
     ]
 
 
-@reads("GlobalAveragePool", "GlobalMaxPool")
-def read_global_pool(value: Value, node: Node) -> None:
-    where = value.positions()
-    _reduce(value, list(range(2, 2 + len(where))), node.kind == "GlobalMaxPool")
-
-
-@reads("ReduceMean", "ReduceMax")
-def read_reduce(value: Value, node: Node) -> None:
-    rank = len(value.shape_in_file) + 1
-    axes = node.axes(rank)
-    if not axes and not node.get("noop_with_empty_axes", 0):
-        axes = list(range(rank))
-    _reduce(value, axes, node.kind == "ReduceMax")
-    if not node.get("keepdims", 1):
-        value.squeeze(axes)
-
-
-def _reduce(value: Value, axes: list[int], largest: bool) -> None:
-    """The mean, or the largest element, over axes of the file: lines, columns or the length, whole."""
-    value.check_plain()
-    ours = {k for axis in axes for k in value.axes[axis]}
-    shape = value.shape
-    if len(shape) == 1 or 0 in ours or (1 in ours and shape[0] != 1):
-        verb = "largest element" if largest else "mean"
-        raise ValueError(f"only the {verb} over lines and columns is supported, got axes {axes}")
-    kernel = tuple(n if k in ours else 1 for k, n in enumerate(shape[1:], 2))
-    images, whole = len(shape) == 3, kernel == shape[1:]
-    size: Any = kernel if images else kernel[0]
-    layer: Layer
-    if largest:
-        layer = MaxPool2d(size) if images else MaxPool1d(size)
-    elif whole:
-        layer = GlobalAvgPool2d() if images else GlobalAvgPool1d()
-    else:
-        layer = AvgPool2d(size) if images else AvgPool1d(size)
-    value.begin()
-    value.put(layer, {})
-
-
 def _hangs_over(layer: MaxPool2d | AvgPool2d, below: Shape, above: Shape) -> Shape:
     """By how much the last windows pass the padding at the end, which `ceil_mode` lets them; else 0."""
     dilation, pads = getattr(layer, "dilation", (1, 1)), layer.pads(below)
@@ -204,13 +165,3 @@ def _write_double(graph: Graph, images: AvgPool2d, below: Shape, above: Shape, f
             ceil_mode=images.ceil_mode,
             count_include_pad=images.count_include_pad,
         )
-
-
-@writes(GlobalAvgPool2d, GlobalAvgPool1d)
-def write_global_avg_pool(
-    graph: Graph, layer: GlobalAvgPool2d | GlobalAvgPool1d, below: Shape, above: Shape
-) -> None:
-    if graph.double:
-        graph.add("ReduceMean", axes=list(range(2, len(below) + 1)), keepdims=1)
-    else:
-        graph.add("GlobalAveragePool")

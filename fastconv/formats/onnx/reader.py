@@ -60,8 +60,10 @@ class Found:
 
     @property
     def precision(self) -> float:
-        """The step of the file's numbers near 1."""
-        kinds = {*self._input_dtypes, *(str(array.dtype) for array in self.state.values())}
+        """The step of the file's numbers near 1; attributes are of float32 whatever its weights are."""
+        attributes = (a for node in self._outputs.nodes for a in node.attribute)
+        rounded = {"float32"} if any(a.type == a.FLOAT for a in attributes) else set()
+        kinds = rounded | {*self._input_dtypes, *(str(array.dtype) for array in self.state.values())}
         return float(max(np.finfo(kind).eps for kind in kinds))
 
     def sample(self) -> list[NDArray[Any]] | None:

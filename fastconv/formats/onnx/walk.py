@@ -7,11 +7,24 @@ import numpy as np
 
 from ...nn.layer import Shape
 from ...nn.outline import checked_shape
-from . import activations, affine, conv, curves, dense, dropout, merge, norm, pool, shape  # noqa: F401 - they register their operators
+from . import (  # noqa: F401 - they register their operators
+    activations,
+    affine,
+    conv,
+    curves,
+    dense,
+    dropout,
+    global_pool,
+    merge,
+    norm,
+    pool,
+    shape,
+)
 from .folding import Folding
 from .functions import DOMAIN
 from .net import Net
 from .node import DTYPES, Node
+from .normalised import NORMALISED
 from .outputs import Outputs, find_outputs, needed_nodes
 from .patterns import Patterns, Whole
 from .tables import JOINTS, READERS
@@ -161,7 +174,8 @@ class Walk:
 
     def _read_one(self, node: Node, name: str) -> None:
         if node.kind not in READERS and not isinstance(node, Whole):
-            raise ValueError(f"the operator is not supported, only {', '.join(READERS)}")
+            known = ", ".join(kind for kind in READERS if kind != NORMALISED)
+            raise ValueError(f"the operator is not supported, only {known}")
         node.value = node.inputs.index(name)
         value = self._taken(name)
         if isinstance(node, Whole):

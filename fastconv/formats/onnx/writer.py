@@ -18,6 +18,7 @@ from . import (  # noqa: F401 - they register their layers
     curves,
     dense,
     dropout,
+    global_pool,
     merge,
     norm,
     pool,

@@ -90,6 +90,20 @@ NETWORKS = {
         (3, 5, 5),
     ),
     "branches of signals": ([fc.Concatenate([fc.Conv1d(2, 3, padding=1)], []), fc.ReLU6()], (3, 8)),
+    "global max pool": ([fc.GlobalMaxPool2d(), fc.Flatten()], (3, 4, 5)),
+    "global max pool of signals": ([fc.GlobalMaxPool1d()], (3, 7)),
+    "adaptive pools": ([fc.AdaptiveAvgPool2d((6, 3)), fc.AdaptiveAvgPool2d((None, 2))], (2, 4, 7)),
+    "adaptive pool of signals": ([fc.AdaptiveAvgPool1d(3)], (2, 7)),
+    "layer norm": ([fc.LayerNorm(eps=2.0**-9)], (2, 3, 4)),
+    "layer norm of features and signals": ([fc.LayerNorm(), fc.Flatten(), fc.LayerNorm()], (2, 5)),
+    "instance norm": ([fc.InstanceNorm2d(eps=2.0**-9), fc.InstanceNorm2d(affine=True)], (3, 4, 5)),
+    "instance norm of signals": ([fc.InstanceNorm1d(affine=True), fc.InstanceNorm1d()], (3, 8)),
+    "prelu": ([fc.PReLU(), fc.PReLU(per_channel=True)], (3, 4, 5)),
+    "prelu of signals and features": (
+        [fc.PReLU(per_channel=True), fc.Flatten(), fc.PReLU(init=-0.5), fc.PReLU(per_channel=True)], (2, 5)
+    ),
+    "spatial dropout": ([fc.SpatialDropout2d(0.3), fc.ReLU()], (3, 4, 5)),
+    "spatial dropout of signals": ([fc.SpatialDropout1d(0.3)], (3, 4)),
     "in a row": (
         [fc.Conv2d(4, 3, padding=1, bias=False), fc.BatchNorm2d(eps=2.0**-10), fc.LeakyReLU(),
          fc.AvgPool2d(3, 2, 1, ceil_mode=True), fc.Conv2d(4, 2, groups=2, padding="same"), fc.Tanh(),
@@ -176,6 +190,14 @@ def test_what_is_written_is_read_again_with_the_same_bits(tmp_path, name, dtype)
     else:
         kinds = [type(node.layer) for node in model.nodes]
         assert [type(layer) for layer in again.layers] == [kind for kind in kinds if kind is not fc.Add]
+
+
+def test_windows_of_one_size_are_an_average_pool_that_all_programs_know(tmp_path):
+    for layer, shape in ((fc.AdaptiveAvgPool2d((2, 3)), (2, 8, 9)), (fc.AdaptiveAvgPool1d(4), (2, 12))):
+        model = fc.Sequential([layer], shape)
+        model.to_onnx(tmp_path / "model.onnx")
+        assert not onnx.load(tmp_path / "model.onnx").functions
+        close(runtime(tmp_path / "model.onnx", samples(shape)), model.predict(samples(shape)))
 
 
 def heads(dtype="float32"):
