@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ..models.building import network_of
 from ..models.model import Model
 from ..nn.losses import Loss, LossName
 
@@ -46,7 +47,7 @@ def check_gradients(
     >>> fc.check_gradients(fc.models.reference_cnn(), X, [0, 1, 1, 0], loss="bce") < 1e-5
     True
     """
-    exact = Model.from_outline(model.outline, "float64", model.seed)
+    exact = network_of(model.outline, "float64", model.seed)
     exact.load_state(model.state())
     _, gradients = exact.loss_and_gradients(X, y, loss)
     rng = np.random.default_rng(seed)

@@ -72,8 +72,8 @@ class Model(Classifier):
         self._build(outline_of(inputs, outputs), dtype, seed)
 
     @classmethod
-    def from_outline(cls, outline: Outline, dtype: str = "float32", seed: int = 0) -> "Model":
-        """A network that has been written down: a Sequential of a row, otherwise a Model.
+    def of_outline(cls, outline: Outline, dtype: str = "float32", seed: int = 0) -> "Model":
+        """A network that has been written down.
 
         Parameters
         ----------
@@ -88,14 +88,11 @@ class Model(Classifier):
         Examples
         --------
         >>> import fastconv as fc
-        >>> outline = fc.models.reference_cnn().outline
-        >>> type(fc.Model.from_outline(outline)).__name__
-        'Sequential'
+        >>> model = fc.models.reference_cnn()
+        >>> fc.Model.of_outline(model.outline).num_parameters
+        15
         """
-        from .sequential import Sequential  # which is made of this
-
-        kind = Sequential if outline.is_row else Model
-        model = kind.__new__(kind)
+        model = cls.__new__(cls)
         model._build(outline, dtype, seed)
         return model
 

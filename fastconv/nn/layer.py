@@ -21,16 +21,14 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, fields, is_dataclass
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..checks.import_path import import_path
 from .graph import Graph
-
-if TYPE_CHECKING:
-    from .values import Value
+from .value import Value, called
 
 Shape = tuple[int, ...]
 Entry = TypeVar("Entry")
@@ -53,7 +51,7 @@ class Layer:
             check_call(cls, args, kwargs)
         return super().__new__(cls)
 
-    def __call__(self, values: "Value | Sequence[Value]", name: str | None = None) -> "Value":
+    def __call__(self, values: Value | Sequence[Value], name: str | None = None) -> Value:
         """Call the layer on values, in the functional form of a network: see `fastconv.Model`.
 
         Parameters
@@ -82,8 +80,6 @@ class Layer:
         >>> fc.Flatten()(fc.Input((2, 3, 3))).shape
         (18,)
         """
-        from .values import called  # which is made of layers
-
         return called(self, values, name)
 
     def lay_out(self, graph: Graph, name: str, inputs: tuple[int, ...]) -> int:
@@ -492,10 +488,12 @@ COUNTERPARTS = {
     "dilation_rate": "is called `dilation`",
     "epsilon": "is called `eps`",
     "filters": "is called `out_channels`",
+    "interpolation": "is called `mode`",
     "inplace": "is left out: layers work in place where they can",
     "num_parameters": "is called `per_channel`: True or False",
     "pool_size": "is called `kernel_size`",
     "rate": "is called `p`",
+    "size": "is given as `scale_factor`: how many times as large",
     "strides": "is called `stride`",
     "units": "is called `out_features`",
     "use_bias": "is called `bias`",

@@ -9,6 +9,7 @@ import numpy as np
 from .block import Composite, checked_layers
 from .graph import Graph
 from .layer import Array, Arrays, Layer, Shape, set_fields
+from .value import Value
 
 __all__ = ["Add", "Concatenate", "Residual"]
 
@@ -208,3 +209,6 @@ class Residual(Composite):
 
 def _layers_of(branch: Any, name: str) -> tuple[Layer, ...]:
     return checked_layers([branch] if isinstance(branch, Layer) else branch, name)
+
+
+Value.sum_of = staticmethod(lambda values: Add()(values))

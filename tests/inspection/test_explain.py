@@ -333,7 +333,7 @@ def test_bytes_are_divided_by_255():
 @pytest.mark.parametrize(
     ("changes", "error", "message"),
     [
-        ({"model": 3}, TypeError, "`model` must be a Sequential, got 3"),
+        ({"model": 3}, TypeError, "`model` must be a Sequential or a Model, got 3"),
         ({"x": np.zeros((2, 1, 6, 6))}, ValueError, "`x` must be one sample of shape (1, 6, 6), got (2,"),
         ({"x": np.zeros((5, 5))}, ValueError, "(N, 1, 6, 6)"),
         ({"y": [0, 1]}, ValueError, "`y` must have shape (1, 1), got (2,)"),
