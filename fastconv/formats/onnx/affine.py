@@ -9,18 +9,17 @@ from dataclasses import replace
 
 import numpy as np
 
-from ...nn.conv import Conv2d
+from ...nn.conv_transpose import ConvTranspose1d, ConvTranspose2d
 from ...nn.dense import Dense
+from ...nn.layer import Layer, Shape
 from ...nn.norm import GroupNorm, InstanceNorm2d, LayerNorm
-from ...nn.signal import Conv1d
 from ...nn.signal_channels import InstanceNorm1d
 from .net import Step
 from .node import Node
 from .norm import in_sample
 from .tables import reads
-from .value import Array, Value
+from .value import WEIGHTED, Array, Value
 
-WEIGHTED = (Dense, Conv2d, Conv1d)
 NORMS = (GroupNorm, InstanceNorm2d, InstanceNorm1d, LayerNorm)
 
 
@@ -72,6 +71,7 @@ def take_affine(value: Value, node: Node, scale: Array | None, shift: Array | No
     elif len(value.shape) > 1:
         value.begin()
         channels = value.shape[0]
+        value.net.check_room(channels)
         weight = (
             np.ones(channels, given.dtype) if scale is None else value.per_channel(scale, "multiplies with")
         )
@@ -88,16 +88,25 @@ def _into_weights(value: Value, step: Step, scale: Array | None, shift: Array | 
     """Change the weights of the layer before so that it does this too."""
     layer: Dense = step.layer  # type: ignore[assignment]
     weight = step.arrays["weight"]
-    bias = step.arrays["bias"] if layer.bias else np.zeros(len(weight), weight.dtype)
+    bias = step.arrays["bias"] if layer.bias else np.zeros(value.shape[0], weight.dtype)
     if scale is not None:
         factors = value.per_channel(scale, "multiplies with")
-        step.arrays["weight"] = weight * factors.reshape(-1, *(1,) * (weight.ndim - 1))
+        step.arrays["weight"] = weight * _for_weights(step.layer, factors, weight.shape)
         bias = bias * factors
     if shift is not None:
         bias = bias + value.per_channel(shift, "adds")
     if layer.bias or shift is not None:
         step.layer = replace(layer, bias=True)
         step.arrays["bias"] = bias
+
+
+def _for_weights(layer: Layer, factors: Array, shape: Shape) -> Array:
+    """A factor for each output channel, as the weights take it."""
+    taps = (1,) * (len(shape) - 2)
+    if not isinstance(layer, (ConvTranspose2d, ConvTranspose1d)):
+        return factors.reshape(-1, 1, *taps)
+    rows = factors.reshape(layer.groups, shape[1])  # a row for the input channels of each group
+    return np.repeat(rows, shape[0] // layer.groups, axis=0).reshape(*shape[:2], *taps)
 
 
 def _is_bare(step: Step, scale: Array | None) -> bool:
@@ -113,6 +122,7 @@ def _into_norm(value: Value, step: Step, scale: Array | None, shift: Array | Non
         step.layer = replace(layer, affine=True)
         dtype = (scale if scale is not None else shift).dtype  # type: ignore[union-attr]
         channels = value.shape[0]
+        value.net.check_room(channels)
         step.arrays.update(weight=np.ones(channels, dtype), bias=np.zeros(channels, dtype))
     for name, array, verb in (("weight", scale, "multiplies with"), ("bias", shift, "adds")):
         if array is not None and isinstance(step.layer, LayerNorm):

@@ -59,11 +59,8 @@ def write_conv(graph: Graph, layer: Conv2d | Conv1d, below: Shape, above: Shape)
         return
     with graph.images(flat):
         inputs = [graph.constant(*entry) for entry in conv_inputs(images, below, above).items()]
-        weight = graph.parameters("weight")
-        if flat:
-            array = graph.constants[weight[0]]
-            graph.constants[weight[0]] = array.reshape(*array.shape[:2], 1, array.shape[-1])
-        graph.add("Conv", *weight, *inputs, domain=DOMAIN, **settings, group=images.groups)
+        weight = graph.image_weight(flat)
+        graph.add("Conv", weight, *inputs, domain=DOMAIN, **settings, group=images.groups)
         if layer.bias:
             name = f"{graph.layer}.bias"
             graph.constants[name] = graph.constants[name].reshape(-1, 1, 1)

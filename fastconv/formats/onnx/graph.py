@@ -102,6 +102,14 @@ class Graph:
         if flat:
             self.add("Squeeze", self.constant("axis", np.array([2])))
 
+    def image_weight(self, flat: bool) -> str:
+        """The name of the layer's weight, of one line of taps if it is that of signals, `flat`."""
+        name = f"{self.layer}.weight"
+        if flat:
+            array = self.constants[name]
+            self.constants[name] = array.reshape(*array.shape[:2], 1, array.shape[-1])
+        return name
+
     def pad(self, begin: Shape, end: Shape, value: float) -> None:
         """Add a node that puts `value` around the images."""
         sizes = self.constant("pads", np.array([0, 0, *begin, 0, 0, *end]))

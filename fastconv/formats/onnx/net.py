@@ -60,16 +60,18 @@ class Net:
         Bytes of all arrays; one that several layers share counts, as it is copied, for each of them.
     largest : int
         Numbers of the largest value on the way, padding included.
+    most : int
+        Bytes that all arrays may take, so that no file asks for memory by sizes that it only claims.
     scale : float
         What the inputs are multiplied with at the very beginning.
     place : str
         The name of the next layer, where the file tells it.
     """
 
-    def __init__(self, input_shapes: Sequence[Shape], batch: int) -> None:
+    def __init__(self, input_shapes: Sequence[Shape], batch: int, most: int) -> None:
         self.steps: list[Step] = []
         self.shapes = list(input_shapes)
-        self.count, self.batch = len(input_shapes), batch
+        self.count, self.batch, self.most = len(input_shapes), batch, most
         self.size, self.largest = 0, max(map(math.prod, input_shapes))
         self.scale = 1.0
         self.place = ""
@@ -101,6 +103,13 @@ class Net:
         self.steps.append(Step(layer, own, tuple(inputs), len(self.shapes), self.place))
         self.shapes.append(shape)
         return len(self.shapes) - 1
+
+    def check_room(self, count: int = 0) -> None:
+        """Raise ValueError if all arrays, and `count` more numbers, take too many bytes."""
+        if self.size + 8 * count > self.most:
+            raise ValueError(
+                f"its layers take weights of more than {self.most} bytes, many times those in the file"
+            )
 
     def count_padded(self, layer: Layer, shape: Shape) -> None:
         """Let `largest` know of the padding of a convolution or a pooling."""

@@ -94,6 +94,7 @@ def read_instance_norm(value: Value, node: Node) -> None:
 
 def _of_channels(array: Array, value: Value, per_group: bool) -> Array:
     """One number for each channel, of one for each group of them."""
+    value.net.check_room(value.shape[0])
     array = array.reshape(-1)
     repeats = value.shape[0] // max(1, array.size) if per_group else 1
     return np.repeat(array, repeats) if repeats > 1 else array
@@ -156,6 +157,7 @@ def read_normalised(value: Value, node: Node) -> None:
     eps, dtype = float(node.decimal("epsilon", 1e-5)), node.weights(1).dtype
     if axes == set(range(1, rank)):
         whole_sample(value, axes)
+        value.net.check_room(math.prod(value.shape))
         ones, zeros = np.ones(value.shape, dtype), np.zeros(value.shape, dtype)
         value.append(LayerNorm(eps=eps), weight=ones, bias=zeros)
     elif len(value.shape) > 1 and axes == set(range(2, rank)):
@@ -177,6 +179,7 @@ def whole_sample(value: Value, axes: Iterable[int]) -> None:
 
 def in_sample(value: Value, array: Array) -> Array:
     """A constant as one number for each element of a sample."""
+    value.net.check_room(math.prod(value.shape))
     try:
         return np.broadcast_to(array, value.shape_in_file).reshape(value.shape)
     except ValueError:

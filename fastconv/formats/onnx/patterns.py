@@ -23,6 +23,7 @@ Array = NDArray[Any]
 NUMBERS = np.concatenate([np.linspace(-9, 9, 361), [-1000, -50, 50, 1000]])
 CLOSE = 3e-6  # constants may have been rounded to float32; activations differ by 1e-4 and more
 MOST_STARTS = 16  # values back, up to which nodes are taken together
+MOST_VALUES = 500  # that are known at a time: no more memory is taken, however many nodes a file has
 
 
 class Whole(Node):
@@ -118,7 +119,13 @@ class Patterns:
         self._constants = constants
         self._curves: dict[str, dict[str, _Curve]] = {}  # value -> value it is a function of -> the function
         normalisations = Normalisations(constants)
-        self.nodes = [self._whole(node) or normalisations.whole(node) or node for node in nodes]
+        self.nodes: list[Node] = []
+        last = {name: place for place, node in enumerate(nodes) for name in node.inputs}
+        for place, node in enumerate(nodes):
+            self.nodes.append(self._whole(node) or normalisations.whole(node) or node)
+            for name in node.inputs:
+                if last[name] == place:
+                    self._curves.pop(name, None)
 
     def _whole(self, node: Node) -> Whole | None:
         """The activation that ends in a node, from as far back as there is one."""
@@ -127,7 +134,8 @@ class Patterns:
         if node.kind == "Cast" and node.get("to") not in DTYPES:
             return None
         found = self._functions(node)
-        self._curves[node.outputs[0]] = found
+        if len(self._curves) < MOST_VALUES:
+            self._curves[node.outputs[0]] = found
         for start, curve in found.items():
             if (
                 curve.nodes > 1

@@ -109,7 +109,7 @@ def read_onnx(path: Any) -> Found:
     try:
         return Found(onnx, str(path), _inlined(onnx, model))
     except Exception as error:
-        reason = str(error) or type(error).__name__
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
         raise ValueError(f"{path} cannot be read as a network: {reason}") from None
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ...nn.activations import LeakyReLU, ReLU, Sigmoid, Softmax, Tanh
 from ...nn.conv import Conv2d
+from ...nn.conv_transpose import ConvTranspose1d, ConvTranspose2d
 from ...nn.curves import ELU, GELU, Hardsigmoid, Hardswish, ReLU6, SiLU, Softplus
 from ...nn.dense import Dense
 from ...nn.dropout import Dropout
@@ -22,6 +23,7 @@ from .net import Net, Step
 from .view import LAST, View
 
 Array = NDArray[Any]
+WEIGHTED = (Dense, Conv2d, Conv1d, ConvTranspose2d, ConvTranspose1d)
 # Layers that take numbers one by one, in whatever order.
 ONE_BY_ONE = (
     ReLU, LeakyReLU, Sigmoid, Tanh, Dropout, ReLU6, ELU, GELU, Hardsigmoid, Hardswish, SiLU, Softplus
@@ -105,6 +107,7 @@ class Value(View):
         if self.start is None or len(self.shape) == 1:
             return
         (scale, shift), self.start = self.start, None
+        self.net.check_room(self.shape[0])
         channels = np.ones(self.shape[0], scale.dtype)
         self.append_by_channel(channels * scale, channels * shift if shift else None)
 
@@ -228,10 +231,10 @@ class Value(View):
     # The layer before
 
     def add_bias(self, bias: Array) -> None:
-        """Give the layer that makes the value, a dense one or a convolution without one, its bias."""
+        """Give the layer that makes the value, one with weights and without a bias, its bias."""
         self.no_pad()
         step = self.maker
-        if step is None or not isinstance(step.layer, (Dense, Conv2d, Conv1d)) or step.layer.bias:
+        if step is None or not isinstance(step.layer, WEIGHTED) or step.layer.bias:
             raise ValueError("an Add is supported only as the bias of a layer without one")
         step.arrays["bias"] = self.per_channel(bias, "adds")
         step.layer = replace(step.layer, bias=True)
@@ -241,6 +244,7 @@ class Value(View):
 
         Broadcasting counts from the last axis: (O,) of features, (O, 1, 1) of images, or one number.
         """
+        self.net.check_room(self.shape[0])
         needed = tuple(self.shape[0] if axis == (1,) else 1 for axis in self.axes[1:])
         try:
             if math.prod(needed) != self.shape[0]:  # the file has them merged with others

@@ -11,6 +11,7 @@ from . import (  # noqa: F401 - they register their operators
     activations,
     affine,
     conv,
+    conv_transpose,
     curves,
     dense,
     dropout,
@@ -18,6 +19,7 @@ from . import (  # noqa: F401 - they register their operators
     merge,
     norm,
     pool,
+    resize,
     shape,
 )
 from .folding import Folding
@@ -61,8 +63,8 @@ class Walk:
         self.constants = self.folding.constants
         for tensor in self.graph.initializer:
             self.constants[tensor.name] = self.folding.array(tensor)
-        self.largest = MOST_COPIES * sum(array.nbytes for array in self.constants.values()) + 2**20
-        self.folding.left = self.largest
+        most = MOST_COPIES * sum(array.nbytes for array in self.constants.values()) + 2**20
+        self.folding.left = most
         self.outputs: Outputs = find_outputs(onnx, self.graph, self.constants)
         inputs = [value for value in self.graph.input if value.name not in self.constants]
         if not inputs:
@@ -72,7 +74,7 @@ class Walk:
         samples = [self._sample_shape(value.type.tensor_type) for value in inputs]
         if len({batch for _, batch in samples}) > 1:
             raise ValueError(f"its inputs must have one size of batch, got {[batch for _, batch in samples]}")
-        self.net = Net([sizes for sizes, _ in samples], samples[0][1])
+        self.net = Net([sizes for sizes, _ in samples], samples[0][1], most)
         self.values = {name: Value(self.net, number) for number, name in enumerate(self.input_names)}
         self.ours = model.producer_name == "fastconv"
         self.log_softmax = False
@@ -114,10 +116,7 @@ class Walk:
         self._readers.update(self.outputs.names)
         protos = {id(node): proto for proto, node in nodes}
         for node in left:
-            if self.net.size > self.largest:
-                raise ValueError(
-                    f"its layers take weights of more than {self.largest} bytes, many times those in the file"
-                )
+            self.net.check_room()
             self._named(node, lambda node=node: self._read(protos.get(id(node)), node))
         self._end()
 

@@ -15,6 +15,7 @@ from ..probabilities import final_layer
 from . import (  # noqa: F401 - they register their layers
     activations,
     conv,
+    conv_transpose,
     curves,
     dense,
     dropout,
@@ -22,6 +23,7 @@ from . import (  # noqa: F401 - they register their layers
     merge,
     norm,
     pool,
+    resize,
     shape,
 )
 from .functions import DOMAIN, functions

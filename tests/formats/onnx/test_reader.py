@@ -104,6 +104,19 @@ GRAPHS = {
          ("BatchNormalization", ["x", "s", "b", "b", "v"], ["y"], {"epsilon": 0.01})],
         (2, 4, 4), {"s": np.abs(weights(2)) + 1, "b": weights(2)},
     ),
+    "many slopes": ([("PRelu", ["x", "s"], ["y"])], (3,), {"s": B}),
+    "a slope of each channel": ([("PRelu", ["x", "s"], ["y"])], (3, 2, 2), {"s": B[:, None, None]}),
+    "a scale and a shift after a transposed convolution": (
+        [("ConvTranspose", ["x", "k"], ["a"], {"group": 2, "strides": [2, 2], "output_shape": [7, 8]}),
+         ("Mul", ["a", "s"], ["m"]), ("Add", ["m", "s"], ["y"])],
+        (4, 3, 4), {"k": weights(4, 3, 2, 2), "s": weights(6, 1, 1)},
+    ),
+    "a size by the shape": (
+        [("Shape", ["x"], ["s"]), ("Mul", ["s", "f"], ["t"]),
+         ("Resize", ["x", "", "", "t"], ["y"],
+          {"mode": "linear", "coordinate_transformation_mode": "align_corners"})],
+        (2, 3, 4), {"f": [1, 1, 2, 3]},
+    ),
     "one slope": ([("PRelu", ["x", "s"], ["y"])], (2, 4, 4), {"s": np.float32([0.3])}),
     "uneven padding": ([("Conv", ["x", "k"], ["y"], {"pads": [0, 0, 1, 2]})], (2, 6, 7), {"k": K}),
     "an uneven mean": (
@@ -332,7 +345,16 @@ REFUSED = {
     "a flatten of all": ([("Flatten", ["x"], ["y"], {"axis": 0})], (4,), {}, "Flatten.*`axis` must be 1"),
     "a mean of channels": ([("ReduceMean", ["x"], ["y"], {"axes": [1]})], (2, 3, 3), {}, "only the mean"),
     "a softmax of images": ([("Softmax", ["x"], ["y"])], (2, 3, 3), {}, r"'Softmax .' .*\(features,\)"),
-    "many slopes": ([("PRelu", ["x", "s"], ["y"])], (3,), {"s": B}, "input 1 must be one number"),
+    "a slope for each element": (
+        [("PRelu", ["x", "s"], ["y"])], (3, 2), {"s": weights(3, 2)}, "'PRelu .' .* an array of shape"
+    ),
+    "a norm of lines": (
+        [("LayerNormalization", ["x", "b"], ["y"])], (2, 3), {"b": B}, "only whole samples are normalised"
+    ),
+    "a size and a half": (
+        [("Resize", ["x", "", "f"], ["y"])], (2, 4, 4), {"f": np.float32([1, 1, 1.5, 1.5])},
+        "only whole factors of lines and columns are supported",
+    ),
     "half precision": ([("MatMul", ["x", "w"], ["y"])], (8,), {"w": W.T.astype(np.float16)}, "float16"),
     "weights that are worked out from much to more": (
         [*[("Concat", [a] * 9, [b], {"axis": 0}) for a, b in (("w", "v"), ("v", "u"), ("u", "t"))],
@@ -445,6 +467,12 @@ def test_sizes_that_a_file_only_claims_take_no_memory(tmp_path):
         ([("Conv", ["x", "k"], ["a"], {"pads": [large] * 4}), ("Relu", ["a"], ["y"])], (2, 6, 7), {"k": K}),
         ([("Gather", ["w", "i"], ["v"]), ("MatMul", ["x", "v"], ["y"])], (8,), {"w": W.T, "i": [0] * 10**4}),
         ([R], (2**20, 2**20, 2**20), {}),
+        ([("Mul", ["x", "h"], ["m"]), ("Relu", ["m"], ["y"])], (large, 1, 1), {"h": np.float32(0.5)}),
+        ([("Relu", ["x"], ["r"]), ("Add", ["r", "h"], ["y"])], (large, 1), {"h": np.float32(0.5)}),
+        ([("LayerNormalization", ["x", "h"], ["y"], {"axis": 1})], (large,), {"h": np.float32([0.5])}),
+        ([("InstanceNormalization", ["x", "h", "h"], ["y"])], (large, 1), {"h": np.float32([0.5])}),
+        ([("Resize", ["x", "", "s"], ["y"])], (1, 1, 2), {"s": np.float32([1, 1, 1, large // 4])}),
+        ([("ConvTranspose", ["x", "k"], ["y"], {"strides": [large, 1]})], (4, 3, 3), {"k": K}),
     ]
     for nodes, shape, constants in claims:
         write(path, nodes, shape, constants)

@@ -104,6 +104,36 @@ NETWORKS = {
     ),
     "spatial dropout": ([fc.SpatialDropout2d(0.3), fc.ReLU()], (3, 4, 5)),
     "spatial dropout of signals": ([fc.SpatialDropout1d(0.3)], (3, 4)),
+    "transposed": ([fc.ConvTranspose2d(3, 3)], (2, 4, 5)),
+    "transposed with everything": (
+        [fc.ConvTranspose2d(4, (3, 2), stride=(2, 3), padding=1, output_padding=(1, 2), groups=2)], (2, 4, 5)
+    ),
+    "transposed and dilated": (
+        [fc.ConvTranspose2d(2, 2, padding=((0, 1), (1, 0)), dilation=(2, 3), bias=False)], (2, 4, 5)
+    ),
+    "transposed to the same": (
+        [fc.ConvTranspose2d(2, 3, stride=2, padding="same"),
+         fc.ConvTranspose2d(2, 3, stride=2, padding="same_lower")],
+        (2, 3, 4),
+    ),
+    "transposed signals": (
+        [fc.ConvTranspose1d(4, 4, stride=2, padding=1), fc.ConvTranspose1d(2, 3, groups=2, bias=False)],
+        (2, 5),
+    ),
+    "upsampled": ([fc.Upsample(2), fc.Upsample((1, 3))], (2, 3, 4)),
+    "upsampled by lines": (
+        [fc.Upsample((2, 3), "bilinear"), fc.Upsample(2, "bilinear", align_corners=True)], (2, 3, 4)
+    ),
+    "upsampled signals": (
+        [fc.Upsample(3), fc.Upsample(2, "linear"), fc.Upsample(2, "linear", align_corners=True)], (2, 5)
+    ),
+    "depthwise and separable": (
+        [fc.DepthwiseConv2d(3, depth_multiplier=2, padding=1), fc.SeparableConv2d(3, 3, bias=False)],
+        (2, 5, 6),
+    ),
+    "depthwise and separable signals": (
+        [fc.DepthwiseConv1d(3, padding="causal"), fc.SeparableConv1d(3, 3)], (2, 8)
+    ),
     "in a row": (
         [fc.Conv2d(4, 3, padding=1, bias=False), fc.BatchNorm2d(eps=2.0**-10), fc.LeakyReLU(),
          fc.AvgPool2d(3, 2, 1, ceil_mode=True), fc.Conv2d(4, 2, groups=2, padding="same"), fc.Tanh(),
