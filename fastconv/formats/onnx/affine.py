@@ -20,6 +20,11 @@ from .norm import in_sample
 from .tables import reads
 from .value import WEIGHTED, Array, Value
 
+PLACES = (
+    "a {} is supported only as the bias of a layer without one, of the channels of images, of features before"
+    " a dense layer, or after a layer with weights"
+)
+SCALER = {"offset": [0.0], "scale": [1.0]}
 NORMS = (GroupNorm, InstanceNorm2d, InstanceNorm1d, LayerNorm)
 
 
@@ -68,6 +73,12 @@ def take_affine(value: Value, node: Node, scale: Array | None, shift: Array | No
         value.start_with(
             None if scale is None else scale.reshape(()), None if shift is None else shift.reshape(())
         )
+    elif value.is_input and len(value.shape) == 1:
+        value.start_with(
+            None if scale is None else value.per_channel(scale, "multiplies with"),
+            None if shift is None else value.per_channel(shift, "adds"),
+        )
+        value.unplaced = f"node {node}: {PLACES.format(node.kind)}"
     elif len(value.shape) > 1:
         value.begin()
         channels = value.shape[0]
@@ -78,10 +89,15 @@ def take_affine(value: Value, node: Node, scale: Array | None, shift: Array | No
         bias = None if shift is None else value.per_channel(shift, "adds")
         value.append_by_channel(weight, bias)
     else:
-        raise ValueError(
-            f"a {node.kind} is supported only as the bias of a layer without one, of the channels of images, "
-            "or after a layer with weights"
-        )
+        raise ValueError(PLACES.format(node.kind))
+
+
+@reads("Scaler")
+def read_scaler(value: Value, node: Node) -> None:
+    """As scikit-learn's exporters write a StandardScaler: (x - offset) * scale."""
+    offset, scale = (np.array(node.get(name, default), np.float32) for name, default in SCALER.items())
+    take_affine(value, node, None, -offset)
+    take_affine(value, node, scale, None)
 
 
 def _into_weights(value: Value, step: Step, scale: Array | None, shift: Array | None) -> None:

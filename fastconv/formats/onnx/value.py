@@ -41,11 +41,14 @@ class Value(View):
     order : array or None
         Feature of the file -> feature here, of features that were flattened with the channels last.
     start : pair of arrays, or None
-        What an input is multiplied with, and what is added then, before anything else.
+        What an input is multiplied with, and what is added then, before anything else: numbers, or one for
+        each feature.
     groups : int or None
         Into how many groups the file divides the channels at the moment.
     log_softmax : bool
         Whether the file has taken a LogSoftmax of it, which is no layer here.
+    unplaced : str
+        What to say if no layer comes that takes the start.
     complement : bool
         Whether the file has 1 - p for it, the other class of a binary classifier.
     """
@@ -57,6 +60,7 @@ class Value(View):
         self.start: tuple[Array, Array] | None = None
         self.groups: int | None = None
         self.log_softmax = self.complement = False
+        self.unplaced = ""
 
     def taken(self, alone: bool) -> "Value":
         """The value for a node to go on with; `alone` says whether it is the only one that reads it."""
@@ -76,7 +80,7 @@ class Value(View):
         self.check_plain()
         given = {name: array for name, array in arrays.items() if array is not None}
         if self.start is not None:
-            given = self._begin(layer, given)
+            layer, given = self._begin(layer, given)
         if isinstance(layer, Dense) and self.order is not None:
             given = self._in_our_order(given)
         elif isinstance(layer, Flatten) and len(self.shape) > 1:
@@ -91,16 +95,20 @@ class Value(View):
         self.number, self.alone = self.net.add(layer, (self.number,), arrays), True
         self._axes = channels_first(2) if isinstance(layer, Flatten) else axes
 
-    def _begin(self, layer: Layer, arrays: Arrays) -> Arrays:
+    def _begin(self, layer: Layer, arrays: Arrays) -> tuple[Layer, Arrays]:
         """Put the start before the first layer: as one of images, or into the weights of a dense layer."""
         assert self.start is not None
         if len(self.shape) > 1:
             self.begin()
-            return arrays
+            return layer, arrays
         (scale, shift), self.start = self.start, None
-        if not isinstance(layer, Dense) or "weight" not in arrays or shift:
+        if not isinstance(layer, Dense) or "weight" not in arrays:
             raise ValueError(FEATURES)
-        return {**arrays, "weight": arrays["weight"] * scale}
+        weight = arrays["weight"]
+        if not shift.any():
+            return layer, {**arrays, "weight": weight * scale}
+        bias = (weight * shift).sum(axis=1) + arrays.get("bias", 0)
+        return replace(layer, bias=True), {**arrays, "weight": weight * scale, "bias": bias}
 
     def begin(self) -> None:
         """Scale images or signals at the beginning by a layer of its own."""
@@ -117,7 +125,7 @@ class Value(View):
         before, added = self.start or (one, 0 * one)
         scale, shift = (one if scale is None else scale), (0 * one if shift is None else shift)
         self.start = (before * scale, added * scale + shift)
-        self.net.scale = float(self.start[0])
+        self.net.scale = float(self.start[0]) if self.start[0].size == 1 else 1.0
 
     def append_by_channel(self, weight: Array, bias: Array | None) -> None:
         """Multiply each channel of images or signals with a weight, and add one to it."""

@@ -27,7 +27,7 @@ from .functions import DOMAIN
 from .net import Net
 from .node import DTYPES, Node
 from .normalised import NORMALISED
-from .outputs import Outputs, find_outputs, needed_nodes
+from .outputs import LEARN, Outputs, find_outputs, needed_nodes
 from .patterns import Patterns, Whole
 from .tables import JOINTS, READERS
 from .value import Value
@@ -143,6 +143,8 @@ class Walk:
         for value in ends:
             value.no_pad()
             value.check_order()
+            if value.start is not None and value.unplaced:
+                raise ValueError(value.unplaced)
         if not self.net.steps:
             raise ValueError("it has no operators that compute anything")
         for value in ends:
@@ -153,7 +155,7 @@ class Walk:
         self.numbers = self.net.without_dead([value.number for value in ends])
 
     def _read(self, proto: Any, node: Node) -> None:
-        if node.domain not in ("", "ai.onnx", DOMAIN):
+        if node.domain not in ("", "ai.onnx", DOMAIN) and (node.domain, node.kind) != (LEARN, "Scaler"):
             raise ValueError(f"operators of {node.domain!r} are not supported")
         unknown = [name for name in node.inputs if name and name not in self.constants]
         for name in unknown:

@@ -266,6 +266,39 @@ def test_a_binary_classifier_of_scikit_learn_gives_both_classes(tmp_path, dtype)
     close(model.predict(X), answers(path, X, "probabilities"), dtype)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("kind", ["classes", "two classes", "numbers", "scaled classes", "scaled numbers"])
+def test_networks_and_pipelines_of_scikit_learn_are_read_as_its_exporter_writes_them(tmp_path, kind, dtype):
+    skl2onnx = pytest.importorskip("skl2onnx")
+    neural_network = pytest.importorskip("sklearn.neural_network")
+    pipeline, preprocessing = (
+        pytest.importorskip("sklearn.pipeline"),
+        pytest.importorskip("sklearn.preprocessing"),
+    )
+    rng = np.random.default_rng(0)
+    X = rng.normal(3, 5, (60, 4)).astype(dtype)
+    settings = {"hidden_layer_sizes": (5,), "max_iter": 20, "random_state": 0}
+    classes = neural_network.MLPClassifier(**settings)
+    y = (X[:, 0] > 3).astype(int) + (X[:, 1] > 3)
+    estimator = {
+        "classes": classes,
+        "two classes": classes,
+        "numbers": neural_network.MLPRegressor(activation="tanh", **settings),
+        "scaled classes": pipeline.make_pipeline(preprocessing.StandardScaler(), classes),
+        "scaled numbers": pipeline.make_pipeline(
+            preprocessing.MinMaxScaler(), neural_network.MLPRegressor(activation="logistic", **settings)
+        ),
+    }[kind]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that 20 steps are few
+        estimator.fit(X, y > 0 if kind == "two classes" else X[:, 2] if "numbers" in kind else y)
+        options = {} if "numbers" in kind else {id(estimator): {"zipmap": False}}
+        model = skl2onnx.to_onnx(estimator, X[:1], options=options)
+    found = read(model).predict(X)
+    wanted = estimator.predict(X)[:, None] if "numbers" in kind else estimator.predict_proba(X)
+    np.testing.assert_allclose(found, wanted, rtol=0, atol=2e-5 * np.abs(wanted).max())
+
+
 def test_probabilities_as_columns_are_refused_with_what_to_do(tmp_path):
     path = scikit_learn(tmp_path / "model.onnx", zipmap=False)
     model = onnx.load(path)
@@ -407,6 +440,11 @@ SCALES = {  # nodes, shape, layers
     "a scale of features": (
         [("Mul", ["half", "x"], ["m"]), ("MatMul", ["m", "w"], ["y"])], (8,), "Dense",
     ),
+    "means and deviations of features": (
+        [("Sub", ["x", "b8"], ["s"]), ("Div", ["s", "v8"], ["d"]), ("MatMul", ["d", "w"], ["m"]),
+         ("Add", ["m", "b"], ["a"]), ("Relu", ["a"], ["y"])],
+        (8,), "Dense ReLU",
+    ),
     "means and deviations of channels": (
         [("Sub", ["x", "c"], ["s"]), ("Div", ["s", "c2"], ["d"]), ("Conv", ["d", "k"], ["y"])], (2, 5, 6),
         "Conv2d Conv2d",
@@ -440,6 +478,7 @@ def test_sums_and_products_with_constants_are_read(tmp_path, name):
     constants = {
         "half": np.float32(0.5), "k": numbers(3, 2, 2, 2), "w": numbers(8, 3), "b": numbers(3),
         "c": numbers(1, 2, 1, 1), "c2": numbers(2, 1, 1) + 2, "o": numbers(3, 1, 1), "v": numbers(3) + 2,
+        "b8": numbers(8), "v8": numbers(1, 8) + 2,
     }  # fmt: skip
     path = write(tmp_path / "model.onnx", nodes, shape, constants)
     model = read(path)
