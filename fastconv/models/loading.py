@@ -216,29 +216,31 @@ def _check_same(what: str, found: NDArray[Any], wanted: NDArray[Any], precision:
         )
 
 
-def from_onnx(path: Any) -> Sequential:
+def from_onnx(path: Any) -> Model:
     """Read a network from an ONNX file, of `to_onnx` or of exporters of PyTorch, Keras and scikit-learn.
 
     Parameters
     ----------
     path : str, Path or onnx.ModelProto
-        A file, or a model in memory, whose operators stand in a row and are those of fastconv's layers: Conv,
-        Gemm, MatMul with Add, MaxPool, AveragePool, GlobalAveragePool, BatchNormalization, Flatten, Reshape,
-        Relu, LeakyRelu, Sigmoid, Tanh, Softmax, Dropout, Identity, Pad before a Conv or a pooling, sums and
-        products with constants. Opset 7 or later. Casts between float32 and float64, Transposes around images
-        with the channels last and a label beside the probabilities are no layers; weights and shapes may be
-        worked out of others.
+        A file, or a model in memory, over images, signals or features, whose operators are those of
+        fastconv's layers: Conv, Gemm, MatMul with Add, pools, means and largest elements of positions,
+        normalisations, activations (also where a file makes one of several operators, as x * sigmoid(x)),
+        sums of values and stacks of channels, Dropout, Pad before a Conv or a pooling, sums and products with
+        constants. Opset 7 or later. Reshape, Flatten, Squeeze, Unsqueeze and Transpose where they only
+        regroup, casts between float32 and float64, and a label beside the probabilities are no layers;
+        weights and shapes may be worked out of others.
 
     Returns
     -------
-    Sequential
+    Sequential, or Model
         In the dtype of the file's weights, with the metadata that `to_onnx` wrote, or the names of classes
-        that scikit-learn's exporters do.
+        that scikit-learn's exporters do. A graph that branches, or has several inputs or outputs, is a
+        `Model`; of a file of `to_onnx`, its layers have the names that they had.
 
     Raises
     ------
     ValueError
-        If the file is damaged, an operator or a setting has no counterpart here, or the graph branches; the
+        If the file is damaged, or an operator or a setting has no counterpart here; the
         message names the file and the node. A file of another kind is named, with what to do about it. If
         the file, run by ONNX Runtime or onnx's own evaluator, gives other outputs for a random input.
     TypeError
@@ -251,7 +253,8 @@ def from_onnx(path: Any) -> Sequential:
     Warns
     -----
     UserWarning
-        If the file takes images (N, H, W, C), for networks here take (N, C, H, W). If it ends in a
+        If the file takes images (N, H, W, C) or signals (N, L, C), for networks here take (N, C, H, W) and
+        (N, C, L). If it ends in a
         LogSoftmax, which is left out: the network gives the logits, as the loss "cross_entropy" takes them.
         If it scales pixels from 0 to 255 itself.
 
@@ -276,12 +279,20 @@ def from_onnx(path: Any) -> Sequential:
     from ..formats.onnx.reader import read_onnx  # few processes need it
 
     found = read_onnx(path)
-    model = _filled(Outline.of_row(found.layers, found.input_shape), found.dtype, found.state)
+    model = _filled(found.outline, found.dtype, found.state)
     model.metadata = found.metadata
     _check_against_file(found, model)
-    if found.channels_last:
-        shape = "(N, C, H, W): X.transpose(0, 3, 1, 2)"
-        warnings.warn(f"{found.name} takes images (N, H, W, C), its network here {shape}", stacklevel=2)
+    for shape, last in zip(model.input_shapes, found.channels_last, strict=True):
+        if last:
+            kind, theirs, ours, way = (
+                ("images", "(N, H, W, C)", "(N, C, H, W)", "0, 3, 1, 2")
+                if len(shape) == 3
+                else ("signals", "(N, L, C)", "(N, C, L)", "0, 2, 1")
+            )
+            warnings.warn(
+                f"{found.name} takes {kind} {theirs}, its network here {ours}: X.transpose({way})",
+                stacklevel=2,
+            )
     if found.log_softmax:
         _leave_log_softmax(found.name, model)
     if 0 < found.scale < 0.01:  # 1 / 255, 2 / 255: of bytes
@@ -297,10 +308,13 @@ def from_onnx(path: Any) -> Sequential:
 def _check_against_file(found: Any, model: Model) -> None:
     """Raise ValueError unless the network and the ONNX file agree, where there is a program that can tell."""
     X = found.sample()
-    wanted = None if X is None else found.run(X, len(X) * model.products())
-    if wanted is None:
+    wanted = None if X is None else found.run(X, len(X[0]) * model.products())
+    if X is None or wanted is None:
         return
-    _check_same(found.name, _log_softmax(model.predict(X), found.log_softmax), wanted, found.precision)
+    outputs = model.predict(X if len(X) > 1 else X[0])
+    given = list(outputs.values()) if isinstance(outputs, dict) else outputs
+    for output, want in zip(given if len(wanted) > 1 else [outputs], wanted, strict=True):
+        _check_same(found.name, _log_softmax(output, found.log_softmax), want, found.precision)
 
 
 def _filled(outline: Outline, dtype: str, state: Arrays, seed: int = 0) -> Any:

@@ -445,11 +445,12 @@ class Model(Classifier):
 
         Notes
         -----
-        Its input is called "input" and its output "output"; the first axis of both, the batch, may be of any
-        size. ONNX Runtime has no convolution, average pooling or leaky ReLU of float64: a network of float64
-        carries these as functions of its own, made of operators that there are. `metadata` are in the file as
-        JSON under the name "fastconv"; classes also under "classes", and the scale of pixels as ONNX has it,
-        as "Image.NominalPixelRange".
+        Inputs and outputs have the names of `input_names` and `output_names`, "input" and "output" where
+        there is one; their first axis, the batch, may be of any size. ONNX Runtime has no convolution and no
+        average pooling of float64, and few activations: a network of float64 carries these as functions of
+        its own, made of operators that there are. `metadata` are in the file as JSON under the name
+        "fastconv"; classes also under "classes", and the scale of pixels as ONNX has it, as
+        "Image.NominalPixelRange".
 
         Examples
         --------
