@@ -5,8 +5,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..kernels.lanes import augment, layout, losses, optimizers, single_sample
+from ..kernels.lanes import augment, layout, losses, merge, optimizers, single_sample
 from ..kernels.lanes.planes import plane_geometry
+from ..nn.joint_loss import parts_of
 from .emitter import Emitter
 from .lowering import lowering_of, takes_single_sample
 from .plan import CopyDistance, Plan, Planes, image_of
@@ -34,26 +35,44 @@ class Builder:
         self.layers = [
             lowering_of(node.layer)(number, node, self.emitter) for number, node in enumerate(network.nodes)
         ]
-        absorbed = run.loss and run.loss.absorbed(network.nodes[-1].layer)
-        ending = self.layers.pop() if absorbed else None
-        self.values = Values(self.layers, network.nodes[-1].output if ending is None else ending.inputs[0])
+        self.losses = parts_of(run.loss)
+        endings, outputs = self._endings()
+        self.layers = [layer for layer in self.layers if layer not in endings]
+        self.values = Values(self.layers, len(network.inputs) + len(network.nodes), outputs)
         self.slots = self._slots()
         for layer in self.layers:
             writer = self.values.writer[layer.inputs[0]]
             alone = self.values.readers[layer.inputs[0]] == [layer]
             layer.follows_relu = alone and writer is not None and self._is_relu_in_place(writer)
-        self._read_input()
+        for value in network.inputs:
+            self._read_input(value)
         self._forward()
         if run.outputs or not run.loss:
-            self._write_output(ending)
+            for value, ending in zip(outputs, endings, strict=True):
+                self._write_output(value, ending)
         if run.loss:
-            self._loss(absorbed)
+            self._compute_losses(endings)
         if run.training:
             self._backward()
             self.plan.emit_together(self.emitter.after_backward)
             self.emitter.add_shared()
         if run.purpose == "train":
             self._update(optimizer_state)
+
+    def _endings(self):
+        """The final layer of each output that its loss absorbs, or None, and the values before these."""
+        network, endings = self.network, []
+        read = {value for layer in self.layers for value in layer.inputs}
+        writer = {layer.output: layer for layer in self.layers}
+        for k, value in enumerate(network.outputs):
+            alone = value not in read and network.outputs.count(value) == 1
+            absorbed = self.losses and alone and self.losses[k][0].absorbed(writer[value].layer)
+            endings.append(writer[value] if absorbed else None)
+        outputs = [
+            value if ending is None else ending.inputs[0]
+            for value, ending in zip(network.outputs, endings, strict=True)
+        ]
+        return endings, outputs
 
     # Memory of the values
 
@@ -71,19 +90,31 @@ class Builder:
 
         A value that is not a stack of images has no halo, and flattening planes without one is free.
         """
-        values, shape = self.values, self.network.input_shape
-        halo = values.halo(0) if len(shape) > 1 else NO_HALO
-        first = self.layers[0]
-        first.reads_input_alone = values.readers[0] == [first]
-        if self.single and first.reads_positions:
-            slots = [
-                self.plan.scalar_planes(image_of(shape), halo, single_sample.OVERRUN * self.plan.lanes, "X")
-            ]
-        else:
-            slots = [self._planes(shape, halo, "X")]
+        slots = {value: self._input_slot(value) for value in self.network.inputs}
         for layer in self.layers:
-            slots.append(self._slot(layer, slots))
+            slots[layer.output] = self._slot(layer, slots)
         return slots
+
+    def _input_slot(self, value):
+        """The planes of an input."""
+        shape, readers = self.network.input_shapes[value], self.values.readers[value]
+        halo = self.values.halo(value) if len(shape) > 1 else NO_HALO
+        label = self._label("X", value, self.network.inputs)
+        if len(readers) == 1:
+            readers[0].reads_input_alone = True
+        if self._reads_positions(value):
+            slack = single_sample.OVERRUN * self.plan.lanes
+            return self.plan.scalar_planes(image_of(shape), halo, slack, label)
+        return self._planes(shape, halo, label)
+
+    def _reads_positions(self, value):
+        """Whether an input is read with its positions in the lanes, of a single sample."""
+        readers = self.values.readers[value]
+        return self.single and len(readers) == 1 and readers[0].reads_positions
+
+    def _label(self, name, k, all_of_them):
+        """What the k-th of several is called, or the only one."""
+        return name if len(all_of_them) == 1 else f"{name}_{k}"
 
     def _slot(self, layer, slots):
         """The planes of what a layer makes, `slots` being those of the values before it."""
@@ -104,7 +135,7 @@ class Builder:
         writer = self.values.writer[value]
         keeps = writer is not None and writer.needs_output and self.run.training
         alone = self.values.readers[value] == [layer] and layer.inputs.count(value) == 1
-        return layer.in_place and alone and not keeps and value != self.values.output
+        return layer.in_place and alone and not keeps and value not in self.values.outputs
 
     # The passes
 
@@ -114,24 +145,25 @@ class Builder:
         self.plan.emit(layout.gather, [None, planes], g)
         return g
 
-    def _read_input(self):
-        planes, augmentation = self.slots[0], self.run.augmentation
+    def _read_input(self, value):
+        planes, augmentation = self.slots[value], self.run.augmentation
         if self.single:
-            positions = self.layers[0].reads_positions
+            positions = self._reads_positions(value)
             table = planes.table() if positions else planes.scalar_table(self.plan.lanes)
-            self.ports.source = layout.gather_geometry(planes.sizes if positions else planes.image, table)
-            self.plan.emit(layout.load_sample, [None, planes], self.ports.source)
+            source = layout.gather_geometry(planes.sizes if positions else planes.image, table)
+            self.plan.emit(layout.load_sample, [None, planes], source)
         elif augmentation is None:
-            self.ports.source = self._gather(planes)
+            source = self._gather(planes)
         else:
-            self._read_augmented(planes, augmentation)
+            source = self._read_augmented(planes, augmentation)
+        self.ports.sources.append(source)
 
     def _read_augmented(self, planes, augmentation):
-        """Emit the gather of images, and then what changes them at random."""
+        """Emit the gather of images, whose geometry is returned, and then what changes them at random."""
         images, turns = planes, augmentation.rotation / 360
         if augmentation.moves:
             images = self.plan.planes(planes.sizes, augment.HALO, "X_unmoved", augmentation.fill)
-        self.ports.source = self._gather(images)
+        source = self._gather(images)
         if augmentation.moves:
             flips = augmentation.vertical_flip / 2, augmentation.horizontal_flip / 2
             ranges = self.emitter.numbers([*augmentation.shift, *flips, turns])
@@ -143,6 +175,7 @@ class Builder:
         if augmentation.noise:
             g = plane_geometry(planes, planes)
             self.plan.emit(augment.noise, [planes, self.emitter.numbers([augmentation.noise])], g)
+        return source
 
     def _is_relu_in_place(self, layer):
         """Whether a layer is a ReLU in the memory of its input."""
@@ -161,9 +194,9 @@ class Builder:
             x = [self.slots[value] for value in layer.inputs]
             layer.forward(x if layer.layer.takes_several else x[0], self.slots[output], fused)
 
-    def _result(self):
-        """The last output as features without a halo."""
-        last = self.slots[self.values.output]
+    def _result(self, value):
+        """An output as features without a halo."""
+        last = self.slots[value]
         if last.halo == NO_HALO:
             return Planes(last.storage, last.features, 1, 1, label=last.label)
         flat = self.plan.planes((last.features,), label=f"{last.label}_flat")
@@ -171,55 +204,79 @@ class Builder:
         self.plan.emit(layout.copy_planes, [last, target], plane_geometry(last, target))
         return flat
 
-    def _write_output(self, ending):
-        """Emit the scatter of the outputs, after a final layer that the loss does not need."""
+    def _write_output(self, value, ending):
+        """Emit the scatter of an output, after a final layer that its loss does not need."""
         if self.single:
-            result, operation = self.slots[self.values.output], layout.store_sample
+            result, operation = self.slots[value], layout.store_sample
             table = result.scalar_table(self.plan.lanes)
         else:
-            result, operation = self._result(), layout.scatter
+            result, operation = self._result(value), layout.scatter
             if ending is not None:
-                features, result = result, self.plan.planes((result.features,), label="outputs")
+                features = result
+                result = self.plan.planes((result.features,), label=self._ending_label(ending))
                 ending.forward(features, result, False)
             table = result.table()
-        self.ports.sink = layout.scatter_geometry(table)
-        self.plan.emit(operation, [result], self.ports.sink)
+        sink = layout.scatter_geometry(table)
+        self.plan.emit(operation, [result], sink)
+        self.ports.sinks.append(sink)
 
-    def _loss(self, absorbed):
-        loss, weighted = self.run.loss, self.run.weighted
-        result = self._result()
-        labelled = loss.targets == "labels"
-        target = self.plan.planes((1,) if labelled else (result.features,), label="target")
-        self.ports.target = self._gather(target)
-        self.slope = self.plan.planes((result.features,), label=f"d{result.label}")
-        sums = self.plan.planes((1,), label="sums")
-        operands = [result, target, self.slope, sums, None]
-        if weighted:
-            operands[-1] = self.plan.planes((1,), label="sample_weight")
-            self.ports.weight = self._gather(operands[-1])
-        if loss.numbers():
-            operands.append(self.emitter.numbers(loss.numbers()))
-        operation = absorbed.operation if absorbed else loss.operation
-        clipped = int(absorbed is not None)
-        g = losses.LossGeometry(result.features, clipped, int(weighted), int(labelled))
-        self.plan.emit(operation, operands, g)
-        self.ports.log = np.zeros((STEPS_PER_CALL, len(losses.SUMS)), self.network.dtype)
-        log = self.plan.array(self.ports.log, label="log")
-        g = losses.RecordGeometry(block=CopyDistance(sums.storage))
-        self.emitter.after_backward.append((losses.record, [sums, log], g))
+    def _ending_label(self, ending):
+        return "outputs" if len(self.losses) == 1 else f"y{ending.number}"
+
+    def _compute_losses(self, endings):
+        """Emit the loss of each output, and the gradient that its backward pass starts from."""
+        loss_count, weight = len(self.losses), None
+        width = len(losses.SUMS) * (loss_count if loss_count == 1 else 1 + loss_count)
+        self.ports.log = np.zeros((STEPS_PER_CALL, width), self.network.dtype)
+        self.slopes = Slopes(self.plan)
+        for k, (loss, factor) in enumerate(self.losses):
+            value = self.values.outputs[k]
+            slope, weight = self._loss(k, loss, endings[k], weight)
+            if factor != 1 and self.run.training:
+                operands = [slope, slope, self.emitter.numbers([factor])]
+                self.plan.emit(merge.scale_planes, operands, plane_geometry(slope, slope))
+            if self.run.training and self.emitter.needs_gradient(value):
+                self._start_backward(value, slope)
         if not self.run.training:
             self.plan.emit_together(self.emitter.after_backward)
 
-    def _backward(self):
-        last = self.slots[self.values.output]
-        dy = Planes(self.slope.storage, *last.sizes, label=self.slope.label)
+    def _loss(self, k, loss, ending, weight):
+        """Emit the k-th loss; returns the gradient with respect to what it reads, and sample weights."""
+        result, labelled = self._result(self.values.outputs[k]), loss.targets == "labels"
+        label = self._label("target", k, self.losses)
+        target = self.plan.planes((1,) if labelled else (result.features,), label=label)
+        self.ports.targets.append(self._gather(target))
+        slope = self.plan.planes((result.features,), label=f"d{result.label}")
+        sums = self.plan.planes((1,), label=self._label("sums", k, self.losses))
+        if self.run.weighted and weight is None:
+            weight = self.plan.planes((1,), label="sample_weight")
+            self.ports.weight = self._gather(weight)
+        operands = [result, target, slope, sums, weight]
+        if loss.numbers():
+            operands.append(self.emitter.numbers(loss.numbers()))
+        operation = loss.operation if ending is None else loss.absorbed(ending.layer).operation
+        clipped, weighted = int(ending is not None), int(self.run.weighted)
+        g = losses.LossGeometry(result.features, clipped, weighted, int(labelled))
+        self.plan.emit(operation, operands, g)
+        log = self.plan.array(self.ports.log, label="log")
+        row = self.ports.log.shape[1]
+        first = row - len(losses.SUMS) * (len(self.losses) - k)
+        g = losses.RecordGeometry(CopyDistance(sums.storage), first, row)
+        self.emitter.after_backward.append((losses.record, [sums, log], g))
+        return slope, weight
+
+    def _start_backward(self, value, slope):
+        """Add the gradient of a loss to that of the value which it reads."""
+        last = self.slots[value]
+        dy = Planes(slope.storage, *last.sizes, label=slope.label)
         if last.halo != NO_HALO:
             inner = self.plan.planes(last.sizes, last.halo, f"d{last.label}")
             self.plan.emit(layout.copy_planes, [dy, inner], plane_geometry(dy, inner))
             dy = inner
-        slopes = Slopes(self.plan)
-        slopes.add(self.values.output, dy)
-        done = set()  # ReLUs whose gradient the layers behind them have taken over
+        self.slopes.add(value, dy)
+
+    def _backward(self):
+        slopes, done = self.slopes, set()  # ReLUs whose gradient the layers behind them have taken over
         for layer in reversed(self.layers):
             if layer not in done and layer.output in slopes:
                 self._differentiate(layer, slopes, done)

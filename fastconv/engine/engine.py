@@ -13,7 +13,9 @@ import numpy as np
 
 from ..kernels.lanes import layout
 from ..kernels.lanes.operation import STATE
+from ..nn.joint_loss import JointLoss
 from .builder import Builder
+from .columns import arrays_in
 from .loop import run_steps
 from .plan import address_of, lanes_of
 from .ports import STEPS_PER_CALL
@@ -49,6 +51,7 @@ class Engine:
         started = time.perf_counter()
         built = Builder(network, run._replace(threads=threads), optimizer_state)
         self.batch_size, self.ports = run.batch_size, built.ports
+        self._weights = run.loss.weights if isinstance(run.loss, JointLoss) else ()
         self.program, self.lanes, self.threads = built.plan.finish(), lanes, threads
         self.chunk = 1
         self._barrier = np.zeros(2, np.int64)
@@ -58,15 +61,18 @@ class Engine:
         self.build_seconds = time.perf_counter() - started
 
     def load(self, X, y=None, order=None, weight=None):
-        """Set the samples of the coming runs, arrays that stay the caller's, and their order."""
+        """Set the samples of the coming runs, arrays (or columns) that stay the caller's, and their order."""
         addresses = address_of(order) if order is not None else 0
         self._to_convert = []
-        sources = (self.ports.source, X), (self.ports.target, y), (self.ports.weight, weight)
-        for port, array in sources:
-            if port is None:
-                continue
+        ports, samples = self.ports, arrays_in(X)
+        sources = [*zip(ports.sources, samples, strict=True)]
+        if ports.targets:
+            sources += zip(ports.targets, arrays_in(y), strict=True)
+        if ports.weight is not None:
+            sources.append((ports.weight, weight))
+        for number, (port, array) in enumerate(sources):
             if array.dtype in layout.DTYPE_CODES:
-                _describe_source(port, array, addresses, array is X and X.dtype == np.uint8)
+                _describe_source(port, array, addresses, number < len(samples) and array.dtype == np.uint8)
             else:
                 self._to_convert.append((port, array))
         self._samples = len(X) if order is None else len(order)
@@ -78,8 +84,9 @@ class Engine:
         self._to_convert, self._converted = [], []
 
     def write_to(self, output):
-        """Set where outputs go: a C-ordered array of the network's dtype, not empty."""
-        layout.set_target(self.ports.sink, address_of(output))
+        """Set where outputs go: a C-ordered array of the network's dtype, not empty, or columns of such."""
+        for port, array in zip(self.ports.sinks, arrays_in(output), strict=True):
+            layout.set_target(port, address_of(array))
         self._output = output
 
     @property
@@ -96,12 +103,21 @@ class Engine:
         self.program.state[:, STATE.seed] = seed % 2**63
 
     def run(self, first_step, steps):
-        """Take `steps` steps; returns their (loss, right answers), one row each, where there is a loss."""
+        """Take `steps` steps; returns their (loss, right answers), one row each, where there is a loss.
+
+        Of several outputs, a row holds the sum of the weighted losses and 0, and then (loss, right answers)
+        of each output.
+        """
         if self._to_convert:
             self._convert(first_step * self.batch_size, (first_step + steps) * self.batch_size)
         self._barrier[:] = 0  # an earlier run may have been interrupted
         run_threads(self.threads, partial(self._steps, first_step, steps), self._barrier)
-        return None if self.ports.log is None else self.ports.log[:steps]
+        if self.ports.log is None:
+            return None
+        log = self.ports.log[:steps]
+        if self._weights:
+            log[:, 0] = sum(weight * log[:, 2 + 2 * k] for k, weight in enumerate(self._weights))
+        return log
 
     def _steps(self, first_step, steps, thread):
         """One thread's part of a run."""

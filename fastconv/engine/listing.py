@@ -10,7 +10,8 @@ from types import FunctionType
 from typing import Any
 
 from ..kernels.lanes.operation import Operation
-from ..nn.losses import Loss, default_loss
+from ..nn.joint_loss import default_for
+from ..nn.losses import Loss
 from ..nn.network import Network
 from ..nn.optimizers import Optimizer
 from . import loop
@@ -32,9 +33,10 @@ def source(
     network: Network, purpose: str, loss: Loss | None, optimizer: Optimizer, batch_size: int, kernels: bool
 ) -> str:
     """The text of `Sequential.source`; its arguments have been checked."""
-    loss = (
-        None if purpose == "predict" else loss or default_loss(network.nodes[-1].layer, network.output_shape)
-    )
+    if purpose == "predict":
+        loss = None
+    elif loss is None:
+        loss = default_for(network.last_layers(), network.output_names, network.output_shapes)
     run = Run(purpose, batch_size, 1, loss, optimizer if purpose == "train" else None)
     builder = Builder(network, run, optimizer.initial_state(network.flat_parameters))
     plan = builder.plan

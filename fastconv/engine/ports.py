@@ -1,6 +1,6 @@
 """What the engine fills in before a run, and reads after it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -11,10 +11,10 @@ STEPS_PER_CALL = 16384  # at most, so that the tables below have a size
 class Ports:
     """What the engine fills in before a run, and reads after it."""
 
-    source: np.ndarray | None = None  # geometry of the gather of X, and of y
-    target: np.ndarray | None = None
+    sources: list[np.ndarray] = field(default_factory=list)  # geometry of the gather of each input, ...
+    targets: list[np.ndarray] = field(default_factory=list)  # of what each output is compared with, ...
     weight: np.ndarray | None = None  # and of sample weights, where there are any
-    sink: np.ndarray | None = None  # geometry of the scatter of the outputs
-    log: np.ndarray | None = None  # (steps, 2): loss, right answers
+    sinks: list[np.ndarray] = field(default_factory=list)  # geometry of the scatter of each output
+    log: np.ndarray | None = None  # a row for each step: see `Engine.run`
     rates: np.ndarray | None = None  # learning rate of each step
     gradient: np.ndarray | None = None  # flat, as the parameters

@@ -12,17 +12,18 @@ class Values:
     Attributes
     ----------
     writer : list of Lowering or None
-        By value; None for the input.
+        By value; None for inputs.
     readers : list of lists of Lowering
         By value, in order.
-    output : int
-        The value that the loss reads, or the network gives.
+    outputs : list of ints
+        The values that the losses read, or the network gives.
     """
 
-    def __init__(self, layers, output):
-        self.writer, self.output = [None, *layers], output
+    def __init__(self, layers, count, outputs):
+        self.writer, self.outputs = [None] * count, outputs
         self.readers = [[] for _ in self.writer]
         for layer in layers:
+            self.writer[layer.output] = layer
             for value in dict.fromkeys(layer.inputs):
                 self.readers[value].append(layer)
 

@@ -50,6 +50,10 @@ class Classifier(Network):
             self.metadata.pop("classes", None)
             return
         count, given = self._num_classes(), np.asarray(names, dtype=object)
+        if not count:
+            raise ValueError(
+                f"a network with several outputs ({', '.join(self.output_names)}) has no `classes`"
+            )
         plain = [name.item() if isinstance(name, np.generic) else name for name in given.ravel()]
         if given.shape != (count,) or not all(isinstance(name, (str, int, float)) for name in plain):
             raise ValueError(f"`classes` must be {count} texts or numbers, one for each class, got {names!r}")
@@ -93,7 +97,7 @@ class Classifier(Network):
         array([1., 1., 1.])
         """
         loss = self._trained_with()
-        if len(self.output_shape) != 1:
+        if len(self.output_shapes) > 1 or len(self.output_shape) != 1:
             raise ValueError(f"predict_proba needs an output for each class, got shape {self.output_shape}")
         if loss is not None and loss.targets == "numbers":
             raise ValueError(f'predict_proba needs classes, got a network trained with "{loss.name}"')
@@ -144,6 +148,8 @@ class Classifier(Network):
                 self.metadata["loss"] = loss.name
 
     def _num_classes(self) -> int:
+        if len(self.output_shapes) > 1:
+            return 0
         return max(2, math.prod(self.output_shape))
 
     def _trained_with(self) -> Loss | None:

@@ -6,20 +6,18 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
 
 from ..checks.settings import whole_number
 from ..engine import listing
-from ..engine.inputs import samples_as_given, targets_as_given
+from ..engine.columns import Columns, inputs_as_given, outputs_as_given
 from ..engine.lowering import lowering_of
 from ..engine.pool import EnginePool
 from ..formats.atomic import replaced
 from ..formats.model_file import read_arrays, write_model
 from ..formats.outlines import written
 from ..formats.state_dict import matching
+from ..nn.joint_loss import resolve_for
 from ..nn.layer import Arrays
-from ..nn.losses import Loss, LossName
-from ..nn.losses import resolve as resolve_loss
 from ..nn.norm import check_batch
 from ..nn.optimizers import Optimizer, OptimizerName
 from ..nn.optimizers import resolve as resolve_optimizer
@@ -107,20 +105,22 @@ class Model(Classifier):
         self.metadata: dict[str, Any] = {}
         vars(self)["engines"] = EnginePool()
 
-    def predict(self, X: "ArrayLike", batch_size: int = 256) -> NDArray[Any]:
+    def predict(self, X: Any, batch_size: int = 256) -> Any:
         """The outputs of the network.
 
         Parameters
         ----------
         X : ndarray, shape (N, *input_shape)
-            Real numbers, of any strides; those of uint8, and no others, are divided by 255.
+            Real numbers, of any strides; those of uint8, and no others, are divided by 255. Of several
+            inputs, a list of arrays, or a dict of them by the inputs' names.
         batch_size : int
             Samples in work at a time; results do not depend on it, as long as all weights are finite.
 
         Returns
         -------
         ndarray, shape (N, *output_shape)
-            In the network's dtype.
+            In the network's dtype. Of several outputs, a list of arrays, or a dict by name where `Model` was
+            given one.
 
         Examples
         --------
@@ -128,9 +128,9 @@ class Model(Classifier):
         >>> fc.models.reference_cnn().predict(np.zeros((3, 1, 6, 6))).shape
         (3, 1)
         """
-        X = samples_as_given(X, self.input_shape)
+        X = inputs_as_given(X, self.input_names, self.input_shapes)
         batch_size = whole_number(batch_size, "batch_size")
-        output = np.empty((len(X), *self.output_shape), self.dtype)
+        output = self.empty_outputs(len(X))
         if len(X):
             engine = self.engines.take(self, "predict", len(X), batch_size)
             engine.load(X)
@@ -138,10 +138,35 @@ class Model(Classifier):
             for _ in engine.run_all():
                 pass
             self.engines.give_back(engine)
-        return output
+        return output.as_given(self._named_outputs) if isinstance(output, Columns) else output
+
+    @property
+    def _named_outputs(self) -> bool:
+        """Whether outputs were given with names."""
+        return self.output_names != tuple(f"output_{k}" for k in range(len(self.outputs)))
+
+    def empty_outputs(self, count: int) -> Any:
+        """Memory for the outputs of so many samples.
+
+        Parameters
+        ----------
+        count : int
+
+        Returns
+        -------
+        ndarray, shape (count, *output_shape), or Columns of several
+
+        Examples
+        --------
+        >>> import fastconv as fc
+        >>> fc.models.reference_cnn().empty_outputs(3).shape
+        (3, 1)
+        """
+        arrays = [np.empty((count, *shape), self.dtype) for shape in self.output_shapes]
+        return Columns(arrays, self.output_names) if len(arrays) > 1 else arrays[0]
 
     def loss_and_gradients(
-        self, X: "ArrayLike", y: "ArrayLike", loss: LossName | Loss = "cross_entropy"
+        self, X: Any, y: Any, loss: Any = "cross_entropy", *, loss_weights: Any = None
     ) -> tuple[float, Arrays]:
         """The mean loss of a batch and its gradient with respect to every parameter.
 
@@ -153,6 +178,9 @@ class Model(Classifier):
             For "cross_entropy" labels (N,), one-hot rows, or rows of parts that sum to 1; otherwise numbers
             of the output's shape.
         loss : {"bce", "bce_with_logits", "cross_entropy", "mse"} or Loss
+            Of several outputs, a list of one for each, or a dict by their names; the same for all, if one.
+        loss_weights : list or dict of floats, optional
+            Of several outputs, what the loss of each is multiplied by before they are added; default is 1.
 
         Returns
         -------
@@ -178,10 +206,9 @@ class Model(Classifier):
         >>> gradients["4.weight"].shape
         (1, 4)
         """
-        loss = resolve_loss(loss)
-        loss.check_output(self.output_shape)
-        X = samples_as_given(X, self.input_shape)
-        y = targets_as_given(y, len(X), self.output_shape, loss)
+        loss = resolve_for(loss, self.output_names, self.output_shapes, loss_weights)
+        X = inputs_as_given(X, self.input_names, self.input_shapes)
+        y = outputs_as_given(y, len(X), self.output_names, self.output_shapes, loss)
         if not len(X):
             raise ValueError("`X` must hold at least one sample, got none")
         check_batch(self.nodes, len(X))
@@ -202,7 +229,7 @@ class Model(Classifier):
         self,
         purpose: str = "train",
         *,
-        loss: LossName | Loss | None = None,
+        loss: Any = None,
         optimizer: Optimizer | OptimizerName | None = None,
         batch_size: int = 32,
         kernels: bool = True,
@@ -213,8 +240,8 @@ class Model(Classifier):
         ----------
         purpose : {"train", "gradients", "evaluate", "predict"}
             A step of `Trainer.fit`, `loss_and_gradients`, `Trainer.evaluate` or `predict`.
-        loss : str or Loss, optional
-            Default: the one that suits the output, as in `fastconv.explain`.
+        loss : str or Loss, or a list or dict of them, optional
+            Default: the one that suits each output, as in `fastconv.explain`.
         optimizer : SGD, Adam or AdamW, optional
             For "train", itself or its name; default is "sgd".
         batch_size : int
@@ -245,8 +272,7 @@ class Model(Classifier):
             names = ", ".join(map(repr, listing.PURPOSES))
             raise ValueError(f"`purpose` must be one of {names}, got {purpose!r}")
         if loss is not None:
-            loss = resolve_loss(loss)
-            loss.check_output(self.output_shape)
+            loss = resolve_for(loss, self.output_names, self.output_shapes)
         batch_size = whole_number(batch_size, "batch_size")
         optimizer = resolve_optimizer("sgd" if optimizer is None else optimizer)
         return listing.source(self, purpose, loss, optimizer, batch_size, kernels)

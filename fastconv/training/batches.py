@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from ..checks.settings import whole_number
-from ..engine.inputs import check_layout, samples_as_given, targets_as_given
-from ..nn.layer import Shape
+from ..engine.columns import Columns, arrays_in, inputs_as_given, named, outputs_as_given
+from ..engine.inputs import check_layout
 from ..nn.losses import Loss
+from ..nn.network import Network
 from .finite import first_not_finite
 from .held_out import Chosen, held_out_samples
 from .sample_weights import Weights, check_sample_weight, combine
@@ -33,8 +34,8 @@ WANTED = {
 class Part:
     """Samples to go through in steps of `batch_size`: all as they lie, or those of `order`."""
 
-    X: NDArray[Any]
-    y: NDArray[Any]
+    X: Any  # an array, or Columns
+    y: Any
     weight: Weights | None
     batch_size: int
     order: NDArray[np.int64] | None = None
@@ -48,10 +49,11 @@ class Part:
     def what_is_not_finite(self, seen: int) -> str | None:
         """What is wrong with the first `seen` samples, in words, or None where all are finite."""
         rows = np.arange(seen) if self.order is None else np.sort(self.order[:seen])
-        for values, name in zip((self.X, self.y), self.names, strict=True):
-            found = first_not_finite(values, name, rows)
-            if found:
-                return found
+        for columns, what in zip((self.X, self.y), self.names, strict=True):
+            for values, name in named(columns, what):
+                found = first_not_finite(values, name, rows)
+                if found:
+                    return found
         return None
 
 
@@ -62,7 +64,7 @@ class Feed(Protocol):
     samples: int | None  # the same; of an iterable, an estimate
     batch_size: int  # of the first step
     weighted: bool  # whether the first step has weights
-    targets: NDArray[Any]  # those of the first step, and perhaps others
+    targets: Any  # those of the first step, and perhaps others
     ended: bool  # whether there was less than was to be
 
     def parts(self, epoch: int) -> Iterator[Part]:
@@ -76,23 +78,22 @@ class Feed(Protocol):
 class Form:
     """What samples and targets must look like for a network and a loss."""
 
-    input_shape: Shape
-    output_shape: Shape
+    network: Network
     loss: Loss
 
-    def check(
-        self, X: ArrayLike, y: ArrayLike, names: tuple[str, str] = ("X", "y")
-    ) -> tuple[NDArray[Any], NDArray[Any]]:
-        """X and y as the engine reads them.
+    def check(self, X: Any, y: Any, names: tuple[str, str] = ("X", "y")) -> tuple[Any, Any]:
+        """X and y as the engine reads them: arrays, or columns where there are several.
 
         Raises
         ------
         TypeError, ValueError
             If they don't fit, or there are no samples.
         """
-        X = samples_as_given(X, self.input_shape, names[0])
-        check_layout(X.shape, names[0])
-        y = targets_as_given(y, len(X), self.output_shape, self.loss, names[1])
+        network = self.network
+        X = inputs_as_given(X, network.input_names, network.input_shapes, names[0])
+        for array, name in named(X, names[0]):
+            check_layout(array.shape, name)
+        y = outputs_as_given(y, len(X), network.output_names, network.output_shapes, self.loss, names[1])
         if not len(X):
             raise ValueError(f"`{names[0]}` must hold at least one sample, got none")
         return X, y
@@ -101,7 +102,12 @@ class Form:
         self, weight: Weights | None, class_weight: Any, y: NDArray[Any], batch: bool = False
     ) -> Weights | None:
         """The weight of each sample: its own times that of its class."""
-        return combine(weight, class_weight, y, self.loss, int(np.prod(self.output_shape)), batch)
+        if class_weight is not None and isinstance(y, Columns):
+            raise ValueError(
+                "`class_weight` is for a network with one output: give `sample_weight`, or `loss_weights`"
+            )
+        features = 0 if isinstance(y, Columns) else int(np.prod(self.network.output_shape))
+        return combine(weight, class_weight, y, self.loss, features, batch)
 
 
 class ArrayFeed:
@@ -109,8 +115,8 @@ class ArrayFeed:
 
     def __init__(
         self,
-        X: NDArray[Any],
-        y: NDArray[Any],
+        X: Any,
+        y: Any,
         weight: Weights | None,
         batch_size: int,
         shuffle_seed: int | None = None,
@@ -139,9 +145,9 @@ class ArrayFeed:
         X, y, weight = self._arrays
         rows = np.arange(self._count) if self._chosen is None else np.flatnonzero(self._chosen)
         return {
-            "shape of X": [self._count, *X.shape[1:]],
-            "first and last samples of X": _hash(X, rows[[0, -1]]) + ("/255" if X.dtype == np.uint8 else ""),
-            "y": _hash(y, rows),
+            "shape of X": _shape_of(X, self._count),
+            "first and last samples of X": _ends(X, rows[[0, -1]]),
+            "y": " ".join(_hash(array, rows) for array in arrays_in(y)),
             "weights": None if weight is None else _hash(weight, rows),
             "shuffle": self._seed is not None,
         }
@@ -257,6 +263,19 @@ class BatchFeed:
         return Part(X, y, weight, len(X), names=names)
 
 
+def _shape_of(X: Any, count: int) -> list[Any]:
+    """The shape of so many samples; of several inputs, all shapes."""
+    shapes = [[count, *array.shape[1:]] for array in arrays_in(X)]
+    return shapes if isinstance(X, Columns) else shapes[0]
+
+
+def _ends(X: Any, rows: NDArray[np.int64]) -> str:
+    """A hash of some samples, and whether they are scaled."""
+    return " ".join(
+        _hash(array, rows) + ("/255" if array.dtype == np.uint8 else "") for array in arrays_in(X)
+    )
+
+
 def _hash(values: NDArray[Any], rows: NDArray[np.int64]) -> str:
     """A hash of some rows of numbers, whatever their dtype and strides."""
     digest = hashlib.sha256()
@@ -290,8 +309,8 @@ def _length(batches: Any) -> int | None:
 
 
 def array_feeds(
-    X: NDArray[Any],
-    y: NDArray[Any],
+    X: Any,
+    y: Any,
     weight: Weights | None,
     split: float,
     class_weight: Any,

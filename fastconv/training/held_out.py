@@ -6,14 +6,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..engine.columns import arrays_in
 from ..engine.inputs import classes_of
+from ..nn.joint_loss import parts_of
 from ..nn.losses import Loss
 
 Chosen = NDArray[np.bool_]  # whether a sample is, which takes an eighth of the memory of its number
 BLOCK = 4096
 
 
-def held_out_samples(y: NDArray[Any], split: float, loss: Loss) -> Chosen:
+def held_out_samples(y: Any, split: float, loss: Loss) -> Chosen:
     """Which samples are held out, the others being trained on.
 
     Of each class its last ones are held out, so that it has its share on both sides, however y is sorted; a
@@ -29,15 +31,23 @@ def held_out_samples(y: NDArray[Any], split: float, loss: Loss) -> Chosen:
     array([False, False,  True])
     """
     wanted = round(len(y) * split)
-    labels = classes_of(y, loss)
+    labels = _labels(y, loss)
     taken = None if labels is None else _taken(np.bincount(labels), split, wanted)
     if not (0 < wanted < len(y) and (taken is None or taken.any())):
         what = "" if taken is None else ", in classes that keep a sample to train on"
         raise ValueError(f"`validation_split` = {split} leaves no samples on one side of {len(y)}{what}")
     if labels is not None and taken is not None:
         return _last_of_each(labels, taken)
-    _warn_of_sorted(y[:-wanted], y[-wanted:])
+    for targets in arrays_in(y):
+        _warn_of_sorted(targets[:-wanted], targets[-wanted:])
     return np.arange(len(y)) >= len(y) - wanted
+
+
+def _labels(y: Any, loss: Loss) -> NDArray[np.int64] | None:
+    """The class of each sample, by the first output that has classes, or None."""
+    pairs = zip(arrays_in(y), parts_of(loss), strict=True)
+    found = (classes_of(targets, part) for targets, (part, _) in pairs)
+    return next((labels for labels in found if labels is not None), None)
 
 
 def _taken(counts: NDArray[np.int64], split: float, wanted: int) -> NDArray[np.int64]:

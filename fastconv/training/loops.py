@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..engine.columns import arrays_in, like
 from ..engine.engine import Engine
 from ..engine.inputs import class_numbers, readable
 from ..engine.run import Run
 from ..engine.threads import get_num_threads
 from ..models.model import Model
+from ..nn.joint_loss import parts_of, taking, targets_of
 from ..nn.losses import Loss
 from ..nn.norm import check_batch
 from ..nn.optimizers import Optimizer
@@ -20,7 +22,7 @@ from .batches import EVALUATED_AT_ONCE, Feed, Part
 from .finite import all_finite
 from .history import DivergedError, NotFiniteError
 from .progress import Progress
-from .running_metrics import MetricSet, RunningMetrics
+from .running_metrics import JointMetricSet, MetricSet, RunningMetrics
 
 Rates = NDArray[Any]  # named here: an annotation of a function inside another is worked out at every call
 
@@ -33,7 +35,7 @@ class Task:
     loss: Loss
     optimizer: Optimizer
     optimizer_state: list[NDArray[Any]]
-    metrics: MetricSet
+    metrics: MetricSet | JointMetricSet
     seed: int
 
 
@@ -58,16 +60,15 @@ class Steps:
         """Whether new ones for this task would be the same."""
         return task is self.task and self._threads == get_num_threads()
 
-    def engine(self, batch_size: int, weighted: bool, targets: NDArray[Any]) -> Engine:
+    def engine(self, batch_size: int, weighted: bool, targets: Any) -> Engine:
         """An engine for a batch: the one before, if it is large enough and takes such weights and targets."""
         had, task = self._engine, self.task
         loss = task.loss.for_targets(targets)
         if had is not None:
             had_weights = had.ports.weight is not None
-            if had.asked_run.loss.targets == "distributions":  # it takes labels, too
-                loss = had.asked_run.loss
+            loss = taking(loss, had.asked_run.loss)
             fits = batch_size <= had.batch_size and weighted <= had_weights
-            if fits and loss.targets == had.asked_run.loss.targets:
+            if fits and targets_of(loss) == targets_of(had.asked_run.loss):
                 return had
             batch_size, weighted = max(batch_size, had.batch_size), weighted or had_weights
         run = Run(
@@ -145,7 +146,7 @@ def _reason(what: str, part: Part, seen: int) -> DivergedError:
 
 
 def evaluator(
-    task: Task, samples: int, weighted: bool, targets: NDArray[Any], batch_size: int = EVALUATED_AT_ONCE
+    task: Task, samples: int, weighted: bool, targets: Any, batch_size: int = EVALUATED_AT_ONCE
 ) -> Engine:
     """An engine of the task's model that computes loss and metrics."""
     model, outputs, loss = task.model, task.metrics.need_outputs, task.loss.for_targets(targets)
@@ -189,13 +190,10 @@ def _run(
     count, weight = part.samples, part.weight
     if weight is None and engine.ports.weight is not None:  # an earlier batch had some
         weight = np.ones(len(part.X))
-    y = part.y
-    if y.ndim == 1 and engine.asked_run.loss.targets == "distributions":  # an earlier batch had parts
-        y = np.eye(task.model.output_shape[0])[y]
-    engine.load(part.X, y, part.order, weight)
+    engine.load(part.X, _as_taken(part.y, engine, task.model), part.order, weight)
     outputs, done = None, 0
     if task.metrics.need_outputs:
-        outputs = np.empty((count, *task.model.output_shape), task.model.dtype)
+        outputs = task.model.empty_outputs(count)
         engine.write_to(outputs)
     one_by_one = steps is not None and steps.after_each is not None
     calls = _single_steps(engine, each) if one_by_one else engine.run_all(each, engine.chunk)
@@ -210,11 +208,26 @@ def _run(
         metrics.add_outputs(_for_metrics(y, task.loss), outputs[:done])
 
 
-def _for_metrics(y: NDArray[Any], loss: Loss) -> NDArray[Any]:
+def _as_taken(y: Any, engine: Engine, model: Model) -> Any:
+    """Targets as an engine reads them that may have been made for parts of classes, of an earlier batch."""
+    taken = []
+    for array, kind, shape in zip(
+        arrays_in(y), targets_of(engine.asked_run.loss), model.output_shapes, strict=True
+    ):
+        is_parts = kind == "distributions" and array.ndim == 1
+        taken.append(np.eye(shape[0])[array] if is_parts else array)
+    return like(y, taken)
+
+
+def _for_metrics(y: Any, loss: Loss) -> Any:
     """The targets that metrics get: of parts for each class, the class of the largest."""
-    if loss.targets == "labels":
-        return class_numbers(y)
-    return y.astype(np.int64) if y.dtype == np.uint8 else readable(y)
+    found = []
+    for array, (part, _) in zip(arrays_in(y), parts_of(loss), strict=True):
+        if part.targets == "labels":
+            found.append(class_numbers(array))
+        else:
+            found.append(array.astype(np.int64) if array.dtype == np.uint8 else readable(array))
+    return like(y, found)
 
 
 def _single_steps(

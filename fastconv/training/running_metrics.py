@@ -1,12 +1,15 @@
 """What the batches of one pass over the data add up to: the loss, and the metrics asked for."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..engine.columns import arrays_in
 from ..kernels import softmax
+from ..nn.joint_loss import JointLoss
 from ..nn.losses import Loss
 from . import metrics
 
@@ -96,14 +99,75 @@ class MetricSet:
         return softmax(outputs.astype(np.float64))
 
 
+class JointMetricSet:
+    """The figures beside the loss of a network with several outputs: those of each, after its name.
+
+    Parameters
+    ----------
+    wanted : str or function, or an iterable of them, or a dict of such by the outputs' names
+        Names hold for every output whose loss they fit, and must fit one; of a dict, each its own.
+    loss : JointLoss
+    gives_probabilities : list of bool
+        Of each output, whether it comes from a Softmax.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a metric is unknown, or fits no output.
+    """
+
+    def __init__(self, wanted: Any, loss: JointLoss, gives_probabilities: list[bool]) -> None:
+        self.loss, self.wanted = loss, wanted
+        by_output = isinstance(wanted, Mapping)
+        if by_output and not set(wanted) <= set(loss.names):
+            raise ValueError(
+                f"`metrics` must have names of outputs, {', '.join(loss.names)}, got {', '.join(wanted)}"
+            )
+        if isinstance(wanted, str) or callable(wanted):
+            wanted = (wanted,)
+        self.sets: dict[str, MetricSet] = {}
+        for name, part, ready in zip(loss.names, loss.losses, gives_probabilities, strict=True):
+            own = wanted.get(name, ()) if by_output else _fitting(wanted, loss, part)
+            self.sets[name] = MetricSet(own, part, ready)
+
+    @property
+    def by_name(self) -> dict[str, Any]:
+        """Name of a figure -> metric."""
+        return {f"{name}_{key}": m for name, own in self.sets.items() for key, m in own.by_name.items()}
+
+    @property
+    def need_outputs(self) -> bool:
+        """Whether any of them needs more than the number of right answers, which each step counts."""
+        return any(own.need_outputs for own in self.sets.values())
+
+
+def _fitting(wanted: Any, loss: JointLoss, part: Loss) -> Any:
+    """Those of the metrics that fit the loss of one output."""
+    if not isinstance(wanted, Iterable):
+        return wanted  # which MetricSet refuses
+    return [metric for metric in wanted if callable(metric) or not _fits_another(metric, loss, part)]
+
+
+def _fits_another(metric: Any, loss: JointLoss, part: Loss) -> bool:
+    """Whether a metric is for another output than that of the loss `part`."""
+
+    def fits(one: Loss) -> bool:
+        with suppress(ValueError):
+            MetricSet((metric,), one, False)
+            return True
+        return False
+
+    return not fits(part) and any(fits(other) for other in loss.losses)
+
+
 class RunningMetrics:
     """Takes down the batches of one pass."""
 
     def __init__(self) -> None:
         self._logs: list[NDArray[Any]] = []
         self._counts: list[NDArray[Any]] = []
-        self._targets: list[NDArray[Any]] = []
-        self._outputs: list[NDArray[Any]] = []
+        self._targets: list[list[NDArray[Any]]] = []  # of each output
+        self._outputs: list[list[NDArray[Any]]] = []
         self.steps = self.samples = 0
 
     def add(self, log: NDArray[Any], samples: int, batch_size: int) -> None:
@@ -115,24 +179,40 @@ class RunningMetrics:
         self._counts.append(counts)
         self.steps, self.samples = self.steps + len(log), self.samples + samples
 
-    def add_outputs(self, y: NDArray[Any], outputs: NDArray[Any]) -> None:
+    def add_outputs(self, y: Any, outputs: Any) -> None:
         """Targets and outputs of some samples; those of losses without labels have one shape."""
-        self._targets.append(y if y.ndim == 1 else y.reshape(outputs.shape))
-        self._outputs.append(outputs)
+        pairs = list(zip(arrays_in(y), arrays_in(outputs), strict=True))
+        self._targets.append([t if t.ndim == 1 else t.reshape(o.shape) for t, o in pairs])
+        self._outputs.append([o for _, o in pairs])
 
     @property
     def loss(self) -> float:
         """The mean loss; added at once, so with the same bits however steps were divided into calls."""
-        return float(np.concatenate(self._logs)[:, 0] @ np.concatenate(self._counts)) / self.samples
+        return self._mean_loss(0)
 
-    def figures(self, wanted: MetricSet) -> dict[str, float]:
-        """The mean loss and the metrics."""
+    def figures(self, wanted: "MetricSet | JointMetricSet") -> dict[str, float]:
+        """The mean loss and the metrics; of several outputs also the loss of each."""
+        if isinstance(wanted, MetricSet):
+            return self._figures_of(0, 0, wanted)
         figures = {"loss": self.loss}
+        for k, (name, own) in enumerate(wanted.sets.items()):
+            of_output = self._figures_of(k, 2 + 2 * k, own)
+            figures |= {f"{name}_{key}": value for key, value in of_output.items()}
+        return figures
+
+    def _figures_of(self, output: int, column: int, wanted: MetricSet) -> dict[str, float]:
+        """Loss and metrics of one output, whose (loss, right answers) are in the log from `column` on."""
+        figures = {"loss": self._mean_loss(column)}
         if wanted.need_outputs:
-            y, outputs = np.concatenate(self._targets), np.concatenate(self._outputs)
+            y, outputs = (
+                np.concatenate([part[output] for part in parts]) for parts in (self._targets, self._outputs)
+            )
         for name, metric in wanted.by_name.items():
             if metric != "accuracy":
                 figures[name] = wanted.figure(name, y, outputs)
             elif wanted.loss.targets != "numbers":  # its numbers are neither right nor wrong
-                figures[name] = float(np.concatenate(self._logs)[:, 1].sum()) / self.samples
+                figures[name] = float(np.concatenate(self._logs)[:, column + 1].sum()) / self.samples
         return figures
+
+    def _mean_loss(self, column: int) -> float:
+        return float(np.concatenate(self._logs)[:, column] @ np.concatenate(self._counts)) / self.samples

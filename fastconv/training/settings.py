@@ -1,13 +1,14 @@
 """What a trainer is made with, and what it keeps from call to call; what of that may be assigned when."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from ..checks.settings import whole_number
 from ..models.model import Model
 from ..nn.activations import Softmax
-from ..nn.losses import Loss, LossName, resolve
+from ..nn.joint_loss import JointLoss, resolve_for
+from ..nn.losses import Loss, LossName
 from ..nn.optimizers import SGD, Optimizer
 from . import other_names
 from .batches import Form
@@ -15,7 +16,7 @@ from .finite import Snapshot
 from .history import History
 from .loops import Steps, Task
 from .other_names import hints
-from .running_metrics import MetricName, MetricSet
+from .running_metrics import JointMetricSet, MetricName, MetricSet
 
 Metric = MetricName | Callable[..., float]
 
@@ -27,10 +28,12 @@ class TrainerSettings:
     def __init__(
         self,
         model: Model,
-        loss: LossName | Loss = "cross_entropy",
+        loss: LossName | Loss | Sequence[Any] | Mapping[str, Any] = "cross_entropy",
         optimizer: Optimizer | None = None,
-        metrics: Metric | Sequence[Metric] = ("accuracy",),
+        metrics: Metric | Sequence[Metric] | Mapping[str, Any] = ("accuracy",),
         seed: int = 0,
+        *,
+        loss_weights: Any = None,
     ) -> None:
         if not isinstance(model, Model):
             raise TypeError(f"`model` must be a Sequential or a Model, got {model!r}")
@@ -40,6 +43,7 @@ class TrainerSettings:
         self._snapshot: Snapshot | None = None
         self._at_work = self._in_epoch = False
         self._optimizer_state: list[Any] = []
+        self._loss_weights = loss_weights
         self.loss, self.metrics = loss, metrics
         self.optimizer = SGD() if optimizer is None else optimizer
         self.seed = seed
@@ -65,7 +69,7 @@ class TrainerSettings:
         return self._model
 
     @property
-    def loss(self) -> LossName | Loss:
+    def loss(self) -> Any:
         """The loss, as it was given.
 
         Returns
@@ -81,10 +85,35 @@ class TrainerSettings:
         return self._loss
 
     @loss.setter
-    def loss(self, loss: LossName | Loss) -> None:
+    def loss(self, loss: Any) -> None:
         self._check_idle("loss")
-        resolve(loss).check_output(self.model.output_shape)
+        self._resolved(loss, self._loss_weights)
         self._loss, self._task = loss, None
+
+    @property
+    def loss_weights(self) -> Any:
+        """What the loss of each output is multiplied by, as it was given.
+
+        Returns
+        -------
+        list, dict or None
+
+        Examples
+        --------
+        >>> import fastconv as fc
+        >>> fc.Trainer(fc.models.reference_cnn(), loss="bce").loss_weights
+        """
+        return self._loss_weights
+
+    @loss_weights.setter
+    def loss_weights(self, loss_weights: Any) -> None:
+        self._check_idle("loss_weights")
+        self._resolved(self.loss, loss_weights)
+        self._loss_weights, self._task = loss_weights, None
+
+    def _resolved(self, loss: Any, loss_weights: Any) -> Loss:
+        """The loss of all outputs, checked against them."""
+        return resolve_for(loss, self.model.output_names, self.model.output_shapes, loss_weights)
 
     @property
     def optimizer(self) -> Optimizer:
@@ -231,15 +260,19 @@ class TrainerSettings:
         if self._at_work:
             raise RuntimeError(f"`{name}` can't be changed while the network trains: assign it after `fit`")
 
-    def _metric_set(self, metrics: Any) -> MetricSet:
-        return MetricSet(metrics, resolve(self.loss), self.model.ends_in(Softmax))
+    def _metric_set(self, metrics: Any) -> MetricSet | JointMetricSet:
+        loss = self._resolved(self.loss, self.loss_weights)
+        from_softmax = [isinstance(layer, Softmax) for layer in self.model.last_layers()]
+        if isinstance(loss, JointLoss):
+            return JointMetricSet(metrics, loss, from_softmax)
+        return MetricSet(metrics, loss, from_softmax[0])
 
     def _current_task(self) -> Task:
         """What is trained, and how, as it is now."""
         if self._task is None:
             self._task = Task(
                 self.model,
-                resolve(self.loss),
+                self._resolved(self.loss, self.loss_weights),
                 self.optimizer,
                 self._optimizer_state,
                 self._metric_set(self.metrics),
@@ -265,7 +298,7 @@ class TrainerSettings:
                 self._at_work = before
 
     def _form(self) -> Form:
-        return Form(self.model.input_shape, self.model.output_shape, resolve(self.loss))
+        return Form(self.model, self._resolved(self.loss, self.loss_weights))
 
     def __getstate__(self) -> dict[str, Any]:
         return {

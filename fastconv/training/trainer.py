@@ -34,6 +34,7 @@ class Trainer(TrainerSettings):
         Its parameters are changed in place.
     loss : {"bce", "bce_with_logits", "cross_entropy", "mse"} or Loss
         By name, or one of `fastconv.losses`.
+        Of a network with several outputs a list of one for each, or a dict by their names.
         "bce" after a final Sigmoid, and "cross_entropy" after a final Softmax, are computed from the
         layer's input, which is exact where the factors alone would overflow.
     optimizer : SGD, Adam, AdamW or another of `fastconv.optimizers`
@@ -44,6 +45,8 @@ class Trainer(TrainerSettings):
         see the notes.
     seed : int
         Of the order of samples, of dropout and of augmentation.
+    loss_weights : list or dict of floats, optional
+        Of several outputs, what the loss of each is multiplied by before they are added; default is 1.
 
     Raises
     ------
@@ -57,6 +60,8 @@ class Trainer(TrainerSettings):
     outputs that `model.predict` gives; those of training data, as in Keras, of the outputs that the steps
     themselves made, dropout and all, while the parameters changed. Accuracy takes no time: a step counts it
     anyway. A function gets y in the outputs' shape, or the labels (N,), and is called once a pass.
+    Of several outputs, figures are named after them, "policy_loss" and "policy_accuracy", and metrics may be
+    a dict by these names.
 
     Loss, optimizer, metrics and seed may be assigned later, and hold from the next call on. An optimizer of
     the same class as the one before goes on with its moments, another one begins anew; a callback may assign
@@ -81,7 +86,7 @@ class Trainer(TrainerSettings):
     def fit(
         self,
         X: Any,
-        y: "ArrayLike | None" = None,
+        y: Any = None,
         *,
         epochs: int = 5,
         batch_size: int = 32,
@@ -103,6 +108,7 @@ class Trainer(TrainerSettings):
         Parameters
         ----------
         X : ndarray, shape (N, *input_shape), or batches
+            Of several inputs, a list of arrays or a dict of them by name; of several outputs, y likewise.
             Real numbers, of any strides; those of uint8, and no others, are divided by 255. Read sample by
             sample, and converted in pieces where they are not float32, float64, uint8 or int64. Without y, an
             iterable of batches (X, y) or (X, y, sample_weight), such as a list, a PyTorch DataLoader or a
@@ -196,6 +202,8 @@ class Trainer(TrainerSettings):
             raise TypeError(f"`shuffle` must be True or False, got {shuffle!r}")
         callbacks = check_callbacks(() if callbacks is None else callbacks)
         check_files(callbacks, checkpoint)
+        if augment is not None and len(self.model.inputs) > 1:
+            raise ValueError("`augment` is for a network with one input: change the images beforehand")
         augment = check_augment(augment, self.model.input_shape)
         display = progress_displays.resolve(progress, verbose)
         form = self._form()
@@ -224,9 +232,7 @@ class Trainer(TrainerSettings):
         return fitting.history
 
     @hints(other_names.TRAIN_ON_BATCH)
-    def train_on_batch(
-        self, X: "ArrayLike", y: "ArrayLike", sample_weight: "ArrayLike | None" = None
-    ) -> float:
+    def train_on_batch(self, X: Any, y: Any, sample_weight: "ArrayLike | None" = None) -> float:
         """Take one step on a batch.
 
         Parameters
@@ -276,7 +282,7 @@ class Trainer(TrainerSettings):
     def evaluate(
         self,
         X: Any,
-        y: "ArrayLike | None" = None,
+        y: Any = None,
         *,
         batch_size: int = EVALUATED_AT_ONCE,
         sample_weight: "ArrayLike | None" = None,

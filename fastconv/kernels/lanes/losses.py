@@ -45,6 +45,8 @@ class RecordGeometry(NamedTuple):
     """What `record` knows of the blocks' sums."""
 
     block: int  # distance in scalars between the sums of two blocks
+    first: int  # in the log, the place in a step's row
+    row: int  # scalars from one step's row to the next
 
 
 class Sums(NamedTuple):
@@ -282,5 +284,6 @@ def record(sums, log_, _b, _c, _d, _e, g, s):
         for block in range(s[STATE.blocks]):
             loss += sums[block * g[RECORD.block] + SUMS.loss]
             right += sums[block * g[RECORD.block] + SUMS.correct]
-        log_[s[STATE.step] * len(SUMS) + SUMS.loss] = loss / s[STATE.samples]
-        log_[s[STATE.step] * len(SUMS) + SUMS.correct] = right
+        place = s[STATE.step] * g[RECORD.row] + g[RECORD.first]
+        log_[place + SUMS.loss] = loss / s[STATE.samples]
+        log_[place + SUMS.correct] = right

@@ -41,7 +41,7 @@ def scale_planes(x, y, factor, _c, _d, _e, g, s):
 class NumbersGeometry(NamedTuple):
     """What `add_numbers` adds."""
 
-    count: int
+    numbers: int
 
 
 NUMBERS = offsets_of(NumbersGeometry)
@@ -50,6 +50,6 @@ NUMBERS = offsets_of(NumbersGeometry)
 @operation
 def add_numbers(part, total, _b, _c, _d, _e, g, s):
     """total[k] += part[k]; each thread takes some of the k."""
-    first, last = share(g[NUMBERS.count], s)
+    first, last = share(g[NUMBERS.numbers], s)
     for k in range(first, last):
         total[k] += part[k]
