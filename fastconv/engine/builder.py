@@ -76,12 +76,13 @@ class Builder:
 
     # Memory of the values
 
-    def _planes(self, shape, halo, label):
+    def _planes(self, shape, halo, label, passing=False):
         """New planes for samples of `shape`; of a single sample, the channels share planes."""
         if not self.single:
-            return self.plan.planes(shape, halo, label)
+            return self.plan.planes(shape, halo, label, passing=passing)
         image = image_of(shape)
-        planes = self.plan.planes((-(-image[0] // self.plan.lanes), *image[1:]), halo, label)
+        sizes = -(-image[0] // self.plan.lanes), *image[1:]
+        planes = self.plan.planes(sizes, halo, label, passing=passing)
         planes.image = image
         return planes
 
@@ -128,7 +129,7 @@ class Builder:
         if below is not None and (len(shape) > 1 or below.halo == NO_HALO):
             return Planes(below.storage, *image_of(shape), below.halo, label=label)
         halo = self.values.halo(layer.output) if len(shape) > 1 else NO_HALO
-        return self._planes(shape, halo, label)
+        return self._planes(shape, halo, label, passing=True)
 
     def _may_overwrite(self, layer, value):
         """Whether a layer may work in the memory of one of its inputs: nobody else needs what it holds."""
@@ -303,7 +304,7 @@ class Builder:
             if y.storage is x[k].storage and slopes.is_alone(layer.output):
                 made[k] = Planes(dy.storage, *x[k].sizes, x[k].halo, label=label)
             else:
-                made[k] = self.plan.planes(x[k].sizes, x[k].halo, label)
+                made[k] = self.plan.planes(x[k].sizes, x[k].halo, label, passing=True)
         several = layer.layer.takes_several
         layer.backward(x if several else x[0], y, dy, made if several else made[0], gate)
         slopes.drop(layer.output)

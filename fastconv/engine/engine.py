@@ -26,6 +26,12 @@ SECONDS_PER_CALL = 0.1  # so that an interrupt and a progress bar are served in 
 CONVERTED_AT_ONCE = 1 << 22  # bytes of what the kernels can't read, unless a single step takes more
 
 
+def useful_threads(network, batch_size, threads):
+    """How many of the threads have enough to do in a step."""
+    work = network.products() * batch_size
+    return min(threads, -(-batch_size // lanes_of(network.dtype)), 1 + work // PRODUCTS_PER_THREAD)
+
+
 class Engine:
     """A network ready to run for one purpose: "predict", "evaluate", "gradients" or "train".
 
@@ -46,8 +52,7 @@ class Engine:
 
     def __init__(self, network, run, optimizer_state=None, seed=0):
         self.asked_run, lanes = run, lanes_of(network.dtype)
-        work = network.products() * run.batch_size
-        threads = min(run.threads, -(-run.batch_size // lanes), 1 + work // PRODUCTS_PER_THREAD)
+        threads = useful_threads(network, run.batch_size, run.threads)
         started = time.perf_counter()
         built = Builder(network, run._replace(threads=threads), optimizer_state)
         self.batch_size, self.ports = run.batch_size, built.ports

@@ -16,8 +16,10 @@ from ..nn.network import Network
 from ..nn.optimizers import Optimizer
 from . import loop
 from .builder import Builder
+from .engine import useful_threads
 from .plan import Planes
 from .run import Run
+from .threads import get_num_threads
 
 PURPOSES = {
     "train": "one training step",
@@ -32,12 +34,9 @@ COPIES = {"thread": "each thread", "block": "each block", "shard": "each shard o
 def source(
     network: Network, purpose: str, loss: Loss | None, optimizer: Optimizer, batch_size: int, kernels: bool
 ) -> str:
-    """The text of `Sequential.source`; its arguments have been checked."""
-    if purpose == "predict":
-        loss = None
-    elif loss is None:
-        loss = default_for(network.last_layers(), network.output_names, network.output_shapes)
-    run = Run(purpose, batch_size, 1, loss, optimizer if purpose == "train" else None)
+    """The text of `Model.source`; its arguments have been checked."""
+    run = _run(network, purpose, loss, optimizer, batch_size, 1)
+    loss = run.loss
     builder = Builder(network, run, optimizer.initial_state(network.flat_parameters))
     plan = builder.plan
     plan.settle()
@@ -55,6 +54,30 @@ def source(
     if kernels:
         lines += _code(plan)
     return "\n".join(lines) + "\n"
+
+
+def memory(network: Network, purpose: str, loss: Loss | None, optimizer: Optimizer, batch_size: int) -> int:
+    """The bytes of `Model.memory`; its arguments have been checked."""
+    run = _run(
+        network, purpose, loss, optimizer, batch_size, useful_threads(network, batch_size, get_num_threads())
+    )
+    state = optimizer.initial_state(network.flat_parameters) if purpose == "train" else []
+    plan = Builder(network, run, state).plan
+    own = [network.flat_parameters, network.flat_statistics, *state]
+    if run.training:
+        own.append(network.flat_parameters)  # the gradient is as long
+    return plan.lay_out() + sum(array.nbytes for array in own)
+
+
+def _run(
+    network: Network, purpose: str, loss: Loss | None, optimizer: Optimizer, batch_size: int, threads: int
+) -> Run:
+    """What the step is planned for."""
+    if purpose == "predict":
+        loss = None
+    elif loss is None:
+        loss = default_for(network.last_layers(), network.output_names, network.output_shapes)
+    return Run(purpose, batch_size, threads, loss, optimizer if purpose == "train" else None)
 
 
 def _lanes(single: bool, lanes: int) -> str:

@@ -55,7 +55,11 @@ class Storage:
     size: int
     kept: str = "thread"
     fill: float = 0.0  # what it holds at first
+    shape: tuple | None = None  # of planes that may lie in the memory of others, before and after their use
     stages: set = field(default_factory=set)
+    first: int = -1  # the moments of its first and last use
+    last: int = -1
+    offset: int = 0
     address: int = 0
     copy_bytes: int = 0
 
@@ -148,14 +152,20 @@ class Plan:
         self.threads = threads
         self.stages = []  # ("block" or "batch", [(operation, operands, geometry)])
         self._storages = []
+        self._moment = 0
         self._kept_alive = []
 
     # Memory
 
-    def planes(self, shape, halo=(0, 0, 0, 0), label="", fill=0.0):
-        """New planes for one block of samples of `shape`, in a halo of `fill`."""
+    def planes(self, shape, halo=(0, 0, 0, 0), label="", fill=0.0, passing=False):
+        """New planes for one block of samples of `shape`, in a halo of `fill`.
+
+        Of `passing` ones, an operation writes every element, of all lanes, before one is read: their memory
+        may be that of others of the same sizes, whose halo is as untouched.
+        """
         planes = Planes(Storage(0, fill=fill), *image_of(shape), halo, label=label)
         planes.storage.size = (planes.channels * planes.plane) * self.lanes
+        planes.storage.shape = (*planes.sizes, *halo, fill) if passing else None
         self._storages.append(planes.storage)
         return planes
 
@@ -168,7 +178,7 @@ class Plan:
 
     def storage_like(self, other):
         """New memory of the size of another."""
-        self._storages.append(Storage(other.size, fill=other.fill))
+        self._storages.append(Storage(other.size, fill=other.fill, shape=other.shape))
         return self._storages[-1]
 
     def rows(self, size, kept="all", label=""):
@@ -208,9 +218,14 @@ class Plan:
 
     def _append(self, operation, operands, geometry):
         stage, operations = self.stages[-1]
+        if stage == "block" or not operations:  # threads do not wait for each other within a batch stage
+            self._moment += 1
         for operand in operands:
             if operand is not None:
                 operand.storage.stages.add(len(self.stages) - 1)
+                operand.storage.last = self._moment
+                if operand.storage.first < 0:
+                    operand.storage.first = self._moment
                 if stage == "batch" and operand.storage.kept == "thread":
                     operand.storage.kept = "block"
         operations.append((operation, operands, geometry))
@@ -223,28 +238,40 @@ class Plan:
             if storage.kept == "thread" and len(storage.stages) > 1:
                 storage.kept = "block"
 
-    def finish(self):
-        """Lay the memory out, compile the operations and build the tables. Returns a `Program`."""
+    def copies(self, storage):
+        """How many copies of a storage there are."""
+        shards = min(self.blocks, MAX_SHARDS)
+        return {"thread": self.threads, "block": self.blocks, "shard": shards, "all": 1}[storage.kept]
+
+    def lay_out(self):
+        """Give each storage its place in memory; returns how many bytes that takes.
+
+        Where the last use of planes has passed, others of the same sizes lie there.
+        """
         self.settle()
-        copies = {
-            "thread": self.threads,
-            "block": self.blocks,
-            "shard": min(self.blocks, MAX_SHARDS),
-            "all": 1,
-        }
-        offset, placed = 0, []
-        for storage in self._storages:
+        end = 0
+        held = {}  # sizes and kind of copies -> [last use so far, offset] of each place for such planes
+        for storage in sorted(self._storages, key=lambda storage: storage.first):
             # A vector more, so that equal planes of two storages do not share cache sets throughout.
             storage.copy_bytes = storage.size * self.dtype.itemsize + VECTOR_BYTES
-            placed.append((storage, offset))
-            offset += storage.copy_bytes * copies[storage.kept]
-        memory = np.zeros(offset // 8 + 8, np.int64)
+            places = held.setdefault((storage.shape, storage.kept), []) if storage.shape else []
+            place = next((place for place in places if place[0] < storage.first), None)
+            if place is None:
+                place = [storage.last, end]
+                places.append(place)
+                end += storage.copy_bytes * self.copies(storage)
+            place[0], storage.offset = storage.last, place[1]
+        return end
+
+    def finish(self):
+        """Lay the memory out, compile the operations and build the tables. Returns a `Program`."""
+        memory = np.zeros(self.lay_out() // 8 + 8, np.int64)
         base = -(-memory.ctypes.data // VECTOR_BYTES) * VECTOR_BYTES
-        for storage, start in placed:
-            storage.address = base + start
+        for storage in self._storages:
+            storage.address = base + storage.offset
             if storage.fill:
                 first = (storage.address - memory.ctypes.data) // self.dtype.itemsize
-                count = storage.copy_bytes * copies[storage.kept] // self.dtype.itemsize
+                count = storage.copy_bytes * self.copies(storage) // self.dtype.itemsize
                 memory.view(self.dtype)[first : first + count] = storage.fill
         dtype = self.dtype.name  # NumPy makes the name anew each time
         rows, stage_rows, geometries = [], [], []

@@ -92,6 +92,6 @@ class Slopes:
         elif self.is_alone(value):
             total = before
         else:
-            total = self._plan.planes(before.sizes, before.halo, before.label)
+            total = self._plan.planes(before.sizes, before.halo, before.label, passing=True)
         self._plan.emit(merge.add_planes, [before, total, planes], plane_geometry(before, total, planes))
         return total

@@ -8,19 +8,28 @@ Each file says in its `__all__` which kernels are public.
 
 from .activations import *  # noqa: F403
 from .activations import __all__ as _activations
+from .adaptive_pool import *  # noqa: F403
+from .adaptive_pool import __all__ as _adaptive_pool
 from .conv import *  # noqa: F403
 from .conv import __all__ as _conv
 from .curves import *  # noqa: F403
 from .curves import __all__ as _curves
 from .dense import *  # noqa: F403
 from .dense import __all__ as _dense
+from .layer_norm import *  # noqa: F403
+from .layer_norm import __all__ as _layer_norm
 from .losses import *  # noqa: F403
 from .losses import __all__ as _losses
 from .norm import *  # noqa: F403
 from .norm import __all__ as _norm
 from .pool import *  # noqa: F403
 from .pool import __all__ as _pool
+from .prelu import *  # noqa: F403
+from .prelu import __all__ as _prelu
 from .signal import *  # noqa: F403
 from .signal import __all__ as _signal
 
-__all__ = [*_activations, *_conv, *_curves, *_dense, *_losses, *_norm, *_pool, *_signal]
+__all__ = [
+    *_activations, *_adaptive_pool, *_conv, *_curves, *_dense, *_layer_norm, *_losses, *_norm, *_pool,
+    *_prelu, *_signal,
+]  # fmt: skip

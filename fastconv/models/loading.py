@@ -14,6 +14,7 @@ from ..formats.model_file import read_model
 from ..nn.layer import Arrays, Layer, Shape
 from ..nn.network import parameter_shapes
 from ..nn.outline import Outline
+from .building import network_of
 from .model import Model
 from .sequential import Sequential
 
@@ -285,7 +286,7 @@ def _filled(outline: Outline, dtype: str, state: Arrays, seed: int = 0) -> Any:
     for name, shape in parameter_shapes(outline).items():
         if name not in state or state[name].shape != shape:
             raise ValueError(f"there is no array {name!r} of shape {shape} in it")
-    model = Model.from_outline(outline, dtype, seed)
+    model = network_of(outline, dtype, seed)
     model.load_state(state)
     return model
 

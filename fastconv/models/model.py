@@ -18,6 +18,7 @@ from ..formats.outlines import written
 from ..formats.state_dict import matching
 from ..nn.joint_loss import resolve_for
 from ..nn.layer import Arrays
+from ..nn.losses import Loss
 from ..nn.norm import check_batch
 from ..nn.optimizers import Optimizer, OptimizerName
 from ..nn.optimizers import resolve as resolve_optimizer
@@ -71,8 +72,8 @@ class Model(Classifier):
         self._build(outline_of(inputs, outputs), dtype, seed)
 
     @classmethod
-    def from_outline(cls, outline: Outline, dtype: str = "float32", seed: int = 0) -> "Model":
-        """A network that has been written down: a Sequential of a row, otherwise a Model.
+    def of_outline(cls, outline: Outline, dtype: str = "float32", seed: int = 0) -> "Model":
+        """A network that has been written down.
 
         Parameters
         ----------
@@ -87,14 +88,11 @@ class Model(Classifier):
         Examples
         --------
         >>> import fastconv as fc
-        >>> outline = fc.models.reference_cnn().outline
-        >>> type(fc.Model.from_outline(outline)).__name__
-        'Sequential'
+        >>> model = fc.models.reference_cnn()
+        >>> fc.Model.of_outline(model.outline).num_parameters
+        15
         """
-        from .sequential import Sequential  # which is made of this
-
-        kind = Sequential if outline.is_row else Model
-        model = kind.__new__(kind)
+        model = cls.__new__(cls)
         model._build(outline, dtype, seed)
         return model
 
@@ -268,14 +266,90 @@ class Model(Classifier):
         >>> [line.strip() for line in text.splitlines() if "max_pool(" in line]
         ['max_pool(x=y1, y=y2, argmax=argmax2)']
         """
+        step = self._checked_step(purpose, loss, optimizer, batch_size)
+        return listing.source(self, *step, kernels=kernels)
+
+    def memory(self, batch_size: int = 32, purpose: str = "train", *, optimizer: Any = None) -> int:
+        """How many bytes a step takes: parameters, gradients, the optimizer's vectors, and all values.
+
+        Parameters
+        ----------
+        batch_size : int
+            Samples of a step.
+        purpose : {"train", "gradients", "evaluate", "predict"}
+            As for `source`.
+        optimizer : SGD, Adam, AdamW or another of `fastconv.optimizers`, optional
+            For "train"; default is SGD without momentum, which keeps no vectors.
+
+        Returns
+        -------
+        int
+            With as many threads as there are now: each has values of its own. The samples themselves and
+            their targets, which stay where they are, do not count.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If an argument is unknown or does not fit.
+
+        Examples
+        --------
+        >>> import fastconv as fc
+        >>> model = fc.models.lenet5()
+        >>> model.memory(32, "predict") < model.memory(32, "train") < model.memory(256, "train")
+        True
+        """
+        return listing.memory(self, *self._checked_step(purpose, None, optimizer, batch_size))
+
+    def summary(self, batch_size: int | None = None, *, optimizer: Any = None) -> None:
+        """Print each layer with its output shape, its parameters and products, and who reads what it gives.
+
+        The last is left out where that is simply the next layer. Layers of one name share their parameters,
+        which are counted once. Below the table stands what they come to together.
+
+        Parameters
+        ----------
+        batch_size : int, optional
+            Print also how much memory a training step of so many samples takes: the kernels that it needs
+            are compiled for that, if they are not yet.
+        optimizer : SGD, Adam, AdamW or another of `fastconv.optimizers`, optional
+            As for `memory`.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If an argument is unknown or does not fit.
+
+        Examples
+        --------
+        >>> import fastconv as fc
+        >>> model = fc.Sequential([fc.Residual([fc.Dense(3)]), fc.ReLU()], (3,))
+        >>> model.summary(batch_size=32)  # doctest: +ELLIPSIS
+        layer                 output shape  parameters  products  read by
+        -----------------------------------------------------------------------
+        input                 (3,)                   0         0  0.layers.0, 0
+        0.layers.0  Dense(3)  (3,)                  12         9
+        0           Add()     (3,)                   0         0
+        1           ReLU()    (3,)                   0         0
+        parameters: 12 (float32, 48 bytes); products of one sample: 9
+        a training step of 32 samples takes ... bytes
+        """
+        print(self)
+        if batch_size is not None:
+            taken = self.memory(batch_size, optimizer=optimizer)
+            print(f"a training step of {batch_size:,} sample{'s' * (batch_size != 1)} takes {taken:,} bytes")
+
+    def _checked_step(
+        self, purpose: str, loss: Any, optimizer: Any, batch_size: int
+    ) -> tuple[str, Loss | None, Optimizer, int]:
+        """The arguments of `source` and `memory`, if they fit."""
         if purpose not in listing.PURPOSES:
             names = ", ".join(map(repr, listing.PURPOSES))
             raise ValueError(f"`purpose` must be one of {names}, got {purpose!r}")
         if loss is not None:
             loss = resolve_for(loss, self.output_names, self.output_shapes)
         batch_size = whole_number(batch_size, "batch_size")
-        optimizer = resolve_optimizer("sgd" if optimizer is None else optimizer)
-        return listing.source(self, purpose, loss, optimizer, batch_size, kernels)
+        return purpose, loss, resolve_optimizer("sgd" if optimizer is None else optimizer), batch_size
 
     def save(self, path: str | os.PathLike[str], metadata: dict[str, Any] | None = None) -> None:
         """Write the network to one file: layers, parameters, statistics. Nothing is pickled.

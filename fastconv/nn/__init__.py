@@ -23,10 +23,14 @@ from .norm import *  # noqa: F403
 from .norm import __all__ as _norm
 from .pool import *  # noqa: F403
 from .pool import __all__ as _pool
+from .prelu import *  # noqa: F403
+from .prelu import __all__ as _prelu
 from .shape import *  # noqa: F403
 from .shape import __all__ as _shape
 from .signal import *  # noqa: F403
 from .signal import __all__ as _signal
+from .signal_channels import *  # noqa: F403
+from .signal_channels import __all__ as _signal_channels
 
 __all__ = [
     *_activations,
@@ -39,6 +43,8 @@ __all__ = [
     *_merge,
     *_norm,
     *_pool,
+    *_prelu,
     *_shape,
     *_signal,
+    *_signal_channels,
 ]

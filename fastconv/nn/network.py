@@ -343,26 +343,6 @@ class Network:
         rows = summary.rows(self)[len(self.inputs) :]
         return [(row.name, row.output_shape, row.parameters or 0) for row in rows]
 
-    def summary(self) -> None:
-        """Print each layer with its output shape, its parameters and products, and who reads what it gives.
-
-        The last is left out where that is simply the next layer. Layers of one name share their parameters,
-        which are counted once.
-
-        Examples
-        --------
-        >>> import fastconv as fc
-        >>> fc.Sequential([fc.Residual([fc.Dense(3)]), fc.ReLU()], (3,)).summary()
-        layer                 output shape  parameters  products  read by
-        -----------------------------------------------------------------------
-        input                 (3,)                   0         0  0.layers.0, 0
-        0.layers.0  Dense(3)  (3,)                  12         9
-        0           Add()     (3,)                   0         0
-        1           ReLU()    (3,)                   0         0
-        parameters: 12 (float32, 48 bytes); products of one sample: 9
-        """
-        print(self)
-
     def __repr__(self) -> str:
         return summary.as_text(self)
 

@@ -144,8 +144,13 @@ def _text(node: Node, again: bool) -> str:
     name = node.name
     while len(name) + 2 + len(kind) > LETTERS and "." in name.removeprefix("..."):
         name = f"...{name.removeprefix('...').partition('.')[2]}"
-    lines = [f"{name}  {kind}", *([settings] if settings else []), *(["(shares weights)"] * again)]
-    return "\n".join(line if len(line) <= LETTERS else f"{line[: LETTERS - 3]}..." for line in lines)
+    shared = " (shared)" * again
+    settings = _short(settings, LETTERS - len(shared)) + shared
+    return "\n".join(filter(None, [_short(f"{name}  {kind}", LETTERS), settings.strip()]))
+
+
+def _short(line: str, letters: int) -> str:
+    return line if len(line) <= letters else f"{line[: letters - 3]}..."
 
 
 def _colour(layer: Layer) -> str:

@@ -91,3 +91,13 @@ def test_a_layer_at_two_places_is_counted_once():
     assert ["  25        20" in rows[0], "  shared        20" in rows[1]] == [True, True]
     assert sum(count for _, _, count in model.describe()) == model.num_parameters == 25 + 11
     assert model.products() == 20 + 20 + 10
+
+
+def test_the_memory_of_a_step_is_that_of_its_batch_and_optimizer(capsys):
+    model = residual()
+    model.summary(1, optimizer="adam")
+    assert capsys.readouterr().out.splitlines()[-1] == (
+        f"a training step of 1 sample takes {model.memory(1, optimizer='adam'):,} bytes"
+    )
+    with pytest.raises(ValueError, match="`batch_size`"):
+        model.summary(0)

@@ -221,3 +221,49 @@ def test_lines_that_would_have_to_cross_are_still_placed():
         at.setdefault(y, []).append(x)
     for places in at.values():
         assert all(abs(a - b) >= 1 for a, b in combinations(places, 2))
+
+
+# Several inputs and outputs, and layers that are called twice
+
+
+def two_headed():
+    image, speed = fc.Input((2, 6, 6), name="image"), fc.Input((3,), name="speed")
+    shared = same(4)
+    y = fc.ReLU()(same(4)(image, name="stem"))
+    y = fc.ReLU()(shared(y, name="shared") + y)
+    y = fc.ReLU()(shared(y) + y)
+    features = fc.Concatenate()([fc.Flatten()(y), fc.ReLU()(fc.Dense(5)(speed))])
+    policy = fc.Dense(4)(fc.ReLU()(fc.Dense(16)(features)), name="policy")
+    return fc.Model([image, speed], {"policy": policy, "value": fc.Tanh()(fc.Dense(1)(features))})
+
+
+def test_several_inputs_and_outputs_have_ends_of_their_names():
+    model = two_headed()
+    ax = fc.plots.graph(model)
+    texts = [text.get_text() for text in ax.texts]
+    count = len(boxes(ax))
+    assert count == len(model.nodes) + 4
+    assert texts[:2] == ["image", "speed"]
+    assert texts[count - 2 : count] == ["policy", "value"]
+    for (l1, t1, r1, b1), (l2, t2, r2, b2) in combinations(boxes(ax), 2):
+        assert r1 <= l2 or r2 <= l1 or b1 <= t2 or b2 <= t1
+    arrived = sorted(next(k for k, box in enumerate(boxes(ax)) if holds(box, p[-1])) for p in arrows(ax))
+    assert arrived == sorted(
+        [*(k for k, node in enumerate(model.nodes, 2) for _ in node.inputs), count - 2, count - 1]
+    )
+
+
+def test_a_layer_that_is_called_twice_says_so():
+    texts = [text.get_text() for text in fc.plots.graph(two_headed()).texts]
+    assert [text for text in texts if text.startswith("shared")] == [
+        "shared  Conv2d\n4, 3, same", "shared  Conv2d\n4, 3, same (shared)",
+    ]  # fmt: skip
+
+
+def test_an_input_stands_right_above_what_reads_it():
+    image, speed = fc.Input((1, 4, 4)), fc.Input((3,))
+    joined = fc.Concatenate()([fc.Flatten()(fc.ReLU()(same(2)(image))), speed])
+    (_, first, *_), (_, second, *_), *others = boxes(
+        fc.plots.graph(fc.Model([image, speed], fc.Dense(2)(joined)))
+    )
+    assert (first, second) == pytest.approx((others[0][1] - 1, others[3][1] - 1))

@@ -9,6 +9,7 @@ from . import (  # noqa: F401 - they register their layers
     merge,
     norm,
     pool,
+    prelu,
     shape,
 )
 from .base import LOWERINGS, lowering_of, takes_single_sample

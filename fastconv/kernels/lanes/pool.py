@@ -36,11 +36,13 @@ class PoolGeometry(NamedTuple):
     y_line: int
     fours: int = 0  # max-pool: whether all windows are 2x2 and inside the image
     overlap: int = 0  # max-pool, backward: whether windows overlap
+    gaps: int = 0  # max-pool, backward: whether there is an element that no window holds
     taps_wanted: int = 0  # max-pool, forward: whether `argmax` is stored
     gated: int = 0  # max-pool, forward: whether `argmax` is -1 where nothing is positive
     counted: int = 0  # average: whether padding counts in the mean
     end_h: int = 0  # average: padding behind the image
     end_w: int = 0
+    adaptive: int = 0  # average: whether the windows share out the image evenly
 
 
 POOL = offsets_of(PoolGeometry)
@@ -83,9 +85,18 @@ def max_pool_geometry(x, y, kernel, stride, padding, dilation, taps_wanted=False
         x, y, kernel, stride, padding, dilation,
         fours=int(tuple(kernel) == (2, 2) and inside),
         overlap=int(any(r > by for r, by in zip(reach, stride, strict=True))),
+        gaps=int(not _all_held((x.height, x.width), (y.height, y.width), kernel, stride, padding, dilation)),
         taps_wanted=int(taps_wanted),
         gated=int(gated),
     )  # fmt: skip
+
+
+def _all_held(size, out, kernel, stride, padding, dilation):
+    """Whether windows that do not overlap hold every element."""
+    for n, windows, k, by, pad, distance in zip(size, out, kernel, stride, padding, dilation, strict=True):
+        if by > k or distance > 1 or windows * by < n + pad:
+            return False
+    return True
 
 
 def avg_pool_geometry(x, y, kernel, stride, pads, counted):
@@ -94,6 +105,12 @@ def avg_pool_geometry(x, y, kernel, stride, pads, counted):
     return _geometry(
         x, y, kernel, stride, (top, left), (1, 1), counted=int(counted), end_h=bottom, end_w=right
     )
+
+
+def adaptive_pool_geometry(x, y):
+    """Make the geometry of `avg_pool` from planes x to planes y of any size, or of its gradient."""
+    ones = 1, 1
+    return _geometry(x, y, ones, ones, (0, 0), ones, adaptive=1)
 
 
 @register_jitable
@@ -217,7 +234,7 @@ def max_pool_grad(dy, argmax, dx, _c, _d, _e, g, s):
     out_width, width, stride, padding = g[POOL.out_width], g[POOL.width], g[POOL.stride_w], g[POOL.padding_w]
     kernel, tap_h, tap_w = g[POOL.kernel_w], g[POOL.dilation_h] * g[POOL.x_line], g[POOL.dilation_w]
     overlap = g[POOL.overlap]
-    if overlap:
+    if overlap or g[POOL.gaps]:
         _clear_planes(dx, g)
     for c in range(g[POOL.channels]):
         for i in range(g[POOL.out_height]):
@@ -254,8 +271,17 @@ def average_window(start, size, kernel, padding_end, counted):
 
 
 @register_jitable
+def adaptive_window(i, size, count):
+    """(first, end) of window `i` of `count` that share out `size` elements along one axis."""
+    return i * size // count, ((i + 1) * size + count - 1) // count
+
+
+@register_jitable
 def _window_h(g, i):
     """`average_window` down the image, for the windows of line `i` of the output."""
+    if g[POOL.adaptive]:
+        first, last = adaptive_window(i, g[POOL.height], g[POOL.out_height])
+        return first, last, last - first
     start = i * g[POOL.stride_h] - g[POOL.padding_h]
     return average_window(start, g[POOL.height], g[POOL.kernel_h], g[POOL.end_h], g[POOL.counted])
 
@@ -263,6 +289,9 @@ def _window_h(g, i):
 @register_jitable
 def _window_w(g, j):
     """`average_window` across the image, for window `j` of each line of the output."""
+    if g[POOL.adaptive]:
+        first, last = adaptive_window(j, g[POOL.width], g[POOL.out_width])
+        return first, last, last - first
     start = j * g[POOL.stride_w] - g[POOL.padding_w]
     return average_window(start, g[POOL.width], g[POOL.kernel_w], g[POOL.end_w], g[POOL.counted])
 
