@@ -26,6 +26,7 @@ BY_POSITION = {
     "fastconv.AvgPool2d": "stride padding ceil_mode count_include_pad",
     "fastconv.MaxPool1d": "stride padding dilation",
     "fastconv.MaxPool2d": "stride padding dilation",
+    "fastconv.Upsample": "scale_factor mode",
     "fastconv.SGD": "lr momentum",
     "fastconv.Adam": "lr",
     "fastconv.AdamW": "lr",
@@ -98,6 +99,8 @@ def test_what_has_a_default_is_given_by_name_unless_the_table_has_it(path):
 # Numba has no arguments by name only: kernels have the order of PyTorch's functions instead.
 IN_PYTORCH = {
     "conv2d": "conv2d",
+    "conv_transpose1d": "conv_transpose1d",
+    "conv_transpose2d": "conv_transpose2d",
     "max_pool2d": "max_pool2d",
     "avg_pool2d": "avg_pool2d",
     "dense": "linear",
@@ -120,6 +123,10 @@ IN_PYTORCH = {
 SAME = {"gamma": "weight", "beta": "bias", "x": "input"}
 ORDERS = {  # those written in C have no signature
     "conv2d": "input weight bias stride padding dilation groups",
+    **dict.fromkeys(
+        ("conv_transpose1d", "conv_transpose2d"),
+        "input weight bias stride padding output_padding groups dilation",
+    ),
     "max_pool2d": "input kernel_size stride padding dilation ceil_mode",
     "avg_pool2d": "input kernel_size stride padding ceil_mode count_include_pad",
     "linear": "input weight bias",

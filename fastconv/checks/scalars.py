@@ -48,12 +48,22 @@ def positive_int(value: Any, name: str) -> int:
     ValueError
         If it is less than 1 or too large.
     """
+    return _int_from(1, value, name)
+
+
+def nonnegative_int(value: Any, name: str) -> int:
+    """`value` as an int of at least 0; errors as in `positive_int`."""
+    return _int_from(0, value, name)
+
+
+def _int_from(low, value, name):
+    kind = "positive" if low > 0 else "non-negative"
     try:
         number = _index(value)
     except TypeError:
-        raise TypeError(f"`{name}` must be a positive int, got {value!r}") from None
-    if not 1 <= number <= LARGEST:
-        raise ValueError(f"`{name}` must be a positive int, got {value!r}")
+        raise TypeError(f"`{name}` must be a {kind} int, got {value!r}") from None
+    if not low <= number <= LARGEST:
+        raise ValueError(f"`{name}` must be a {kind} int, got {value!r}")
     return number
 
 
@@ -64,11 +74,18 @@ def _index(value):
     return operator.index(value)  # every array has __index__, but it works for a single int only
 
 
-@overload(positive_int)
-def _positive_int(value, name):
-    if isinstance(value, (types.Integer, types.Omitted)) and not isinstance(value, types.Boolean):
-        return lambda value, name: _bounded_int(np.int64(value), name)
-    raise TypeError(f"`{argument_label(name)}` must be a positive int, got {value}")
+def _overload_int(function, low):
+    kind = "positive" if low > 0 else "non-negative"
+
+    @overload(function)
+    def typed(value, name):
+        if isinstance(value, (types.Integer, types.Omitted)) and not isinstance(value, types.Boolean):
+            return lambda value, name: _bounded_int(np.int64(value), name, low)
+        raise TypeError(f"`{argument_label(name)}` must be a {kind} int, got {value}")
+
+
+_overload_int(positive_int, 1)
+_overload_int(nonnegative_int, 0)
 
 
 def flag(value: Any, name: str) -> bool:
@@ -140,9 +157,10 @@ def _bounded_pair(height, width, name, low):
 
 
 @checked
-def _bounded_int(value, name):
-    if not (1 <= value <= LARGEST):
-        raise ValueError(f"`{name}` must be a positive int, got {printable(value)}")
+def _bounded_int(value, name, low):
+    if not (low <= value <= LARGEST):
+        kind = "positive" if low > 0 else "non-negative"
+        raise ValueError(f"`{name}` must be a {kind} int, got {printable(value)}")
     return value
 
 

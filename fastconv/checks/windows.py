@@ -64,6 +64,51 @@ def check_conv(x_shape, weight_shape, stride, pads, dilation, groups, kernel_nam
     return height, width
 
 
+@register_jitable
+def conv_transpose_output_size(size, kernel, stride, pads, output_padding, dilation):
+    """How far the windows of `size` positions reach, and `output_padding` further, without the padding."""
+    return (size - 1) * stride + dilation * (kernel - 1) + 1 + output_padding - pads[0] - pads[1]
+
+
+@checked
+def check_conv_transpose(x_shape, weight_shape, stride, pads, output_padding, dilation, groups, kernel_name):
+    """(OH, OW) of a transposed convolution, if its arguments fit each other.
+
+    Raises
+    ------
+    ValueError
+        If the channels, the groups or the sizes do not, or nothing is left of the output.
+    """
+    channels, out_channels = x_shape[1], weight_shape[1] * groups
+    kernel = weight_shape[2], weight_shape[3]
+    if kernel[0] < 1 or kernel[1] < 1:
+        raise ValueError(
+            f"`{kernel_name}` must have a kernel of at least (1, 1), got ({kernel[0]}, {kernel[1]})"
+        )
+    if channels % groups != 0:
+        raise ValueError(f"`groups` must divide the {channels} input channels, got {groups}")
+    if weight_shape[0] != channels:
+        raise ValueError(f"`weight` must have {channels} input channels, got {weight_shape[0]}")
+    if x_shape[2] < 1 or x_shape[3] < 1:
+        raise ValueError(f"`x` must have images of at least (1, 1), got ({x_shape[2]}, {x_shape[3]})")
+    if output_padding[0] >= max(stride[0], dilation[0]) or output_padding[1] >= max(stride[1], dilation[1]):
+        raise ValueError(
+            f"`output_padding` must be smaller than the stride or the dilation, "
+            f"got ({output_padding[0]}, {output_padding[1]})"
+        )
+    height = conv_transpose_output_size(
+        x_shape[2], kernel[0], stride[0], pads[0], output_padding[0], dilation[0]
+    )
+    width = conv_transpose_output_size(
+        x_shape[3], kernel[1], stride[1], pads[1], output_padding[1], dilation[1]
+    )
+    rows, columns = height + pads[0][0] + pads[0][1], width + pads[1][0] + pads[1][1]
+    if height < 1 or width < 1:
+        raise ValueError(f"`padding` must leave something of the output, got ({height}, {width})")
+    check_total(x_shape[0], max(channels, out_channels), rows, columns, "stride")
+    return height, width
+
+
 @checked
 def check_pool(x_shape, kernel, stride, pads, dilation, ceil_mode):
     """(OH, OW) of a pooling, if its arguments fit each other.

@@ -12,6 +12,8 @@ from .adaptive_pool import *  # noqa: F403
 from .adaptive_pool import __all__ as _adaptive_pool
 from .conv import *  # noqa: F403
 from .conv import __all__ as _conv
+from .conv_transpose import *  # noqa: F403
+from .conv_transpose import __all__ as _conv_transpose
 from .curves import *  # noqa: F403
 from .curves import __all__ as _curves
 from .dense import *  # noqa: F403
@@ -26,10 +28,12 @@ from .pool import *  # noqa: F403
 from .pool import __all__ as _pool
 from .prelu import *  # noqa: F403
 from .prelu import __all__ as _prelu
+from .resize import *  # noqa: F403
+from .resize import __all__ as _resize
 from .signal import *  # noqa: F403
 from .signal import __all__ as _signal
 
 __all__ = [
-    *_activations, *_adaptive_pool, *_conv, *_curves, *_dense, *_layer_norm, *_losses, *_norm, *_pool,
-    *_prelu, *_signal,
+    *_activations, *_adaptive_pool, *_conv, *_conv_transpose, *_curves, *_dense, *_layer_norm, *_losses,
+    *_norm, *_pool, *_prelu, *_resize, *_signal,
 ]  # fmt: skip

@@ -98,12 +98,12 @@ def conv2d(
     height, width = check_conv(x.shape, weight.shape, stride, pads, dilation, groups, "weight")
     y = np.empty((x.shape[0], weight.shape[0], height, width), x.dtype)
     if bias is None:
-        _conv2d(x, weight, weight.reshape(-1)[:0], stride, first_of(pads), dilation, groups, y)
+        convolve(x, weight, weight.reshape(-1)[:0], stride, first_of(pads), dilation, groups, y)
     else:
         bias = float_array(bias, "bias", 1)
         same_dtype(bias, "bias", x, "x")
         check_length(bias.size, weight.shape[0], "bias", "entries, one for each output channel")
-        _conv2d(x, weight, bias, stride, first_of(pads), dilation, groups, y)
+        convolve(x, weight, bias, stride, first_of(pads), dilation, groups, y)
     return y
 
 
@@ -165,7 +165,7 @@ def conv2d_grad_input(
     height, width = check_conv(x_shape, weight.shape, stride, pads, dilation, groups, "weight")
     check_shape4(dy.shape, dy.shape[0], weight.shape[0], height, width, "dy")
     dx = np.empty(x_shape, dy.dtype)
-    _conv2d_grad_input(dy, weight, stride, first_of(pads), dilation, groups, dx)
+    input_gradient(dy, weight, weight.reshape(-1)[:0], stride, first_of(pads), dilation, groups, dx)
     return dx
 
 
@@ -225,7 +225,7 @@ def conv2d_grad_weight(
     height, width = check_conv(x.shape, weight_shape, stride, pads, dilation, groups, "kernel_size")
     check_shape4(dy.shape, x.shape[0], dy.shape[1], height, width, "dy")
     dweight = np.zeros(weight_shape, x.dtype)
-    _conv2d_grad_weight(x, dy, stride, first_of(pads), dilation, groups, dweight)
+    weight_gradient(x, dy, stride, first_of(pads), dilation, groups, dweight)
     return dweight
 
 
@@ -262,14 +262,6 @@ def conv2d_grad_bias(dy: Array) -> Array:
     dbias = np.zeros(dy.shape[1], dy.dtype)
     _conv2d_grad_bias(dy, dbias)
     return dbias
-
-
-@compiled
-def _input_halo(size, kernel, out_size, stride, padding, dilation):
-    """(top, bottom, left, right): how far the windows reach outside the image."""
-    bottom = max(0, (out_size[0] - 1) * stride[0] + (kernel[0] - 1) * dilation[0] + 1 - size[0] - padding[0])
-    right = max(0, (out_size[1] - 1) * stride[1] + (kernel[1] - 1) * dilation[1] + 1 - size[1] - padding[1])
-    return padding[0], bottom, padding[1], right
 
 
 @compiled
@@ -349,11 +341,12 @@ def _input_cuts(dx_shape, dy_shape, kernel, stride, padding, dilation, lanes):
 
 
 @compiled
-def _conv2d(x, weight, bias, stride, padding, dilation, groups, y):
+def convolve(x, weight, bias, stride, padding, dilation, groups, y):
+    """y of a convolution; an empty bias stands for none."""
     kernel, lanes = weight.shape[2:], simd.lanes(pointer(x))
     x_cut, y_cut, top = _output_cuts(x.shape, y.shape, kernel, stride, padding, dilation, lanes)
     size, out_size, padding = (x_cut.height, x.shape[3]), (y_cut.height, y.shape[3]), (top, padding[1])
-    halo = _input_halo(size, kernel, out_size, stride, padding, dilation)
+    halo = conv_geometry.forward_halo(kernel, size, out_size, stride, padding, dilation)
     x_distances, y_distances = _distances(size, halo), (out_size[0] * out_size[1], out_size[1])
     x_block, y_block = _block(x.shape[1], x_distances, x), _block(y.shape[1], y_distances, x)
     g = conv_geometry.conv_forward(
@@ -371,7 +364,8 @@ def _conv2d(x, weight, bias, stride, padding, dilation, groups, y):
 
 
 @compiled
-def _conv2d_grad_input(dy, weight, stride, padding, dilation, groups, dx):
+def input_gradient(dy, weight, bias, stride, padding, dilation, groups, dx):
+    """dx of a convolution; with a bias, y of the transposed one, whose x is dy."""
     kernel, lanes = weight.shape[2:], simd.lanes(pointer(dy))
     dy_cut, dx_cut, top = _input_cuts(dx.shape, dy.shape, kernel, stride, padding, dilation, lanes)
     size, out_size, padding = (dx_cut.height, dx.shape[3]), (dy_cut.height, dy.shape[3]), (top, padding[1])
@@ -381,7 +375,7 @@ def _conv2d_grad_input(dy, weight, stride, padding, dilation, groups, dx):
     geometries = [
         conv_geometry.conv_grad_input(
             dx.shape[1], dy.shape[1], kernel, size, out_size, stride, padding, dilation, groups,
-            dx_distances, dy_distances, (row, column), PLAIN,
+            dx_distances, dy_distances, (row, column), 1 if bias.size else 0, PLAIN,
         )
         for row in range(min(stride[0], size[0]))
         for column in range(min(stride[1], size[1]))
@@ -393,18 +387,19 @@ def _conv2d_grad_input(dy, weight, stride, padding, dilation, groups, dx):
     for first in range(0, count, lanes):
         _read(dy, dy_cut, from_dy, first, count, state, slope, dy_distances)
         for g in geometries:
-            _contract(slope, w, w, slope, result, slope, pointer(g), pointer(state))
+            _contract(slope, w, pointer(bias), slope, result, slope, pointer(g), pointer(state))
             keep(g)
         _write(result, dx, dx_cut, to_dx, state, dx_distances)
     keep((from_dy, to_dx, state, dy_block, dx_block))
 
 
 @compiled
-def _conv2d_grad_weight(x, dy, stride, padding, dilation, groups, dweight):
+def weight_gradient(x, dy, stride, padding, dilation, groups, dweight):
+    """Add the gradient of a convolution's weight to dweight."""
     kernel, lanes = dweight.shape[2:], simd.lanes(pointer(x))
     x_cut, dy_cut, top = _output_cuts(x.shape, dy.shape, kernel, stride, padding, dilation, lanes)
     size, out_size, padding = (x_cut.height, x.shape[3]), (dy_cut.height, dy.shape[3]), (top, padding[1])
-    halo = _input_halo(size, kernel, out_size, stride, padding, dilation)
+    halo = conv_geometry.forward_halo(kernel, size, out_size, stride, padding, dilation)
     x_distances, dy_distances = _distances(size, halo), (out_size[0] * out_size[1], out_size[1])
     x_block, dy_block = _block(x.shape[1], x_distances, x), _block(dy.shape[1], dy_distances, x)
     g = conv_geometry.conv_grad_weight(

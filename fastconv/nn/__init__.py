@@ -9,6 +9,8 @@ from .block import *  # noqa: F403
 from .block import __all__ as _block
 from .conv import *  # noqa: F403
 from .conv import __all__ as _conv
+from .conv_transpose import *  # noqa: F403
+from .conv_transpose import __all__ as _conv_transpose
 from .curves import *  # noqa: F403
 from .curves import __all__ as _curves
 from .dense import *  # noqa: F403
@@ -25,6 +27,10 @@ from .pool import *  # noqa: F403
 from .pool import __all__ as _pool
 from .prelu import *  # noqa: F403
 from .prelu import __all__ as _prelu
+from .resize import *  # noqa: F403
+from .resize import __all__ as _resize
+from .separable import *  # noqa: F403
+from .separable import __all__ as _separable
 from .shape import *  # noqa: F403
 from .shape import __all__ as _shape
 from .signal import *  # noqa: F403
@@ -36,6 +42,7 @@ __all__ = [
     *_activations,
     *_block,
     *_conv,
+    *_conv_transpose,
     *_curves,
     *_dense,
     *_dropout,
@@ -44,6 +51,8 @@ __all__ = [
     *_norm,
     *_pool,
     *_prelu,
+    *_resize,
+    *_separable,
     *_shape,
     *_signal,
     *_signal_channels,

@@ -201,6 +201,55 @@ NETWORKS = {
          fc.Flatten(), fc.Dense(4), fc.GroupNorm(1), fc.Sigmoid(), fc.Dense(2)],
         (2, 6, 5),
     ),
+    "conv transpose": (
+        [fc.Conv2d(3, 3, stride=2, padding=1), fc.ReLU(),
+         fc.ConvTranspose2d(6, 3, stride=2, padding=1, output_padding=1), fc.ReLU(),
+         fc.ConvTranspose2d(2, (2, 3), stride=(3, 1), padding=(0, 2), dilation=(1, 2), bias=False),
+         fc.Sigmoid(), fc.ConvTranspose2d(1, 2, padding=1), fc.Flatten(), fc.Dense(2)],
+        (2, 7, 6),
+    ),
+    "conv transpose groups": (
+        [fc.ConvTranspose2d(6, (2, 3), stride=2, groups=2), fc.LeakyReLU(), fc.BatchNorm2d(),
+         fc.ConvTranspose2d(9, 2, stride=(1, 3), dilation=2, output_padding=(1, 2), groups=3), fc.Tanh(),
+         fc.AvgPool2d(2), fc.Flatten(), fc.Dense(3)],
+        (4, 4, 3),
+    ),
+    "conv transpose alone": ([fc.ConvTranspose2d(7, 3, stride=2)], (3, 2, 4)),
+    "conv transpose of signals": (
+        [fc.ConvTranspose1d(5, 4, stride=2, padding=1), fc.ReLU(),
+         fc.ConvTranspose1d(4, 3, stride=3, output_padding=2, dilation=2, groups=1, bias=False), fc.Tanh(),
+         fc.Flatten(), fc.Dense(2)],
+        (3, 7),
+    ),
+    "upsample": (
+        [fc.Conv2d(3, 2), fc.ReLU(), fc.Upsample(2), fc.Conv2d(4, 3, padding=1), fc.Tanh(),
+         fc.Upsample((1, 3), "bilinear"), fc.ReLU(), fc.Upsample((3, 2), "bilinear", align_corners=True),
+         fc.Conv2d(2, 3, stride=2), fc.Flatten(), fc.Dense(2)],
+        (1, 4, 3),
+    ),
+    "upsample first": ([fc.Upsample((2, 3)), fc.Conv2d(3, 2), fc.Tanh(), fc.Upsample(2)], (2, 3, 2)),
+    "upsample last": ([fc.Conv2d(17, 2, padding=1), fc.Sigmoid(), fc.Upsample(2, "bilinear")], (2, 3, 4)),
+    "upsample signals": (
+        [fc.ConvTranspose1d(4, 3), fc.Upsample(3), fc.Tanh(), fc.ConvTranspose1d(3, 2),
+         fc.Upsample(2, "linear"), fc.Flatten(), fc.Dense(3)],
+        (2, 5),
+    ),
+    "depthwise": (
+        [fc.DepthwiseConv2d(3, padding=1, depth_multiplier=2), fc.ReLU(), fc.Conv2d(3, 1),
+         fc.DepthwiseConv2d((2, 3), stride=2, bias=False), fc.Tanh(), fc.Flatten(), fc.Dense(2)],
+        (2, 6, 5),
+    ),
+    "separable": (
+        [fc.SeparableConv2d(5, 3, stride=2, padding="same"), fc.ReLU(),
+         fc.SeparableConv2d(4, (2, 3), padding=1, depth_multiplier=2, bias=False), fc.Tanh(), fc.Flatten(),
+         fc.Dense(2)],
+        (2, 6, 5),
+    ),
+    "separable signals": (
+        [fc.DepthwiseConv1d(3, padding="causal", depth_multiplier=2), fc.ReLU(),
+         fc.SeparableConv1d(3, 4, padding=(2, 1)), fc.Flatten(), fc.Dense(2)],
+        (2, 9),
+    ),
 }  # fmt: skip
 # Those of one layer after the other, so that each value is the output of one entry of the list.
 ROWS = [

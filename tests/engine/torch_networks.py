@@ -24,6 +24,13 @@ def conv(nn, layer, shape):
     return padded(nn, module, pads(layer, shape))
 
 
+def conv_transpose(kind, layer, shape):
+    return kind(
+        shape[0], layer.out_channels, layer.kernel_size, layer.stride, layer.padding, layer.output_padding,
+        layer.groups, layer.bias, layer.dilation,
+    )  # fmt: skip
+
+
 def pads_of(layer, shape):
     return layer.pads(shape)
 
@@ -145,6 +152,17 @@ torch_modules = {
     "Concatenate": lambda nn, layer, shape: branches(nn, numbered(layer), shape, concatenated),
     "Residual": lambda nn, layer, shape: branches(
         nn, {"layers": layer.layers, "shortcut": layer.shortcut}, shape, sum
+    ),
+    "ConvTranspose1d": lambda nn, layer, shape: conv_transpose(nn.ConvTranspose1d, layer, shape),
+    "ConvTranspose2d": lambda nn, layer, shape: conv_transpose(nn.ConvTranspose2d, layer, shape),
+    "DepthwiseConv1d": lambda nn, layer, shape: conv(nn, layer.convolution(shape[0]), shape),
+    "DepthwiseConv2d": lambda nn, layer, shape: conv(nn, layer.convolution(shape[0]), shape),
+    "SeparableConv1d": lambda nn, layer, shape: sequence(nn, layer.layers(), shape),
+    "SeparableConv2d": lambda nn, layer, shape: sequence(nn, layer.layers(), shape),
+    "Upsample": lambda nn, layer, shape: nn.Upsample(
+        scale_factor=layer.scales(shape),
+        mode=layer.mode,
+        align_corners=None if layer.mode == "nearest" else layer.align_corners,
     ),
 }
 

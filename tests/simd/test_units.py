@@ -84,6 +84,8 @@ y = kernels.conv2d(x, weight, padding=1, groups=2)
 results = {
     "conv2d": y,
     "conv2d_grad_weight": kernels.conv2d_grad_weight(x, y, 3, padding=1, groups=2),
+    "conv_transpose2d": kernels.conv_transpose2d(x, weight[:4], stride=2, padding=1),
+    "upsample": kernels.upsample(x, 2, "bilinear"),
     "dense": kernels.dense(x[0].reshape(4, 81), x[1].reshape(4, 81)),
 }
 model = fc.Sequential(
@@ -93,6 +95,13 @@ model = fc.Sequential(
 X, labels = rng.random((50, 1, 8, 8), dtype=np.float32), rng.integers(0, 3, 50)
 history = fc.Trainer(model, optimizer=fc.SGD(lr=0.1, momentum=0.9)).fit(X, labels, epochs=3)
 results.update(model.parameters(), loss=history["loss"], predictions=model.predict(X))
+decoder = fc.Sequential(
+    [fc.Conv2d(5, 3, stride=2), fc.ReLU(), fc.ConvTranspose2d(4, 3, stride=2), fc.ReLU(),
+     fc.Upsample(2, "bilinear"), fc.ConvTranspose2d(1, 2), fc.Upsample((1, 2))],
+    input_shape=(1, 8, 8),
+)
+_, gradients = decoder.loss_and_gradients(X, decoder.predict(X) + 1, "mse")
+results.update({f"decoder {name}": gradient for name, gradient in gradients.items()})
 np.savez(sys.argv[1], **results)
 """
 

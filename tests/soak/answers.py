@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from tests.kernels import reference, reference_pool, reference_taps
+from tests.kernels import reference, reference_pool, reference_resize, reference_taps
 
 
 def wide(a):
@@ -196,10 +196,13 @@ def of_lines(name):
     def pair_of(key, value):
         if key == "padding":
             return (0, 0), tuple(value) if isinstance(value, (tuple, list)) else (value, value)
-        return (1, value)
+        return (0 if key == "output_padding" else 1, value)
 
     def answer(**given):
-        sizes = ("kernel_size", "stride", "padding", "dilation", "input_size", "output_size")
+        sizes = (
+            "kernel_size", "stride", "padding", "output_padding", "dilation", "input_size", "output_size",
+            "scale_factor",
+        )  # fmt: skip
         images = {
             key: value[:, :, None]
             if isinstance(value, np.ndarray) and value.ndim == 3
@@ -303,11 +306,61 @@ def convolution(name):
     return answer
 
 
+def down_and_across(value):
+    return value if isinstance(value, tuple) else (value, value)
+
+
+def sides(padding):
+    """((top, bottom), (left, right))."""
+    return tuple(map(down_and_across, down_and_across(padding)))
+
+
+def conv_transpose2d(x, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1):
+    """The input gradient of the convolution that goes back, then the padding cut off."""
+    steps = map(down_and_across, (stride, output_padding, dilation))
+    size = tuple(
+        (n - 1) * s + d * (k - 1) + 1 + more
+        for n, k, s, more, d in zip(np.shape(x)[2:], np.shape(weight)[2:], *steps, strict=True)
+    )
+    back = {"stride": stride, "dilation": dilation, "groups": groups}
+    y = convolution("conv2d_grad_input")(x, weight, size, **back)
+    (top, bottom), (left, right) = sides(padding)
+    y = y[:, :, top : size[0] - bottom, left : size[1] - right]
+    return y if bias is None else y + wide(bias)[:, None, None]
+
+
+def conv_transpose2d_grad_input(dy, weight, stride=1, padding=0, output_padding=0, groups=1, dilation=1):
+    """The convolution of dy, as far as there is an input."""
+    dy = np.pad(dy, ((0, 0), (0, 0), *sides(padding)))
+    dx = convolution("conv2d")(dy, weight, stride=stride, dilation=dilation, groups=groups)
+    more, steps = down_and_across(output_padding), down_and_across(stride)
+    rows, columns = (n - m // s for n, m, s in zip(dx.shape[2:], more, steps, strict=True))
+    return dx[:, :, :rows, :columns]
+
+
+def conv_transpose2d_grad_weight(x, dy, kernel_size, padding=0, output_padding=0, **back):
+    dy = np.pad(dy, ((0, 0), (0, 0), *sides(padding)))
+    return convolution("conv2d_grad_weight")(dy, x, kernel_size, **back)
+
+
+def upsample(x, scale_factor=2, mode="nearest", align_corners=False):
+    return reference_resize.upsample(np.asarray(x), scale_factor, mode, align_corners)
+
+
+def upsample_grad(dy, scale_factor=2, mode="nearest", align_corners=False):
+    return reference_resize.upsample_grad(np.asarray(dy), scale_factor, mode, align_corners)
+
+
 ANSWERS = {
     "conv2d": lambda x, weight, **more: convolution("conv2d")(x, weight, **more),
     "conv2d_grad_input": lambda dy, weight, **more: convolution("conv2d_grad_input")(dy, weight, **more),
     "conv2d_grad_weight": lambda x, dy, **more: convolution("conv2d_grad_weight")(x, dy, **more),
     "conv2d_grad_bias": lambda dy: wide(dy).sum(axis=(0, 2, 3)),
+    "conv_transpose2d": conv_transpose2d,
+    "conv_transpose2d_grad_input": conv_transpose2d_grad_input,
+    "conv_transpose2d_grad_weight": conv_transpose2d_grad_weight,
+    "upsample": upsample,
+    "upsample_grad": upsample_grad,
     "max_pool2d": max_pool2d,
     "max_pool2d_grad": reference_pool.max_pool2d_grad,
     "avg_pool2d": avg_pool2d,
@@ -367,5 +420,8 @@ ANSWERS = {
 ANSWERS |= {
     name.replace("2d", "1d"): of_lines(name)
     for name in ANSWERS
-    if name.startswith(("conv2d", "max_pool2d", "avg_pool2d", "adaptive_avg_pool2d", "batch_norm2d"))
+    if name.startswith(
+        ("conv2d", "conv_transpose2d", "max_pool2d", "avg_pool2d", "adaptive_avg_pool2d", "batch_norm2d")
+    )
 }
+ANSWERS |= {"upsample1d": of_lines("upsample"), "upsample1d_grad": of_lines("upsample_grad")}

@@ -21,7 +21,10 @@ REFUSALS = (TypeError, ValueError, MemoryError, OverflowError)
 MEMORY = 8 << 30
 # Gradients of elementwise functions that take the input; the others take the output.
 OF_INPUT = ("relu_grad", "leaky_relu_grad", "silu_grad", "gelu_grad", "hardswish_grad")
-WHOLE = ("stride", "padding", "dilation", "kernel_size", "input_size", "output_size", "groups")
+WHOLE = (
+    "stride", "padding", "output_padding", "dilation", "kernel_size", "input_size", "output_size", "groups",
+    "scale_factor",
+)  # fmt: skip
 LINES = {"stride": 1, "padding": 0, "dilation": 1, "kernel_size": 1, "size": 1}  # down an image of one line
 
 
@@ -67,6 +70,46 @@ def conv_arguments(rng, name, dtype, lines=False):
     if name == "conv2d_grad_weight":
         return {"x": x, "dy": dy, "kernel_size": kernel, **settings}
     return {"dy": dy}
+
+
+def conv_transpose_arguments(rng, name, dtype):
+    axes = 1 if "1d" in name else 2
+    groups, n = int(rng.integers(1, 4)), int(rng.choice([0, 1, 2, 3, 17]))
+    channels, out = groups * int(rng.integers(1, 4)), groups * int(rng.integers(1, 5))
+    kernel, stride, dilation, size = (
+        tuple(int(k) for k in rng.integers(1, high, axes)) for high in (4, 4, 3, 7)
+    )
+    more = tuple(int(rng.integers(0, max(pair))) for pair in zip(stride, dilation, strict=True))
+    padding, made = [], []
+    for n_in, k, s, d, m in zip(size, kernel, stride, dilation, more, strict=True):
+        whole = (n_in - 1) * s + d * (k - 1) + 1 + m
+        padding.append(int(rng.integers(0, min(3, (whole + 1) // 2))))
+        made.append(whole - 2 * padding[-1])
+    x = numbers(rng, (n, channels, *size), dtype)
+    weight = numbers(rng, (channels, out // groups, *kernel), dtype)
+    dy = numbers(rng, (n, out, *made), dtype)
+    settings = {"stride": stride, "padding": tuple(padding), "output_padding": more, "dilation": dilation}
+    settings = {k: v[0] if axes == 1 else v for k, v in settings.items()} | {"groups": groups}
+    if name.endswith("grad_input"):
+        return {"dy": dy, "weight": weight, **settings}
+    if name.endswith("grad_weight"):
+        return {"x": x, "dy": dy, "kernel_size": kernel[0] if axes == 1 else kernel, **settings}
+    return {"x": x, "weight": weight, "bias": numbers(rng, out, dtype), **settings}
+
+
+def upsample_arguments(rng, name, dtype):
+    axes = 1 if "1d" in name else 2
+    scale, size = (tuple(int(k) for k in rng.integers(1, 5, axes)) for _ in range(2))
+    linear = bool(rng.integers(2))
+    settings = {
+        "scale_factor": scale[0] if axes == 1 else scale,
+        "mode": ("linear" if axes == 1 else "bilinear") if linear else "nearest",
+        "align_corners": linear and bool(rng.integers(2)),
+    }
+    if name.endswith("grad"):
+        size = tuple(n * k for n, k in zip(size, scale, strict=True))
+    shape = int(rng.choice([0, 1, 2, 17])), int(rng.integers(1, 4)), *size
+    return {"dy" if name.endswith("grad") else "x": numbers(rng, shape, dtype), **settings}
 
 
 def pool_arguments(rng, name, dtype, lines=False):
@@ -198,6 +241,10 @@ def norm_arguments(rng, name, dtype, lines=False):
 
 def arguments(rng, name):
     dtype = np.dtype(("f4", "f8")[rng.integers(2)])
+    if name.startswith("conv_transpose"):
+        return conv_transpose_arguments(rng, name, dtype)
+    if name.startswith("upsample"):
+        return upsample_arguments(rng, name, dtype)
     if "1d" in name:
         makers = {"conv": conv_arguments, "batch": norm_arguments, "adaptive": adaptive_arguments}
         make = makers.get(name.partition("1d")[0].partition("_")[0], pool_arguments)

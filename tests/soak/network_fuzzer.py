@@ -43,12 +43,18 @@ def forward(model, x):
 
 
 def conv(layer, x, own):
-    (top, bottom), (left, right) = layer.pads()
+    (top, bottom), (left, right) = layer.pads(x.shape[1:])
     padded = np.pad(x, ((0, 0), (0, 0), (top, bottom), (left, right)))
     y = ANSWERS["conv2d"](
         padded, own["weight"], stride=layer.stride, dilation=layer.dilation, groups=layer.groups
     )
     return y + own["bias"][:, None, None] if "bias" in own else y
+
+
+def conv_transpose(layer, x, own):
+    names = "stride", "padding", "output_padding", "groups", "dilation"
+    settings = {name: getattr(layer, name) for name in names} | {"padding": layer.pads(x.shape[1:])}
+    return ANSWERS["conv_transpose2d"](x, own["weight"], own.get("bias"), **settings)
 
 
 def norm(layer, x, own):
@@ -69,6 +75,11 @@ def group_norm(layer, x, own):
 
 STEPS = {
     fc.Conv2d: conv,
+    fc.ConvTranspose2d: conv_transpose,
+    fc.DepthwiseConv2d: lambda layer, x, own: conv(layer.convolution(x.shape[1]), x, own),
+    fc.Upsample: lambda layer, x, own: ANSWERS["upsample"](
+        x, layer.scale_factor, layer.mode, layer.align_corners
+    ),
     fc.MaxPool2d: lambda layer, x, own: ANSWERS["max_pool2d"](
         x,
         layer.kernel_size,

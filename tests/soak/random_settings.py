@@ -27,6 +27,28 @@ LAYERS = {
         "groups": pick(rng, 1, 1, 2),
         "bias": bool(rng.integers(2)),
     },
+    fc.ConvTranspose2d: lambda rng: {
+        "out_channels": 2 * whole(rng, 1, 9),
+        "kernel_size": (whole(rng, 1, 3), whole(rng, 1, 3)),
+        "stride": whole(rng, 1, 3),
+        "padding": pick(rng, 0, 0, 1, (1, 0), "same", "valid"),
+        "output_padding": pick(rng, 0, 0, 1),
+        "dilation": whole(rng, 1, 2),
+        "groups": pick(rng, 1, 1, 2),
+        "bias": bool(rng.integers(2)),
+    },
+    fc.DepthwiseConv2d: lambda rng: {
+        "kernel_size": (whole(rng, 1, 3), whole(rng, 1, 3)),
+        "stride": whole(rng, 1, 2),
+        "padding": pick(rng, 0, 1, "same"),
+        "depth_multiplier": whole(rng, 1, 3),
+        "bias": bool(rng.integers(2)),
+        "dilation": whole(rng, 1, 2),
+    },
+    fc.Upsample: lambda rng: {
+        "scale_factor": pick(rng, 1, 2, (1, 3)),
+        "mode": pick(rng, "nearest", "bilinear"),
+    },
     fc.MaxPool2d: lambda rng: {
         "kernel_size": whole(rng, 1, 3),
         "stride": pick(rng, None, 1, 2),

@@ -3,6 +3,7 @@
 from . import (  # noqa: F401 - they register their layers
     activations,
     conv,
+    conv_transpose,
     curves,
     dense,
     elementwise,
@@ -10,6 +11,7 @@ from . import (  # noqa: F401 - they register their layers
     norm,
     pool,
     prelu,
+    resize,
     shape,
 )
 from .base import LOWERINGS, lowering_of, takes_single_sample

@@ -144,6 +144,7 @@ class Conv2dLowering(WeightedLowering, layer=Conv2d):
                     dx.steps,
                     dy.steps,
                     (row, column),
+                    0,
                     ending,
                 )
                 self.plan.emit(conv.contract, [dy, weight, None, gate, dx], g)

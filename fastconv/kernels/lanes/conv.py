@@ -359,6 +359,33 @@ def _bias_sums(form, dy, dbias, first, last, fresh, g):
             start += band
 
 
+def channel_sums_geometry(planes):
+    """Make the geometry of `channel_sums` over planes."""
+    nothing = dict.fromkeys(ContractGradWeightGeometry._fields, 0)
+    return ContractGradWeightGeometry(
+        **nothing
+        | {
+            "outputs": planes.channels,
+            "height": planes.height,
+            "width": planes.width,
+            "y_output": planes.plane,
+            "y_line": planes.row,
+            "band": lines_at_once(planes.width),
+        }
+    )
+
+
+@operation
+def channel_sums(dy, dbias, _b, _c, _d, _e, g, s):
+    """dbias[c] += sum over positions and lanes of dy[c, p]; the first block of a shard starts at 0."""
+    count, fresh = g[GRAD_WEIGHT.outputs], s[STATE.fresh] != 0
+    fours = count // 4 * 4
+    if fours > 0:
+        _bias_sums(shape(dy, 4, 1), dy, dbias, 0, fours, fresh, g)
+    if count > fours:
+        _bias_sums(shape(dy, 1, 1), dy, dbias, fours, count, fresh, g)
+
+
 class AddShardsGeometry(NamedTuple):
     """What `add_shards` adds up."""
 

@@ -285,11 +285,12 @@ def _input_axis(in_size, out_size, kernel, stride, padding, dilation, phase):
 @compiled
 def conv_grad_input(
     channels, out_channels, kernel, in_size, out_size, stride, padding, dilation, groups,
-    dx_distances, dy_distances, phase, ending,
+    dx_distances, dy_distances, phase, has_bias, ending,
 ):  # fmt: skip
     """Make the geometry of `contract` for dx from dy, at the input positions (h, w) = phase modulo stride.
 
-    Each of the stride[0] * stride[1] phases is an ordinary convolution of dy with some of the taps.
+    Each of the stride[0] * stride[1] phases is an ordinary convolution of dy with some of the taps. Run
+    forward, from x to y, it is a transposed convolution, which may have a bias.
     """
     o_count, c_count = out_channels // groups, channels // groups
     taps = kernel[0] * kernel[1]
@@ -308,10 +309,19 @@ def conv_grad_input(
         _channels(o_count, 0, dy_distances[0], c_count * taps),
     )
     g = _contraction(c_count, sums)
-    g[CONTRACT.ending] = ending
+    g[CONTRACT.bias], g[CONTRACT.ending] = has_bias, ending
     _set_outputs(g, dx_distances[0], taps)
     _set_groups(g, groups, o_count * dy_distances[0], c_count * dx_distances[0], o_count * c_count * taps)
     return g
+
+
+@compiled
+def forward_halo(kernel, in_size, out_size, stride, padding, dilation):
+    """How many zeros a convolution reads around x: (top, bottom, left, right)."""
+    down, across = (kernel[0] - 1) * dilation[0] + 1, (kernel[1] - 1) * dilation[1] + 1
+    bottom = max(0, (out_size[0] - 1) * stride[0] + down - in_size[0] - padding[0])
+    right = max(0, (out_size[1] - 1) * stride[1] + across - in_size[1] - padding[1])
+    return padding[0], bottom, padding[1], right
 
 
 @compiled

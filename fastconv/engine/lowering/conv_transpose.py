@@ -1,0 +1,67 @@
+"""Transposed convolutions as operations of a plan."""
+
+from dataclasses import replace
+
+from ...checks.padding import first_of
+from ...kernels.lanes import conv, conv_geometry
+from ...nn.conv_transpose import ConvTranspose2d
+from .base import WeightedLowering, ending_of
+
+
+class ConvTranspose2dLowering(WeightedLowering, layer=ConvTranspose2d):
+    """The convolution that goes back from y to x: forward is its input gradient, and backward its forward."""
+
+    def __init__(self, *args):
+        super().__init__(*args)
+        layer = self.layer
+        self.back = self.output_shape[0], self.input_shape[0], layer.kernel_size
+        self.sizes = self.output_shape[1:], self.input_shape[1:]
+        self.first = first_of(layer.pads(self.input_shape))
+        self.windows = layer.stride, self.first, layer.dilation, layer.groups
+
+    @classmethod
+    def takes_single_sample(cls, layer):
+        return False  # its phases have tiles for a block of samples only
+
+    def input_halo(self):
+        return conv_geometry.grad_input_halo(self.layer.kernel_size, *self.sizes, *self.windows[:3])
+
+    def gradient_halo(self):
+        if not self.emitter.training:
+            return (0, 0, 0, 0)
+        return conv_geometry.forward_halo(self.layer.kernel_size, *self.sizes, *self.windows[:3])
+
+    def forward(self, x, y, relu):
+        weight, bias = self.parameter("weight"), self.parameter("bias")
+        rows, columns = map(min, self.layer.stride, self.output_shape[1:])
+        for row in range(rows):
+            for column in range(columns):
+                g = conv_geometry.conv_grad_input(
+                    *self.back, *self.sizes, *self.windows, y.steps, x.steps, (row, column),
+                    int(self.layer.bias), ending_of(relu),
+                )  # fmt: skip
+                self.plan.emit(conv.contract, [x, weight, bias, None, y], g)
+
+    def backward(self, x, y, dy, dx, gate):
+        sums = self.sums_of_blocks()
+        g = conv_geometry.conv_grad_weight(
+            *self.back, self.input_shape[1:], *self.windows, dy.steps, x.steps, 0
+        )
+        self.plan.emit(conv.contract_grad_weight, [dy, x, sums], g)
+        if self.layer.bias:
+            self.plan.emit(conv.channel_sums, [dy, self._sums_of_bias(sums)], conv.channel_sums_geometry(dy))
+        if dx is not None:
+            g = conv_geometry.conv_forward(
+                *self.back, *self.sizes, *self.windows, dy.steps, dx.steps, 0,
+                conv.GATE if gate else conv.PLAIN,
+            )  # fmt: skip
+            weight = self.parameter("weight")
+            self.plan.emit(conv.contract, [dy, weight, None, x if gate else None, dx], g)
+
+    def _sums_of_bias(self, sums):
+        """Where the bias's gradient is added up: behind the weight's."""
+        if self.plan.blocks == 1:
+            return self.gradient("bias")
+        size, bias = self.parameter("weight").count, self.parameter("bias").count
+        first_byte = sums.first_byte + size * self.plan.dtype.itemsize
+        return replace(sums, first_byte=first_byte, count=bias, label=f"{sums.label}_bias")
