@@ -17,11 +17,12 @@ from .nn import __all__ as _layers
 from .nn import losses, optimizers, schedules
 from .nn.optimizers import *  # noqa: F403
 from .nn.optimizers import __all__ as _optimizers
-from .nn.schedules import CosineDecay, OneCycle, StepDecay
+from .nn.schedules import CosineDecay, OneCycle, StepDecay, Warmup
 from .nn.values import Input
 from .training import callbacks, metrics
 from .training.augment import Augment
 from .training.callbacks import (
+    EMA,
     Callback,
     CSVLogger,
     EarlyStopping,
@@ -31,6 +32,7 @@ from .training.callbacks import (
     WandB,
 )
 from .training.history import DivergedError, History, NotFiniteError
+from .training.lr_finder import RateSearch, lr_finder
 from .training.trainer import Trainer
 
 if TYPE_CHECKING:  # at run time by `__getattr__`
@@ -48,6 +50,7 @@ __all__ = [  # layers and optimizers are listed in their own files
     *_layers,
     *_optimizers,
     "Augment",
+    "EMA",
     "CSVLogger",
     "Callback",
     "CosineDecay",
@@ -59,12 +62,14 @@ __all__ = [  # layers and optimizers are listed in their own files
     "ModelCheckpoint",
     "NotFiniteError",
     "OneCycle",
+    "RateSearch",
     "ReduceLROnPlateau",
     "Sequential",
     "StepDecay",
     "TensorBoard",
     "Trainer",
     "WandB",
+    "Warmup",
     "callbacks",
     "check_gradients",
     "classify",
@@ -77,6 +82,7 @@ __all__ = [  # layers and optimizers are listed in their own files
     "kernels",
     "load",
     "losses",
+    "lr_finder",
     "metrics",
     "models",
     "optimizers",

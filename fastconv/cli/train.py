@@ -17,6 +17,7 @@ from ..datasets import DataSet
 from ..formats import json_text, model_file
 from ..inspection.classify import BYTE_SCALE
 from ..nn.losses import LossName
+from ..nn.schedules import Warmup
 from ..training import callbacks, progress
 from . import inputs, kept, looks, memory, options, output, training_data, training_results
 from .recipes import NETWORKS, OPTIMIZERS, SCHEDULES, Recipe, build_model
@@ -66,6 +67,16 @@ def add_to(commands: Any) -> None:
     )
     add(
         "--optimizer", default="adam", choices=tuple(OPTIMIZERS), help="(default: adam; sgd has momentum 0.9)"
+    )
+    add("--warmup", type=whole, metavar="N", help="let the learning rate rise over the first N steps")
+    add("--accumulate", type=whole, default=1, metavar="N", help="make one step of N batches (default: 1)")
+    add(
+        "--ema",
+        type=options.number(float, 0, 1),
+        nargs="?",
+        const=0.999,
+        metavar="X",
+        help="validate and save a running mean of the weights, which keeps the part X (0.999) at each step",
     )
     split = options.number(float, 0, 1)
     add("--validation-split", type=split, metavar="X", help="validate on this part of the training images")
@@ -135,14 +146,15 @@ def _train(args: argparse.Namespace, loss: LossName) -> dict[str, Any]:
     plan = plan_for(args, data, pixels["colour"][0])
     recipe = plan.recipe
     data, validation = training_data.set_apart(data, plan.split, args.seed)
-    optimizer = OPTIMIZERS[args.optimizer](SCHEDULES[args.schedule](recipe.lr, recipe.epochs))
+    rate = SCHEDULES[args.schedule](recipe.lr, recipe.epochs)
+    optimizer = OPTIMIZERS[args.optimizer](rate if args.warmup is None else Warmup(rate, args.warmup))
     with waiting(f"looking for a start of the network, {FIRST_TIME}"):
         seed = _live_start(data, recipe, optimizer, args) if args.model == "reference" else args.seed
     model = build_model(args.model, shape, len(data.classes), args.dtype, seed)
     threads = fc.get_num_threads()
     say(f"model  {args.model}: {model.num_parameters} parameters, {args.dtype}, "
         f"{threads} thread{'s' * (threads > 1)}")  # fmt: skip
-    say(f"       {loss}, {args.optimizer}, learning rate {recipe.lr:g}, batches of {recipe.batch_size}")
+    say(f"       {loss}, {training_results.steps_text(args, recipe.lr, recipe.batch_size)}")
     for line in plan.lines(len(validation[0])):
         say(f"       {line}")
     _try_saving(model, args.output)
@@ -159,7 +171,7 @@ def _train(args: argparse.Namespace, loss: LossName) -> dict[str, Any]:
     if data.X_train.dtype == np.uint8:
         about["input_scale"] = BYTE_SCALE
     model.metadata = about  # also in checkpoints
-    trainer = fc.Trainer(model, loss=loss, optimizer=optimizer, seed=args.seed)
+    trainer = fc.Trainer(model, loss=loss, optimizer=optimizer, seed=args.seed, accumulate=args.accumulate)
     history, saved_epoch = _train_and_save(args, trainer, plan, data, validation, about, say)
     say(output.held_out_line(about["held_out"], len(data.X_test)))
     counts = {"training": len(data.X_train), "validation": 0, "held_out": len(data.X_test)}
@@ -240,7 +252,8 @@ def _callbacks(args: argparse.Namespace, plan: Plan) -> tuple[list[Any], callbac
     """What is done after each epoch, and the part of it that may stop the run or go back to an epoch."""
     stopping = None if plan.patience is None else callbacks.EarlyStopping(patience=plan.patience)
     log = _Log(args.log, append=args.resume) if args.log else None
-    return [callback for callback in (stopping, log) if callback is not None], stopping
+    ema = None if args.ema is None else callbacks.EMA(args.ema)  # first: the others see its averages
+    return [callback for callback in (ema, stopping, log) if callback is not None], stopping
 
 
 def _try_saving(model: Any, path: str) -> None:

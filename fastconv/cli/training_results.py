@@ -36,7 +36,10 @@ def facts(
         "optimizer": args.optimizer,
         "lr": recipe.lr,
         "schedule": args.schedule,
+        "warmup": args.warmup,
         "batch_size": recipe.batch_size,
+        "accumulate": args.accumulate,
+        "ema": args.ema,
         "epochs": recipe.epochs,
         "early_stopping": plan.patience,
         "augment": None if plan.augment is None else str(plan.augment),
@@ -48,6 +51,18 @@ def facts(
     }
 
 
+def steps_text(args: argparse.Namespace, lr: float, batch_size: int) -> str:
+    """How the steps are made, in words."""
+    words = [args.optimizer, f"learning rate {lr:g}", f"batches of {batch_size}"]
+    if args.warmup is not None:
+        words[1] += f" after a warm-up of {args.warmup} steps"
+    if args.accumulate > 1:
+        words[2] += f", {args.accumulate} for each step"
+    if args.ema is not None:
+        words.append(f"weights averaged with {args.ema:g}")
+    return ", ".join(words)
+
+
 def write_page(
     args: argparse.Namespace, run: Mapping[str, Any], model: Any, history: Mapping[str, Any], data: DataSet
 ) -> None:
@@ -56,12 +71,12 @@ def write_page(
 
     images = run["images"]
     apart = f", {images['validation']} to validate on" if images["validation"] else ""
-    steps = f"learning rate {run['lr']:g}, batches of {run['batch_size']}"
+    steps = steps_text(args, run["lr"], run["batch_size"])
     about = {
         "data": f"{args.data}, {images['held_out']} held-out images",
         "images": f"{images['training']} to train on{apart}, {images['held_out']} held out",
         **({"done to them": "; ".join(data.notes)} if data.notes else {}),
-        "training": f"{run['loss']}, {args.optimizer}, {steps}",
+        "training": f"{run['loss']}, {steps}",
         "schedule of the learning rate": args.schedule,
         "augmentation": run["augment"] or "none",
         "weights": f"of epoch {run['saved_epoch']} of {len(history['loss'])}",

@@ -7,6 +7,7 @@ import numpy as np
 
 from ..kernels.lanes import augment, layout, losses, merge, optimizers, single_sample
 from ..kernels.lanes.planes import plane_geometry
+from ..nn.freezing import update_runs
 from ..nn.joint_loss import parts_of
 from .emitter import Emitter
 from .lowering import lowering_of, takes_single_sample
@@ -243,9 +244,8 @@ class Builder:
 
     def _loss(self, k, loss, ending, weight):
         """Emit the k-th loss; returns the gradient with respect to what it reads, and sample weights."""
-        result, labelled = self._result(self.values.outputs[k]), loss.targets == "labels"
-        label = self._label("target", k, self.losses)
-        target = self.plan.planes((1,) if labelled else (result.features,), label=label)
+        result, shape = self._result(self.values.outputs[k]), self.network.output_shapes[k]
+        target = self.plan.planes(loss.target_shape(shape), label=self._label("target", k, self.losses))
         self.ports.targets.append(self._gather(target))
         slope = self.plan.planes((result.features,), label=f"d{result.label}")
         sums = self.plan.planes((1,), label=self._label("sums", k, self.losses))
@@ -256,9 +256,7 @@ class Builder:
         if loss.numbers():
             operands.append(self.emitter.numbers(loss.numbers()))
         operation = loss.operation if ending is None else loss.absorbed(ending.layer).operation
-        clipped, weighted = int(ending is not None), int(self.run.weighted)
-        g = losses.LossGeometry(result.features, clipped, weighted, int(labelled))
-        self.plan.emit(operation, operands, g)
+        self.plan.emit(operation, operands, loss.geometry(shape, ending is not None, self.run.weighted))
         log = self.plan.array(self.ports.log, label="log")
         row = self.ports.log.shape[1]
         first = row - len(losses.SUMS) * (len(self.losses) - k)
@@ -286,6 +284,9 @@ class Builder:
         """Emit a layer's backward pass and add what it gives to the gradients of its inputs."""
         y, dy = self.slots[layer.output], slopes[layer.output]
         wanted = [self.emitter.needs_gradient(value) for value in layer.inputs]
+        if not any(wanted) and not self.emitter.trains(layer.name):
+            slopes.drop(layer.output)
+            return
         if layer.passes_gradient:
             for value in itertools.compress(layer.inputs, wanted):
                 slopes.add(value, replace(dy, label=slopes.label(value, f"d{self.slots[value].label}")))
@@ -322,8 +323,8 @@ class Builder:
             self.emitter.numbers(optimizer.numbers()),
             self.plan.array(self.ports.rates, label="rates"),
         ]
-        count = self.network.num_parameters
-        g = optimizers.UpdateGeometry(count, variant=optimizer.variant(), state_distance=count)
+        count, runs = self.network.num_parameters, update_runs(self.network, optimizer, self.run.frozen)
+        g = optimizers.update_geometry(runs, count, optimizer.variant(), state_distance=count)
         update = (optimizer.operation, operands, g)
         self.plan.emit_together([*self._clipping(optimizer), update])
 

@@ -27,16 +27,23 @@ class Emitter:
         self.after_backward = []
         self._network, self._gradient = network, gradient
         self._parameters = _offsets(network.parameters(), network.flat_parameters)
+        # What some layers would give frozen parameters lies where nobody reads it, and never adds to a norm.
+        self._frozen = run.frozen
+        self._unread = np.zeros_like(gradient) if run.frozen and run.training else None
         self._parts = {}  # (node, name of a layer) -> its part of the gradient, where others share the layer
         self._first = {}  # name of a layer -> the first node of it to ask for its gradient
-        owners = {name.rpartition(".")[0] for name in self._parameters}
-        self._depends = set()  # values that depend on parameters
+        self._trained = {name.rpartition(".")[0] for name in self._parameters} - run.frozen
+        self._depends = set()  # values that depend on parameters that are trained
         for node in network.nodes:
-            if node.name in owners or not self._depends.isdisjoint(node.inputs):
+            if node.name in self._trained or not self._depends.isdisjoint(node.inputs):
                 self._depends.add(node.output)
 
+    def trains(self, name):
+        """Whether the layer of this name has parameters that training changes."""
+        return name in self._trained
+
     def needs_gradient(self, value):
-        """Whether the gradient of a value is wanted: whether parameters went into it."""
+        """Whether the gradient of a value is wanted: whether parameters that are trained went into it."""
         return self.training and value in self._depends
 
     def parameter(self, name):
@@ -50,6 +57,8 @@ class Emitter:
         first to ask have places of their own, which `add_shared` adds to it.
         """
         layer = name.rpartition(".")[0]
+        if layer in self._frozen:
+            return self._flat(self._unread, name, f'gradients["{name}"]')
         if name not in self._parameters or self._first.setdefault(layer, node) == node:
             return self._flat(self._gradient, name, f'gradients["{name}"]')
         first, size = self._range(layer)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..kernels.lanes.layout import DTYPE_CODES
+from ..nn.class_losses import CrossEntropy, is_labels
 from ..nn.losses import Loss
 
 SUM_TO_1 = 1e-2  # how far parts may be from it, which are rounded to float16, or to three digits
@@ -93,7 +94,8 @@ def targets_as_given(
 ) -> NDArray[Any]:
     """`y` for `loss`: int64 labels (N,), or numbers (N, features) of any dtype, which are not copied.
 
-    For cross-entropy, rows that have a single 1 become labels; others must sum to 1.
+    For cross-entropy, rows that have a single 1 become labels; others must sum to 1. Of outputs that have
+    classes at many places, labels are (N, H, W) or (N, L), and parts of classes have the output's shape.
 
     Raises
     ------
@@ -105,17 +107,7 @@ def targets_as_given(
     features = int(np.prod(output_shape))
     y = _real_array(y, name, OF_NAMES)
     if loss.targets == "labels":
-        if y.shape == (count, features):
-            return _parts_of_classes(y, name)
-        if y.dtype.kind not in "iub":
-            raise TypeError(f"`{name}` must be int labels for {loss}, got {y.dtype}")
-        if y.ndim == 2 and y.shape[1] == 1:
-            y = y[:, 0]
-        if y.shape != (count,):
-            raise ValueError(f"`{name}` must have shape ({count},), one label a sample, got {y.shape}")
-        if count and (y.min() < 0 or y.max() >= features):
-            raise ValueError(f"`{name}` must be labels 0 to {features - 1}, got {y.min()} to {y.max()}")
-        return y.astype(np.int64)  # a copy: a label that changed later might be no class any more
+        return _labels(y, count, output_shape, loss, name)
     shapes = {(count, *output_shape), (count, features)} | ({(count,)} if features == 1 else set())
     if y.shape not in shapes:
         raise ValueError(f"`{name}` must have shape {(count, *output_shape)}, got {y.shape}")
@@ -123,6 +115,25 @@ def targets_as_given(
     if loss.targets == "probabilities" and count and not (y.min() >= 0 and y.max() <= 1):
         raise ValueError(f"`{name}` must be between 0 and 1 for {loss}, got {y.min()} to {y.max()}")
     return y[...]
+
+
+def _labels(
+    y: NDArray[Any], count: int, output_shape: tuple[int, ...], loss: Loss, name: str
+) -> NDArray[Any]:
+    """The class of each sample, or of each place of its output; or the parts of the classes there."""
+    classes, places = output_shape[0], output_shape[1:]
+    if y.shape == (count, *output_shape):
+        return _parts_of_classes(y, name, loss)
+    if y.dtype.kind not in "iub":
+        raise TypeError(f"`{name}` must be int labels for {loss}, got {y.dtype}")
+    if y.shape == (count, 1, *places):
+        y = y[:, 0]
+    if y.shape != (count, *places):
+        one = "one label a sample" if not places else f"a label at each place of an output {output_shape}"
+        raise ValueError(f"`{name}` must have shape {(count, *places)}, {one}, got {y.shape}")
+    if y.size and (y.min() < 0 or y.max() >= classes):
+        raise ValueError(f"`{name}` must be labels 0 to {classes - 1}, got {y.min()} to {y.max()}")
+    return y.astype(np.int64)  # a copy: a label that changed later might be no class any more
 
 
 def check_targets(
@@ -134,31 +145,40 @@ def check_targets(
 
 
 def class_numbers(targets: NDArray[Any]) -> NDArray[np.int64]:
-    """The class of each sample, from labels (N,) or from parts of classes, of which the largest decides."""
-    return targets if targets.ndim == 1 else targets.argmax(axis=1)
+    """The class of each sample or place, from labels or from parts of classes: then the largest decides."""
+    return targets if is_labels(targets) else targets.argmax(axis=1)
 
 
 def classes_of(targets: NDArray[Any], loss: Loss) -> NDArray[np.int64] | None:
-    """The class of each sample, or None where checked targets are no classes: a yes or no is one of two."""
+    """The class of each sample, or None where checked targets are no classes: a yes or no is one of two.
+
+    Samples that have a class at each of many places have none of their own.
+    """
     if loss.targets == "labels":
-        return class_numbers(targets)
+        labels = class_numbers(targets)
+        return labels if labels.ndim == 1 else None
     if loss.targets == "probabilities" and targets.shape[1] == 1 and ((targets == 0) | (targets == 1)).all():
         return targets[:, 0].astype(np.int64)
     return None
 
 
-def _parts_of_classes(y: NDArray[Any], name: str) -> NDArray[Any]:
-    """Rows of a part for each class: as labels where each is a single 1, else as they are."""
+def _parts_of_classes(y: NDArray[Any], name: str, loss: Loss) -> NDArray[Any]:
+    """A part for each class, along axis 1: as labels where each place has a single 1, else as they are."""
     yes_or_no = bool(((y == 0) | (y == 1)).all())
     if yes_or_no and (np.count_nonzero(y, axis=1) == 1).all():
         return y.argmax(axis=1).astype(np.int64)
     sums = y.sum(axis=1, dtype=np.float64)
     wrong = (y < 0).any(axis=1) | ~(np.abs(sums - 1) <= SUM_TO_1)
     if wrong.any():
-        row = int(np.argmax(wrong))
+        row = np.unravel_index(int(np.argmax(wrong)), wrong.shape)
+        where = ", ".join(map(str, (row[0], *[":"] * (wrong.ndim > 1), *row[1:])))
         raise ValueError(
             f"`{name}` must be labels, or rows of numbers >= 0 that sum to 1, got a sum of {sums[row]:g} at "
-            f"[{row}]" + (": several labels a sample need the loss bce_with_logits" if yes_or_no else "")
+            f"[{where}]" + (": several labels a sample need the loss bce_with_logits" if yes_or_no else "")
+        )
+    if not isinstance(loss, CrossEntropy):
+        raise ValueError(
+            f"`{name}` must be labels for {loss}, got parts of classes: cross_entropy takes them"
         )
     return y[...]
 

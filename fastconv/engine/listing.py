@@ -77,7 +77,8 @@ def _run(
         loss = None
     elif loss is None:
         loss = default_for(network.last_layers(), network.output_names, network.output_shapes)
-    return Run(purpose, batch_size, threads, loss, optimizer if purpose == "train" else None)
+    training = optimizer if purpose == "train" else None
+    return Run(purpose, batch_size, threads, loss, training, frozen=network.frozen)
 
 
 def _lanes(single: bool, lanes: int) -> str:

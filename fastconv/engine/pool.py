@@ -42,7 +42,8 @@ class EnginePool:
         elif batch_size is None or batch_size >= samples:
             lanes = lanes_of(network.dtype)
             batch_size = -(-samples // lanes) * lanes
-        run = Run(purpose, batch_size, get_num_threads(), **others)
+        frozen = network.frozen if purpose == "gradients" else frozenset()
+        run = Run(purpose, batch_size, get_num_threads(), frozen=frozen, **others)
         for engine in self._engines.copy():
             if engine.asked_run == run:
                 try:

@@ -27,6 +27,8 @@ class Run(NamedTuple):
         How images are changed at random as they are packed.
     outputs : bool
         Whether the outputs are written, too, where there is a loss.
+    frozen : frozenset of str
+        The places of the layers that training leaves as they are.
     """
 
     purpose: str
@@ -37,6 +39,7 @@ class Run(NamedTuple):
     weighted: bool = False
     augmentation: Any = None
     outputs: bool = False
+    frozen: frozenset[str] = frozenset()
 
     @property
     def training(self) -> bool:

@@ -12,29 +12,20 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils import check_array, check_random_state, check_X_y
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from .. import models
 from ..checks.settings import real_number, whole_number
-from ..engine.inputs import check_layout, layout_hint
+from ..engine.inputs import layout_hint
+from ..models.model import Model
 from ..models.sequential import Sequential
 from ..nn import optimizers
-from ..nn.activations import ReLU
-from ..nn.conv import Conv2d
-from ..nn.dense import Dense
 from ..nn.layer import Layer, Shape
 from ..nn.losses import LossName
-from ..nn.pool import MaxPool2d
-from ..nn.shape import Flatten
 from ..training import progress
 from ..training.callbacks import EarlyStopping
 from ..training.running_metrics import MetricName
 from ..training.sample_weights import Weights, check_sample_weight
 from ..training.trainer import Trainer
+from .networks import as_name, is_model, layers_of, network_of, same_images, sample_shape
 
-NETWORKS = {
-    "lenet5": models.lenet5,
-    "lenet_digits": models.lenet_digits,
-    "vgg_small": models.vgg_small,
-}
 # Other numbers become the first of these. What the engine has to convert, it converts in pieces.
 READ_AS_THEY_ARE = [
     np.float32, np.float64, np.float16, np.bool_, np.uint8, np.uint16, np.uint32, np.uint64, np.int8,
@@ -57,31 +48,6 @@ class FlatImagesWarning(UserWarning):
     """
 
 
-def default_layers(input_shape: Shape, n_outputs: int) -> list[Layer]:
-    """A small network that suits the input: a LeNet for images, two hidden layers for features.
-
-    Images are halved by pooling until about 4 pixels of the shorter side are left: once for 8x8, twice for
-    28x28, three times for 32x32.
-
-    Examples
-    --------
-    >>> len(default_layers((1, 8, 8), 10)), len(default_layers((20,), 3))
-    (9, 5)
-    """
-    layers: list[Layer] = []
-    if len(input_shape) == 3:
-        pools = max(0, int(math.log2(min(input_shape[1:]) / 4)))
-        blocks = max(2, pools)
-        for block in range(blocks):
-            layers += [Conv2d(min(16 << block, 64), 3, padding=1), ReLU()]
-            if block >= blocks - pools:
-                layers.append(MaxPool2d(2))
-        layers.append(Flatten())
-    else:
-        layers += [Dense(64), ReLU()]
-    return [*layers, Dense(64), ReLU(), Dense(n_outputs)]
-
-
 class ConvEstimator(BaseEstimator):
     """What classifier and regressor share; they say what their targets, outputs and loss are."""
 
@@ -90,6 +56,7 @@ class ConvEstimator(BaseEstimator):
         layers: Any = None,
         input_shape: Any = None,
         *,
+        model: Any = None,
         epochs: int = 30,
         batch_size: int = 32,
         learning_rate: Any = 0.001,
@@ -105,6 +72,7 @@ class ConvEstimator(BaseEstimator):
     ) -> None:
         self.layers = layers
         self.input_shape = input_shape
+        self.model = model
         self.epochs = epochs
         self.batch_size = batch_size
         self.learning_rate = learning_rate
@@ -134,12 +102,20 @@ class ConvEstimator(BaseEstimator):
         """The targets as the network's output has them."""
         return targets
 
-    def _n_outputs(self) -> int:
+    def _output_sizes(self) -> list[int]:
+        """How many numbers the output may have: what `layers` are asked for first, and `model` last."""
         raise NotImplementedError
 
-    def _network(self, layers: list[Layer], shape: Shape, dtype: str, seed: int) -> Sequential:
-        """The network of these layers, if its output fits."""
+    def _purpose(self) -> str:
+        """What the output has numbers for."""
         raise NotImplementedError
+
+    def _fitted_to_loss(self, layers: list[Layer]) -> list[Layer]:
+        """The layers without what the loss does itself."""
+        return layers
+
+    def _name_outputs(self) -> None:
+        """Take down in the network what its outputs stand for."""
 
     def _loss(self) -> LossName:
         raise NotImplementedError
@@ -176,13 +152,45 @@ class ConvEstimator(BaseEstimator):
     def _build(self, X: NDArray[Any]) -> None:
         """A new network and its trainer."""
         self._rng = check_random_state(self.random_state)
-        shape = self._sample_shape(X)
-        seed = int(self._rng.randint(2**31 - 1))
-        dtype = ("float64" if X.dtype == np.float64 else "float32") if self.dtype is None else self.dtype
-        self.model_ = self._network(self._resolved_layers(shape), shape, dtype, seed)
+        self._check_kind_of_network()
+        if self.layers is None and self.model is None and self.input_shape is None and X.ndim == 2:
+            _warn_of_flat_images(X.shape[1])
+        shape = sample_shape(as_name(self.model), self.input_shape, X.shape)
+        self.model_ = self._new_network(shape, X.dtype, int(self._rng.randint(2**31 - 1)))
+        self._name_outputs()
         self._trainer = self._new_trainer()
         self.history_: dict[str, list[float]] = {}
         self.n_iter_ = 0
+
+    def _check_kind_of_network(self) -> None:
+        if self.model is None:
+            return
+        if self.layers is not None:
+            raise ValueError(f"`layers` must be None where `model` is given, got {self.layers!r}")
+        if not is_model(self.model):
+            raise TypeError(
+                "`model` must be None, a name, a network or a function (input_shape, n_outputs) -> network, "
+                f"got {self.model!r}"
+            )
+
+    def _new_network(self, shape: Shape, of_samples: Any, seed: int) -> Model:
+        """The network for samples of a shape and a dtype, if its output fits."""
+        dtype, sizes = self.dtype, self._output_sizes()
+        if dtype is None:
+            own = self.model.dtype if isinstance(self.model, Model) else of_samples
+            dtype = "float64" if np.dtype(own) == np.float64 else "float32"
+        network: Model
+        if self.model is None:
+            layers = self._fitted_to_loss(layers_of(self.layers, shape, sizes[0]))
+            network, wanted = Sequential(layers, shape, dtype, seed), sizes[0]
+        else:
+            network, wanted = network_of(as_name(self.model), shape, sizes[-1], dtype, seed), sizes[-1]
+        if network.output_shape not in [(size,) for size in sizes]:
+            raise ValueError(
+                f"`{'layers' if self.model is None else 'model'}` must end in an output of shape {(wanted,)} "
+                f"for {self._purpose()}, got {network.output_shape}"
+            )
+        return network
 
     def _new_trainer(self) -> Trainer:
         return Trainer(self.model_, self._loss(), self._resolved_optimizer(), self._metrics)
@@ -228,24 +236,6 @@ class ConvEstimator(BaseEstimator):
 
     # Parameters resolved
 
-    def _resolved_layers(self, shape: Shape) -> list[Layer]:
-        layers, n_outputs = self.layers, self._n_outputs()
-        if layers is None:
-            layers = default_layers
-        if isinstance(layers, str):
-            if layers not in NETWORKS:
-                raise ValueError(f"`layers` must be one of {', '.join(NETWORKS)}, got {layers!r}")
-            return list(NETWORKS[layers](n_outputs, shape).layers)
-        if callable(layers) and not isinstance(layers, type):
-            layers = layers(shape, n_outputs)
-        try:
-            return list(layers)
-        except TypeError:
-            raise TypeError(
-                "`layers` must be None, a name, a list of layers or a function "
-                f"(input_shape, n_outputs) -> layers, got {self.layers!r}"
-            ) from None
-
     def _resolved_optimizer(self) -> optimizers.Optimizer:
         optimizer = optimizers.resolve(self.optimizer)
         if isinstance(self.optimizer, str):
@@ -289,34 +279,11 @@ class ConvEstimator(BaseEstimator):
         return X.reshape(len(X), *self.model_.input_shape)
 
     def _check_images(self, X: NDArray[Any]) -> None:
-        if not _same_images(X.shape[1:], self.model_.input_shape):
+        if not same_images(X.shape[1:], self.model_.input_shape):
             raise ValueError(
                 f"X has samples of shape {X.shape[1:]}, but {type(self).__name__} is expecting "
                 f"{self.model_.input_shape}{layout_hint(X.shape, self.model_.input_shape)}"
             )
-
-    def _sample_shape(self, X: NDArray[Any]) -> Shape:
-        """The input shape of the network for X: `input_shape`, or as X has it."""
-        own: Shape = X.shape[1:]
-        if len(own) > 3:
-            raise ValueError(f"X must have 2, 3 or 4 axes, (N, features) to (N, C, H, W), got {X.shape}")
-        if self.input_shape is None:
-            check_layout(X.shape)
-            if len(own) == 1 and self.layers is None:
-                _warn_of_flat_images(own[0])
-            return own if len(own) != 2 else (1, *own)
-        try:
-            shape = tuple(whole_number(n, "input_shape") for n in self.input_shape)
-        except TypeError:
-            shape = ()
-        if len(shape) == 2:
-            shape = (1, *shape)
-        if len(shape) not in (1, 3):
-            raise ValueError(f"`input_shape` must be (C, H, W) or (H, W), got {self.input_shape!r}")
-        if math.prod(own) != math.prod(shape) or (len(own) > 1 and not _same_images(own, shape)):
-            hint = layout_hint(X.shape, shape)
-            raise ValueError(f"`input_shape` {shape} does not fit X, whose samples have shape {own}{hint}")
-        return shape
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -347,18 +314,5 @@ def _warn_of_flat_images(features: int) -> None:
                 f"rows of {features} numbers are taken as features: for images, give `input_shape`="
                 f"({channels}, {side}, {side}); ({features},) says that they are none",
                 FlatImagesWarning,
-                stacklevel=6,  # where `fit` was called
+                stacklevel=5,  # where `fit` was called
             )
-
-
-def _same_images(shape: Shape, input_shape: Shape) -> bool:
-    """Whether images of `shape` fit `input_shape`; grey ones may leave out their channel."""
-    return shape == input_shape or (1, *shape) == input_shape
-
-
-def checked_output(model: Sequential, fitting: list[Shape], what: str) -> Sequential:
-    if model.output_shape not in fitting:
-        raise ValueError(
-            f"`layers` must end in an output of shape {fitting[0]} for {what}, got {model.output_shape}"
-        )
-    return model

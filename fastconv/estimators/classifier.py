@@ -9,12 +9,11 @@ from sklearn.base import ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
 
 from ..engine.inputs import class_numbers, targets_as_given
-from ..models.sequential import Sequential
 from ..nn.activations import Sigmoid, Softmax
-from ..nn.layer import Layer, Shape
+from ..nn.layer import Layer
 from ..nn.losses import CrossEntropy, LossName
 from ..training.sample_weights import Weights, class_weights
-from .base import ConvEstimator, checked_output, is_rows
+from .base import ConvEstimator, is_rows
 
 
 class ConvClassifier(ClassifierMixin, ConvEstimator):
@@ -29,7 +28,12 @@ class ConvClassifier(ClassifierMixin, ConvEstimator):
         Sigmoid or Softmax makes no difference: the loss has its own.
     input_shape : tuple, optional
         (C, H, W) or (H, W): what each row of a 2-D X is reshaped to. X of shape (N, C, H, W) or (N, H, W)
-        needs none.
+        needs none. With a `model` for time series, (channels, length).
+    model : None, str, callable or Model
+        A whole network instead of `layers`: one of `fastconv.models`, such as "resnet8", by its name; a
+        function (input_shape, n_classes) -> network; or a network, of which a copy is trained. Networks that
+        take images do so as above. For all others X is time series, (N, length) or (N, channels, length);
+        (features,) as `input_shape` makes rows of features of them.
     epochs, batch_size : int
         Passes over the data, and samples of a step.
     learning_rate : float or schedule
@@ -43,11 +47,12 @@ class ConvClassifier(ClassifierMixin, ConvEstimator):
         Class -> how much its samples count, 1 where it is missing; a weight for each class, in the order of
         `classes_`; "balanced" makes all classes count alike.
     dtype : None, "float32" or "float64"
-        Of the network. None goes by X, as scikit-learn does: float64 for float64, float32 for all others.
-        Float32 is about twice as fast.
+        Of the network. None goes by X, as scikit-learn does: float64 for float64, float32 for all others;
+        or is that of the network given. Float32 is about twice as fast.
     random_state : int, RandomState or None
-        Of the first parameters, the order of samples, dropout, augmentation and the held out samples. With
-        an int, results have the same bits on any number of threads.
+        Of the first parameters (a `model` that was trained keeps its own), the order of samples, dropout,
+        augmentation and the held out samples. With an int, results have the same bits on any number of
+        threads.
     warm_start : bool
         Whether `fit` goes on with the network that is there.
     early_stopping : bool
@@ -63,7 +68,7 @@ class ConvClassifier(ClassifierMixin, ConvEstimator):
     ----------
     classes_ : ndarray, shape (n_classes,)
         The labels in order.
-    model_ : Sequential
+    model_ : Model
         The network; its outputs are logits.
     history_ : dict
         "loss", "accuracy", "learning_rate", "seconds" and, when stopping early, "val_loss" and
@@ -103,6 +108,7 @@ class ConvClassifier(ClassifierMixin, ConvEstimator):
         layers: Any = None,
         input_shape: Any = None,
         *,
+        model: Any = None,
         epochs: int = 30,
         batch_size: int = 32,
         learning_rate: Any = 0.001,
@@ -120,6 +126,7 @@ class ConvClassifier(ClassifierMixin, ConvEstimator):
         super().__init__(
             layers,
             input_shape,
+            model=model,
             epochs=epochs,
             batch_size=batch_size,
             learning_rate=learning_rate,
@@ -140,7 +147,7 @@ class ConvClassifier(ClassifierMixin, ConvEstimator):
 
         Parameters
         ----------
-        X : array_like, shape (N, features), (N, H, W) or (N, C, H, W)
+        X : array_like, shape (N, features), (N, H, W), (N, C, H, W); (N, length) or (N, channels, length)
         y : array_like, shape (N,) or (N, n_classes)
             Labels of any type, of at least two classes; or rows of what each class, 0 to n_classes - 1, has
             of the sample, numbers >= 0 that sum to 1. One-hot rows are taken as the labels.
@@ -387,19 +394,23 @@ class ConvClassifier(ClassifierMixin, ConvEstimator):
         labels = class_numbers(targets)
         return class_weights(wanted, labels, len(self.classes_), weight)[labels]
 
-    def _n_outputs(self) -> int:
-        return 1 if len(self.classes_) == 2 else len(self.classes_)
+    def _output_sizes(self) -> list[int]:
+        count = len(self.classes_)
+        return [1, 2] if count == 2 else [count]
 
-    def _network(self, layers: list[Layer], shape: Shape, dtype: str, seed: int) -> Sequential:
-        if len(layers) > 1 and isinstance(layers[-1], (Sigmoid, Softmax)):
-            layers = layers[:-1]
-        model = Sequential(layers, shape, dtype, seed)
-        fitting: list[Shape] = [(self._n_outputs(),), (len(self.classes_),)]
-        checked_output(model, fitting, f"{len(self.classes_)} classes")
+    def _purpose(self) -> str:
+        return f"{len(self.classes_)} classes"
+
+    def _fitted_to_loss(self, layers: list[Layer]) -> list[Layer]:
+        return layers[:-1] if len(layers) > 1 and isinstance(layers[-1], (Sigmoid, Softmax)) else layers
+
+    def _name_outputs(self) -> None:
+        for ending in (Sigmoid, Softmax):
+            if self.model_.ends_in(ending):
+                raise ValueError(f"`model` must give logits: leave out the last {ending.__name__}()")
         names = self.classes_.tolist()
         if all(isinstance(name, (str, int, float)) for name in names):  # files hold no others
-            model.classes = names
-        return model
+            self.model_.classes = names
 
     def _loss(self) -> LossName:
         return "bce_with_logits" if self.model_.output_shape == (1,) else "cross_entropy"

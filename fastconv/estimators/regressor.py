@@ -7,10 +7,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import RegressorMixin
 
-from ..models.sequential import Sequential
-from ..nn.layer import Layer, Shape
+from ..nn.layer import Shape
 from ..nn.losses import LossName
-from .base import ConvEstimator, checked_output
+from .base import ConvEstimator
 
 
 class ConvRegressor(RegressorMixin, ConvEstimator):
@@ -24,7 +23,12 @@ class ConvRegressor(RegressorMixin, ConvEstimator):
         The output has one number for each target.
     input_shape : tuple, optional
         (C, H, W) or (H, W): what each row of a 2-D X is reshaped to. X of shape (N, C, H, W) or (N, H, W)
-        needs none.
+        needs none. With a `model` for time series, (channels, length).
+    model : None, str, callable or Model
+        A whole network instead of `layers`: one of `fastconv.models`, such as "resnet8", by its name; a
+        function (input_shape, n_targets) -> network; or a network, of which a copy is trained. Networks that
+        take images do so as above. For all others X is time series, (N, length) or (N, channels, length);
+        (features,) as `input_shape` makes rows of features of them.
     epochs, batch_size : int
         Passes over the data, and samples of a step.
     learning_rate : float or schedule
@@ -35,11 +39,12 @@ class ConvRegressor(RegressorMixin, ConvEstimator):
     augment : None or Augment
         How images are changed at random while the network is trained; see `fastconv.Augment`.
     dtype : None, "float32" or "float64"
-        Of the network. None goes by X, as scikit-learn does: float64 for float64, float32 for all others.
-        Float32 is about twice as fast.
+        Of the network. None goes by X, as scikit-learn does: float64 for float64, float32 for all others;
+        or is that of the network given. Float32 is about twice as fast.
     random_state : int, RandomState or None
-        Of the first parameters, the order of samples, dropout, augmentation and the held out samples. With
-        an int, results have the same bits on any number of threads.
+        Of the first parameters (a `model` that was trained keeps its own), the order of samples, dropout,
+        augmentation and the held out samples. With an int, results have the same bits on any number of
+        threads.
     warm_start : bool
         Whether `fit` goes on with the network that is there.
     early_stopping : bool
@@ -53,7 +58,7 @@ class ConvRegressor(RegressorMixin, ConvEstimator):
 
     Attributes
     ----------
-    model_ : Sequential
+    model_ : Model
         The network.
     history_ : dict
         "loss", "learning_rate", "seconds" and, when stopping early, "val_loss", each a list with a value
@@ -85,7 +90,7 @@ class ConvRegressor(RegressorMixin, ConvEstimator):
 
         Parameters
         ----------
-        X : array_like, shape (N, features), (N, H, W) or (N, C, H, W)
+        X : array_like, shape (N, features), (N, H, W), (N, C, H, W); (N, length) or (N, channels, length)
         y : array_like, shape (N,) or (N, targets)
         sample_weight : array_like, shape (N,), optional
             How much each sample counts, relative to each other; see `ConvClassifier`.
@@ -175,12 +180,11 @@ class ConvRegressor(RegressorMixin, ConvEstimator):
             raise ValueError(f"y must have shape {('N', *self._target_shape)} as before, got {y.shape}")
         return y
 
-    def _n_outputs(self) -> int:
-        return math.prod(self._target_shape)
+    def _output_sizes(self) -> list[int]:
+        return [math.prod(self._target_shape)]
 
-    def _network(self, layers: list[Layer], shape: Shape, dtype: str, seed: int) -> Sequential:
-        model = Sequential(layers, shape, dtype, seed)
-        return checked_output(model, [(self._n_outputs(),)], f"{self._n_outputs()} targets")
+    def _purpose(self) -> str:
+        return f"{math.prod(self._target_shape)} targets"
 
     def _loss(self) -> LossName:
         return "mse"

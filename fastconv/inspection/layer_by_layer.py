@@ -173,16 +173,16 @@ def _at_the_end(
         return value, {end.node.output: slope}
     value, slope = value_and_slope(end.absorbed.loss, arrays[end.start], target)
     flat = output.reshape(len(output), -1)
-    at_output = end.absorbed.output_gradient(flat, _as_numbers(loss, flat, target))
+    at_output = end.absorbed.output_gradient(flat, _as_numbers(flat, target, loss))
     return value, {end.start: slope, end.node.output: at_output.reshape(output.shape)}
 
 
 def value_and_slope(loss: Loss, output: Array, target: Array) -> tuple[float, Array]:
     """A loss and its gradient at outputs of any shape."""
-    flat = output.reshape(len(output), -1)
-    target = _as_numbers(loss, flat, target)
-    return loss.value(flat, target), loss.gradient(flat, target).reshape(output.shape)
+    target = _as_numbers(output, target, loss)
+    return loss.value(output, target), loss.gradient(output, target)
 
 
-def _as_numbers(loss: Loss, output: Array, target: Array) -> Array:
+def _as_numbers(output: Array, target: Array, loss: Loss) -> Array:
+    """The target in the output's dtype, but for labels."""
     return target if loss.targets == "labels" else target.astype(output.dtype)

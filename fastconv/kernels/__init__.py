@@ -18,6 +18,10 @@ from .curves import *  # noqa: F403
 from .curves import __all__ as _curves
 from .dense import *  # noqa: F403
 from .dense import __all__ as _dense
+from .focal_losses import *  # noqa: F403
+from .focal_losses import __all__ as _focal_losses
+from .hinge_losses import *  # noqa: F403
+from .hinge_losses import __all__ as _hinge_losses
 from .layer_norm import *  # noqa: F403
 from .layer_norm import __all__ as _layer_norm
 from .losses import *  # noqa: F403
@@ -30,10 +34,12 @@ from .prelu import *  # noqa: F403
 from .prelu import __all__ as _prelu
 from .resize import *  # noqa: F403
 from .resize import __all__ as _resize
+from .robust_losses import *  # noqa: F403
+from .robust_losses import __all__ as _robust_losses
 from .signal import *  # noqa: F403
 from .signal import __all__ as _signal
 
 __all__ = [
-    *_activations, *_adaptive_pool, *_conv, *_conv_transpose, *_curves, *_dense, *_layer_norm, *_losses,
-    *_norm, *_pool, *_prelu, *_resize, *_signal,
+    *_activations, *_adaptive_pool, *_conv, *_conv_transpose, *_curves, *_dense, *_focal_losses, *_hinge_losses,
+    *_layer_norm, *_losses, *_norm, *_pool, *_prelu, *_resize, *_robust_losses, *_signal,
 ]  # fmt: skip

@@ -11,7 +11,6 @@ import numpy as np
 
 from ..checks.arrays import check_indices, check_length, check_same_shape, float_array, int_array, same_dtype
 from ..checks.jit import Array, public_with_text
-from ..checks.scalars import scalar
 from ..simd.compiling import compiled
 from .reductions import reduce_losses, reduction_code
 
@@ -22,8 +21,6 @@ __all__ = [
     "bce_with_logits_grad",
     "cross_entropy",
     "cross_entropy_grad",
-    "huber",
-    "huber_grad",
     "mse",
     "mse_grad",
     "soft_cross_entropy",
@@ -254,84 +251,6 @@ def mse_grad(y: Array, target: Array, reduction: str = "mean") -> Array:
     scale = 1.0 / max(y.size, 1) if reduction_code(reduction) == 1 else 1.0
     slopes = np.empty(y.shape, y.dtype)
     _mse_grad(y.reshape(-1), target.reshape(-1), scale, slopes.reshape(-1))
-    return slopes
-
-
-@public_with_text
-def huber(y: Array, target: Array, delta: float = 1.0, reduction: str = "mean") -> Any:
-    """Huber loss: e**2 / 2 for errors e = y - target up to delta, beyond it delta (|e| - delta / 2).
-
-    Parameters
-    ----------
-    y : ndarray of float32 or float64
-    target : ndarray
-        Of the shape and dtype of `y`.
-    delta : float
-        Where the parabola goes over into straight lines; above 0.
-    reduction : {"mean", "sum", "none"}
-
-    Returns
-    -------
-    float, or ndarray of the shape of `y` for "none"
-
-    Raises
-    ------
-    TypeError, ValueError
-        If dtypes or shapes differ, `delta` is not positive, or the reduction is unknown.
-
-    Notes
-    -----
-    The mean of an empty batch is NaN. Source: Huber (1964), Robust estimation of a location parameter.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from fastconv.kernels import huber
-    >>> float(huber(np.array([0.5, 3.0]), np.array([0.0, 0.0])))  # (0.125 + 2.5) / 2
-    1.3125
-    """
-    y, target = float_array(y, "y", -1), float_array(target, "target", -1)
-    same_dtype(target, "target", y, "y")
-    check_same_shape(target.shape, y.shape, "target", "y")
-    limit = _positive(scalar(delta, "delta"))
-    reduction_code(reduction)
-    losses = np.empty(y.shape, y.dtype)
-    _huber(y.reshape(-1), target.reshape(-1), limit, losses.reshape(-1))
-    return reduce_losses(losses, reduction)
-
-
-@public_with_text
-def huber_grad(y: Array, target: Array, delta: float = 1.0, reduction: str = "mean") -> Array:
-    """Gradient of `huber` with respect to y: the error, at most delta to either side.
-
-    Parameters
-    ----------
-    y, target, delta, reduction
-        As in `huber`.
-
-    Returns
-    -------
-    ndarray, of the shape and dtype of `y`
-
-    Raises
-    ------
-    TypeError, ValueError
-        As in `huber`.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from fastconv.kernels import huber_grad
-    >>> huber_grad(np.array([0.5, -3.0]), np.array([0.0, 0.0]), reduction="sum")
-    array([ 0.5, -1. ])
-    """
-    y, target = float_array(y, "y", -1), float_array(target, "target", -1)
-    same_dtype(target, "target", y, "y")
-    check_same_shape(target.shape, y.shape, "target", "y")
-    limit = _positive(scalar(delta, "delta"))
-    scale = 1.0 / max(y.size, 1) if reduction_code(reduction) == 1 else 1.0
-    slopes = np.empty(y.shape, y.dtype)
-    _huber_grad(y.reshape(-1), target.reshape(-1), limit, scale, slopes.reshape(-1))
     return slopes
 
 
@@ -605,33 +524,3 @@ def _soft_cross_entropy_grad(logits, target, scale, out):
             whole += target[n, k]
         for k in range(logits.shape[1]):
             out[n, k] = (np.exp(logits[n, k] - top - rest) * whole - target[n, k]) * scale
-
-
-@compiled
-def _positive(delta):
-    """`delta`, if it is a positive number."""
-    if not delta > 0:
-        raise ValueError("`delta` must be a number > 0")
-    return delta
-
-
-@compiled
-def _huber(y, target, delta, losses):
-    number = y.dtype.type
-    limit, half = number(delta), number(0.5)
-    for k in range(y.size):
-        error = abs(y[k] - target[k])
-        losses[k] = half * error * error if error <= limit else limit * (error - half * limit)
-
-
-@compiled
-def _huber_grad(y, target, delta, scale, slopes):
-    number = y.dtype.type
-    limit, factor = number(delta), number(scale)
-    for k in range(y.size):
-        error = y[k] - target[k]
-        if error > limit:
-            error = limit
-        elif error < -limit:
-            error = -limit
-        slopes[k] = error * factor

@@ -3,16 +3,7 @@
 from .loading import from_onnx, from_torch, load
 from .model import Model
 from .sequential import Sequential
-from .zoo import lenet5, lenet_digits, reference_cnn, vgg_small
+from .zoo import *  # noqa: F403
+from .zoo import __all__ as _ready_made
 
-__all__ = [
-    "Model",
-    "Sequential",
-    "from_onnx",
-    "from_torch",
-    "lenet5",
-    "lenet_digits",
-    "load",
-    "reference_cnn",
-    "vgg_small",
-]
+__all__ = [*_ready_made, "Model", "Sequential", "from_onnx", "from_torch", "load"]

@@ -75,13 +75,14 @@ class Classifier(Network):
         -------
         ndarray of float64, shape (N, classes)
             In the order of `classes`; each row sums to 1, unless the outputs are several independent yes or
-            no answers: then each is the probability of a yes.
+            no answers: then each is the probability of a yes. Of a network that was trained with classes for
+            each pixel, (N, classes, H, W).
 
         Raises
         ------
         ValueError
-            If the network is no classifier: its output is an image, or it was trained with a loss that has
-            no classes, such as "mse".
+            If the network is no classifier: its output is an image that was not trained with a loss that has
+            classes, or it was trained with one that has none, such as "mse".
 
         Notes
         -----
@@ -97,18 +98,20 @@ class Classifier(Network):
         array([1., 1., 1.])
         """
         loss = self._trained_with()
-        if len(self.output_shapes) > 1 or len(self.output_shape) != 1:
+        if len(self.output_shapes) > 1 or (len(self.output_shape) != 1 and loss is None):
             raise ValueError(f"predict_proba needs an output for each class, got shape {self.output_shape}")
         if loss is not None and loss.targets == "numbers":
             raise ValueError(f'predict_proba needs classes, got a network trained with "{loss.name}"')
         outputs = self.predict(X, batch_size).astype(np.float64)
         ready = self.ends_in(Sigmoid) or self.ends_in(Softmax) or isinstance(loss, BCE)
-        if self.output_shape == (1,):
+        if self.output_shape[0] == 1:
             no, yes = (1 - outputs, outputs) if ready else (sigmoid(-outputs), sigmoid(outputs))
             return np.concatenate([no, yes], axis=1)
         if ready:
             return outputs
-        return sigmoid(outputs) if self.answers_apart() else softmax(outputs)
+        if self.answers_apart():
+            return sigmoid(outputs)
+        return np.moveaxis(softmax(np.moveaxis(outputs, 1, -1)), -1, 1)
 
     def answers_apart(self) -> bool:
         """Whether the outputs are several yes or no answers that do not depend on each other.
@@ -125,7 +128,7 @@ class Classifier(Network):
         """
         loss = self._trained_with()
         binary = self.ends_in(Sigmoid) or (loss is not None and loss.targets == "probabilities")
-        return binary and self.output_shape != (1,)
+        return binary and self.output_shape[0] != 1
 
     def note_loss(self, loss: Loss) -> None:
         """Take down the loss that the network is trained with, for `predict_proba`.
@@ -150,7 +153,8 @@ class Classifier(Network):
     def _num_classes(self) -> int:
         if len(self.output_shapes) > 1:
             return 0
-        return max(2, math.prod(self.output_shape))
+        by_pixel = len(self.output_shape) > 1 and self._trained_with() is not None
+        return max(2, self.output_shape[0] if by_pixel else math.prod(self.output_shape))
 
     def _trained_with(self) -> Loss | None:
         """The loss of `note_loss`, or None where nobody knows, or it is a user's own."""

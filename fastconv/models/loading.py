@@ -66,6 +66,8 @@ def load(path: str | os.PathLike[str]) -> Model:
         outline = outlines.read(description, _layer)
         model = _filled(outline, description["dtype"], state, description["seed"])
         model.metadata = description["metadata"]
+        if frozen := description.get("frozen", []):
+            model.freeze(*frozen)
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise ValueError(f"{path} does not describe a network: {error}") from None
     if epochs is not None:

@@ -209,7 +209,7 @@ class Model(Classifier):
         y = outputs_as_given(y, len(X), self.output_names, self.output_shapes, loss)
         if not len(X):
             raise ValueError("`X` must hold at least one sample, got none")
-        check_batch(self.nodes, len(X))
+        check_batch([node for node in self.nodes if node.name not in self.frozen], len(X))
         engine = self.engines.take(self, "gradients", len(X), loss=loss.for_targets(y))
         engine.set_seed(self.seed)
         engine.set_updates(0)
@@ -385,6 +385,7 @@ class Model(Classifier):
             "dtype": self.dtype,
             "seed": self.seed,
             "metadata": self.metadata if metadata is None else metadata,
+            **({"frozen": sorted(self.frozen)} if self.frozen else {}),
         }
         write_model(path, description, self.state())
 

@@ -44,6 +44,7 @@ class Layer:
         ""  # "image", "signal", "features", "signal or features" where only that makes sense
     )
     joins: ClassVar[bool] = False  # whether it may be called on several values
+    decayed: ClassVar[tuple[str, ...]] = ("weight",)  # parameters that decay="weights" of an optimizer means
     takes_several: ClassVar[bool] = False  # whether forward and backward take a list of arrays for x
 
     def __new__(cls, *args: Any, **kwargs: Any) -> "Layer":
@@ -535,7 +536,7 @@ def record_name(record: Any) -> str:
     return kind.__name__ if kind.__module__.startswith("fastconv.") else import_path(kind)
 
 
-def set_fields(layer: Layer, **values: Any) -> None:
+def set_fields(record: Any, **values: Any) -> None:
     """Fill in checked values while a frozen record is being made."""
     for name, value in values.items():
-        object.__setattr__(layer, name, value)
+        object.__setattr__(record, name, value)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from ..checks.settings import whole_number
 from . import summary
 from .block import full_name, own_arrays
+from .freezing import Freezing
 from .graph import Node
 from .layer import Arrays, Layer, Shape
 from .outline import Outline
@@ -21,7 +22,7 @@ _BUILT = (
 )  # fmt: skip
 
 
-class Network:
+class Network(Freezing):
     """A graph of layers with its shapes, parameters and statistics; `Model` adds what it can do.
 
     `layers` are as they were given; `nodes` are the layers that compute, each at its place: blocks are taken

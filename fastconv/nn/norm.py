@@ -17,6 +17,8 @@ __all__ = ["BatchNorm2d", "GroupNorm", "InstanceNorm2d", "LayerNorm"]
 class _Affine(Layer):
     """What normalisations share: a learned scale and shift of each channel, which change nothing at first."""
 
+    decayed: ClassVar[tuple[str, ...]] = ()
+
     def parameter_shapes(self, input_shape: Shape) -> dict[str, Shape]:
         return {"weight": (input_shape[0],), "bias": (input_shape[0],)}
 

@@ -7,210 +7,32 @@ ways (as in Keras, not both at once). `clip_norm` shortens a gradient g whose Eu
 parameters is larger: g <- g min(1, clip_norm / (|g| + 1e-6)). `clip_value` takes each number of it to the
 nearest one from -clip_value to clip_value. They are PyTorch's `clip_grad_norm_` and `clip_grad_value_`.
 Source: Pascanu, Mikolov and Bengio (2013), "On the difficulty of training recurrent neural networks".
+
+`weight_decay` acts on all parameters, as in PyTorch, or on those that `decay` names: with decay="weights" on
+the weights of layers that multiply their input by them, but not on biases, nor on the scales and shifts of
+normalisations and the slopes of PReLU; a function tells for each parameter, by its name.
+Source: He and others (2019), "Bag of tricks for image classification", section 3.1.
 """
 
-import copy
-from dataclasses import FrozenInstanceError, asdict, dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..checks.import_path import import_path
 from ..checks.settings import real_number
 from ..kernels.lanes import optimizers, user_functions
 from ..simd.user_functions import arguments_of, check_function, python_function
-from .learning_rate import HasLearningRate, under_both_names
+from .learning_rate import under_both_names
+from .optimizer import Optimizer, record
 from .schedules import Schedule
 
-if TYPE_CHECKING:
-    from typing import Self
+__all__ = ["SGD", "Adam", "AdamW", "ElementwiseOptimizer", "Lion", "RMSprop"]
 
-__all__ = ["SGD", "Adam", "AdamW", "ElementwiseOptimizer", "RMSprop"]
-
-OptimizerName = Literal["sgd", "adam", "adamw", "rmsprop"]
+OptimizerName = Literal["sgd", "adam", "adamw", "rmsprop", "lion"]
 
 
-class Optimizer(HasLearningRate):
-    """What every optimizer has: `lr`, a number or a schedule, and how gradients are clipped.
-
-    An optimizer of your own is an `ElementwiseOptimizer`. A subclass of SGD, Adam, ... takes the same steps.
-    `lr` may be given as `learning_rate`, too. Optimizers are records, which do not change: see `with_lr`.
-
-    Attributes
-    ----------
-    operation : Operation
-        Of the compiled step: (parameters, gradient, state..., numbers, rates).
-    state_vectors : int
-        How many vectors as long as the parameters it keeps.
-
-    Examples
-    --------
-    >>> isinstance(Adam(), Optimizer)
-    True
-    """
-
-    lr: "float | Schedule"
-    clip_norm: float | None
-    clip_value: float | None
-    operation: ClassVar[Any]
-    state_vectors: ClassVar[int]
-    state_in_one: ClassVar[bool] = False  # the operation finds each vector behind the one before
-
-    def numbers(self) -> list[float]:
-        """Settings that the operation reads, in its order.
-
-        Returns
-        -------
-        list of float
-
-        Examples
-        --------
-        >>> SGD(momentum=0.9).numbers()
-        [0.9, 0.0]
-        """
-        return []
-
-    def variant(self) -> int:
-        """1 for the second of the two ways that an operation can work, else 0.
-
-        Returns
-        -------
-        int
-
-        Examples
-        --------
-        >>> SGD(momentum=0.9, nesterov=True).variant()
-        1
-        """
-        return 0
-
-    def initial_state(self, parameters: NDArray[Any]) -> list[NDArray[Any]]:
-        """The optimizer's own vectors before the first step.
-
-        Parameters
-        ----------
-        parameters : ndarray, shape (n,)
-            Those of the network, in one vector.
-
-        Returns
-        -------
-        list of ndarrays
-            Zeros of the parameters' shape and dtype, the rows of one array.
-
-        Examples
-        --------
-        >>> Adam().initial_state(np.ones(2))
-        [array([0., 0.]), array([0., 0.])]
-        """
-        return list(np.zeros((self.state_vectors, parameters.size), parameters.dtype))
-
-    def learning_rates(
-        self, first_step: int, count: int, steps_per_epoch: int, total_steps: int
-    ) -> NDArray[np.float64]:
-        """The learning rates of `count` steps from `first_step` on; see `Schedule.learning_rates`.
-
-        Parameters
-        ----------
-        first_step, count, steps_per_epoch, total_steps : int
-            As in `Schedule.learning_rates`.
-
-        Returns
-        -------
-        ndarray of float64, shape (count,)
-
-        Examples
-        --------
-        >>> SGD(lr=0.1).learning_rates(0, 2, steps_per_epoch=1, total_steps=2)
-        array([0.1, 0.1])
-        """
-        if isinstance(self.lr, float):  # to ask whether it is a `Schedule` takes 5 us, once an epoch
-            return np.full(count, self.lr, dtype=np.float64)
-        return self.lr.learning_rates(first_step, count, steps_per_epoch, total_steps)
-
-    def with_lr(self, lr: "float | Schedule") -> "Self":
-        """The same optimizer with another learning rate.
-
-        Parameters
-        ----------
-        lr : float or schedule
-
-        Returns
-        -------
-        optimizer
-            Of the same class.
-
-        Examples
-        --------
-        >>> Adam(0.001, eps=1e-6).with_lr(0.0005).lr  # trainer.optimizer = trainer.optimizer.with_lr(...)
-        0.0005
-        """
-        other = copy.copy(self)
-        object.__setattr__(other, "lr", lr)
-        other._check_lr()
-        return other
-
-    def settings(self) -> dict[str, Any]:
-        """Name -> value of all that it was made with.
-
-        Returns
-        -------
-        dict
-
-        Examples
-        --------
-        >>> SGD(0.1).settings()["momentum"]
-        0.0
-        """
-        return asdict(self)  # type: ignore[call-overload, no-any-return]
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        """Trainers compare optimizers and keep their vectors: one that changed would go unseen."""
-        settings = getattr(self, "__dataclass_fields__", vars(self))
-        if name == "learning_rate" or (name in settings and name in vars(self)):
-            raise FrozenInstanceError(
-                f"`{name}` of an optimizer can't be assigned: give the trainer another one, such as "
-                "trainer.optimizer = trainer.optimizer.with_lr(0.01)"
-            )
-        object.__setattr__(self, name, value)
-
-    def __delattr__(self, name: str) -> None:
-        raise FrozenInstanceError(f"`{name}` of an optimizer can't be deleted")
-
-    def _check_number(self, name: str, high: float = np.inf) -> None:
-        object.__setattr__(self, name, real_number(getattr(self, name), name, high=high))
-
-    def _check_lr(self) -> None:
-        if isinstance(self.lr, type):
-            raise TypeError(f"`lr` must be a schedule, not its class: {self.lr.__name__}(...)")
-        if isinstance(self.lr, Optimizer):
-            raise TypeError(f"`lr` must be a number or a schedule, got {self.lr!r}")
-        if not isinstance(self.lr, Schedule):
-            self._check_number("lr")
-
-    def _check_clipping(self) -> None:
-        for name in ("clip_norm", "clip_value"):
-            value = getattr(self, name)
-            if value is not None:
-                object.__setattr__(self, name, real_number(value, name, above=True))
-        if self.clip_norm is not None and self.clip_value is not None:
-            raise ValueError(
-                f"`clip_value` must be None where `clip_norm` is given, got {self.clip_value:g}: choose one"
-            )
-
-
-Kind = TypeVar("Kind", bound=type[Optimizer])
-
-
-def _record(kind: Kind) -> Kind:
-    """A frozen dataclass that takes `learning_rate` for `lr`, and says what to do instead of assigning."""
-    for name in ("__setattr__", "__delattr__"):
-        if name in vars(kind):
-            delattr(kind, name)
-    return under_both_names(kind)
-
-
-@_record
+@record
 @dataclass(frozen=True)
 class SGD(Optimizer):
     """Stochastic gradient descent, with momentum if wanted.
@@ -228,6 +50,9 @@ class SGD(Optimizer):
         Look ahead along the velocity (Sutskever et al., 2013); needs `momentum` > 0.
     weight_decay : float
         L2 penalty.
+    decay : None, "weights" or function, optional
+        What the decay acts on: all parameters, those of them that are weights, or those for whose names the
+        function says True. See `fastconv.optimizers`.
     clip_norm : float, optional
         The largest Euclidean norm of the gradient over all parameters; a longer one is scaled down to it.
     clip_value : float, optional
@@ -241,7 +66,7 @@ class SGD(Optimizer):
     Examples
     --------
     >>> SGD(lr=0.1, momentum=0.9, clip_norm=1.0)
-    SGD(lr=0.1, momentum=0.9, nesterov=False, weight_decay=0.0, clip_norm=1.0, clip_value=None)
+    SGD(lr=0.1, momentum=0.9, nesterov=False, weight_decay=0.0, clip_norm=1.0, clip_value=None, decay=None)
     """
 
     lr: "float | Schedule" = 0.01
@@ -250,6 +75,7 @@ class SGD(Optimizer):
     weight_decay: float = field(default=0.0, kw_only=True)
     clip_norm: float | None = field(default=None, kw_only=True)
     clip_value: float | None = field(default=None, kw_only=True)
+    decay: Any = field(default=None, kw_only=True)
     operation: ClassVar = optimizers.sgd
     state_vectors: ClassVar = 1
 
@@ -263,14 +89,14 @@ class SGD(Optimizer):
         self._check_lr()
         self._check_clipping()
         self._check_number("momentum", high=1.0)
-        self._check_number("weight_decay")
+        self._check_decay()
         if not isinstance(self.nesterov, (bool, np.bool_)):
             raise TypeError(f"`nesterov` must be True or False, got {self.nesterov!r}")
         if self.nesterov and self.momentum == 0:
             raise ValueError("`nesterov` needs `momentum` > 0, got 0.0")
 
 
-@_record
+@record
 @dataclass(frozen=True)
 class Adam(Optimizer):
     """Adam (Kingma and Ba, 2015): steps scaled by running moments of the gradient.
@@ -289,6 +115,9 @@ class Adam(Optimizer):
         Keeps the denominator from zero.
     weight_decay : float
         L2 penalty.
+    decay : None, "weights" or function, optional
+        What the decay acts on: all parameters, those of them that are weights, or those for whose names the
+        function says True. See `fastconv.optimizers`.
     clip_norm : float, optional
         The largest Euclidean norm of the gradient over all parameters; a longer one is scaled down to it.
     clip_value : float, optional
@@ -311,6 +140,7 @@ class Adam(Optimizer):
     weight_decay: float = field(default=0.0, kw_only=True)
     clip_norm: float | None = field(default=None, kw_only=True)
     clip_value: float | None = field(default=None, kw_only=True)
+    decay: Any = field(default=None, kw_only=True)
     operation: ClassVar = optimizers.adam
     state_vectors: ClassVar = 2
 
@@ -321,16 +151,11 @@ class Adam(Optimizer):
         self._check_lr()
         self._check_clipping()
         self._check_number("eps")
-        self._check_number("weight_decay")
-        if not isinstance(self.betas, (tuple, list)):
-            raise TypeError(f"`betas` must be a pair of numbers, got {self.betas!r}")
-        if len(self.betas) != 2:
-            raise ValueError(f"`betas` must be a pair of numbers, got {self.betas!r}")
-        betas = tuple(real_number(beta, f"betas[{i}]", high=1.0) for i, beta in enumerate(self.betas))
-        object.__setattr__(self, "betas", betas)
+        self._check_decay()
+        object.__setattr__(self, "betas", _checked_betas(self.betas))
 
 
-@_record
+@record
 @dataclass(frozen=True)
 class AdamW(Adam):
     """Adam with decoupled weight decay (Loshchilov and Hutter, 2019): w <- w - lr weight_decay w comes first.
@@ -341,6 +166,8 @@ class AdamW(Adam):
         As in `Adam`.
     weight_decay : float
         Shrinks the weights directly.
+    decay : None, "weights" or function, optional
+        Which of them: see `SGD`.
 
     Raises
     ------
@@ -351,6 +178,7 @@ class AdamW(Adam):
     --------
     >>> AdamW().weight_decay
     0.01
+    >>> optimizer = AdamW(0.001, weight_decay=0.05, decay="weights")  # neither biases nor normalisations
     """
 
     weight_decay: float = field(default=0.01, kw_only=True)
@@ -359,7 +187,7 @@ class AdamW(Adam):
         return 1
 
 
-@_record
+@record
 @dataclass(frozen=True)
 class RMSprop(Optimizer):
     """RMSprop (Tieleman and Hinton, 2012): steps divided by a running root mean square of the gradient.
@@ -378,6 +206,9 @@ class RMSprop(Optimizer):
         Keeps the denominator from zero.
     weight_decay : float
         L2 penalty.
+    decay : None, "weights" or function, optional
+        What the decay acts on: all parameters, those of them that are weights, or those for whose names the
+        function says True. See `fastconv.optimizers`.
     momentum : float
         Part of the velocity that is kept, 0 <= momentum < 1.
     centered : bool
@@ -406,6 +237,7 @@ class RMSprop(Optimizer):
     centered: bool = field(default=False, kw_only=True)
     clip_norm: float | None = field(default=None, kw_only=True)
     clip_value: float | None = field(default=None, kw_only=True)
+    decay: Any = field(default=None, kw_only=True)
     operation: ClassVar = optimizers.rmsprop
     state_vectors: ClassVar = 3
     state_in_one: ClassVar = True
@@ -422,9 +254,71 @@ class RMSprop(Optimizer):
         self._check_number("alpha", high=1.0)
         self._check_number("momentum", high=1.0)
         self._check_number("eps")
-        self._check_number("weight_decay")
+        self._check_decay()
         if not isinstance(self.centered, (bool, np.bool_)):
             raise TypeError(f"`centered` must be True or False, got {self.centered!r}")
+
+
+@record
+@dataclass(frozen=True)
+class Lion(Optimizer):
+    """Lion (Chen and others, 2023): steps of one size, in the direction that a running mean points to.
+
+    With gradient g and mean m: w <- w - lr (sign(b1 m + (1 - b1) g) + weight_decay w), and then
+    m <- b2 m + (1 - b2) g. The decay is decoupled, as that of AdamW.
+
+    Parameters
+    ----------
+    lr : float or schedule
+        Learning rate; `learning_rate` is understood too. A third to a tenth of what suits Adam.
+    betas : pair of floats
+        b1 and b2, each 0 <= b < 1.
+    weight_decay : float
+        Shrinks the weights directly; three to ten times what suits AdamW.
+    decay : None, "weights" or function, optional
+        Which of them: see `SGD`.
+    clip_norm : float, optional
+        The largest Euclidean norm of the gradient over all parameters; a longer one is scaled down to it.
+    clip_value : float, optional
+        Instead, the largest size of any one number of the gradient. See `fastconv.optimizers`.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is out of range or of the wrong type.
+
+    Examples
+    --------
+    >>> Lion().betas
+    (0.9, 0.99)
+    """
+
+    lr: "float | Schedule" = 0.0001
+    betas: tuple[float, float] = field(default=(0.9, 0.99), kw_only=True)
+    weight_decay: float = field(default=0.0, kw_only=True)
+    clip_norm: float | None = field(default=None, kw_only=True)
+    clip_value: float | None = field(default=None, kw_only=True)
+    decay: Any = field(default=None, kw_only=True)
+    operation: ClassVar = optimizers.lion
+    state_vectors: ClassVar = 1
+
+    def numbers(self) -> list[float]:
+        return [*self.betas, self.weight_decay]
+
+    def __post_init__(self) -> None:
+        self._check_lr()
+        self._check_clipping()
+        self._check_decay()
+        object.__setattr__(self, "betas", _checked_betas(self.betas))
+
+
+def _checked_betas(betas: Any) -> tuple[float, ...]:
+    """A pair of numbers from 0 up to 1."""
+    if not isinstance(betas, (tuple, list)):
+        raise TypeError(f"`betas` must be a pair of numbers, got {betas!r}")
+    if len(betas) != 2:
+        raise ValueError(f"`betas` must be a pair of numbers, got {betas!r}")
+    return tuple(real_number(beta, f"betas[{i}]", high=1.0) for i, beta in enumerate(betas))
 
 
 @under_both_names
@@ -541,11 +435,17 @@ class ElementwiseOptimizer(Optimizer):
         return f"ElementwiseOptimizer({python_function(self.update).__name__}, lr={self.lr!r}{options})"
 
 
-BY_NAME: dict[str, type[Optimizer]] = {"sgd": SGD, "adam": Adam, "adamw": AdamW, "rmsprop": RMSprop}
+BY_NAME: dict[str, type[Optimizer]] = {
+    "sgd": SGD,
+    "adam": Adam,
+    "adamw": AdamW,
+    "rmsprop": RMSprop,
+    "lion": Lion,
+}
 
 
 def resolve(optimizer: Any) -> Optimizer:
-    """An optimizer from itself or from its name in any case ("sgd", "adam", "adamw", "rmsprop").
+    """An optimizer from itself or from its name in any case ("sgd", "adam", "adamw", "rmsprop", "lion").
 
     Parameters
     ----------

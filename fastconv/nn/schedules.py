@@ -5,7 +5,7 @@ engine asks it once per compiled chunk of steps, never inside one.
 """
 
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -198,3 +198,63 @@ class OneCycle(HasLearningRate, Schedule):
         rise = _cosine(first, self.lr, steps / peak) if peak > 0 else np.full(count, first)
         fall = np.minimum((steps - peak) / (last - peak), 1.0) if last > peak else np.ones(count)
         return np.where(steps <= peak, rise, _cosine(self.lr, first / self.final_div, fall))
+
+
+@under_both_names
+@dataclass(frozen=True)
+class Warmup(HasLearningRate, Schedule):
+    """Begin with small steps: rise in a straight line over the first steps, then go on as `lr` says.
+
+    Step k (1, 2, ...) of the first `steps` has k / `steps` of the first learning rate. A schedule begins
+    after them, and spans the steps that are left, as in PyTorch's SequentialLR of LinearLR and another one.
+    Source: Goyal and others (2017), Accurate, large minibatch SGD, section 2.2.
+
+    Parameters
+    ----------
+    lr : float or schedule
+        The learning rate after them.
+    steps : int
+        How many steps (batches) it takes to get there.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is out of range or of the wrong type.
+
+    Examples
+    --------
+    >>> Warmup(0.1, steps=4).learning_rates(0, 6, steps_per_epoch=3, total_steps=6)
+    array([0.025, 0.05 , 0.075, 0.1  , 0.1  , 0.1  ])
+    >>> schedule = Warmup(CosineDecay(0.1), steps=2)
+    >>> schedule.learning_rates(0, 4, steps_per_epoch=4, total_steps=4).round(3)
+    array([0.05, 0.1 , 0.1 , 0.05])
+    """
+
+    lr: float | Schedule
+    steps: int
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.lr, Schedule):
+            _set_field(self, "lr", real_number(self.lr, "lr"))
+        elif isinstance(self.lr, type):
+            raise TypeError(f"`lr` must be a schedule, not its class: {self.lr.__name__}(...)")
+        _set_field(self, "steps", whole_number(self.steps, "steps"))
+
+    def learning_rates(
+        self, first_step: int, count: int, steps_per_epoch: int, total_steps: int
+    ) -> NDArray[np.float64]:
+        steps = np.arange(first_step, first_step + count)
+        rising = int(np.count_nonzero(steps < self.steps))
+        rates = np.empty(count, np.float64)
+        left = max(total_steps - self.steps, 1)
+        rates[:rising] = self._after(0, 1, steps_per_epoch, left) * ((steps[:rising] + 1) / self.steps)
+        if count > rising:
+            first = int(steps[rising]) - self.steps
+            rates[rising:] = self._after(first, count - rising, steps_per_epoch, left)
+        return rates
+
+    def _after(self, first_step: int, count: int, steps_per_epoch: int, total_steps: int) -> Any:
+        """The rates of steps counted from the end of the warm-up."""
+        if isinstance(self.lr, Schedule):
+            return self.lr.learning_rates(first_step, count, steps_per_epoch, total_steps)
+        return np.full(count, self.lr)

@@ -8,6 +8,7 @@ Matplotlib is imported as a function is called: pip install ".[plot]".
 from .network import feature_maps, filters, gradient_maps
 from .network_graph import graph
 from .results import confusion_matrix, history, worst_mistakes
+from .training import lr_finder
 
 __all__ = [
     "confusion_matrix",
@@ -16,5 +17,6 @@ __all__ = [
     "gradient_maps",
     "graph",
     "history",
+    "lr_finder",
     "worst_mistakes",
 ]

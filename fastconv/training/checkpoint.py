@@ -69,6 +69,8 @@ def save(
 def network_of(model: Any) -> dict[str, Any]:
     """What `run` does not tell of a network: with it, `load` reads a checkpoint too."""
     about = {"seed": model.seed, "metadata": model.metadata}
+    if model.frozen:
+        about["frozen"] = sorted(model.frozen)
     shape = written(model.outline).get("input_shape")
     return about if shape is None else {"input_shape": shape, **about}
 
@@ -104,9 +106,13 @@ def restore(
             description.get("stopped_at"),
         )
         states = _states(description.get("callbacks", []), arrays)
+        frozen = description.get("network", {}).get("frozen", [])
         trainer.model.load_state(state)
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise ValueError(f"{path} is not a checkpoint to go on from: {error}") from None
+    trainer.model.unfreeze()  # a callback may have frozen other layers since the run began
+    if frozen:
+        trainer.model.freeze(*frozen)
     trainer.optimizer = optimizer
     for own, vector in zip(trainer._current_task().optimizer_state, vectors, strict=True):
         own[...] = vector

@@ -103,7 +103,7 @@ class Fitting:
     def _as_assigned(self, steps: Steps) -> Steps:
         """Steps of the task as it is now: a callback may have assigned another optimizer."""
         task = self.trainer._current_task()
-        if task is steps.task:
+        if steps.still_fit(task):
             return steps
         self._check_schedule()
         return Steps(task, self.trainer.steps_taken, self.augment)
@@ -123,6 +123,7 @@ class Fitting:
         logs: dict[str, Any] = {"epoch": epoch, "epochs": self.epochs, **metrics.figures(task.metrics)}
         logs.update(learning_rate=rate, seconds=0.0)
         if self.held_out:
+            call_each(self.callbacks, "on_validation_begin", self.trainer)
             figures = evaluate(task, self.held_out, epoch)
             logs.update({f"val_{name}": value for name, value in figures.items()})
         logs["seconds"] = time.perf_counter() - started

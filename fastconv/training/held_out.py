@@ -75,7 +75,7 @@ def _last_of_each(labels: NDArray[np.int64], taken: NDArray[np.int64]) -> Chosen
 
 def _warn_of_sorted(trained: NDArray[Any], rest: NDArray[Any]) -> None:
     """Warn where all held-out targets lie beyond those that are trained: y is sorted."""
-    if rest.shape[1] == 1 and (rest.min() > trained.max() or rest.max() < trained.min()):
+    if rest.shape[1:] == (1,) and (rest.min() > trained.max() or rest.max() < trained.min()):
         warnings.warn(
             f"`validation_split` holds out the last {len(rest)} samples, and their y, {rest.min()} to "
             f"{rest.max()}, is beyond that of all others: shuffle X and y, or give `validation_data`",

@@ -14,6 +14,8 @@ from ..engine.inputs import class_numbers, readable
 from ..engine.run import Run
 from ..engine.threads import get_num_threads
 from ..models.model import Model
+from ..nn.class_losses import is_labels
+from ..nn.freezing import update_runs
 from ..nn.joint_loss import parts_of, taking, targets_of
 from ..nn.losses import Loss
 from ..nn.norm import check_batch
@@ -47,18 +49,21 @@ class Steps:
 
     def __init__(self, task: Task, taken: int, augment: Any = None) -> None:
         self.task, self.taken, self._augment = task, taken, augment
+        if task.model.num_parameters and not update_runs(task.model, task.optimizer, task.model.frozen):
+            raise ValueError("all layers are frozen, and there is nothing to train: see model.unfreeze()")
         self.optimizer = task.optimizer  # whose rates are taken: a callback may change them between steps
         # Called after each step with its number in the epoch, its loss and its learning rate; where it is
         # there, steps are run one by one, and what it returns tells whether the epoch ends there.
         self.after_each: Callable[[int, float, float], bool] | None = None
         self.cut = False
-        self._threads = get_num_threads()
+        self._threads, self._frozen = get_num_threads(), task.model.frozen
         self._engine: Engine | None = None
         self._checked: set[int] = set()  # sizes of batches that all layers can learn from
 
     def still_fit(self, task: Task) -> bool:
         """Whether new ones for this task would be the same."""
-        return task is self.task and self._threads == get_num_threads()
+        as_before = self._threads == get_num_threads() and self._frozen == task.model.frozen
+        return task is self.task and as_before
 
     def engine(self, batch_size: int, weighted: bool, targets: Any) -> Engine:
         """An engine for a batch: the one before, if it is large enough and takes such weights and targets."""
@@ -80,6 +85,7 @@ class Steps:
             weighted,
             self._augment,
             outputs=task.metrics.need_outputs,
+            frozen=self._frozen,
         )
         self._engine = Engine(task.model, run, task.optimizer_state, task.seed)
         return self._engine
@@ -88,7 +94,7 @@ class Steps:
         """Raise ValueError where a batch, such as the last one, is too small for a layer to learn from."""
         whole, rest = divmod(part.samples, part.batch_size)
         for size in {part.batch_size if whole else rest, rest} - {0} - self._checked:
-            check_batch(self.task.model.nodes, size)
+            check_batch([node for node in self.task.model.nodes if node.name not in self._frozen], size)
             self._checked.add(size)
 
     def epoch(
@@ -214,8 +220,8 @@ def _as_taken(y: Any, engine: Engine, model: Model) -> Any:
     for array, kind, shape in zip(
         arrays_in(y), targets_of(engine.asked_run.loss), model.output_shapes, strict=True
     ):
-        is_parts = kind == "distributions" and array.ndim == 1
-        taken.append(np.eye(shape[0])[array] if is_parts else array)
+        is_parts = kind == "distributions" and is_labels(array)
+        taken.append(np.moveaxis(np.eye(shape[0])[array], -1, 1) if is_parts else array)
     return like(y, taken)
 
 

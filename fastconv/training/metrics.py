@@ -20,14 +20,16 @@ def predicted_classes(predictions: "ArrayLike", loss: LossName | Loss) -> NDArra
     Parameters
     ----------
     predictions : array_like
-        A model's outputs: (N, classes) for cross_entropy; (N,), (N, 1) or (N, labels) for the binary losses.
+        A model's outputs: (N, classes) for cross_entropy; (N,), (N, 1) or (N, labels) for the binary losses;
+        of images (N, classes, H, W) or (N, labels, H, W).
     loss : str or Loss
-        "cross_entropy" (the largest output wins), "bce" (yes above 0.5) or "bce_with_logits" (yes above 0).
+        "cross_entropy" and the like (the largest output wins), "bce" (yes above 0.5) or "bce_with_logits"
+        and the like (yes above 0).
 
     Returns
     -------
     ndarray of int64
-        Shape (N,), or (N, labels) for several binary labels a sample.
+        Shape (N,), or (N, labels) for several binary labels a sample; of images, for each pixel.
 
     Raises
     ------
@@ -43,16 +45,16 @@ def predicted_classes(predictions: "ArrayLike", loss: LossName | Loss) -> NDArra
     """
     outputs, loss = np.asarray(predictions), resolve(loss)
     if loss.targets == "labels":
-        if outputs.ndim != 2 or outputs.shape[1] == 0:
+        if outputs.ndim not in (2, 3, 4) or outputs.shape[1] == 0:
             raise ValueError(f"`predictions` must have shape (N, classes), got {outputs.shape}")
         return np.asarray(outputs.argmax(axis=1), dtype=np.int64)
     if loss.threshold is None:
         with_classes = ", ".join(name for name, kind in LOSSES.items() if kind.targets != "numbers")
         raise ValueError(f"accuracy needs a loss with classes ({with_classes}), got {str(loss)!r}")
-    if outputs.ndim not in (1, 2):
+    if outputs.ndim not in (1, 2, 3, 4):
         raise ValueError(f"`predictions` must have shape (N,) or (N, labels), got {outputs.shape}")
     classes = (outputs > loss.threshold).astype(np.int64)
-    return classes[:, 0] if classes.ndim == 2 and classes.shape[1] == 1 else classes
+    return classes[:, 0] if classes.ndim > 1 and classes.shape[1] == 1 else classes
 
 
 def accuracy(predictions: "ArrayLike", y: "ArrayLike", loss: LossName | Loss) -> float:
@@ -64,7 +66,7 @@ def accuracy(predictions: "ArrayLike", y: "ArrayLike", loss: LossName | Loss) ->
         A model's outputs, as in `predicted_classes`.
     y : array_like
         The truth: for cross_entropy class numbers, or rows, whose largest part is the class; else targets
-        (above 0.5 means yes) of the outputs' shape.
+        (above 0.5 means yes) of the outputs' shape. Of images, each pixel counts as one.
     loss : str
         The loss that the model was trained with.
 
@@ -86,10 +88,13 @@ def accuracy(predictions: "ArrayLike", y: "ArrayLike", loss: LossName | Loss) ->
     truth = np.asarray(y)
     if resolve(loss).targets == "labels":
         truth = _of_rows(truth, np.shape(predictions))
-    if truth.ndim == 2 and truth.shape[1] == 1:
+    if truth.ndim == predicted.ndim + 1 and truth.shape[1] == 1:
         truth = truth[:, 0]
     if truth.shape != predicted.shape:
-        raise ValueError(f"`y` must have shape {predicted.shape} to fit the predictions, got {truth.shape}")
+        of_images = f"{np.shape(predictions)} and " if np.ndim(predictions) > 2 else ""
+        raise ValueError(
+            f"`y` must have shape {predicted.shape} to fit the predictions, got {of_images}{truth.shape}"
+        )
     if predicted.size == 0:
         raise ValueError("`predictions` must hold at least one sample, got none")
     if resolve(loss).targets != "labels":
@@ -99,7 +104,7 @@ def accuracy(predictions: "ArrayLike", y: "ArrayLike", loss: LossName | Loss) ->
 
 def _of_rows(truth: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
     """The class of the largest part where there are rows of a part for each class, as `shape` has them."""
-    return truth.argmax(axis=1) if truth.ndim == 2 and truth.shape == shape and truth.size else truth
+    return truth.argmax(axis=1) if truth.ndim > 1 and truth.shape == shape and truth.size else truth
 
 
 def _class_numbers(values: "ArrayLike", name: str) -> NDArray[Any]:

@@ -78,11 +78,16 @@ class MetricSet:
                 return float(value)
             except (TypeError, ValueError):
                 raise TypeError(f"`metrics` {name} must return a number, got {value!r}") from None
+        outputs = np.moveaxis(outputs, 1, -1).reshape(
+            -1, outputs.shape[1]
+        )  # each pixel of an image counts as one
+        if self.loss.targets == "labels":
+            y = y.reshape(-1)
+        else:
+            y = (y > 0.5).astype(np.int64)
+            y = np.moveaxis(y, 1, -1).reshape(outputs.shape)
         if metric == "top5_accuracy":
             return metrics.top_k_accuracy(y, outputs, 5)
-        if self.loss.targets != "labels":
-            y = (y > 0.5).astype(np.int64).reshape(len(y), -1)
-            outputs = outputs.reshape(len(outputs), -1)
         if metric == "auc":
             return metrics.auc(y, self._scores(outputs))
         if y.ndim == 2 and y.shape[1] == 1:
@@ -182,7 +187,7 @@ class RunningMetrics:
     def add_outputs(self, y: Any, outputs: Any) -> None:
         """Targets and outputs of some samples; those of losses without labels have one shape."""
         pairs = list(zip(arrays_in(y), arrays_in(outputs), strict=True))
-        self._targets.append([t if t.ndim == 1 else t.reshape(o.shape) for t, o in pairs])
+        self._targets.append([t.reshape(o.shape) if t.size == o.size else t for t, o in pairs])
         self._outputs.append([o for _, o in pairs])
 
     @property

@@ -126,6 +126,11 @@ def combine(
     if class_weight is None:
         return weights
     labels, count = classes_of(y, loss), output_features if loss.targets == "labels" else 2
+    if labels is None and loss.targets == "labels":
+        raise ValueError(
+            "`class_weight` needs a class for each sample, and there is one for each pixel: give the loss "
+            "its own, such as losses.CrossEntropy(class_weight=[1.0, 5.0])"
+        )
     if labels is None:
         raise ValueError(
             f"`class_weight` needs a class for each sample: {loss} has none, or not just 0 and 1"

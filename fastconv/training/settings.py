@@ -24,6 +24,8 @@ Metric = MetricName | Callable[..., float]
 class TrainerSettings:
     """The part of `Trainer` that is not training: its docstring says what all of it is."""
 
+    _accumulate = 1  # of trainers that were pickled before there was a choice
+
     @hints(other_names.TRAINER)
     def __init__(
         self,
@@ -34,6 +36,7 @@ class TrainerSettings:
         seed: int = 0,
         *,
         loss_weights: Any = None,
+        accumulate: int = 1,
     ) -> None:
         if not isinstance(model, Model):
             raise TypeError(f"`model` must be a Sequential or a Model, got {model!r}")
@@ -46,7 +49,7 @@ class TrainerSettings:
         self._loss_weights = loss_weights
         self.loss, self.metrics = loss, metrics
         self.optimizer = SGD() if optimizer is None else optimizer
-        self.seed = seed
+        self.seed, self.accumulate = seed, accumulate
         self.stop_training = False
         self.steps_taken = 0
         self._epochs_taken = 0
@@ -196,6 +199,27 @@ class TrainerSettings:
     def seed(self, seed: int) -> None:
         self._check_idle("seed")
         self._seed, self._task = whole_number(seed, "seed", low=0), None
+
+    @property
+    def accumulate(self) -> int:
+        """How many batches make one step of `fit`.
+
+        Returns
+        -------
+        int
+
+        Examples
+        --------
+        >>> import fastconv as fc
+        >>> fc.Trainer(fc.models.reference_cnn(), loss="bce").accumulate
+        1
+        """
+        return self._accumulate
+
+    @accumulate.setter
+    def accumulate(self, accumulate: int) -> None:
+        self._check_idle("accumulate")
+        self._accumulate = whole_number(accumulate, "accumulate")
 
     @property
     def steps_taken(self) -> int:

@@ -16,6 +16,7 @@ from .batches import EVALUATED_AT_ONCE, ArrayFeed, BatchFeed, Feed, array_feeds,
 from .callbacks.callback import check_callbacks
 from .callbacks.files import check_files
 from .fitting import Fitting, guarded_epoch
+from .grouped import GroupedFeed
 from .history import DivergedError, History
 from .loops import Steps, evaluate
 from .other_names import hints
@@ -47,6 +48,9 @@ class Trainer(TrainerSettings):
         Of the order of samples, of dropout and of augmentation.
     loss_weights : list or dict of floats, optional
         Of several outputs, what the loss of each is multiplied by before they are added; default is 1.
+    accumulate : int
+        How many batches of `fit` make one step: it has the bits of one batch of so many times the size, and
+        what is left over at the end of an epoch divides by its own size.
 
     Raises
     ------
@@ -63,9 +67,14 @@ class Trainer(TrainerSettings):
     Of several outputs, figures are named after them, "policy_loss" and "policy_accuracy", and metrics may be
     a dict by these names.
 
-    Loss, optimizer, metrics and seed may be assigned later, and hold from the next call on. An optimizer of
-    the same class as the one before goes on with its moments, another one begins anew; a callback may assign
-    one, which holds from the next epoch on.
+    With `accumulate`, a step takes the samples of all its batches at once. That needs the memory of the large
+    batch, and batch normalisation goes by all of its samples (in PyTorch's loops, by each batch alone). It
+    serves loaders of small batches, and recipes in two numbers. Schedules, `on_batch_end` and `steps_taken`
+    count steps; `steps_per_epoch` counts batches.
+
+    Loss, optimizer, metrics, seed and `accumulate` may be assigned later, and hold from the next call on. An
+    optimizer of the same class as the one before goes on with its moments, another one begins anew; a
+    callback may assign one, which holds from the next epoch on.
 
     One thread at a time trains a network: `fit` or `train_on_batch` in another one raises RuntimeError, and
     so does `evaluate` while another thread trains. `model.predict` takes the parameters as they are then.
@@ -223,7 +232,8 @@ class Trainer(TrainerSettings):
             X, y = form.check(X, y)
             weight = None if sample_weight is None else check_sample_weight(sample_weight, len(X))
             seed = self.seed if shuffle else None
-            feed, rest = array_feeds(X, y, weight, split, class_weight, form, batch_size, seed)
+            at_once = batch_size * self.accumulate
+            feed, rest = array_feeds(X, y, weight, split, class_weight, form, at_once, seed)
             held_out = rest if held_out is None else held_out
         fitting = Fitting(self, feed, held_out, epochs, callbacks, display, augment, checkpoint)
         with self._working("fit"):
@@ -325,7 +335,8 @@ class Trainer(TrainerSettings):
         """The feed of an iterable of batches."""
         if isinstance(class_weight, str):
             raise ValueError(f"`class_weight` must be a dict for batches, got {class_weight!r}")
-        return BatchFeed(X, self._form(), epochs, steps, class_weight)
+        feed = BatchFeed(X, self._form(), epochs, steps, class_weight)
+        return feed if self.accumulate == 1 else GroupedFeed(feed, self.accumulate)
 
 
 def _refuse(**given: bool) -> None:

@@ -127,12 +127,13 @@ DO_NOT_FIT = [  # kernel, changed arguments, the argument at fault
     *((f"{k}_grad", {"dy": ones(5)}, "dy") for k in ("relu", "leaky_relu", "sigmoid", "tanh")),
     *(
         (f"{k}{grad}", {"target": ones(n)}, "target")
-        for k in ("bce", "bce_with_logits", "mse")
+        for k in ("bce", "bce_with_logits", "mse", "huber", "smooth_l1", "binary_focal", "binary_hinge")
         for grad in ("", "_grad")
         for n in (1, 5)
     ),
     *(
-        (f"cross_entropy{grad}", {"labels": np.array(labels)}, "labels")
+        (f"{k}{grad}", {"labels": np.array(labels)}, "labels")
+        for k in ("cross_entropy", "focal", "hinge")
         for grad in ("", "_grad")
         for labels in ([0, 3], [-1, 0], [0, 2**62], [0], [0, 1, 2])
     ),

@@ -64,6 +64,16 @@ VALID = {
     "mse_grad": {"y": C, "target": C},
     "huber": {"y": C, "target": C, "delta": 1.0},
     "huber_grad": {"y": C, "target": C, "delta": 1.0},
+    "smooth_l1": {"y": C, "target": C, "beta": 1.0},
+    "smooth_l1_grad": {"y": C, "target": C, "beta": 1.0},
+    "binary_focal": {"z": C, "target": C, "alpha": 0.25, "gamma": 2.0},
+    "binary_focal_grad": {"z": C, "target": C, "alpha": 0.25, "gamma": 2.0},
+    "binary_hinge": {"z": C, "target": C},
+    "binary_hinge_grad": {"z": C, "target": C},
+    "focal": {"logits": ones(2, 3), "labels": np.array([0, 2]), "gamma": 2.0},
+    "focal_grad": {"logits": ones(2, 3), "labels": np.array([0, 2]), "gamma": 2.0},
+    "hinge": {"scores": ones(2, 3), "labels": np.array([0, 2]), "margin": 1.0},
+    "hinge_grad": {"scores": ones(2, 3), "labels": np.array([0, 2]), "margin": 1.0},
     "cross_entropy": {"logits": ones(2, 3), "labels": np.array([0, 2])},
     "cross_entropy_grad": {"logits": ones(2, 3), "labels": np.array([0, 2])},
     "soft_cross_entropy": {"logits": ones(2, 3), "target": ones(2, 3)},
@@ -123,6 +133,9 @@ ANY_DIMENSIONS = {
     "bce_with_logits",
     "mse",
     "huber",
+    "smooth_l1",
+    "binary_focal",
+    "binary_hinge",
 }
 ANY_DIMENSIONS |= {f"{name}_grad" for name in ANY_DIMENSIONS}
 # Any, but those of their arrays have to do with each other.

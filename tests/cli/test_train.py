@@ -70,7 +70,7 @@ def test_the_same_seed_trains_the_same_network(run, stripes):
     assert results[0] == results[1] != results[2]
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw", "lion"])
 def test_every_optimizer_and_dtype_trains(run, stripes, optimizer):
     code, out, err = run(
         "train",
@@ -235,3 +235,33 @@ def test_train_prints_one_object_and_its_progress_on_standard_error(run, stripes
     assert found["parameters"] == fc.load(MODEL).num_parameters
     assert len(re.findall("^epoch ", err, re.MULTILINE)) == 3
     assert run(*argv, "--quiet")[2] == ""
+
+
+def test_warm_up_accumulation_and_averages_are_said_kept_and_resumed(run, stripes):
+    options = ("--warmup", 3, "--accumulate", 2, "--ema", 0.9, "--epochs", 4, "--seed", 1)
+    code, out, err = run("train", "--data", stripes, *options, "--json", "--output", "a.npz")
+    assert code == 0, err
+    facts = strict(out)
+    assert (facts["warmup"], facts["accumulate"], facts["ema"]) == (3, 2, 0.9)
+    said = r"after a warm-up of 3 steps, batches of \d+, 2 for each step, weights averaged with 0.9"
+    assert re.search(said, err)
+    for epochs in (4, 4):
+        resumed = (*options[:-4], "--epochs", epochs, "--seed", 1, "--checkpoint", "run.npz", "--resume")
+        code, _, err = run("train", "--data", stripes, *resumed, "--output", "b.npz")
+        assert code == 0, err
+    for name, array in fc.load("a.npz").state().items():
+        np.testing.assert_array_equal(array, fc.load("b.npz").state()[name])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--warmup", 0), "argument --warmup: must be an int >= 1, got '0'"),
+        (("--accumulate", 0), "argument --accumulate: must be an int >= 1, got '0'"),
+        (("--ema", 1), "argument --ema: must be a number >= 0 and < 1, got '1'"),
+    ],
+)
+def test_numbers_of_steps_that_make_no_sense_are_refused(run, stripes, options, message):
+    code, _, err = run("train", "--data", stripes, *options)
+    assert code == 2
+    assert message in err

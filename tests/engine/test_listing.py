@@ -89,7 +89,7 @@ def test_the_source_of_every_kernel_and_of_the_loop_follows():
     text = fc.models.reference_cnn().source()
     for function in (
         loop.run_steps.py_func, conv.contract.kernel, conv._sweep.py_func,
-        losses.bce_with_logits.kernel, losses._log1p, optimizers.sgd.kernel,
+        losses.bce_with_logits.kernel, losses.log1p, optimizers.sgd.kernel,
     ):  # fmt: skip
         assert inspect.getsource(function) in text
     assert "def adam(" not in text
@@ -133,7 +133,7 @@ def test_one_sample_is_predicted_by_a_program_of_its_own():
             {"optimizer": 3},
             TypeError,
             "`optimizer` must be an optimizer such as SGD(lr=0.1), or one of sgd, adam, adamw, rmsprop, "
-            "got 3",
+            "lion, got 3",
         ),
         ({"batch_size": 0}, ValueError, "`batch_size` must be an int >= 1, got 0"),
     ],

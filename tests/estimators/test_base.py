@@ -20,7 +20,7 @@ from sklearn.preprocessing import MinMaxScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import fastconv as fc
-from fastconv.estimators import base
+from fastconv.estimators import networks
 from fastconv.estimators.classifier import ConvClassifier
 from fastconv.estimators.regressor import ConvRegressor
 from tests.estimators.digits import (
@@ -93,7 +93,7 @@ def test_layers_are_given_in_many_ways(layers):
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 40), (8, 8), (28, 28), (64, 48)])
 def test_the_default_network_takes_images_of_any_size(size):
-    model = fc.Sequential(base.default_layers((3, *size), 4), (3, *size))
+    model = fc.Sequential(networks.default_layers((3, *size), 4), (3, *size))
     assert model.output_shape == (4,)
     assert model.num_parameters < 300_000
 
@@ -189,7 +189,7 @@ def test_verbose_1_draws_a_bar_on_a_terminal(verbose, bar, monkeypatch):
         (
             {"optimizer": "lbfgs"},
             ValueError,
-            "`optimizer` must be one of sgd, adam, adamw, rmsprop, got 'lbfgs'",
+            "`optimizer` must be one of sgd, adam, adamw, rmsprop, lion, got 'lbfgs'",
         ),
         ({"learning_rate": -1}, ValueError, "`lr` must be a number >= 0"),
         ({"epochs": 0}, ValueError, "`epochs` must be an int >= 1, got 0"),

@@ -162,3 +162,24 @@ def test_a_classifier_of_scikit_learn_names_its_network():
     classifier = fc.estimators.ConvClassifier(epochs=1).fit(X, y)
     assert classifier.model_.classes == ["no", "yes"]
     np.testing.assert_array_equal(classifier.model_.predict_proba(X), classifier.predict_proba(X))
+
+
+@pytest.mark.parametrize("loss", ["cross_entropy", "focal", "bce_with_logits"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_network_trained_on_pixels_gives_a_probability_for_each(loss, channels):
+    if channels == 1 and loss != "bce_with_logits":
+        return
+    model = fc.Sequential([fc.Conv2d(channels, 3, padding="same")], (1, 5, 4), seed=3)
+    X, labels = np.random.default_rng(0).random((6, 1, 5, 4)), np.arange(120).reshape(6, 5, 4) % 3
+    y = (np.arange(channels)[:, None, None] == labels[:, None]) if loss == "bce_with_logits" else labels
+    fc.Trainer(model, loss).fit(X, y, epochs=1)
+    assert model.classes == list(range(max(channels, 2)))
+    outputs, found = model.predict(X).astype(np.float64), model.predict_proba(X)
+    if channels == 1:
+        wanted = 1 / (1 + np.exp(-outputs))
+        np.testing.assert_allclose(found, np.concatenate([1 - wanted, wanted], axis=1), rtol=1e-6)
+    elif loss == "bce_with_logits":
+        np.testing.assert_allclose(found, 1 / (1 + np.exp(-outputs)), rtol=1e-6)
+    else:
+        powers = np.exp(outputs - outputs.max(axis=1, keepdims=True))
+        np.testing.assert_allclose(found, powers / powers.sum(axis=1, keepdims=True), rtol=1e-6)

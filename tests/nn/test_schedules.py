@@ -3,6 +3,7 @@ import math
 import numpy as np
 import pytest
 
+import fastconv as fc
 from fastconv.nn.schedules import CosineDecay, OneCycle, Schedule, StepDecay
 
 SCHEDULES = [StepDecay(0.1, 2), StepDecay(0.3, 1, gamma=0.5), CosineDecay(0.1, min_lr=0.02), OneCycle(0.1)]
@@ -113,3 +114,92 @@ def test_the_schedules_are_schedules():
 def test_settings_out_of_range_are_refused_by_name(make, name):
     with pytest.raises(ValueError, match=f"`{name}` must be"):
         make()
+
+
+# Warm-up
+
+
+RATES = [0.1, fc.CosineDecay(0.1), fc.OneCycle(0.1), fc.StepDecay(0.1, 2)]
+
+
+@pytest.mark.parametrize("lr", RATES, ids=repr)
+@pytest.mark.parametrize("steps", [1, 5, 12, 40])
+def test_a_warm_up_rises_in_a_line_and_goes_on_as_the_rate_says(lr, steps):
+    schedule = fc.Warmup(lr, steps=steps)
+    rates = schedule.learning_rates(0, 24, steps_per_epoch=6, total_steps=24)
+    left = max(24 - steps, 1)
+
+    def after(first, count):
+        if isinstance(lr, float):
+            return np.full(count, lr)
+        return lr.learning_rates(first, count, steps_per_epoch=6, total_steps=left)
+
+    rising = min(steps, 24)
+    np.testing.assert_allclose(rates[:rising], after(0, 1) * np.arange(1, rising + 1) / steps, rtol=1e-15)
+    np.testing.assert_array_equal(rates[rising:], after(0, max(24 - steps, 0)))
+
+
+@pytest.mark.parametrize("lr", RATES, ids=repr)
+def test_a_warm_up_asked_in_pieces_gives_the_same_rates(lr):
+    schedule = fc.Warmup(lr, steps=7)
+    whole = schedule.learning_rates(0, 24, steps_per_epoch=6, total_steps=24)
+    for size in (1, 3, 5, 24):
+        pieces = [
+            schedule.learning_rates(first, min(size, 24 - first), steps_per_epoch=6, total_steps=24)
+            for first in range(0, 24, size)
+        ]
+        np.testing.assert_array_equal(np.concatenate(pieces), whole)
+
+
+def test_a_warm_up_is_that_of_pytorch():
+    torch = pytest.importorskip("torch")
+    parameter = torch.nn.Parameter(torch.zeros(1))
+    optimizer = torch.optim.SGD([parameter], lr=0.1)
+    linear = torch.optim.lr_scheduler.LinearLR(optimizer, start_factor=1 / 5, total_iters=4)
+    cosine = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=15)
+    both = torch.optim.lr_scheduler.SequentialLR(optimizer, [linear, cosine], milestones=[5])
+    wanted = []
+    for _ in range(20):
+        wanted.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        both.step()
+    rates = fc.Warmup(fc.CosineDecay(0.1), steps=5).learning_rates(0, 20, steps_per_epoch=4, total_steps=20)
+    np.testing.assert_allclose(rates, wanted, rtol=1e-9)
+
+
+class Cut(fc.Callback):
+    """Ends a run before its third epoch, as a power cut would."""
+
+    def on_epoch_begin(self, trainer, logs):
+        if logs["epoch"] == 2:
+            raise RuntimeError("cut")
+
+
+def test_a_warm_up_goes_on_after_a_checkpoint(tmp_path):
+    X, y = np.random.default_rng(0).normal(size=(32, 3)), np.arange(32) % 2
+    optimizer = fc.Adam(fc.Warmup(fc.CosineDecay(0.1), steps=6))
+    options = {"epochs": 4, "batch_size": 8}
+    whole, other = (fc.Trainer(fc.Sequential([fc.Dense(2)], (3,)), optimizer=optimizer) for _ in range(2))
+    history = whole.fit(X, y, **options)
+    with pytest.raises(RuntimeError, match="cut"):
+        other.fit(X, y, checkpoint=tmp_path / "run.npz", callbacks=[Cut()], **options)
+    other = fc.Trainer(fc.Sequential([fc.Dense(2)], (3,)), optimizer=optimizer)
+    again = other.fit(X, y, checkpoint=tmp_path / "run.npz", resume=True, **options)
+    assert again["learning_rate"] == history["learning_rate"]
+    assert history["learning_rate"][0] == pytest.approx(0.1 * 4 / 6)
+    assert other.model.flat_parameters.tobytes() == whole.model.flat_parameters.tobytes()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"lr": -0.1, "steps": 5}, "`lr`"),
+        ({"lr": 0.1, "steps": 0}, "`steps` must be an int >= 1, got 0"),
+        ({"lr": 0.1, "steps": 1.5}, "`steps` must be an int >= 1, got 1.5"),
+        ({"lr": fc.CosineDecay, "steps": 5}, "`lr` must be a schedule, not its class"),
+        ({"lr": "0.1", "steps": 5}, "`lr`"),
+    ],
+)
+def test_a_warm_up_of_something_else_is_refused(arguments, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        fc.Warmup(**arguments)

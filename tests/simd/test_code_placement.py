@@ -36,7 +36,7 @@ def test_what_comes_behind_a_pad_is_the_kernel():
     options, rates = np.zeros(2), np.array([0.5])
     velocity, g, s = (
         np.zeros(2),
-        np.array(optimizers.UpdateGeometry(parameters=2)),
+        optimizers.update_geometry([(0, 2, True)], 2, variant=0, state_distance=2),
         np.zeros(STATE_SIZE, np.int64),
     )
     s[STATE.threads] = 1

@@ -95,6 +95,70 @@ def soft_cross_entropy_grad(logits, target, reduction="mean"):
     return share(softmax(logits) * t.sum(axis=1, keepdims=True) - t, reduction, len(t))
 
 
+def smooth_l1(y, target, beta=1.0, reduction="mean"):
+    size = np.abs(wide(y) - wide(target))
+    return reduced(np.where(size < beta, size**2 / 2 / beta, size - beta / 2), reduction)
+
+
+def smooth_l1_grad(y, target, beta=1.0, reduction="mean"):
+    return share(np.clip((wide(y) - wide(target)) / beta, -1, 1), reduction)
+
+
+def focal(logits, labels, gamma=2.0, reduction="mean"):
+    p = softmax(logits)[np.arange(len(logits)), np.asarray(labels)]
+    return reduced((1 - p) ** float(gamma) * -np.log(p), reduction)
+
+
+def focal_grad(logits, labels, gamma=2.0, reduction="mean"):
+    slopes, rows = softmax(logits), np.arange(len(logits))
+    p = slopes[rows, np.asarray(labels)]
+    slopes[rows, np.asarray(labels)] -= 1
+    factor = (1 - p) ** float(gamma) - gamma * p * np.log(p) * (1 - p) ** (float(gamma) - 1)
+    return share(slopes * factor[:, None], reduction, len(slopes))
+
+
+def binary_focal(z, target, alpha=0.25, gamma=2.0, reduction="mean"):
+    t, p = wide(target), sigmoid(z)
+    part = 1 if alpha < 0 else alpha * t + (1 - alpha) * (1 - t)
+    losses = part * (p * (1 - t) + (1 - p) * t) ** float(gamma) * bce_with_logits(z, target, "none")
+    return reduced(losses, reduction)
+
+
+def binary_focal_grad(z, target, alpha=0.25, gamma=2.0, reduction="mean"):
+    t, p = wide(target), sigmoid(z)
+    part, miss = 1 if alpha < 0 else alpha * t + (1 - alpha) * (1 - t), p * (1 - t) + (1 - p) * t
+    steeper = gamma * (1 - 2 * t) * p * (1 - p) / miss * bce_with_logits(z, target, "none")
+    return share(part * miss ** float(gamma) * (steeper + p - t), reduction)
+
+
+def leads(scores, labels, margin):
+    """What each other score lacks to be the margin below the right one; minus infinity for that itself."""
+    z, rows = wide(scores), np.arange(len(scores))
+    lacks = margin - z[rows, np.asarray(labels)][:, None] + z
+    lacks[rows, np.asarray(labels)] = -np.inf
+    return lacks
+
+
+def hinge(scores, labels, margin=1.0, reduction="mean"):
+    lacks = leads(scores, labels, margin)
+    return reduced(np.maximum(lacks, 0).sum(axis=1) / lacks.shape[1], reduction)
+
+
+def hinge_grad(scores, labels, margin=1.0, reduction="mean"):
+    slopes = (leads(scores, labels, margin) > 0).astype(float)
+    slopes[np.arange(len(slopes)), np.asarray(labels)] = -slopes.sum(axis=1)
+    return share(slopes / slopes.shape[1], reduction, len(slopes))
+
+
+def binary_hinge(z, target, reduction="mean"):
+    return reduced(np.maximum(1 - (2 * wide(target) - 1) * wide(z), 0), reduction)
+
+
+def binary_hinge_grad(z, target, reduction="mean"):
+    sign = 2 * wide(target) - 1
+    return share(np.where(1 - sign * wide(z) > 0, -sign, 0), reduction)
+
+
 def group_norm(x, num_groups, gamma, beta, eps=1e-5):
     x = wide(x)
     rows = x.reshape(len(x), num_groups, x[0].size // num_groups if len(x) else 1)
@@ -408,6 +472,16 @@ ANSWERS = {
     "cross_entropy_grad": cross_entropy_grad,
     "huber": huber,
     "huber_grad": huber_grad,
+    "smooth_l1": smooth_l1,
+    "smooth_l1_grad": smooth_l1_grad,
+    "focal": focal,
+    "focal_grad": focal_grad,
+    "binary_focal": binary_focal,
+    "binary_focal_grad": binary_focal_grad,
+    "hinge": hinge,
+    "hinge_grad": hinge_grad,
+    "binary_hinge": binary_hinge,
+    "binary_hinge_grad": binary_hinge_grad,
     "soft_cross_entropy": soft_cross_entropy,
     "soft_cross_entropy_grad": soft_cross_entropy_grad,
     "group_norm": group_norm,

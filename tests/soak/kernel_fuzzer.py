@@ -21,6 +21,13 @@ REFUSALS = (TypeError, ValueError, MemoryError, OverflowError)
 MEMORY = 8 << 30
 # Gradients of elementwise functions that take the input; the others take the output.
 OF_INPUT = ("relu_grad", "leaky_relu_grad", "silu_grad", "gelu_grad", "hardswish_grad")
+LOSS_NUMBERS = {
+    "huber": ("delta",),
+    "smooth_l1": ("beta",),
+    "focal": ("gamma",),
+    "binary_focal": ("alpha", "gamma"),
+    "hinge": ("margin",),
+}
 WHOLE = (
     "stride", "padding", "output_padding", "dilation", "kernel_size", "input_size", "output_size", "groups",
     "scale_factor",
@@ -200,13 +207,16 @@ def loss_arguments(rng, name, dtype):
             "target": target,
             "reduction": reduction,
         }
-    if "entropy" in name:
+    loss = name.removesuffix("_grad")
+    numbers = {key: float(rng.uniform(0.1, 1)) for key in LOSS_NUMBERS.get(loss, ())}
+    if loss in ("cross_entropy", "focal", "hinge"):
         logits, labels = rng.standard_normal(shape), rng.integers(0, shape[1], shape[0])
-        return {"logits": logits.astype(dtype), "labels": labels, "reduction": reduction}
-    first = {"bce": "p", "bce_with_logits": "z", "mse": "y", "huber": "y"}[name.removesuffix("_grad")]
+        first = "scores" if loss == "hinge" else "logits"
+        return {first: logits.astype(dtype), "labels": labels, "reduction": reduction, **numbers}
+    first = "p" if loss == "bce" else "y" if loss in ("mse", "huber", "smooth_l1") else "z"
     values = rng.uniform(0.05, 0.95, shape).astype(dtype)
-    given = {first: values, "target": rng.integers(0, 2, shape).astype(dtype), "reduction": reduction}
-    return given | ({"delta": float(rng.uniform(0.1, 1))} if first == "y" and "huber" in name else {})
+    target = rng.integers(0, 2, shape).astype(dtype)
+    return {first: values, "target": target, "reduction": reduction, **numbers}
 
 
 def norm_arguments(rng, name, dtype, lines=False):
@@ -257,6 +267,10 @@ def arguments(rng, name):
         ("bce", loss_arguments),
         ("mse", loss_arguments),
         ("huber", loss_arguments),
+        ("smooth_l1", loss_arguments),
+        ("focal", loss_arguments),
+        ("hinge", loss_arguments),
+        ("binary", loss_arguments),
         ("cross", loss_arguments),
         ("soft_cross", loss_arguments),
         ("batch", norm_arguments),

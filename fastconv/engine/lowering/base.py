@@ -94,11 +94,18 @@ def ending_of(relu):
 
 
 class WeightedLowering(Lowering):
-    """A layer with a weight and perhaps a bias."""
+    """A layer with a weight and perhaps a bias.
+
+    `trains` says whether they change; where they don't, backward may leave out their gradients.
+    """
 
     in_place = False
     fuses_relu = True
     gates = True
+
+    def __init__(self, *args):
+        super().__init__(*args)
+        self.trains = self.emitter.trains(self.name)
 
     def parameter(self, name):
         """The layer's parameter in memory, or None."""

@@ -125,10 +125,11 @@ class Conv2dLowering(WeightedLowering, layer=Conv2d):
         plan.emit(single_sample.positions_to_channels, [positions, y], g)
 
     def backward(self, x, y, dy, dx, gate):
-        g = conv_geometry.conv_grad_weight(
-            *self._shape(), self.out_size, *self._windows(), x.steps, dy.steps, int(self.layer.bias)
-        )
-        self.plan.emit(conv.contract_grad_weight, [x, dy, self.sums_of_blocks()], g)
+        if self.trains:
+            g = conv_geometry.conv_grad_weight(
+                *self._shape(), self.out_size, *self._windows(), x.steps, dy.steps, int(self.layer.bias)
+            )
+            self.plan.emit(conv.contract_grad_weight, [x, dy, self.sums_of_blocks()], g)
         if dx is not None:
             self._input_gradient(dy, dx, self.parameter("weight"), x if gate else None)
 

@@ -18,6 +18,16 @@ class DenseLowering(WeightedLowering, layer=Dense):
         self.plan.emit(dense.dense, [x, self.parameter("weight"), self.parameter("bias"), None, y], g)
 
     def backward(self, x, y, dy, dx, gate):
+        if self.trains:
+            self._weight_gradient(x, dy)
+        if dx is not None:
+            ending = conv.GATE if gate else conv.PLAIN
+            g = dense.grad_input_geometry(x.features, dy.features, ending)
+            operands = [dy, self.parameter("weight"), None, x if gate else None, dx]
+            self.plan.emit(dense.dense, operands, g)
+
+    def _weight_gradient(self, x, dy):
+        """Emit the gradients of weight and bias."""
         if self.parameter("weight").count <= FEW_WEIGHTS:
             ones, zeros = (1, 1), (0, 0)  # a convolution of one position
             g = conv_geometry.conv_grad_weight(
@@ -27,11 +37,6 @@ class DenseLowering(WeightedLowering, layer=Dense):
             self.plan.emit(conv.contract_grad_weight, [x, flat, self.sums_of_blocks()], g)
         else:
             self._multiply_rows(x, dy)
-        if dx is not None:
-            ending = conv.GATE if gate else conv.PLAIN
-            g = dense.grad_input_geometry(x.features, dy.features, ending)
-            operands = [dy, self.parameter("weight"), None, x if gate else None, dx]
-            self.plan.emit(dense.dense, operands, g)
 
     def _multiply_rows(self, x, dy):
         """Emit the weight's gradient as a product of matrices, samples x features, over the whole batch."""

@@ -7,13 +7,20 @@ from .base import WeightedLowering
 
 
 class BatchNorm2dLowering(WeightedLowering, layer=BatchNorm2d):
+    """Where it is frozen, the running mean and variance hold in training too, and stay as they are.
+
+    They are constants then: of the sums that dx is made of nothing is left, and the zeros that stand for
+    them are those of the gradients that nobody computes.
+    """
+
     fuses_relu = False
     gates = False
 
     def _geometry(self, x, y, dx):
         x_block, y_block = CopyDistance(x.storage), CopyDistance(y.storage)
         shape = self.input_shape[0], x.height, x.width
-        return norm.norm_geometry(shape, x, y, dx, x_block, y_block, self.emitter.training)
+        by_batch = self.emitter.training and self.trains
+        return norm.norm_geometry(shape, x, y, dx, x_block, y_block, by_batch)
 
     def forward(self, x, y, relu):
         x_channels = self.input_shape[0]
@@ -35,7 +42,8 @@ class BatchNorm2dLowering(WeightedLowering, layer=BatchNorm2d):
     def backward(self, x, y, dy, dx, gate):
         dgamma, dbeta = self.gradient("weight"), self.gradient("bias")
         g = self._geometry(x, dy, dy if dx is None else dx)
-        self.plan.emit(norm.batch_norm_grad_sums, [x, dy, self.saved, dgamma, dbeta], g, stage="batch")
+        if self.trains:
+            self.plan.emit(norm.batch_norm_grad_sums, [x, dy, self.saved, dgamma, dbeta], g, stage="batch")
         if dx is not None:
             operands = [x, dy, dx, self.saved, self.parameter("weight"), dgamma]
             self.plan.emit(norm.batch_norm_grad_input, operands, g)

@@ -24,6 +24,7 @@ from ...simd import (
     load,
     multiply,
     select,
+    splat,
     store,
     subtract,
     total,
@@ -35,10 +36,12 @@ from .operation import STATE, offsets_of, operation
 class LossGeometry(NamedTuple):
     """What a loss knows of the outputs of a sample."""
 
-    features: int
-    clipped: int  # whether `bce_with_logits` clips its logarithms as `bce` does
-    weighted: int  # whether every sample has a weight
+    features: int  # numbers of an output, or classes at each of its places
+    clipped: int = 0  # whether `bce_with_logits` clips its logarithms as `bce` does
+    weighted: int = 0  # whether every sample has a weight
     labels: int = 0  # whether `soft_cross_entropy` reads a label, not a part for each class
+    places: int = 1  # pixels of an output that have classes each: class k of place p is number k * places + p
+    class_weights: int = 0  # whether a weight for each class lies behind the other options
 
 
 class RecordGeometry(NamedTuple):
@@ -60,7 +63,7 @@ LOSS, RECORD, SUMS = offsets_of(LossGeometry), offsets_of(RecordGeometry), offse
 
 
 @register_jitable
-def _same_side(a, threshold, b, half):
+def same_side(a, threshold, b, half):
     """The mask of the lanes where `a` is above `threshold` and b above `half`, or neither is."""
     one, zero = fill_like(a, 1.0), fill_like(a, 0.0)
     first = select(greater(a, threshold), one, zero)
@@ -74,7 +77,7 @@ def lane_weights(x, weight, g):
 
 
 @register_jitable
-def _log1p(v):
+def log1p(v):
     """log(1 + v) for v from -1 to 1, without the digits that 1 + v loses.
 
     Source: Kahan's log(u) * v / (u - 1) with u = 1 + v, in Goldberg (1991), theorem 4.
@@ -97,6 +100,31 @@ def add_exactly(total_, lost, v):
     return grown, subtract(subtract(grown, total_), v)
 
 
+@register_jitable
+def share_of_place(x, weights, g, s):
+    """What the gradient of each place is multiplied by: its sample's weight, over all places of the batch."""
+    return multiply(weights, fill(x, 1.0 / (s[STATE.samples] * g[LOSS.places])))
+
+
+@register_jitable
+def largest(x, place, g):
+    """The first class of a place that has the largest number, and that number."""
+    top, answer = load(x, place), fill(x, 0.0)
+    for k in range(1, g[LOSS.features]):
+        v = load(x, k * g[LOSS.places] + place)
+        higher = greater(v, top)
+        top, answer = select(higher, v, top), select(higher, fill(x, k), answer)
+    return top, answer
+
+
+@register_jitable
+def record_classes(sums, loss, right, weights, valid, g):
+    """Leave the losses and right answers of all places in the sums of the block."""
+    zero = fill_like(loss, 0.0)
+    sums[SUMS.loss] = total(select(valid, multiply(weights, loss), zero)) / g[LOSS.places]
+    sums[SUMS.correct] = total(select(valid, right, zero)) / g[LOSS.places]
+
+
 @operation
 def cross_entropy(x, target, dx, sums, weight, _e, g, s):
     """log(sum of exp(x)) - x[label]; dx = softmax(x), minus 1 at the label.
@@ -105,81 +133,79 @@ def cross_entropy(x, target, dx, sums, weight, _e, g, s):
     """
     zero, one = fill(x, 0.0), fill(x, 1.0)
     valid, weights = lane_mask(x, s[STATE.valid]), lane_weights(x, weight, g)
-    scale = multiply(weights, fill(x, 1.0 / s[STATE.samples]))
-    label = load(target, 0)
-    top, answer = load(x, 0), zero
-    for k in range(1, g[LOSS.features]):
-        v = load(x, k)
-        higher = greater(v, top)
-        top, answer = select(higher, v, top), select(higher, fill(x, k), answer)
-    mass, right = zero, zero
-    for k in range(g[LOSS.features]):
-        v = subtract(load(x, k), top)
-        right = select(equal(label, fill(x, k)), v, right)
-        v = exp(v)
-        store(dx, k, v)
-        mass = add(mass, v)
-    inverse = divide(one, mass)
-    for k in range(g[LOSS.features]):
-        v = multiply(load(dx, k), inverse)
-        v = select(equal(label, fill(x, k)), subtract(v, one), v)
-        store(dx, k, select(valid, multiply(v, scale), zero))
-    sums[SUMS.loss] = total(select(valid, multiply(weights, subtract(log(mass), right)), zero))
-    sums[SUMS.correct] = total(select(valid, select(equal(label, answer), one, zero), zero))
+    scale = share_of_place(x, weights, g, s)
+    loss, lost, right = zero, zero, zero
+    for place in range(g[LOSS.places]):
+        label = load(target, place)
+        top, answer = largest(x, place, g)
+        mass, own = zero, zero
+        for k in range(g[LOSS.features]):
+            at = k * g[LOSS.places] + place
+            v = subtract(load(x, at), top)
+            own = select(equal(label, fill(x, k)), v, own)
+            v = exp(v)
+            store(dx, at, v)
+            mass = add(mass, v)
+        inverse = divide(one, mass)
+        for k in range(g[LOSS.features]):
+            at = k * g[LOSS.places] + place
+            v = multiply(load(dx, at), inverse)
+            v = select(equal(label, fill(x, k)), subtract(v, one), v)
+            store(dx, at, select(valid, multiply(v, scale), zero))
+        loss, lost = add_exactly(loss, lost, subtract(log(mass), own))
+        right = add(right, select(equal(label, answer), one, zero))
+    record_classes(sums, loss, right, weights, valid, g)
 
 
 @register_jitable
-def _part_of_class(k, label, target, keep, share, g):
-    """What class `k` has of a sample: of its target, smoothed."""
+def _part_of_class(k, place, label, target, options, keep, share, g):
+    """What class `k` has of a place: of its target, smoothed, times the weight of the class."""
     if g[LOSS.labels]:
         part = select(equal(label, fill_like(label, k)), fill_like(label, 1.0), fill_like(label, 0.0))
     else:
-        part = load(target, k)
-    return fma(part, keep, share)
-
-
-@register_jitable
-def _largest(x, g):
-    """The first feature that is the largest."""
-    top, answer = load(x, 0), fill(x, 0.0)
-    for k in range(1, g[LOSS.features]):
-        v = load(x, k)
-        higher = greater(v, top)
-        top, answer = select(higher, v, top), select(higher, fill(x, k), answer)
-    return top, answer
+        part = load(target, k * g[LOSS.places] + place)
+    part = fma(part, keep, share)
+    return multiply(part, splat(options, 1 + k)) if g[LOSS.class_weights] else part
 
 
 @operation
 def soft_cross_entropy(x, target, dx, sums, weight, options, g, s):
     """sum of t (log(sum of exp(x)) - x) for the parts t of the classes; dx = softmax(x) sum of t, minus t.
 
-    A part is that of the target, or 1 at the label, times (1 - smoothing), plus smoothing / classes.
+    A part is that of the target, or 1 at the label, times (1 - smoothing), plus smoothing / classes, and all
+    that times the weight of the class.
 
-    options: smoothing. Source: Szegedy and others (2016), Rethinking the inception architecture, section 7.
+    options: smoothing, weights of the classes.
+    Source: Szegedy and others (2016), Rethinking the inception architecture, section 7.
     """
     zero, one = fill(x, 0.0), fill(x, 1.0)
     valid, weights = lane_mask(x, s[STATE.valid]), lane_weights(x, weight, g)
-    scale = multiply(weights, fill(x, 1.0 / s[STATE.samples]))
+    scale = share_of_place(x, weights, g, s)
     keep, share = fill(x, 1.0 - options[0]), fill(x, options[0] / g[LOSS.features])
-    top, answer = _largest(x, g)
-    label = load(target, 0)
-    wanted = label if g[LOSS.labels] else _largest(target, g)[1]
-    mass, whole, taken = zero, zero, zero
-    for k in range(g[LOSS.features]):
-        v, part = subtract(load(x, k), top), _part_of_class(k, label, target, keep, share, g)
-        whole = add(whole, part)
-        taken = add(taken, select(equal(part, zero), zero, multiply(part, v)))  # no infinity times 0
-        v = exp(v)
-        store(dx, k, v)
-        mass = add(mass, v)
-    factor = divide(whole, mass)
-    for k in range(g[LOSS.features]):
-        part = _part_of_class(k, label, target, keep, share, g)
-        v = subtract(multiply(load(dx, k), factor), part)
-        store(dx, k, select(valid, multiply(v, scale), zero))
-    loss = subtract(multiply(whole, log(mass)), taken)
-    sums[SUMS.loss] = total(select(valid, multiply(weights, loss), zero))
-    sums[SUMS.correct] = total(select(valid, select(equal(wanted, answer), one, zero), zero))
+    loss, lost, right = zero, zero, zero
+    for place in range(g[LOSS.places]):
+        top, answer = largest(x, place, g)
+        label = load(target, place)
+        wanted = label if g[LOSS.labels] else largest(target, place, g)[1]
+        mass, whole, taken = zero, zero, zero
+        for k in range(g[LOSS.features]):
+            at = k * g[LOSS.places] + place
+            v = subtract(load(x, at), top)
+            part = _part_of_class(k, place, label, target, options, keep, share, g)
+            whole = add(whole, part)
+            taken = add(taken, select(equal(part, zero), zero, multiply(part, v)))  # no infinity times 0
+            v = exp(v)
+            store(dx, at, v)
+            mass = add(mass, v)
+        factor = divide(whole, mass)
+        for k in range(g[LOSS.features]):
+            at = k * g[LOSS.places] + place
+            part = _part_of_class(k, place, label, target, options, keep, share, g)
+            v = subtract(multiply(load(dx, at), factor), part)
+            store(dx, at, select(valid, multiply(v, scale), zero))
+        loss, lost = add_exactly(loss, lost, subtract(multiply(whole, log(mass)), taken))
+        right = add(right, select(equal(wanted, answer), one, zero))
+    record_classes(sums, loss, right, weights, valid, g)
 
 
 @operation
@@ -199,9 +225,9 @@ def bce_with_logits(x, target, dx, sums, weight, _e, g, s):
         p = divide(select(greater(v, zero), one, small), add(one, small))
         p = select(equal(v, v), p, v)
         store(dx, k, select(valid, multiply(subtract(p, y), scale), zero))
-        right = add(right, select(_same_side(v, zero, y, half), one, zero))
+        right = add(right, select(same_side(v, zero, y, half), one, zero))
         # -log(sigmoid(x)) = rest + below and -log(1 - sigmoid(x)) = rest + x + below.
-        rest, below = _log1p(small), select(greater(v, zero), zero, subtract(zero, v))
+        rest, below = log1p(small), select(greater(v, zero), zero, subtract(zero, v))
         if g[LOSS.clipped]:
             on_true, on_false = add(rest, below), add(rest, select(greater(v, zero), v, zero))
             on_true = select(greater(on_true, cap), cap, on_true)
@@ -225,7 +251,7 @@ def bce(x, target, dx, sums, weight, _e, g, s):
     for k in range(g[LOSS.features]):
         p, y = load(x, k), load(target, k)
         q = subtract(one, p)
-        on_true, on_false = log(p), _log1p(subtract(zero, p))
+        on_true, on_false = log(p), log1p(subtract(zero, p))
         on_true = select(greater(floor, on_true), floor, on_true)
         on_false = select(greater(floor, on_false), floor, on_false)
         v = subtract(zero, fma(y, on_true, multiply(subtract(one, y), on_false)))
@@ -234,7 +260,7 @@ def bce(x, target, dx, sums, weight, _e, g, s):
         spread = select(greater(tiny, spread), tiny, spread)
         slope = divide(subtract(p, y), spread)
         store(dx, k, select(valid, multiply(slope, scale), zero))
-        right = add(right, select(_same_side(p, half, y, half), one, zero))
+        right = add(right, select(same_side(p, half, y, half), one, zero))
     sums[SUMS.loss] = total(select(valid, multiply(weights, loss), zero)) / g[LOSS.features]
     sums[SUMS.correct] = total(select(valid, right, zero)) / g[LOSS.features]
 
@@ -254,26 +280,41 @@ def mse(x, target, dx, sums, weight, _e, g, s):
     sums[SUMS.correct] = 0.0
 
 
+@register_jitable
+def _clipped_error(x, target, dx, sums, weight, limit, factor, g, s):
+    """factor times: (x - y)**2 / 2 up to an error of limit, then limit (|x - y| - limit / 2)."""
+    zero, half = fill(x, 0.0), fill(x, 0.5)
+    highest, lowest = fill(x, limit), fill(x, -limit)
+    valid, weights = lane_mask(x, s[STATE.valid]), lane_weights(x, weight, g)
+    scale = multiply(weights, fill(x, factor / (s[STATE.samples] * g[LOSS.features])))
+    loss, lost = zero, zero
+    for k in range(g[LOSS.features]):
+        error = subtract(load(x, k), load(target, k))
+        slope = select(greater(error, highest), highest, select(greater(lowest, error), lowest, error))
+        # With the slope s: s**2 / 2 + s (error - s), the parabola and what the line goes on.
+        v = multiply(slope, subtract(error, multiply(half, slope)))
+        loss, lost = add_exactly(loss, lost, v)
+        store(dx, k, select(valid, multiply(slope, scale), zero))
+    sums[SUMS.loss] = total(select(valid, multiply(weights, loss), zero)) / g[LOSS.features] * factor
+    sums[SUMS.correct] = 0.0
+
+
 @operation
 def huber(x, target, dx, sums, weight, options, g, s):
     """(x - y)**2 / 2 up to an error of delta, then delta (|x - y| - delta / 2); dx = x - y within +-delta.
 
     options: delta.
     """
-    zero, half = fill(x, 0.0), fill(x, 0.5)
-    delta, lowest = fill(x, options[0]), fill(x, -options[0])
-    valid, weights = lane_mask(x, s[STATE.valid]), lane_weights(x, weight, g)
-    scale = multiply(weights, fill(x, 1.0 / (s[STATE.samples] * g[LOSS.features])))
-    loss, lost = zero, zero
-    for k in range(g[LOSS.features]):
-        error = subtract(load(x, k), load(target, k))
-        slope = select(greater(error, delta), delta, select(greater(lowest, error), lowest, error))
-        # With the slope s: s**2 / 2 + s (error - s), the parabola and what the line goes on.
-        v = multiply(slope, subtract(error, multiply(half, slope)))
-        loss, lost = add_exactly(loss, lost, v)
-        store(dx, k, select(valid, multiply(slope, scale), zero))
-    sums[SUMS.loss] = total(select(valid, multiply(weights, loss), zero)) / g[LOSS.features]
-    sums[SUMS.correct] = 0.0
+    _clipped_error(x, target, dx, sums, weight, options[0], 1.0, g, s)
+
+
+@operation
+def smooth_l1(x, target, dx, sums, weight, options, g, s):
+    """(x - y)**2 / (2 beta) up to an error of beta, then |x - y| - beta / 2; dx = (x - y) / beta within +-1.
+
+    options: beta.
+    """
+    _clipped_error(x, target, dx, sums, weight, options[0], 1.0 / options[0], g, s)
 
 
 @operation

@@ -1,6 +1,8 @@
 """Optimizers on flat vectors of parameters; each thread takes some of them.
 
 w, gradient and the state are flat, `options` the optimizer's numbers, `rates` one learning rate a step.
+Parameters are changed in runs, as the table behind the geometry has them: what lies in none is left as it is.
+Weight decay acts on all of a run or on nothing of it.
 """
 
 import math
@@ -8,7 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...simd import advance
+from ...simd import advance, convert
+from ...simd.compiling import compiled
 from .operation import STATE, offsets_of, operation, share
 
 
@@ -18,9 +21,32 @@ class UpdateGeometry(NamedTuple):
     parameters: int
     variant: int = 0  # 1: of `sgd` Nesterov's, of `adam` the decay of AdamW, of `rmsprop` centered
     state_distance: int = 0  # numbers from one state vector to the next, where they lie in one
+    runs: int = 0  # of parameters; the table behind has (first, end, whether they decay) of each
 
 
 UPDATE = offsets_of(UpdateGeometry)
+RUN_FIELDS = 3
+
+
+def update_geometry(runs, parameters, variant, state_distance):
+    """Make the geometry of an update of the runs (first, end, whether they decay) of the parameters."""
+    g = UpdateGeometry(parameters, variant, state_distance, len(runs))
+    return np.array([*g, *(int(number) for run in runs for number in run)], np.int64)
+
+
+@compiled
+def my_part(g, run, s):
+    """Which parameters of a run this thread changes: (the first, the one after the last)."""
+    first, last = share(g[UPDATE.parameters], s)
+    at = len(UPDATE) + run * RUN_FIELDS
+    return max(first, g[at]), min(last, g[at + 1])
+
+
+@compiled
+def decay_of(g, run, decay, w):
+    """The weight decay of a run: `decay`, or 0."""
+    return decay if g[len(UPDATE) + run * RUN_FIELDS + 2] else convert(0, w)
+
 
 CHUNK = 1024  # gradients whose squares are added in one place, whatever the number of threads
 
@@ -80,14 +106,16 @@ def sgd(w, gradient, velocity, options, rates, _e, g, s):
     options: momentum, weight_decay. The variant is Nesterov's.
     Source: Sutskever et al. (2013), in PyTorch's form.
     """
-    momentum, decay, rate = options[0], options[1], rates[s[STATE.step]]
-    first, last = share(g[UPDATE.parameters], s)
-    for k in range(first, last):
-        slope = gradient[k] + decay * w[k]
-        if momentum != 0:
-            velocity[k] = momentum * velocity[k] + slope
-            slope = slope + momentum * velocity[k] if g[UPDATE.variant] else velocity[k]
-        w[k] -= rate * slope
+    momentum, rate = options[0], rates[s[STATE.step]]
+    for run in range(g[UPDATE.runs]):
+        first, last = my_part(g, run, s)
+        decay = decay_of(g, run, options[1], w)
+        for k in range(first, last):
+            slope = gradient[k] + decay * w[k]
+            if momentum != 0:
+                velocity[k] = momentum * velocity[k] + slope
+                slope = slope + momentum * velocity[k] if g[UPDATE.variant] else velocity[k]
+            w[k] -= rate * slope
 
 
 @operation
@@ -96,19 +124,21 @@ def adam(w, gradient, mean, square, options, rates, g, s):
 
     options: beta1, beta2, eps, weight_decay. Source: Kingma and Ba (2015); Loshchilov and Hutter (2019).
     """
-    beta1, beta2, eps, decay, rate = options[0], options[1], options[2], options[3], rates[s[STATE.step]]
+    beta1, beta2, eps, rate = options[0], options[1], options[2], rates[s[STATE.step]]
     correction1 = 1 - beta1 ** s[STATE.update]
     correction2 = math.sqrt(1 - beta2 ** s[STATE.update])
-    first, last = share(g[UPDATE.parameters], s)
-    for k in range(first, last):
-        slope = gradient[k]
-        if g[UPDATE.variant]:
-            w[k] -= rate * decay * w[k]
-        else:
-            slope += decay * w[k]
-        mean[k] += (1 - beta1) * (slope - mean[k])
-        square[k] += (1 - beta2) * (slope * slope - square[k])
-        w[k] -= rate / correction1 * mean[k] / (math.sqrt(square[k]) / correction2 + eps)
+    for run in range(g[UPDATE.runs]):
+        first, last = my_part(g, run, s)
+        decay = decay_of(g, run, options[3], w)
+        for k in range(first, last):
+            slope = gradient[k]
+            if g[UPDATE.variant]:
+                w[k] -= rate * decay * w[k]
+            else:
+                slope += decay * w[k]
+            mean[k] += (1 - beta1) * (slope - mean[k])
+            square[k] += (1 - beta2) * (slope * slope - square[k])
+            w[k] -= rate / correction1 * mean[k] / (math.sqrt(square[k]) / correction2 + eps)
 
 
 @operation
@@ -119,19 +149,40 @@ def rmsprop(w, gradient, state, options, rates, _e, g, s):
     kept where it is centered: the mean square is then taken around the mean, as a variance.
     Source: Tieleman and Hinton (2012), lecture 6.5; Graves (2013), eq. 38 to 45, for the centered form.
     """
-    alpha, eps, decay, momentum, rate = options[0], options[1], options[2], options[3], rates[s[STATE.step]]
+    alpha, eps, momentum, rate = options[0], options[1], options[3], rates[s[STATE.step]]
     distance, centered = g[UPDATE.state_distance], g[UPDATE.variant]
     velocity, mean = advance(state, distance), advance(state, 2 * distance)
-    first, last = share(g[UPDATE.parameters], s)
-    for k in range(first, last):
-        slope = gradient[k] + decay * w[k]
-        state[k] += (1 - alpha) * (slope * slope - state[k])
-        size = state[k]
-        if centered:
-            mean[k] += (1 - alpha) * (slope - mean[k])
-            size = max(size - mean[k] * mean[k], size * 0)  # rounding must not make it negative
-        slope /= math.sqrt(size) + eps
-        if momentum != 0:
-            velocity[k] = momentum * velocity[k] + slope
-            slope = velocity[k]
-        w[k] -= rate * slope
+    for run in range(g[UPDATE.runs]):
+        first, last = my_part(g, run, s)
+        decay = decay_of(g, run, options[2], w)
+        for k in range(first, last):
+            slope = gradient[k] + decay * w[k]
+            state[k] += (1 - alpha) * (slope * slope - state[k])
+            size = state[k]
+            if centered:
+                mean[k] += (1 - alpha) * (slope - mean[k])
+                size = max(size - mean[k] * mean[k], size * 0)  # rounding must not make it negative
+            slope /= math.sqrt(size) + eps
+            if momentum != 0:
+                velocity[k] = momentum * velocity[k] + slope
+                slope = velocity[k]
+            w[k] -= rate * slope
+
+
+@operation
+def lion(w, gradient, mean, options, rates, _e, g, s):
+    """w -= rate * (sign(beta1 * mean + (1 - beta1) * gradient) + weight_decay * w); then the mean follows.
+
+    options: beta1, beta2 (the part of the mean that is kept), weight_decay.
+    Source: Chen and others (2023), Symbolic discovery of optimization algorithms, algorithm 2.
+    """
+    beta1, beta2, rate = options[0], options[1], rates[s[STATE.step]]
+    one, zero = convert(1, w), convert(0, w)
+    for run in range(g[UPDATE.runs]):
+        first, last = my_part(g, run, s)
+        decay = decay_of(g, run, options[2], w)
+        for k in range(first, last):
+            way = mean[k] + (1 - beta1) * (gradient[k] - mean[k])
+            sign = one if way > zero else (-one if way < zero else way)  # NaN stays NaN
+            w[k] -= rate * (sign + decay * w[k])
+            mean[k] += (1 - beta2) * (gradient[k] - mean[k])

@@ -15,8 +15,8 @@ from ...simd import convert, fill, lane_mask, lanes, load, multiply, select, sto
 from ...simd.compiling import compiled
 from ...simd.user_functions import arguments_of, fingerprint, in_loops, python_function
 from .losses import LOSS, SUMS, add_exactly, lane_weights
-from .operation import STATE, Operation, offsets_of, share
-from .optimizers import UPDATE
+from .operation import STATE, Operation, offsets_of
+from .optimizers import UPDATE, my_part
 
 
 class ElementwiseGeometry(NamedTuple):
@@ -162,11 +162,12 @@ def optimizer(update, options, states):
     def kernel(w, gradient, state, numbers, rates, _e, g, s):
         """The parameters and the optimizer's state after a step of the function."""
         values = Options(*((rates[s[STATE.step]], convert(s[STATE.update], w)) + numbers_of(numbers, 0, 1)))  # noqa: RUF005 - Numba has no other
-        first, last = share(g[UPDATE.parameters], s)
         distance = g[UPDATE.state_distance]  # read once: what is stored might be the geometry
-        for k in range(first, last):
-            new = new_values(*((w[k], gradient[k]) + loaded(state, k, distance) + (values,)))  # noqa: RUF005
-            stored(new, w, state, k, distance)
+        for run in range(g[UPDATE.runs]):
+            first, last = my_part(g, run, s)
+            for k in range(first, last):
+                new = new_values(*((w[k], gradient[k]) + loaded(state, k, distance) + (values,)))  # noqa: RUF005
+                stored(new, w, state, k, distance)
 
     return UserOperation(kernel, update, options)
 

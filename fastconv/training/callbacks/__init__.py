@@ -7,12 +7,14 @@ from .callback import Callback
 from .callback import Logs as Logs
 from .csv_logger import CSVLogger
 from .early_stopping import EarlyStopping
+from .ema import EMA
 from .model_checkpoint import ModelCheckpoint
 from .reduce_lr_on_plateau import ReduceLROnPlateau
 from .tensorboard import TensorBoard
 from .wandb import WandB
 
 __all__ = [
+    "EMA",
     "CSVLogger",
     "Callback",
     "EarlyStopping",

@@ -12,6 +12,7 @@ HOOKS = {
     "on_train_begin": ("trainer",),
     "on_epoch_begin": ("trainer", "logs"),
     "on_batch_end": ("trainer", "logs"),
+    "on_validation_begin": ("trainer",),
     "on_epoch_end": ("trainer", "logs"),
     "on_train_end": ("trainer",),
 }
@@ -28,9 +29,8 @@ COUNTERPARTS = {
     **dict.fromkeys(("on_fit_end", "on_training_end"), "is called on_train_end(trainer)"),
     **dict.fromkeys(("on_epoch_start", "on_train_epoch_start"), "is called on_epoch_begin(trainer, logs)"),
     "on_train_epoch_end": "is called on_epoch_end(trainer, logs)",
-    **dict.fromkeys(
-        ("on_test_begin", "on_test_end", "on_validation_start", "on_validation_end"), _VALIDATION
-    ),
+    **dict.fromkeys(("on_test_begin", "on_validation_start"), "is called on_validation_begin(trainer)"),
+    **dict.fromkeys(("on_test_end", "on_validation_end"), _VALIDATION),
     **dict.fromkeys(("on_validation_epoch_end", "on_test_batch_end"), _VALIDATION),
 }
 
@@ -101,6 +101,19 @@ class Callback:
         Examples
         --------
         >>> Callback().on_batch_end(None, {"epoch": 0, "epochs": 5, "batch": 0, "loss": 0.5})  # nothing
+        """
+
+    def on_validation_begin(self, trainer: Any) -> None:
+        """Called between the steps of an epoch and its validation, where there are validation data.
+
+        Parameters
+        ----------
+        trainer : Trainer
+            What is training.
+
+        Examples
+        --------
+        >>> Callback().on_validation_begin(None)  # does nothing
         """
 
     def on_epoch_end(self, trainer: Any, logs: Logs) -> None:

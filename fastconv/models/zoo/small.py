@@ -1,12 +1,12 @@
-"""Networks that are ready to train."""
+"""The smallest networks: the one to check by hand, and the first ones for images."""
 
-from ..nn.activations import ReLU, Sigmoid
-from ..nn.conv import Conv2d
-from ..nn.dense import Dense
-from ..nn.layer import Layer, Shape
-from ..nn.pool import MaxPool2d
-from ..nn.shape import Flatten
-from .sequential import Sequential
+from ...nn.activations import ReLU, Sigmoid
+from ...nn.conv import Conv2d
+from ...nn.dense import Dense
+from ...nn.layer import Layer, Shape
+from ...nn.pool import MaxPool2d
+from ...nn.shape import Flatten
+from ..sequential import Sequential
 
 
 def reference_cnn(dtype: str = "float32", seed: int = 0) -> Sequential:
