@@ -91,7 +91,11 @@ class Formula:
     def __init__(self, node: Node, xs: list[str], y: str, arrays: Arrays) -> None:
         self.place, self.layer, self.input_shape = node.name, cast(Any, node.layer), node.input_shape
         self.xs, self.x, self.y, self.arrays = xs, xs[0], y, arrays
-        self.own = {name: letter + y[1:] for name, letter in self.own_letters.items() if name in arrays}
+        self.own = {name: self.own_letters.get(name, name) + y[1:] for name in arrays}
+
+    def share(self, own: dict[str, str]) -> None:
+        """Call the arrays by the names that they have at another place of the same layer."""
+        self.own = own
 
     def forward(self, x: Array, y: Array) -> list[str]:
         """What y is, and further lines about it."""
@@ -125,11 +129,15 @@ class SumFormula(Formula, layer=Sum):
 class StackFormula(Formula, layer=Stack):
     letter = "C"
 
+    @property
+    def _parts(self) -> str:
+        return "channels" if len(self.input_shape) > 1 else "features"
+
     def forward(self, x: Any, y: Array) -> list[str]:
-        return [f"the channels of {', '.join(self.xs)}, one after the other"]
+        return [f"the {self._parts} of {', '.join(self.xs)}, one after the other"]
 
     def backward(self, x: Any, dy: Array, dx: Any) -> list[str]:
-        return [f"its own channels of dL/d{self.y}"]
+        return [f"its own {self._parts} of dL/d{self.y}"]
 
 
 class CurveFormula(Formula):

@@ -82,6 +82,10 @@ class _Signal(Formula):
         images = {name: a[:, :, None] if a.ndim == 3 else a for name, a in arrays.items()}
         self._of_image = self.image(cast(Node, as_image), xs, y, images)
 
+    def share(self, own: dict[str, str]) -> None:
+        super().share(own)
+        self._of_image.share(own)
+
     def _lines(self, lines: list[str]) -> list[str]:
         return [without_rows(line, len(self.input_shape)) for line in lines]
 

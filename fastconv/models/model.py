@@ -301,6 +301,44 @@ class Model(Classifier):
         """
         return listing.memory(self, *self._checked_step(purpose, None, optimizer, batch_size))
 
+    def summary(self, batch_size: int | None = None, *, optimizer: Any = None) -> None:
+        """Print each layer with its output shape, its parameters and products, and who reads what it gives.
+
+        The last is left out where that is simply the next layer. Layers of one name share their parameters,
+        which are counted once. Below the table stands what they come to together.
+
+        Parameters
+        ----------
+        batch_size : int, optional
+            Print also how much memory a training step of so many samples takes: the kernels that it needs
+            are compiled for that, if they are not yet.
+        optimizer : SGD, Adam, AdamW or another of `fastconv.optimizers`, optional
+            As for `memory`.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If an argument is unknown or does not fit.
+
+        Examples
+        --------
+        >>> import fastconv as fc
+        >>> model = fc.Sequential([fc.Residual([fc.Dense(3)]), fc.ReLU()], (3,))
+        >>> model.summary(batch_size=32)  # doctest: +ELLIPSIS
+        layer                 output shape  parameters  products  read by
+        -----------------------------------------------------------------------
+        input                 (3,)                   0         0  0.layers.0, 0
+        0.layers.0  Dense(3)  (3,)                  12         9
+        0           Add()     (3,)                   0         0
+        1           ReLU()    (3,)                   0         0
+        parameters: 12 (float32, 48 bytes); products of one sample: 9
+        a training step of 32 samples takes ... bytes
+        """
+        print(self)
+        if batch_size is not None:
+            taken = self.memory(batch_size, optimizer=optimizer)
+            print(f"a training step of {batch_size:,} sample{'s' * (batch_size != 1)} takes {taken:,} bytes")
+
     def _checked_step(
         self, purpose: str, loss: Any, optimizer: Any, batch_size: int
     ) -> tuple[str, Loss | None, Optimizer, int]:
