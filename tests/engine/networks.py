@@ -239,6 +239,17 @@ NETWORKS = {
          fc.DepthwiseConv2d((2, 3), stride=2, bias=False), fc.Tanh(), fc.Flatten(), fc.Dense(2)],
         (2, 6, 5),
     ),
+    "separable": (
+        [fc.SeparableConv2d(5, 3, stride=2, padding="same"), fc.ReLU(),
+         fc.SeparableConv2d(4, (2, 3), padding=1, depth_multiplier=2, bias=False), fc.Tanh(), fc.Flatten(),
+         fc.Dense(2)],
+        (2, 6, 5),
+    ),
+    "separable signals": (
+        [fc.DepthwiseConv1d(3, padding="causal", depth_multiplier=2), fc.ReLU(),
+         fc.SeparableConv1d(3, 4, padding=(2, 1)), fc.Flatten(), fc.Dense(2)],
+        (2, 9),
+    ),
 }  # fmt: skip
 # Those of one layer after the other, so that each value is the output of one entry of the list.
 ROWS = [

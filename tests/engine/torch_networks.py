@@ -24,6 +24,13 @@ def conv(nn, layer, shape):
     return padded(nn, module, pads(layer, shape))
 
 
+def conv_transpose(kind, layer, shape):
+    return kind(
+        shape[0], layer.out_channels, layer.kernel_size, layer.stride, layer.padding, layer.output_padding,
+        layer.groups, layer.bias, layer.dilation,
+    )  # fmt: skip
+
+
 def pads_of(layer, shape):
     return layer.pads(shape)
 
@@ -104,22 +111,6 @@ def hardsigmoid(nn, layer, shape):
     return Hardsigmoid()
 
 
-def conv_transpose(nn, layer, shape):
-    return getattr(nn, type(layer).__name__)(
-        shape[0], layer.out_channels, layer.kernel_size, layer.stride, layer.padding, layer.output_padding,
-        layer.groups, layer.bias, layer.dilation,
-    )  # fmt: skip
-
-
-def upsample(nn, layer, shape):
-    scale = layer.scale_factor
-    return nn.Upsample(
-        scale_factor=scale[0] if isinstance(scale, tuple) and len(set(scale)) == 1 else scale,
-        mode=layer.mode,
-        align_corners=None if layer.mode == "nearest" else layer.align_corners,
-    )
-
-
 torch_modules = {
     "Conv1d": conv,
     "Conv2d": conv,
@@ -162,10 +153,17 @@ torch_modules = {
     "Residual": lambda nn, layer, shape: branches(
         nn, {"layers": layer.layers, "shortcut": layer.shortcut}, shape, sum
     ),
-    "ConvTranspose2d": conv_transpose,
-    "ConvTranspose1d": conv_transpose,
-    "Upsample": upsample,
-    "Upsample1d": upsample,
+    "ConvTranspose1d": lambda nn, layer, shape: conv_transpose(nn.ConvTranspose1d, layer, shape),
+    "ConvTranspose2d": lambda nn, layer, shape: conv_transpose(nn.ConvTranspose2d, layer, shape),
+    "DepthwiseConv1d": lambda nn, layer, shape: conv(nn, layer.convolution(shape[0]), shape),
+    "DepthwiseConv2d": lambda nn, layer, shape: conv(nn, layer.convolution(shape[0]), shape),
+    "SeparableConv1d": lambda nn, layer, shape: sequence(nn, layer.layers(), shape),
+    "SeparableConv2d": lambda nn, layer, shape: sequence(nn, layer.layers(), shape),
+    "Upsample": lambda nn, layer, shape: nn.Upsample(
+        scale_factor=layer.scales(shape),
+        mode=layer.mode,
+        align_corners=None if layer.mode == "nearest" else layer.align_corners,
+    ),
 }
 
 

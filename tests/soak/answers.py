@@ -196,10 +196,13 @@ def of_lines(name):
     def pair_of(key, value):
         if key == "padding":
             return (0, 0), tuple(value) if isinstance(value, (tuple, list)) else (value, value)
-        return (1, value)
+        return (0 if key == "output_padding" else 1, value)
 
     def answer(**given):
-        sizes = ("kernel_size", "stride", "padding", "dilation", "input_size", "output_size")
+        sizes = (
+            "kernel_size", "stride", "padding", "output_padding", "dilation", "input_size", "output_size",
+            "scale_factor",
+        )  # fmt: skip
         images = {
             key: value[:, :, None]
             if isinstance(value, np.ndarray) and value.ndim == 3
@@ -340,21 +343,6 @@ def conv_transpose2d_grad_weight(x, dy, kernel_size, padding=0, output_padding=0
     return convolution("conv2d_grad_weight")(dy, x, kernel_size, **back)
 
 
-def along(answer):
-    """The answer for signals: that for images of one line."""
-
-    def of_signals(*arrays, **settings):
-        images = [a[:, :, None] if np.ndim(a) == 3 else a for a in map(np.asarray, arrays)]
-        nothing = {"padding": 0, "output_padding": 0}
-        pairs = {k: (nothing.get(k, 1), v) if k in ALONG else v for k, v in settings.items()}
-        return answer(*images, **pairs)[:, :, 0]
-
-    return of_signals
-
-
-ALONG = {"kernel_size", "stride", "padding", "output_padding", "dilation", "scale_factor"}
-
-
 def upsample(x, scale_factor=2, mode="nearest", align_corners=False):
     return reference_resize.upsample(np.asarray(x), scale_factor, mode, align_corners)
 
@@ -371,17 +359,8 @@ ANSWERS = {
     "conv_transpose2d": conv_transpose2d,
     "conv_transpose2d_grad_input": conv_transpose2d_grad_input,
     "conv_transpose2d_grad_weight": conv_transpose2d_grad_weight,
-    "conv_transpose1d": lambda x, weight, bias=None, **more: (
-        along(conv_transpose2d)(x, weight, **more) + (0 if bias is None else wide(bias)[:, None])
-    ),
-    "conv_transpose1d_grad_input": lambda dy, weight, **more: along(conv_transpose2d_grad_input)(
-        dy, weight, **more
-    ),
-    "conv_transpose1d_grad_weight": lambda x, dy, **more: along(conv_transpose2d_grad_weight)(x, dy, **more),
     "upsample": upsample,
     "upsample_grad": upsample_grad,
-    "upsample1d": lambda x, **more: along(upsample)(x, **more),
-    "upsample1d_grad": lambda dy, **more: along(upsample_grad)(dy, **more),
     "max_pool2d": max_pool2d,
     "max_pool2d_grad": reference_pool.max_pool2d_grad,
     "avg_pool2d": avg_pool2d,
@@ -441,5 +420,8 @@ ANSWERS = {
 ANSWERS |= {
     name.replace("2d", "1d"): of_lines(name)
     for name in ANSWERS
-    if name.startswith(("conv2d", "max_pool2d", "avg_pool2d", "adaptive_avg_pool2d", "batch_norm2d"))
+    if name.startswith(
+        ("conv2d", "conv_transpose2d", "max_pool2d", "avg_pool2d", "adaptive_avg_pool2d", "batch_norm2d")
+    )
 }
+ANSWERS |= {"upsample1d": of_lines("upsample"), "upsample1d_grad": of_lines("upsample_grad")}

@@ -241,14 +241,16 @@ def norm_arguments(rng, name, dtype, lines=False):
 
 def arguments(rng, name):
     dtype = np.dtype(("f4", "f8")[rng.integers(2)])
-    if "1d" in name and not name.startswith(("conv_transpose", "upsample")):  # which make signals themselves
+    if name.startswith("conv_transpose"):
+        return conv_transpose_arguments(rng, name, dtype)
+    if name.startswith("upsample"):
+        return upsample_arguments(rng, name, dtype)
+    if "1d" in name:
         makers = {"conv": conv_arguments, "batch": norm_arguments, "adaptive": adaptive_arguments}
         make = makers.get(name.partition("1d")[0].partition("_")[0], pool_arguments)
         return signals(make(rng, name.replace("1d", "2d"), dtype, lines=True))
     for start, make in (
-        ("conv_transpose", conv_transpose_arguments),
         ("conv", conv_arguments),
-        ("upsample", upsample_arguments),
         ("max_pool", pool_arguments),
         ("avg_pool", pool_arguments),
         ("dense", dense_arguments),
