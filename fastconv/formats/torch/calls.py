@@ -16,6 +16,21 @@ from .wires import NoCounterpart, Site, Wire
 CONSTANT = {"ones_like", "zeros_like", "full_like", "new_ones", "new_zeros", "new_full", "new_tensor"}
 
 
+OTHERWISE = (
+    "there are convolutions, pools, upsampling, dense layers, norms, dropout, activations, additions and "
+    "concatenations"
+)
+
+
+def check_call(torch: Any, module: Any, name: str) -> None:
+    """Raise NoCounterpart if neither the module, nor without one the function `name`, is read at all."""
+    if module is None:
+        if name not in READERS:
+            raise NoCounterpart(_hint(name))
+    elif kind_of(torch, module, (*MODULE_READERS, *LAYERS)) is None:
+        raise NoCounterpart(_hint(type(module).__name__))
+
+
 def read_function_call(site: Site, name: str, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
     """The wire that a function, an operator or a method makes.
 
@@ -26,8 +41,6 @@ def read_function_call(site: Site, name: str, args: Sequence[Any], kwargs: dict[
     ValueError, TypeError
         If a setting has no counterpart.
     """
-    if name not in READERS:
-        raise NoCounterpart(_hint(name))
     reader = READERS[name]
     try:
         inspect.signature(reader).bind(site, *args, **kwargs)
@@ -37,9 +50,7 @@ def read_function_call(site: Site, name: str, args: Sequence[Any], kwargs: dict[
 
 
 def _hint(name: str) -> str:
-    return HINTS.get(
-        name, f"only {', '.join(k for k in LAYERS if k != 'Identity')} and their functions have one"
-    )
+    return HINTS.get(name, OTHERWISE)
 
 
 def read_module_call(site: Site, module: Any, x: Any = None, *others: Any) -> Any:
@@ -53,7 +64,7 @@ def read_module_call(site: Site, module: Any, x: Any = None, *others: Any) -> An
         If a setting has no counterpart.
     """
     kind = kind_of(site.torch, module, (*MODULE_READERS, *LAYERS))
-    if kind is None or others or not isinstance(x, Wire):
+    if kind is None or others or not isinstance(x, Wire):  # with other arguments it computes something else
         raise NoCounterpart(_hint(type(module).__name__))
     if kind in MODULE_READERS:
         return MODULE_READERS[kind](site, module, x)

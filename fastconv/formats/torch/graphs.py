@@ -11,7 +11,7 @@ import numpy as np
 
 from ...nn.layer import Arrays, Shape
 from ...nn.outline import Outline
-from .calls import CONSTANT, read_function_call, read_module_call
+from .calls import CONSTANT, check_call, read_function_call, read_module_call
 from .checks import check_plain_at, kind_and_device, kind_of
 from .modules import LAYERS
 from .wires import SAMPLES, Constant, NoCounterpart, Reading, Site, ValuesAndPlaces, Wire, within
@@ -40,6 +40,8 @@ def _traced(torch: Any, module: Any, count: int) -> Any:
     arguments = [p for p in signature if p.kind <= p.POSITIONAL_OR_KEYWORD]
     others = [p for p in signature if p.kind == p.KEYWORD_ONLY and p.default is not p.empty]
     needed = [p.name for p in arguments if p.default is p.empty]
+    if not arguments:
+        raise ValueError("`module` must have a `forward` that takes its inputs by name, got one without")
     if not len(needed) <= count <= len(arguments):
         names = ", ".join(p.name for p in arguments)
         raise ValueError(
@@ -52,18 +54,27 @@ def _traced(torch: Any, module: Any, count: int) -> Any:
     try:
         return tracer.trace(module, {p.name: p.default for p in (*arguments[count:], *others)} or None)
     except Exception as error:  # whatever the user's own code raises on what is no tensor
-        said = str(error).partition("\n")[0]
+        said = f"{type(error).__name__}: {error}".partition("\n")[0]
         raise ValueError(
-            f"`module` can't be traced by torch.fx{_line(error)}: {type(error).__name__}: {said}; what is "
-            "computed must not depend on the numbers of the input, as with an `if`"
+            f"`module` can't be traced by torch.fx{_line(torch, error)}: {said}; what is "
+            "computed must not depend on the numbers or the shape of the input, as with an `if`"
         ) from None
 
 
-def _line(error: Exception) -> str:
+def _line(torch: Any, error: Exception) -> str:
     """Where in the user's own code an error comes from."""
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if "torch" not in Path(f.filename).parts]
-    own = [frame for frame in frames if Path(frame.filename) != Path(__file__)]
-    return f" ({Path(own[-1].filename).name}, line {own[-1].lineno})" if own else ""
+    others = (Path(torch.__file__).parent, Path(__file__).parent)
+    frames = [(Path(f.filename), f.lineno) for f in traceback.extract_tb(error.__traceback__)]
+    own = [
+        f" ({path.name}, line {line})"
+        for path, line in frames
+        if not any(path.is_relative_to(other) for other in others)
+    ]
+    return own[-1] if own else ""
+
+
+class _Failed(Exception):
+    """The user's own code raised something."""
 
 
 class _Run:
@@ -83,11 +94,14 @@ class _Run:
             if node.op == "placeholder":
                 self.made[node], self.known[node] = self._argument(node)
                 continue
-            self.made[node] = self._computed(node)
             try:
+                self._check(node)
+                self.made[node] = self._computed(node)
                 self.known[node] = self._read(node)
             except NoCounterpart as missing:
                 raise ValueError(f"{self._place(node)} has no counterpart in fastconv: {missing}") from None
+            except _Failed as failed:
+                raise ValueError(str(failed)) from None
             except (TypeError, ValueError, ZeroDivisionError) as error:
                 raise ValueError(f"`module` has at {self._place(node)}: {error}") from None
         raise AssertionError("a graph of torch.fx ends in an output")
@@ -116,7 +130,7 @@ class _Run:
             return node.target(*args, **kwargs)
         except Exception as error:  # whatever the user's own code in it raises
             shapes = ", ".join(str((SAMPLES, *shape)) for shape in self.shapes)
-            raise ValueError(
+            raise _Failed(
                 f"`module` itself fails on an input of shape {shapes}, at {self._place(node)}: "
                 f"{type(error).__name__}: {error}"
             ) from None
@@ -132,12 +146,10 @@ class _Run:
         if node.op == "get_attr":
             return Constant(made, str(node.target)) if self._is_tensor(made) else made
         args, kwargs = (self._mapped(given, self.known) for given in (node.args, node.kwargs))
-        name = _name(node)
-        given: list[Any] = []
-        self.torch.fx.node.map_arg((node.args, node.kwargs), lambda n: given.append(self.known[n]))
-        if not any(isinstance(value, (Wire, ValuesAndPlaces)) for value in given) or name in CONSTANT:
+        name, given = _name(node), self._given(node)
+        if not _depends(given) or name in CONSTANT:
             return Constant(made) if self._is_tensor(made) else made
-        if name in SIZES and not self._is_tensor(made) and node.op != "call_module":
+        if name in SIZES and not self._is_tensor(made):
             return made
         if any(isinstance(value, ValuesAndPlaces) for value in given):
             return _part(name, args)
@@ -145,11 +157,23 @@ class _Run:
         if node.op == "call_module":
             module = self.module.get_submodule(node.target)
             return read_module_call(site, module, *args, **kwargs)
+        return read_function_call(site, name, args, kwargs)
+
+    def _check(self, node: Any) -> None:
+        """Raise NoCounterpart of what is not read at all, before it is run."""
+        name = _name(node)
+        if node.op == "get_attr" or name in SIZES or name in CONSTANT or not _depends(self._given(node)):
+            return
         if node.op == "call_function" and not _is_library(node.target):
             raise NoCounterpart(
                 "torch.fx does not look into it; what it computes must be written out in layers"
             )
-        return read_function_call(site, name, args, kwargs)
+        module = self.module.get_submodule(node.target) if node.op == "call_module" else None
+        check_call(self.torch, module, name)
+
+    def _given(self, node: Any) -> list[Any]:
+        """What is known of each argument that a call made."""
+        return [self.known[argument] for argument in node.all_input_nodes]
 
     def _is_tensor(self, value: Any) -> bool:
         return isinstance(value, self.torch.Tensor)
@@ -173,23 +197,22 @@ class _Run:
     def _finished(self, node: Any) -> tuple[Outline, Arrays, tuple[bool, ...]]:
         """The network, once the outputs are known: a tensor, several, or a dictionary of them."""
         found = self._mapped(node.args[0], self.known)
-        names = list(found) if isinstance(found, Mapping) else []
-        wires = (
-            list(found.values()) if names else list(found) if isinstance(found, (list, tuple)) else [found]
-        )
-        if wrong := [w for w in wires if not isinstance(w, Wire)] or not wires:
-            got = type(wrong[0]).__name__ if isinstance(wrong, list) else "none"
-            raise ValueError(
-                "`module` must give a tensor that depends on its input, a tuple or a dictionary of such, "
-                f"got {got}"
-            )
-        if not names:
+        if isinstance(found, Mapping):
+            names, wires = [str(name) for name in found], list(found.values())
+        else:
+            wires = list(found) if isinstance(found, (list, tuple)) else [found]
             names = ["output"] if len(wires) == 1 else [f"output_{k}" for k in range(len(wires))]
+        if not wires or not all(isinstance(wire, Wire) for wire in wires):
+            got = ", ".join("a tensor" if isinstance(w, Wire) else type(w).__name__ for w in wires)
+            raise ValueError(
+                "`module` must give a tensor that depends on its input, a tuple or a dictionary of such, got "
+                f"({got})"
+            )
         try:
             ends = [self.reading.value(replace(wire, log_softmax=False)) for wire in wires]
         except ValueError as error:
             raise ValueError(f"`module` has at its outputs: {error}") from None
-        outline = self.reading.finished(self.inputs, ends, [str(name) for name in names])
+        outline = self.reading.finished(self.inputs, ends, names)
         kept = {call.name for call in outline.calls}
         state = {n: a for n, a in self.reading.state.items() if n.rpartition(".")[0] in kept}
         return outline, state, tuple(wire.log_softmax for wire in wires)
@@ -198,6 +221,11 @@ class _Run:
 def _attribute(module: Any, target: str) -> Any:
     *path, name = target.split(".")
     return getattr(module.get_submodule(".".join(path)), name)
+
+
+def _depends(given: list[Any]) -> bool:
+    """Whether one of the arguments depends on the input."""
+    return any(isinstance(value, (Wire, ValuesAndPlaces)) for value in given)
 
 
 def _part(name: str, args: tuple[Any, ...]) -> Any:
@@ -216,6 +244,9 @@ def _scope(node: Any) -> str:
 
 
 def _name(node: Any) -> str:
+    """The name of a function, an operator or a method; "" of a module."""
+    if node.op == "call_module":
+        return ""
     return str(node.target if node.op == "call_method" else getattr(node.target, "__name__", node.target))
 
 

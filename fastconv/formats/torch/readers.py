@@ -27,8 +27,8 @@ HINTS = {
     **dict.fromkeys(("Embedding", "EmbeddingBag", "embedding"), "give the network the vectors themselves"),
     **dict.fromkeys(
         ("mul", "imul", "mul_", "sub", "isub", "sub_", "rsub", "div", "truediv", "itruediv", "div_", "neg"),
-        "values are added or concatenated only; a scale and a shift of a channel are a BatchNorm, "
-        "x * sigmoid(x) is SiLU",
+        "values of images and signals are scaled and shifted by constants, and added to each other; x * "
+        "sigmoid(x) is SiLU",
     ),
     **dict.fromkeys(
         ("getitem", "chunk", "split", "narrow", "select", "index_select", "unbind"),

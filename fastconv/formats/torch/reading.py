@@ -26,6 +26,7 @@ INSTEAD = {
     "str": "torch.load gives the module that a file holds",
     "PathLike": "torch.load gives the module that a file holds",
     "ModuleList": "torch.nn.Sequential(*module) is one",
+    "ModuleDict": "torch.nn.Sequential(*module.values()) is one",
     "list": "torch.nn.Sequential(*module) is one",
     "tuple": "torch.nn.Sequential(*module) is one",
     "type": "make one of the class",

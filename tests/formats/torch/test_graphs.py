@@ -8,8 +8,8 @@ import fastconv as fc
 torch = pytest.importorskip("torch")
 nn, F = torch.nn, torch.nn.functional
 
-from tests.formats import torch_nets  # noqa: E402 - without PyTorch it can't be
-from tests.formats.torch_nets import NETS, ResNet, TwoInputs, unsettled  # noqa: E402
+from tests.formats.torch import nets  # noqa: E402 - without PyTorch it can't be
+from tests.formats.torch.nets import NETS, ResNet, TwoInputs, unsettled  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths")
 
@@ -106,7 +106,7 @@ def test_networks_of_mlperf_tiny_are_those_of_the_benchmark(name):
 
 
 def test_modules_that_are_called_again_share_their_weights():
-    model = fc.from_torch(torch_nets.Shared(), (1, 5, 5))
+    model = fc.from_torch(nets.Shared(), (1, 5, 5))
     assert [node.name for node in model.nodes].count("block.0") == 3
     assert sum(name.startswith("block") for name in model.parameters()) == 2
 
@@ -422,7 +422,7 @@ def test_parametrizations_become_the_weights_that_they_make():
 
 @pytest.mark.parametrize("named", [False, True])
 def test_several_outputs_keep_their_order_and_names(named):
-    module = torch_nets.ActorCritic(named).double()
+    module = nets.ActorCritic(named).double()
     model = fc.from_torch(module, (2, 6, 6))
     assert model.output_names == (("policy", "value") if named else ("output_0", "output_1"))
     assert model.output_shapes == ((5,), (1,))
@@ -506,9 +506,25 @@ MISSING = {
         lambda m, x: m.lstm(x)[0], {"lstm": nn.LSTM(6, 3, batch_first=True)}, (5, 6),
         r"`lstm` \(LSTM\) has no counterpart in fastconv: there is no recurrence; Conv1d",
     ),
+    "an embedding": (
+        lambda m, x: m.words(x), {"words": nn.Embedding(3, 2)}, (4,),
+        r"`words` \(Embedding\) has no counterpart in fastconv: give the network the vectors themselves",
+    ),
+    "something else": (
+        lambda m, x: x + torch.randn_like(x), {}, (4,),
+        r"`randn_like` \(torch\.randn_like\) has no counterpart in fastconv: there are convolutions, pools",
+    ),
+    "three dimensions": (
+        lambda m, x: m.conv(x), {"conv": nn.Conv3d(1, 1, 1)}, (1, 3, 3), "`conv` .Conv3d. has no counterpart",
+    ),
+    "nested outputs": (
+        lambda m, x: (x.relu(), [x.tanh()]), {}, (3,), r"must give a tensor .*, got \(a tensor, .*list\)",
+    ),
+    "a size": (lambda m, x: x.size(1), {}, (3,), r"`module` must give a tensor .*, got \(int\)"),
+    "nothing": (lambda m, x: None, {}, (3,), r"`module` must give a tensor .*, got \(NoneType\)"),
     "a product": (
         lambda m, x: x * x.relu(), {}, (3, 4, 4),
-        r"`mul` \(operator\.mul\) has no counterpart in fastconv: values are added or concatenated only",
+        r"`mul` \(operator\.mul\) has no counterpart in fastconv: values of images and signals are scaled",
     ),
     "a difference in a part": (
         lambda m, x: m.part(x), {"part": Less()}, (3,),
@@ -578,7 +594,7 @@ MISSING = {
     ),
     "an if": (
         data_dependent, {}, (3,),
-        r"can't be traced by torch\.fx \(test_torch_graphs\.py, line \d+\): TraceError: .*must not depend",
+        r"can't be traced by torch\.fx \(test_graphs\.py, line \d+\): TraceError: .*must not depend",
     ),
     "a failure": (
         lambda m, x: m.fc(x).relu(), {"fc": nn.Linear(5, 2)}, (3,),
@@ -593,6 +609,11 @@ def test_what_has_no_counterpart_is_one_line_that_names_it(name):
     with pytest.raises(ValueError, match=message) as caught:
         read(forward, shape, **parts)
     assert "\n" not in str(caught.value).strip() or name == "a failure"
+
+
+def test_a_module_without_a_forward_is_refused():
+    with pytest.raises(ValueError, match="`module` must have a `forward` that takes its inputs by name"):
+        fc.from_torch(nn.Module(), (3,))
 
 
 @pytest.mark.parametrize("shapes", [(1, 6, 6), [(1, 6, 6)], [(1, 6, 6), (3,), (3,)]])

@@ -210,7 +210,7 @@ def test_a_subclass_is_taken_if_it_computes_the_same_way():
 
     linear = nn.Linear(2, 2)
     assert fc.from_torch(Named(linear), (2,)).num_parameters == 6
-    missing = r"^`neg` \(operator\.neg, in '0' Own\) has no counterpart in fastconv: values are added"
+    missing = r"^`neg` \(operator\.neg, in '0' Own\) has no counterpart in fastconv: values of images"
     with pytest.raises(ValueError, match=missing):
         fc.from_torch(nn.Sequential(Own(2, 2)), (2,))
 
@@ -515,6 +515,10 @@ INSTEAD = {
     "a list": (lambda: [nn.ReLU()], r"got list: torch\.nn\.Sequential\(\*module\) is one"),
     "a tuple": (lambda: (nn.ReLU(),), r"got tuple: torch\.nn\.Sequential\(\*module\) is one"),
     "a list of modules": (lambda: nn.ModuleList([nn.ReLU()]), r"Sequential\(\*module\) is one"),
+    "a dictionary of modules": (
+        lambda: nn.ModuleDict({"a": nn.ReLU()}),
+        r"Sequential\(\*module\.values\(\)\)",
+    ),
     "one layer": (lambda: nn.Linear(3, 2), r"got Linear: torch\.nn\.Sequential\(module\) is one"),
     "a class": (lambda: nn.ReLU, "got type: make one of the class"),
     "a state_dict": (lambda: small().state_dict(), "a state_dict has no layers"),
