@@ -135,6 +135,30 @@ class Value(View):
         arrays = {"weight": weight.reshape(count, 1, *(1,) * (len(self.shape) - 1))}
         self.put(layer, arrays if bias is None else {**arrays, "bias": bias})
 
+    def pad_now(self) -> None:
+        """Let a padding with zeros, which no layer has taken, be a convolution of each channel with one 1.
+
+        Raises
+        ------
+        ValueError
+            If it is another padding.
+        """
+        pads = self._our_pads()
+        if not pads:
+            return
+        if 1 in pads:
+            raise ValueError(f"a Pad must be of lines and columns, got {pads[1]} at the channels")
+        if self._pad_value != 0:
+            raise ValueError(f"a Pad of {self._pad_value} is supported only just before a MaxPool")
+        self._pads = {}
+        self.begin()
+        count, images = self.shape[0], len(self.shape) == 3
+        self.net.check_room(count)
+        along = [pads.get(k, (0, 0)) for k in range(2, len(self.shape) + 1)]
+        kind, padding = (Conv2d, tuple(along)) if images else (Conv1d, along[0])
+        layer = kind(count, 1, groups=count, padding=padding, bias=False)
+        self.put(layer, {"weight": np.ones((count, 1, *(1,) * len(along)), np.float32)})
+
     def _in_our_order(self, arrays: Arrays) -> Arrays:
         """The weights of a dense layer, where the features of the file are in another order than here."""
         weight, order = arrays["weight"], self.order
@@ -147,7 +171,7 @@ class Value(View):
 
     def check_plain(self) -> None:
         """Raise ValueError where something that is no layer waits for what comes next."""
-        self.no_pad()
+        self.pad_now()
         if self.log_softmax:
             raise ValueError("a LogSoftmax before it is supported at the end only")
         if self.complement:
@@ -203,7 +227,7 @@ class Value(View):
                 return
             raise ValueError(refused)
         if any(k in self._pads for axis in axes for k in axis if len(axis) > 1):
-            self.no_pad()
+            self.pad_now()
         self._axes = axes
         self.settle()
 
@@ -240,7 +264,7 @@ class Value(View):
 
     def add_bias(self, bias: Array) -> None:
         """Give the layer that makes the value, one with weights and without a bias, its bias."""
-        self.no_pad()
+        self.pad_now()
         step = self.maker
         if step is None or not isinstance(step.layer, WEIGHTED) or step.layer.bias:
             raise ValueError("an Add is supported only as the bias of a layer without one")

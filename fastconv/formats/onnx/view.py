@@ -136,7 +136,7 @@ class View:
 
     def hold_pad(self, sizes: dict[int, Pair], value: float) -> None:
         """Keep a padding, (before, after) by axis of the file, for the layer that comes next."""
-        self.no_pad()
+        self.pad_now()
         pads = {}
         for axis, pair in sizes.items():
             if len(self._axes[axis]) != 1 or self._axes[axis] == (0,):
@@ -149,6 +149,10 @@ class View:
         names = self.net.axes_of(self.number)
         return {names[k][0]: pair for k, pair in self._pads.items()}
 
+    def pad_now(self) -> None:
+        """Let a padding that waits be there, or raise ValueError."""
+        raise NotImplementedError
+
     def take_pad(self, allowed: Callable[[float], bool]) -> list[Pair]:
         """(before, after) along each of our positions, that a Pad before this layer put there.
 
@@ -158,16 +162,8 @@ class View:
             If its value is not the layer's own.
         """
         pads = self._our_pads()
-        if pads and not allowed(self._pad_value):
-            raise ValueError(f"a Pad of {self._pad_value} before it is not supported")
-        if 1 in pads:
-            self.no_pad()
+        if pads and (1 in pads or not allowed(self._pad_value)):
+            self.pad_now()
+            pads = {}
         self._pads = {}
         return [pads.get(k, (0, 0)) for k in range(2, len(self.shape) + 1)]
-
-    def no_pad(self) -> None:
-        """Raise ValueError if a Pad still waits for its layer."""
-        if 1 in self._our_pads():
-            raise ValueError(f"a Pad must be of lines and columns, got {self._our_pads()[1]} at the channels")
-        if self._pads:
-            raise ValueError("a Pad is supported only just before a Conv, MaxPool or AveragePool")

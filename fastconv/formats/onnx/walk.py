@@ -141,7 +141,7 @@ class Walk:
                 raise ValueError(f"its output {name!r} depends on none of its inputs")
             ends.append(self.values[name])
         for value in ends:
-            value.no_pad()
+            value.pad_now()
             value.check_order()
             if value.start is not None and value.unplaced:
                 raise ValueError(value.unplaced)

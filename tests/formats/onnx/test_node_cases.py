@@ -28,7 +28,7 @@ REFUSED = {  # names of cases -> why, and what the message says
         "samples are not stacked", "only channels or features are stacked",
     ),
     r"concat_3d_axis_(2|negative_1)": ("signals are stacked by channels", "has the channels last"),
-    r"constant_pad.*": ("a padding belongs to the convolution or pool after it", "a Pad is supported only"),
+    r"constant_pad.*": ("pads are of zeros, or of what a pool pads with", "a Pad of 1.2"),
     r"flatten_(axis[023]|negative_axis[124])": ("samples are flattened, all of each", "`axis` must be 1"),
     r"gemm_(all_attributes|transposeA)": ("samples are rows", "`transA` must be 0"),
     r"gemm_default_matrix_bias": ("all samples have one bias", "adds an array of shape"),

@@ -117,6 +117,15 @@ GRAPHS = {
           {"mode": "linear", "coordinate_transformation_mode": "align_corners"})],
         (2, 3, 4), {"f": [1, 1, 2, 3]},
     ),
+    "a pad before anything": (
+        [("Pad", ["x", "p"], ["a"]), ("Relu", ["a"], ["r"]), ("Pad", ["r", "p"], ["y"])],
+        (2, 6, 7), {"p": [0, 0, 1, 0, 0, 0, 2, 3]},
+    ),
+    "zeros around a largest element": (
+        [("Pad", ["x", "p"], ["a"]), ("MaxPool", ["a"], ["y"], {**PLAIN, "strides": [2, 2]})],
+        (2, 6, 7), {"p": [0, 0, 1, 1, 0, 0, 1, 1]},
+    ),
+    "zeros around signals": ([("Pad", ["x", "p"], ["y"])], (2, 6), {"p": [0, 0, 1, 0, 0, 2]}),
     "one slope": ([("PRelu", ["x", "s"], ["y"])], (2, 4, 4), {"s": np.float32([0.3])}),
     "uneven padding": ([("Conv", ["x", "k"], ["y"], {"pads": [0, 0, 1, 2]})], (2, 6, 7), {"k": K}),
     "an uneven mean": (
@@ -326,8 +335,13 @@ REFUSED = {
     ),
     "a pad of ones": (
         [("Pad", ["x", "p", "one"], ["a"]), ("Conv", ["a", "k"], ["y"])],
-        (2, 6, 7), {"k": K, "p": [0, 0, 1, 1, 0, 0, 1, 1], "one": np.float32(1)}, "a Pad of 1.0 before it",
+        (2, 6, 7), {"k": K, "p": [0, 0, 1, 1, 0, 0, 1, 1], "one": np.float32(1)}, "a Pad of 1.0 is supp",
     ),
+    "a pad of ones before anything": (
+        [("Pad", ["x", "p", "one"], ["a"]), ("Relu", ["a"], ["y"])],
+        (2, 6, 7), {"p": [0, 0, 1, 1, 0, 0, 1, 1], "one": np.float32(1)}, "'Relu .' .*a Pad of 1.0 is supp",
+    ),
+    "a pad of features": ([("Pad", ["x", "p"], ["y"])], (6,), {"p": [0, 1, 0, 1]}, "Pad must be of lines"),
     "a pad of edges": (
         [("Pad", ["x", "p"], ["a"], {"mode": "edge"}), ("Conv", ["a", "k"], ["y"])],
         (2, 6, 7), {"k": K, "p": [0, 0, 1, 1, 0, 0, 1, 1]}, "`mode` must be 'constant', got 'edge'",
@@ -335,11 +349,6 @@ REFUSED = {
     "a pad of channels": (
         [("Pad", ["x", "p"], ["y"])], (2, 6, 7), {"p": [0, 1, 1, 1, 0, 0, 1, 1]}, "Pad.*lines and columns"
     ),
-    "a pad before anything": (
-        [("Pad", ["x", "p"], ["a"]), ("Relu", ["a"], ["y"])], (2, 6, 7), {"p": [0, 0, 1, 1, 0, 0, 1, 1]},
-        "'Relu .' .*a Pad is supported only just before",
-    ),
-    "a pad at the end": ([("Pad", ["x", "p"], ["y"])], (2, 6, 7), {"p": [0, 0, 1, 1] * 2}, "Pad is supp"),
     "a reshape to images": ([("Reshape", ["x", "s"], ["y"])], (4,), {"s": [-1, 1, 2, 2]}, "only a Reshape"),
     "a reshape of the batch": ([("Reshape", ["x", "s"], ["y"])], (4,), {"s": [-1, 2]}, "only a Reshape to"),
     "a flatten of all": ([("Flatten", ["x"], ["y"], {"axis": 0})], (4,), {}, "Flatten.*`axis` must be 1"),
