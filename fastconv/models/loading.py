@@ -16,7 +16,6 @@ from ..nn.network import parameter_shapes
 from ..nn.outline import Outline
 from .building import network_of
 from .model import Model
-from .sequential import Sequential
 
 
 def load(path: str | os.PathLike[str]) -> Model:
