@@ -94,6 +94,40 @@ def test_networks_go_to_other_libraries_and_back_as_it_stands():
     assert np.array_equal(names["again"].predict(X), names["model"].predict(X))
 
 
+def test_a_module_of_ones_own_is_read_and_written_as_it_stands(capsys):
+    torch = pytest.importorskip("torch")
+    block = next(block for block in blocks("python") if "class Net(nn.Module)" in block)
+    names = run(block, "To and from PyTorch and ONNX")
+    assert capsys.readouterr().out.strip() == "['stem.weight', 'stem.bias']"
+    X = np.random.default_rng(0).random((3, 1, 28, 28), dtype=np.float32)
+    with torch.no_grad():
+        wanted = names["module"](torch.from_numpy(X)).numpy()
+    np.testing.assert_allclose(names["model"].predict(X), wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_a_residual_network_is_trained_as_it_stands(capsys):
+    pytest.importorskip("sklearn")
+    names = run(under("Networks with branches"), "Networks with branches")
+    printed = capsys.readouterr().out
+    assert eval(printed.splitlines()[0])["accuracy"] > 0.95
+    assert "2.layers.0" in printed
+    assert len(names["model"].nodes) == 18
+
+
+def test_a_network_of_two_heads_is_trained_as_it_stands():
+    names = run(next(block for block in blocks("python") if "policy_loss" in block), "Networks with branches")
+    history = names["history"]
+    assert history["policy_loss"][-1] < 0.7 * history["policy_loss"][0]
+    assert history["value_loss"][-1] < 0.7 * history["value_loss"][0]
+    assert names["model"].memory(batch_size=32) > 4 * names["model"].num_parameters
+
+
+def test_time_series_are_classified_as_it_stands(capsys):
+    pytest.importorskip("sklearn")
+    run(under("Time series"), "Time series")
+    assert float(capsys.readouterr().out) > 0.9
+
+
 def test_a_network_is_explained_as_it_stands(capsys):
     names = run(under("See what a network does"), "See what a network does")
     out = capsys.readouterr().out
