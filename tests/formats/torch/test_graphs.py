@@ -221,6 +221,25 @@ CALLS = {
             "MaxPool2d(2, padding=((0, 0), (0, 1)))",
         ],
     ),
+    "padding that no layer takes": (
+        lambda m, x: F.max_pool2d(torch.cat([F.pad(x, (0, 1)), F.pad(x, (1, 0))], 1), 2).flatten(1),
+        {},
+        [
+            "Conv2d(2, kernel_size=1, padding=((0, 0), (0, 1)), groups=2, bias=False)",
+            "Conv2d(2, kernel_size=1, padding=((0, 0), (1, 0)), groups=2, bias=False)",
+            "Concatenate()", "MaxPool2d(2)", "Flatten()",
+        ],
+    ),
+    "zeros before a maximum of anything": (
+        lambda m, x: F.max_pool2d(F.pad(x, (1, 1)), 2),
+        {},
+        ["Conv2d(2, kernel_size=1, padding=(0, 1), groups=2, bias=False)", "MaxPool2d(2)"],
+    ),
+    "much padding before a mean": (
+        lambda m, x: F.avg_pool2d(F.pad(x, (4, 4, 0, 0)), 3, 2),
+        {},
+        ["Conv2d(2, kernel_size=1, padding=(0, 4), groups=2, bias=False)", "AvgPool2d(3, stride=2)"],
+    ),
     "padding before a mean": (
         lambda m, x: F.avg_pool2d(F.pad(x, (0, 1, 1, 0)), 3, 1),
         {},
@@ -565,14 +584,17 @@ MISSING = {
         lambda m, x: m.conv(F.pad(x, (1, 1), value=1.0)), {"conv": nn.Conv2d(4, 1, 2)}, (4, 3, 3),
         r"`conv` \(Conv2d\): F\.pad before a Conv2d must be with 0, got 1",
     ),
-    "zeros before a maximum": (
-        lambda m, x: F.max_pool2d(F.pad(x, (1, 1)), 2), {}, (4, 3, 3),
-        r"F\.pad before a MaxPool2d must be with -inf, got 0",
+    "ones before a maximum": (
+        lambda m, x: F.max_pool2d(F.pad(x, (1, 1), value=1.0), 2), {}, (4, 3, 3),
+        r"F\.pad before a MaxPool2d must be with -inf, got 1",
     ),
     "padding of channels": (
         lambda m, x: F.pad(x, (0, 0, 0, 0, 1, 1)), {}, (4, 3, 3), "a Conv of size 1 makes more",
     ),
-    "padding alone": (lambda m, x: F.pad(x, (1, 1)), {}, (4, 3, 3), "at its outputs: padding before"),
+    "ones alone": (
+        lambda m, x: F.pad(x, (1, 1), value=1.0), {}, (4, 3, 3),
+        "at its outputs: padding before it must be with 0, got 1",
+    ),
     "half of an upsample": (
         lambda m, x: F.interpolate(x, size=(4, 4)), {}, (4, 3, 3), "images become larger by whole factors",
     ),
