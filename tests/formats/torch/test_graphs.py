@@ -1,5 +1,7 @@
 """Modules that torch.fx traces, as networks: names, outputs, gradients, and what has no counterpart."""
 
+import copy
+
 import numpy as np
 import pytest
 
@@ -109,6 +111,29 @@ def test_modules_that_are_called_again_share_their_weights():
     model = fc.from_torch(nets.Shared(), (1, 5, 5))
     assert [node.name for node in model.nodes].count("block.0") == 3
     assert sum(name.startswith("block") for name in model.parameters()) == 2
+
+
+@pytest.mark.parametrize("name", ["shared norm", "resnet", "resnet1d"])
+def test_a_step_of_training_changes_parameters_and_statistics_as_in_pytorch(name):
+    make, shape = NETS[name]
+    module = unsettled(make()).double()
+    model = fc.from_torch(module, shape)
+    X, y = samples(shape), samples((3,))
+    fc.Trainer(model, loss="mse", optimizer=fc.SGD(0.1)).fit(X, y, epochs=1, batch_size=4, shuffle=False)
+    optimizer = torch.optim.SGD(module.parameters(), 0.1)
+    ((module.train()(torch.tensor(X)) - torch.tensor(y)) ** 2).mean().backward()
+    optimizer.step()
+    wanted = module.state_dict()
+    for name, array in model.state().items():
+        np.testing.assert_allclose(array, wanted[name].numpy(), rtol=0, atol=1e-10, err_msg=name)
+
+
+def test_a_network_from_pytorch_is_saved_and_copied(tmp_path):
+    model = fc.from_torch(ResNet(), (3, 32, 32))
+    model.save(tmp_path / "model.npz")
+    X = samples((3, 32, 32))
+    np.testing.assert_array_equal(fc.load(tmp_path / "model.npz").predict(X), model.predict(X))
+    np.testing.assert_array_equal(copy.deepcopy(model).predict(X), model.predict(X))
 
 
 def test_names_of_layers_are_those_of_the_modules_and_calls():
