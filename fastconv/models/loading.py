@@ -135,9 +135,9 @@ def from_torch(module: Any, input_shape: Any, *, dtype: str | None = None) -> Mo
     A module that is called at several places becomes one layer there, which shares its weights; in a
     Sequential of layers it becomes a layer in each place with weights of its own, which begin equal, and so
     do parameters that are tied under several names. A scale or a shift by constants becomes a convolution
-    of each channel with one weight, which training changes like any. What the outputs do not need is left
-    out. An output (N,), one number of each sample, is (N, 1) here. The module and PyTorch's random numbers
-    are left as they were.
+    of each channel with one weight, which training changes like any; so do zeros around an image that no
+    convolution or pool takes for its padding. What the outputs do not need is left out. An output (N,), one
+    number of each sample, is (N, 1) here. The module and PyTorch's random numbers are left as they were.
 
     Examples
     --------

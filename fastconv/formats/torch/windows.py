@@ -25,10 +25,15 @@ LOWEST = -3.4028234663852886e38  # of float32: what padding for a maximum may be
 def windowed(
     site: Site, layer: Layer, x: Wire, tensor: Callable[[str], Any] | None = None, inplace: bool = False
 ) -> Wire:
-    """What a layer makes of a wire: padding that is kept with it becomes the layer's own."""
+    """What a layer makes of a wire: padding that is kept with it becomes the layer's own, if it can be."""
     if x.pads and isinstance(layer, PADDED):
-        layer = _padded(site, layer, x)
-        x = Wire(x.cell, site.reading.shapes[x.cell[0]])
+        try:
+            layer = _padded(site, layer, x)
+            x = Wire(x.cell, site.reading.shapes[x.cell[0]])
+        except ValueError:  # the layer's own padding is another, or has limits
+            if x.fill != 0:
+                raise
+            x = Wire([site.reading.value(x, site.scope)], x.shape)
     return site.layer(layer, x, tensor, inplace)
 
 

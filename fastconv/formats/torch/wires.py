@@ -13,7 +13,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from ...nn.activations import ReLU, Sigmoid, Softmax
+from ...nn.conv import Conv2d
 from ...nn.curves import Hardsigmoid, ReLU6, Softplus
 from ...nn.dropout import Dropout
 from ...nn.layer import Arrays, Layer, Shape
@@ -22,7 +25,7 @@ from ...nn.outline import Call, Outline
 from ...nn.pool import AvgPool2d, GlobalAvgPool2d, GlobalMaxPool2d, MaxPool2d
 from ...nn.resize import Upsample
 from ...nn.shape import Flatten
-from ...nn.signal import AvgPool1d, MaxPool1d
+from ...nn.signal import AvgPool1d, Conv1d, MaxPool1d
 from .checks import arrays_of
 
 # Layers that make nothing negative, and such that make nothing negative of nothing negative.
@@ -84,6 +87,7 @@ class Reading:
     used: set[str] = field(default_factory=set)
     owners: dict[str, tuple[Layer, dict[str, Any]]] = field(default_factory=dict)
     flattened: dict[int, int] = field(default_factory=dict)
+    padded: dict[tuple[int, Any], int] = field(default_factory=dict)
     scaled: dict[int, tuple[int, Any, Any]] = field(default_factory=dict)  # value, scale and shift before
     cut: dict[tuple[str, Layer], Layer] = field(default_factory=dict)
 
@@ -129,9 +133,7 @@ class Reading:
         """The value that has a wire's shape, with a Flatten if it needs one."""
         if wire.log_softmax:
             raise ValueError("a log_softmax before it is supported at the end only")
-        if wire.pads:
-            raise ValueError("padding before it is supported for convolutions and pools only")
-        value = wire.cell[0]
+        value = self._padded(wire, scope) if wire.pads else wire.cell[0]
         if self.shapes[value] == (wire.shape or (1,)):  # PyTorch may leave out the one feature
             return value
         if len(wire.shape) > 1:
@@ -142,6 +144,22 @@ class Reading:
         if value not in self.flattened:
             self.flattened[value] = self.add(self.unused(within(scope, "flatten")), Flatten(), (value,))
         return self.flattened[value]
+
+    def _padded(self, wire: Wire, scope: str) -> int:
+        """The value with zeros around it that no layer takes: a convolution of each channel with a 1."""
+        if wire.fill != 0:
+            raise ValueError(f"padding before it must be with 0, got {wire.fill:g}")
+        key = wire.cell[0], wire.pads
+        if key not in self.padded:
+            channels, axes = wire.shape[0], len(wire.pads)
+            padding: Any = wire.pads if axes == 2 else wire.pads[0]
+            layer = (Conv2d if axes == 2 else Conv1d)(
+                channels, 1, padding=padding, groups=channels, bias=False
+            )
+            name = self.unused(within(scope, "pad"))
+            self.state[f"{name}.weight"] = np.ones((channels, *(1,) * (axes + 1)))
+            self.padded[key] = self.add(name, layer, (wire.cell[0],))
+        return self.padded[key]
 
     def finished(self, inputs: Sequence[str], ends: Sequence[int], names: Sequence[str]) -> Outline:
         """The network of what the outputs need, given their values.
@@ -238,7 +256,7 @@ class Site:
         if not shape or shape[0] != SAMPLES or self.made.numel() != SAMPLES * math.prod(x.shape):
             raise NoCounterpart("what it gives are no longer samples one after the other")
         if x.pads:
-            raise ValueError("padding before it is supported for convolutions and pools only")
+            x = Wire([self.reading.value(x, self.scope)], x.shape)
         return Wire(x.cell, shape[1:], log_softmax=x.log_softmax)
 
     def _value_for(self, layer: Layer, x: Wire) -> int:

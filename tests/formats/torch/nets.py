@@ -351,6 +351,21 @@ class Shared(nn.Module):
         return self.fc(x.flatten(1))
 
 
+class SharedNorm(nn.Module):
+    """A convolution, a normalisation and slopes at three places, one of them of another size."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.bn, self.slopes = nn.Conv2d(2, 2, 3, padding=1), nn.BatchNorm2d(2), nn.PReLU(2)
+        self.fc = nn.Linear(2, 3)
+
+    def forward(self, x):
+        for _ in range(2):
+            x = self.slopes(self.bn(self.conv(x)))
+        x = self.slopes(self.bn(self.conv(F.max_pool2d(x, 2))))
+        return self.fc(x.mean((2, 3)))
+
+
 class TwoInputs(nn.Module):
     def __init__(self):
         super().__init__()
@@ -385,4 +400,5 @@ NETS = {
     "unet": (lambda: UNet("transposed"), (1, 8, 8)),
     "unet with upsampling": (lambda: UNet("nearest"), (1, 8, 8)),
     "shared": (Shared, (1, 5, 5)),
+    "shared norm": (SharedNorm, (2, 6, 6)),
 }

@@ -1,5 +1,7 @@
 """Modules that torch.fx traces, as networks: names, outputs, gradients, and what has no counterpart."""
 
+import copy
+
 import numpy as np
 import pytest
 
@@ -111,6 +113,29 @@ def test_modules_that_are_called_again_share_their_weights():
     assert sum(name.startswith("block") for name in model.parameters()) == 2
 
 
+@pytest.mark.parametrize("name", ["shared norm", "resnet", "resnet1d"])
+def test_a_step_of_training_changes_parameters_and_statistics_as_in_pytorch(name):
+    make, shape = NETS[name]
+    module = unsettled(make()).double()
+    model = fc.from_torch(module, shape)
+    X, y = samples(shape), samples((3,))
+    fc.Trainer(model, loss="mse", optimizer=fc.SGD(0.1)).fit(X, y, epochs=1, batch_size=4, shuffle=False)
+    optimizer = torch.optim.SGD(module.parameters(), 0.1)
+    ((module.train()(torch.tensor(X)) - torch.tensor(y)) ** 2).mean().backward()
+    optimizer.step()
+    wanted = module.state_dict()
+    for name, array in model.state().items():
+        np.testing.assert_allclose(array, wanted[name].numpy(), rtol=0, atol=1e-10, err_msg=name)
+
+
+def test_a_network_from_pytorch_is_saved_and_copied(tmp_path):
+    model = fc.from_torch(ResNet(), (3, 32, 32))
+    model.save(tmp_path / "model.npz")
+    X = samples((3, 32, 32))
+    np.testing.assert_array_equal(fc.load(tmp_path / "model.npz").predict(X), model.predict(X))
+    np.testing.assert_array_equal(copy.deepcopy(model).predict(X), model.predict(X))
+
+
 def test_names_of_layers_are_those_of_the_modules_and_calls():
     model = fc.from_torch(ResNet((2,) * 2), (3, 32, 32))
     names = [call.name for call in model.outline.calls]
@@ -220,6 +245,25 @@ CALLS = {
             "MaxPool2d(3, stride=2, padding=((1, 0), (0, 1)))",
             "MaxPool2d(2, padding=((0, 0), (0, 1)))",
         ],
+    ),
+    "padding that no layer takes": (
+        lambda m, x: F.max_pool2d(torch.cat([F.pad(x, (0, 1)), F.pad(x, (1, 0))], 1), 2).flatten(1),
+        {},
+        [
+            "Conv2d(2, kernel_size=1, padding=((0, 0), (0, 1)), groups=2, bias=False)",
+            "Conv2d(2, kernel_size=1, padding=((0, 0), (1, 0)), groups=2, bias=False)",
+            "Concatenate()", "MaxPool2d(2)", "Flatten()",
+        ],
+    ),
+    "zeros before a maximum of anything": (
+        lambda m, x: F.max_pool2d(F.pad(x, (1, 1)), 2),
+        {},
+        ["Conv2d(2, kernel_size=1, padding=(0, 1), groups=2, bias=False)", "MaxPool2d(2)"],
+    ),
+    "much padding before a mean": (
+        lambda m, x: F.avg_pool2d(F.pad(x, (4, 4, 0, 0)), 3, 2),
+        {},
+        ["Conv2d(2, kernel_size=1, padding=(0, 4), groups=2, bias=False)", "AvgPool2d(3, stride=2)"],
     ),
     "padding before a mean": (
         lambda m, x: F.avg_pool2d(F.pad(x, (0, 1, 1, 0)), 3, 1),
@@ -565,14 +609,17 @@ MISSING = {
         lambda m, x: m.conv(F.pad(x, (1, 1), value=1.0)), {"conv": nn.Conv2d(4, 1, 2)}, (4, 3, 3),
         r"`conv` \(Conv2d\): F\.pad before a Conv2d must be with 0, got 1",
     ),
-    "zeros before a maximum": (
-        lambda m, x: F.max_pool2d(F.pad(x, (1, 1)), 2), {}, (4, 3, 3),
-        r"F\.pad before a MaxPool2d must be with -inf, got 0",
+    "ones before a maximum": (
+        lambda m, x: F.max_pool2d(F.pad(x, (1, 1), value=1.0), 2), {}, (4, 3, 3),
+        r"F\.pad before a MaxPool2d must be with -inf, got 1",
     ),
     "padding of channels": (
         lambda m, x: F.pad(x, (0, 0, 0, 0, 1, 1)), {}, (4, 3, 3), "a Conv of size 1 makes more",
     ),
-    "padding alone": (lambda m, x: F.pad(x, (1, 1)), {}, (4, 3, 3), "at its outputs: padding before"),
+    "ones alone": (
+        lambda m, x: F.pad(x, (1, 1), value=1.0), {}, (4, 3, 3),
+        "at its outputs: padding before it must be with 0, got 1",
+    ),
     "half of an upsample": (
         lambda m, x: F.interpolate(x, size=(4, 4)), {}, (4, 3, 3), "images become larger by whole factors",
     ),
