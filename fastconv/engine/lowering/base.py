@@ -78,6 +78,7 @@ class Lowering:
         if not self.emitter.single or x.image == y.image:
             return x
         storage, lanes = self.plan.storage_like(y.storage), self.plan.lanes
+        storage.shape = None  # not all lanes are written, so that it is nobody else's
         copy = replace(y, storage=storage, label=f"{x.label}_for_{y.label}")
         g = layout.regroup_geometry(x.scalar_table(lanes), y.scalar_table(lanes))
         self.plan.emit(layout.regroup, [x, copy], g)
