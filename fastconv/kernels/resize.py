@@ -9,11 +9,10 @@ from typing import Any
 
 import numpy as np
 from numba import types
-from numba.core import errors
 from numba.extending import overload
 
 from ..checks.arrays import check_shape4, float_array
-from ..checks.jit import Array, IntOrPair, checked, public
+from ..checks.jit import Array, IntOrPair, checked, public_with_text
 from ..checks.scalars import flag, positive_int, positive_pair
 from ..checks.windows import check_total
 from ..simd.compiling import compiled
@@ -23,7 +22,7 @@ from .signal import _no_line, _one_line
 __all__ = ["upsample", "upsample1d", "upsample1d_grad", "upsample_grad"]
 
 
-@public
+@public_with_text
 def upsample(
     x: Array, scale_factor: IntOrPair = 2, mode: str = "nearest", align_corners: bool = False
 ) -> Array:
@@ -36,8 +35,7 @@ def upsample(
     scale_factor : int or pair of ints
         How many times as high and wide the images become.
     mode : {"nearest", "bilinear"}
-        Whether each element is repeated, or the new ones lie on straight lines between the old. In `@njit`
-        code the text must be a literal.
+        Whether each element is repeated, or the new ones lie on straight lines between the old.
     align_corners : bool
         With "bilinear": whether the centres of the corner elements stay the corners, so that the lines reach
         from edge to edge; otherwise elements are areas, and the outermost half of one is constant.
@@ -80,7 +78,7 @@ def upsample(
     return y
 
 
-@public
+@public_with_text
 def upsample_grad(
     dy: Array, scale_factor: IntOrPair = 2, mode: str = "nearest", align_corners: bool = False
 ) -> Array:
@@ -128,7 +126,7 @@ def upsample_grad(
     return dx
 
 
-@public
+@public_with_text
 def upsample1d(x: Array, scale_factor: int = 2, mode: str = "nearest", align_corners: bool = False) -> Array:
     """Signals made longer by a whole factor.
 
@@ -170,7 +168,7 @@ def upsample1d(x: Array, scale_factor: int = 2, mode: str = "nearest", align_cor
     return _no_line(upsample(_one_line(x), (1, scale), "nearest", align_corners))
 
 
-@public
+@public_with_text
 def upsample1d_grad(
     dy: Array, scale_factor: int = 2, mode: str = "nearest", align_corners: bool = False
 ) -> Array:
@@ -232,9 +230,17 @@ def _is_linear(mode: Any, linear: str) -> bool:
 def _is_linear_typed(mode, linear):
     value = getattr(mode, "value", getattr(mode, "literal_value", None))
     if isinstance(mode, types.UnicodeType) and value is None:
-        raise errors.RequireLiteralValue("`mode` must be a constant text in compiled code")
+        return lambda mode, linear: _is_linear_text(mode, linear)
     answer = _is_linear(value, linear.literal_value)
     return lambda mode, linear: answer
+
+
+@compiled
+def _is_linear_text(mode, linear):
+    """`_is_linear` of a text that compiled code does not know before it runs."""
+    if mode != "nearest" and mode != linear:
+        raise ValueError('`mode` must be "nearest" or "' + linear + '", got ' + mode)
+    return mode == linear
 
 
 @checked

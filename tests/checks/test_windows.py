@@ -21,7 +21,7 @@ from tests.checks.valid_calls import (
 def bad_sizes(argument):
     """Values that are ints, but not sizes."""
     values = [(-1, 1), (1, -1), (2**31, 1), (1, 2**62)]
-    return values if argument == "padding" else [(0, 1), (1, 0), *values]
+    return values if "padding" in argument else [(0, 1), (1, 0), *values]
 
 
 @BOTH
@@ -65,7 +65,7 @@ LENGTHS = [param for param in arguments_of(*PAIRS) if "1d" in param.values[0]]
 @BOTH
 @pytest.mark.parametrize(("name", "argument"), LENGTHS)
 def test_lengths_of_signals_are_ints(name, argument, call):
-    for value in (2**31, -1) if argument == "padding" else (2**31, 0, -1):
+    for value in (2**31, -1) if "padding" in argument else (2**31, 0, -1):
         check_refused(call, name, {argument: value}, ValueError, argument)
     wrong = [True, 1.0, (1.0, 1), (1, 2, 3), (1,), np.ones(2)]
     for value in wrong if argument == "padding" else [*wrong, (1, 1), "11"]:

@@ -10,8 +10,11 @@ from fastconv import kernels
 
 HUGE = 2**31 - 1  # the largest size that is one
 INDICES = "labels", "argmax"
-FLAGS = "ceil_mode", "count_include_pad", "training", "approximate"
-PAIRS = "input_size", "output_size", "kernel_size", "stride", "padding", "dilation"  # of signals, ints
+FLAGS = "ceil_mode", "count_include_pad", "training", "approximate", "align_corners"
+PAIRS = (  # of signals, ints
+    "input_size", "output_size", "kernel_size", "stride", "padding", "output_padding", "dilation",
+    "scale_factor",
+)  # fmt: skip
 NUMBERS = "negative_slope", "alpha", "momentum", "eps", "delta"
 
 
@@ -21,6 +24,7 @@ def ones(*shape):
 
 IMAGE, OUTPUT, WEIGHT = ones(2, 4, 6, 5), ones(2, 6, 4, 4), ones(6, 2, 3, 2)
 CONV = {"stride": (1, 1), "padding": (0, 0), "dilation": (1, 1), "groups": 2}
+TRANSPOSE = {"stride": (1, 1), "padding": (0, 0), "output_padding": (0, 0), "groups": 2, "dilation": (1, 1)}
 POOL = {"kernel_size": (3, 2), "stride": (1, 1), "padding": (1, 0)}
 POOLED = ones(2, 4, 6, 4)
 C = ones(4)
@@ -31,12 +35,18 @@ SIGNAL, SIGNAL_OUTPUT, SIGNAL_WEIGHT, SIGNAL_POOLED = (
     ones(2, 4, 6),
 )
 SIGNAL_CONV = {"stride": 1, "padding": 0, "dilation": 1, "groups": 2}
+SIGNAL_TRANSPOSE = {"stride": 1, "padding": 0, "output_padding": 0, "groups": 2, "dilation": 1}
 SIGNAL_POOL = {"kernel_size": 3, "stride": 1, "padding": 1}
 VALID = {
     "conv2d": {"x": IMAGE, "weight": WEIGHT, "bias": ones(6), **CONV},
     "conv2d_grad_input": {"dy": OUTPUT, "weight": WEIGHT, "input_size": (6, 5), **CONV},
     "conv2d_grad_weight": {"x": IMAGE, "dy": OUTPUT, "kernel_size": (3, 2), **CONV},
     "conv2d_grad_bias": {"dy": OUTPUT},
+    "conv_transpose2d": {"x": OUTPUT, "weight": WEIGHT, "bias": C, **TRANSPOSE},
+    "conv_transpose2d_grad_input": {"dy": IMAGE, "weight": WEIGHT, **TRANSPOSE},
+    "conv_transpose2d_grad_weight": {"x": OUTPUT, "dy": IMAGE, "kernel_size": (3, 2), **TRANSPOSE},
+    "upsample": {"x": IMAGE, "scale_factor": (2, 5), "mode": "bilinear", "align_corners": True},
+    "upsample_grad": {"dy": IMAGE, "scale_factor": (2, 5), "mode": "bilinear", "align_corners": True},
     "max_pool2d": {"x": IMAGE, **POOL, "dilation": (1, 1), "ceil_mode": False},
     "max_pool2d_grad": {"dy": POOLED, "argmax": POOLED.astype(np.int64), "input_size": (6, 5)},
     "avg_pool2d": {"x": IMAGE, **POOL, "ceil_mode": False, "count_include_pad": True},
@@ -97,6 +107,13 @@ VALID = {
     "conv1d_grad_input": {"dy": SIGNAL_OUTPUT, "weight": SIGNAL_WEIGHT, "input_size": 6, **SIGNAL_CONV},
     "conv1d_grad_weight": {"x": SIGNAL, "dy": SIGNAL_OUTPUT, "kernel_size": 3, **SIGNAL_CONV},
     "conv1d_grad_bias": {"dy": SIGNAL_OUTPUT},
+    "conv_transpose1d": {"x": SIGNAL_OUTPUT, "weight": SIGNAL_WEIGHT, "bias": C, **SIGNAL_TRANSPOSE},
+    "conv_transpose1d_grad_input": {"dy": SIGNAL, "weight": SIGNAL_WEIGHT, **SIGNAL_TRANSPOSE},
+    "conv_transpose1d_grad_weight": {
+        "x": SIGNAL_OUTPUT, "dy": SIGNAL, "kernel_size": 3, **SIGNAL_TRANSPOSE
+    },
+    "upsample1d": {"x": SIGNAL, "scale_factor": 3, "mode": "linear", "align_corners": True},
+    "upsample1d_grad": {"dy": SIGNAL, "scale_factor": 3, "mode": "linear", "align_corners": True},
     "max_pool1d": {"x": SIGNAL, **SIGNAL_POOL, "dilation": 1, "ceil_mode": False},
     "max_pool1d_grad": {"dy": SIGNAL_POOLED, "argmax": SIGNAL_POOLED.astype(np.int64), "input_size": 6},
     "avg_pool1d": {"x": SIGNAL, **SIGNAL_POOL, "ceil_mode": False, "count_include_pad": True},

@@ -72,6 +72,19 @@ def test_the_gradient_of_a_large_factor_loses_nothing():
 
 
 @njit
+def chosen_as_it_runs(x, mode):
+    return upsample(x, 2, mode)
+
+
+def test_compiled_code_may_choose_the_mode_as_it_runs():
+    x = np.random.default_rng(0).random((2, 3, 4, 4))
+    for mode in ("nearest", "bilinear"):
+        np.testing.assert_array_equal(chosen_as_it_runs(x, mode), upsample(x, 2, mode))
+    with pytest.raises(ValueError, match='`mode` must be "nearest" or "bilinear", got cubic'):
+        chosen_as_it_runs(x, "cubic")
+
+
+@njit
 def from_compiled_code(x, dy):
     return (
         upsample(x),

@@ -66,6 +66,14 @@ def conv_transpose(layer, x, own):
     return ANSWERS["conv_transpose2d"](x, own["weight"], own.get("bias"), **settings)
 
 
+def upsample(layer, x, own):
+    scale = layer.scales(x.shape[1:])
+    given = {"mode": layer.mode, "align_corners": layer.align_corners}
+    if x.ndim == 4:
+        return ANSWERS["upsample"](x=x, scale_factor=scale, **given)
+    return ANSWERS["upsample1d"](x=x, scale_factor=scale[0], **given)
+
+
 def norm(layer, x, own):
     mean, var, gamma, beta = (
         own[n][:, None, None] for n in ("running_mean", "running_var", "weight", "bias")
@@ -92,9 +100,8 @@ STEPS = {
     fc.Conv2d: conv,
     fc.ConvTranspose2d: conv_transpose,
     fc.DepthwiseConv2d: lambda layer, x, own: conv(layer.convolution(x.shape[1]), x, own),
-    fc.Upsample: lambda layer, x, own: ANSWERS["upsample"](
-        x, layer.scale_factor, layer.mode, layer.align_corners
-    ),
+    fc.DepthwiseConv1d: lambda layer, x, own: of_image(layer.convolution(x.shape[1]), x, own),
+    fc.Upsample: upsample,
     fc.MaxPool2d: lambda layer, x, own: ANSWERS["max_pool2d"](
         x,
         layer.kernel_size,

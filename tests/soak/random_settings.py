@@ -48,7 +48,22 @@ LAYERS = {
     },
     fc.Upsample: lambda rng: {
         "scale_factor": pick(rng, 1, 2, (1, 3)),
-        "mode": pick(rng, "nearest", "bilinear"),
+        "mode": pick(rng, "nearest", "bilinear", "linear"),
+    },
+    fc.ConvTranspose1d: lambda rng: {
+        "out_channels": 2 * whole(rng, 1, 9),
+        "kernel_size": whole(rng, 1, 5),
+        "stride": whole(rng, 1, 3),
+        "padding": pick(rng, 0, 0, (1, 0), "same"),
+        "output_padding": pick(rng, 0, 0, 1),
+        "dilation": whole(rng, 1, 2),
+        "groups": pick(rng, 1, 1, 2),
+        "bias": bool(rng.integers(2)),
+    },
+    fc.DepthwiseConv1d: lambda rng: {
+        "kernel_size": whole(rng, 1, 4),
+        "padding": pick(rng, 0, 1, "causal"),
+        "depth_multiplier": whole(rng, 1, 3),
     },
     fc.MaxPool2d: lambda rng: {
         "kernel_size": whole(rng, 1, 3),
