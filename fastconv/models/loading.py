@@ -201,12 +201,12 @@ def from_onnx(path: Any) -> Model:
     ----------
     path : str, Path or onnx.ModelProto
         A file, or a model in memory, over images, signals or features, whose operators are those of
-        fastconv's layers: Conv, Gemm, MatMul with Add, pools, means and largest elements of positions,
-        normalisations, activations (also where a file makes one of several operators, as x * sigmoid(x)),
-        sums of values and stacks of channels, Dropout, Pad before a Conv or a pooling, sums and products with
-        constants. Opset 7 or later. Reshape, Flatten, Squeeze, Unsqueeze and Transpose where they only
-        regroup, casts between float32 and float64, and a label beside the probabilities are no layers;
-        weights and shapes may be worked out of others.
+        fastconv's layers: Conv, ConvTranspose, Gemm, MatMul with Add, pools, means and largest elements of
+        positions, normalisations, activations (also where a file makes one of several operators, as x *
+        sigmoid(x)), sums of values and stacks of channels, Resize by whole factors, Dropout, Pad, sums and
+        products with constants. Opset 7 or later. Reshape, Flatten, Squeeze, Unsqueeze and Transpose where
+        they only regroup, casts between float32 and float64, and a label beside the probabilities are no
+        layers; weights and shapes may be worked out of others.
 
     Returns
     -------
