@@ -240,7 +240,10 @@ def from_onnx(path: Any) -> Model:
     -----
     ONNX has no checksum: weights that were changed in the file are read as they are.
 
-    Limits: weights that several nodes share are copied for each of them, up to eight times what the file
+    A layer that a graph with branches has at several places, with the same weights, shares them here too; in
+    a row each place gets a copy.
+
+    Limits: weights that several nodes share may be copied for each of them, up to eight times what the file
     holds, and what is worked out of constants may be as much; of a file that is all nodes, reading takes up
     to 200 times its size in memory. The outputs are compared only where no value on
     the way has more than 16,777,216 numbers, the file has at most 256 MB and none of the functions of float64
