@@ -222,12 +222,12 @@ def from_onnx(path: Any) -> Model:
     ----------
     path : str, Path or onnx.ModelProto
         A file, or a model in memory, over images, signals or features, whose operators are those of
-        fastconv's layers: Conv, Gemm, MatMul with Add, pools, means and largest elements of positions,
-        normalisations, activations (also where a file makes one of several operators, as x * sigmoid(x)),
-        sums of values and stacks of channels, Dropout, Pad before a Conv or a pooling, sums and products with
-        constants. Opset 7 or later. Reshape, Flatten, Squeeze, Unsqueeze and Transpose where they only
-        regroup, casts between float32 and float64, and a label beside the probabilities are no layers;
-        weights and shapes may be worked out of others.
+        fastconv's layers: Conv, ConvTranspose, Gemm, MatMul with Add, pools, means and largest elements of
+        positions, normalisations, activations (also where a file makes one of several operators, as x *
+        sigmoid(x)), sums of values and stacks of channels, Resize by whole factors, Dropout, Pad, sums and
+        products with constants. Opset 7 or later. Reshape, Flatten, Squeeze, Unsqueeze and Transpose where
+        they only regroup, casts between float32 and float64, and a label beside the probabilities are no
+        layers; weights and shapes may be worked out of others.
 
     Returns
     -------
@@ -261,7 +261,10 @@ def from_onnx(path: Any) -> Model:
     -----
     ONNX has no checksum: weights that were changed in the file are read as they are.
 
-    Limits: weights that several nodes share are copied for each of them, up to eight times what the file
+    A layer that a graph with branches has at several places, with the same weights, shares them here too; in
+    a row each place gets a copy.
+
+    Limits: weights that several nodes share may be copied for each of them, up to eight times what the file
     holds, and what is worked out of constants may be as much; of a file that is all nodes, reading takes up
     to 200 times its size in memory. The outputs are compared only where no value on
     the way has more than 16,777,216 numbers, the file has at most 256 MB and none of the functions of float64

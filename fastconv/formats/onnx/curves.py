@@ -59,6 +59,12 @@ def read_hard_swish(value: Value, node: Node) -> None:
     value.append(Hardswish())
 
 
+@reads("Swish")
+def read_swish(value: Value, node: Node) -> None:
+    node.must_be("alpha", 1.0)
+    value.append(SiLU())
+
+
 @reads("Gelu")
 def read_gelu(value: Value, node: Node) -> None:
     value.append(GELU(node.get("approximate", "none")))

@@ -6,6 +6,7 @@ Values are numbered as in nn/graph.py: the inputs first, then what each layer ma
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -197,15 +198,26 @@ def written_down(
 
 
 def _names(steps: Sequence[Step]) -> list[str]:
-    """The layers' names in a file of ours, where those of one name are one layer; else their numbers."""
-    by_name: dict[str, Step] = {}
-    for step in steps:
-        first = by_name.setdefault(step.name, step)
-        same = first.layer == step.layer or type(first.layer) is type(step.layer) in JOINING
-        if (
-            not step.name
-            or not same
-            or not all(map(np.array_equal, first.arrays.values(), step.arrays.values()))
-        ):
-            return [str(place) for place in range(len(steps))]
-    return [step.name for step in steps]
+    """The layers' names in a file of ours, where those of one name are one layer; else their numbers.
+
+    Where weights of others' files are equal at several places, they are one layer's: no two were trained to
+    the same numbers.
+    """
+    named: dict[str, Step] = {}
+    if all(step.name and _is_same(step, named.setdefault(step.name, step)) for step in steps):
+        return [step.name for step in steps]
+    known: dict[tuple[Any, ...], int] = {}
+    names = []
+    for place, step in enumerate(steps):
+        first = place
+        weight = step.arrays.get("weight")
+        if weight is not None and weight.ndim > 1 and (weight != weight.flat[0]).any():
+            first = known.setdefault((type(step.layer), weight.shape, weight.tobytes()), place)
+        names.append(str(first if _is_same(step, steps[first]) else place))
+    return names
+
+
+def _is_same(step: Step, other: Step) -> bool:
+    """Whether two layers are one: of the same settings and numbers."""
+    same = step.layer == other.layer or type(step.layer) is type(other.layer) in JOINING
+    return same and all(map(np.array_equal, step.arrays.values(), other.arrays.values()))

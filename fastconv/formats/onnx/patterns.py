@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ...nn.activations import LeakyReLU
+from ...nn.activations import LeakyReLU, ReLU
 from ...nn.curves import ELU, GELU, Hardsigmoid, Hardswish, ReLU6, SiLU, Softplus
 from ...nn.layer import Arrays, Layer
 from .node import DTYPES, Node
@@ -192,6 +192,8 @@ def activation(at: Array, meets: bool) -> Layer | None:
             return layer
     if not meets:
         return None
+    if _same(at, np.maximum(NUMBERS, 0)):
+        return ReLU()
     slope = _short(-float(at[NUMBERS == -1][0]))
     if slope > 0 and _same(at, _below_zero(NUMBERS, slope * NUMBERS)):
         return LeakyReLU(slope)

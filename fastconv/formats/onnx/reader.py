@@ -42,7 +42,8 @@ class Found:
 
     def __init__(self, onnx: Any, name: str, model: Any) -> None:
         walk = Walk(onnx, model)
-        walk.go()
+        with np.errstate(all="ignore"):  # numbers of a damaged file may be any
+            walk.go()
         net = walk.net
         self.name, self._onnx, self._model, self._outputs = name, onnx, model, walk.outputs
         self.outline, self.state = written_down(net, walk.numbers, *walk.names())

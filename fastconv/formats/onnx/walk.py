@@ -108,7 +108,9 @@ class Walk:
         """
         nodes = [(proto, Node(self.onnx, proto, self.opset, self.constants)) for proto in self.outputs.nodes]
         for proto, node in nodes:
-            if all(name in self.constants for name in node.inputs if name):
+            if node.kind == "CastLike" and node.inputs[0] in self.constants:  # all values are of one kind
+                self.constants[node.outputs[0]] = self.constants[node.inputs[0]].astype(self.input_dtypes[0])
+            elif all(name in self.constants for name in node.inputs if name):
                 self._named(node, lambda proto=proto, node=node: self.folding.fold(proto, node))
         patterns = Patterns(self.constants, [node for _, node in nodes])
         left = needed_nodes(patterns.nodes, self.outputs.names, self.constants)

@@ -50,11 +50,34 @@ def onnx_model(network: Network, softmax: bool = False) -> Any:
         If the onnx package is not installed.
     """
     onnx = require("onnx", "onnx", PURPOSE)
+    graph = _written(onnx, network, softmax)
+    helper = onnx.helper
+    used = functions(onnx, {node.op_type for node in graph.nodes if node.domain == DOMAIN}, OPSET)
+    model = helper.make_model(
+        helper.make_graph(
+            graph.nodes,
+            "fastconv",
+            _values(helper, graph, network.input_names, network.input_shapes),
+            _values(helper, graph, network.output_names, network.output_shapes),
+            [onnx.numpy_helper.from_array(graph.constants[name], name) for name in graph.used],
+        ),
+        producer_name="fastconv",
+        opset_imports=[helper.make_opsetid("", OPSET), *[helper.make_opsetid(DOMAIN, 1)] * bool(used)],
+        functions=used,
+        ir_version=IR_VERSION,
+    )
+    write_metadata(onnx, model, network)
+    onnx.checker.check_model(model, full_check=True)
+    return model
+
+
+def _written(onnx: Any, network: Network, softmax: bool) -> Graph:
+    """The network's layers, one after the other."""
     graph = Graph(network, onnx, network.input_names)
     nodes, outputs = list(network.nodes), list(network.outputs)
     if softmax and (last := final_layer(network)):
-        shape, made = network.output_shape, nodes[-1].output + 1
-        nodes.append(Node("probabilities", last, (outputs[0],), made, (shape,), shape))
+        classes, made = network.output_shape, nodes[-1].output + 1
+        nodes.append(Node("probabilities", last, (outputs[0],), made, (classes,), classes))
         outputs = [made]
     for node in nodes:
         graph.begin(node)
@@ -64,30 +87,13 @@ def onnx_model(network: Network, softmax: bool = False) -> Any:
             raise ValueError(f"layer {node.name}: {error}") from None
         graph.end(node)
     graph.finish(outputs, network.output_names)
-    helper = onnx.helper
+    return graph
+
+
+def _values(helper: Any, graph: Graph, names: Sequence[str], shapes: Sequence[Shape]) -> list[Any]:
+    """Inputs or outputs of any number of samples, as ONNX describes them."""
     kind = helper.np_dtype_to_tensor_dtype(graph.dtype)
-
-    def values(names: Sequence[str], shapes: Sequence[Shape]) -> list[Any]:
-        return [
-            helper.make_tensor_value_info(name, kind, ["N", *shape])
-            for name, shape in zip(names, shapes, strict=True)
-        ]
-
-    used_functions = functions(onnx, {node.op_type for node in graph.nodes if node.domain == DOMAIN}, OPSET)
-    opsets = [helper.make_opsetid("", OPSET)] + [helper.make_opsetid(DOMAIN, 1)] * bool(used_functions)
-    model = helper.make_model(
-        helper.make_graph(
-            graph.nodes,
-            "fastconv",
-            values(network.input_names, network.input_shapes),
-            values(network.output_names, network.output_shapes),
-            [onnx.numpy_helper.from_array(graph.constants[name], name) for name in graph.used],
-        ),
-        producer_name="fastconv",
-        opset_imports=opsets,
-        functions=used_functions,
-        ir_version=IR_VERSION,
-    )
-    write_metadata(onnx, model, network)
-    onnx.checker.check_model(model, full_check=True)
-    return model
+    return [
+        helper.make_tensor_value_info(name, kind, ["N", *sizes])
+        for name, sizes in zip(names, shapes, strict=True)
+    ]

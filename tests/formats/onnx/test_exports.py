@@ -249,6 +249,28 @@ def test_a_network_that_pytorch_exported_predicts_what_pytorch_does(tmp_path, ma
 
 
 @pytest.mark.parametrize("dynamo", [False, True])
+def test_a_module_that_is_called_twice_shares_its_weights_where_the_graph_branches(tmp_path, dynamo):
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.other = nn.Conv2d(2, 2, 3, padding=1), nn.Conv2d(2, 2, 3, padding=1)
+
+        def forward(self, x):
+            return self.other(self.conv(self.conv(x).relu()) + x)
+
+    if dynamo:
+        pytest.importorskip("onnxscript")
+    module, X = Net().eval(), torch.rand(3, 2, 5, 5)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(module, (X,), str(tmp_path / "model.onnx"), dynamo=dynamo)
+    model = fc.from_onnx(tmp_path / "model.onnx")
+    assert list(model.parameters()) == ["0.weight", "0.bias", "4.weight", "4.bias"]
+    with torch.no_grad():
+        close(model.predict(X.numpy()), module(X).numpy())
+
+
+@pytest.mark.parametrize("dynamo", [False, True])
 def test_several_inputs_and_outputs_keep_the_names_of_the_export(tmp_path, dynamo):
     class Net(nn.Module):
         def __init__(self):

@@ -66,13 +66,15 @@ REFUSED = {  # names of cases -> why, and what the message says
 }  # fmt: skip
 
 
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # of NumPy, about numbers in cases of other operators
+    FOUND = sorted(loader.load_model_tests(kind="node"), key=lambda case: case.name)
+
+
 def _cases():
     """Name -> case, of one node that is read, of floats."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of NumPy, about numbers in cases of other operators
-        found = loader.load_model_tests(kind="node")
     known, cases = {*READERS, *JOINTS}, {}
-    for case in sorted(found, key=lambda case: case.name):
+    for case in FOUND:
         (node, *more), inputs = case.model.graph.node, case.model.graph.input
         kind = inputs[0].type.tensor_type.elem_type if inputs else 0
         if not more and node.op_type in known and kind in (onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE):
@@ -132,3 +134,22 @@ def test_most_cases_are_computed():
         "InstanceNormalization", "LayerNormalization", "LeakyRelu", "MatMul", "MaxPool", "Relu",
         "Resize", "Sigmoid", "Softmax", "Softplus", "Sum", "Tanh",
     }  # fmt: skip
+
+
+EXPANDED = {  # the beginnings of names -> what such a graph of several nodes is
+    "elu": fc.ELU, "gelu": fc.GELU, "hardswish": fc.Hardswish, "leakyrelu": fc.LeakyReLU, "relu": fc.ReLU,
+    "softplus": fc.Softplus, "swish": fc.SiLU,
+}  # fmt: skip
+FUNCTIONS = {
+    case.name.removeprefix("test_"): case
+    for case in FOUND
+    if "_expanded" in case.name and case.name.split("_")[1] in EXPANDED
+}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_an_activation_as_onnx_s_function_has_it_is_one_layer(name):
+    model, (X,), wanted = _network_of(FUNCTIONS[name])
+    network = fc.from_onnx(model)
+    assert [type(layer) for layer in network.layers] == [EXPANDED[name.split("_")[0]]]
+    np.testing.assert_allclose(network.predict(X), wanted, rtol=0, atol=1e-5)
