@@ -1,6 +1,6 @@
 """Layers that training leaves as they are, and which parameters an optimizer changes and lets decay."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from .graph import Node
@@ -12,10 +12,8 @@ class Freezing:
     """The part of a network that says which of its layers are trained."""
 
     nodes: tuple[Node, ...]
+    parameters: Callable[[], Arrays]  # a subclass has it
     _frozen: frozenset[str] = frozenset()
-
-    def parameters(self) -> Arrays:
-        raise NotImplementedError
 
     @property
     def frozen(self) -> frozenset[str]:

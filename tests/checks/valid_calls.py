@@ -197,5 +197,11 @@ def arguments_of(*wanted, signals=True):
     ]
 
 
+def arrays_of(*wanted):
+    """(kernel, argument) of the arrays of some names: beta is one of a norm, and a number of a loss."""
+    found = arguments_of(*wanted)
+    return [p for p in found if isinstance(VALID[p.values[0]][p.values[1]], np.ndarray)]
+
+
 ARRAYS = {argument for valid in VALID.values() for argument, v in valid.items() if isinstance(v, np.ndarray)}
 BOTH = pytest.mark.parametrize("call", [from_python, from_compiled_code], ids=["python", "compiled"])

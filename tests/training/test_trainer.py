@@ -11,7 +11,7 @@ from tests.training.small_runs import X, Y, network
     ("arguments", "error", "message"),
     [
         ({"model": 3}, TypeError, "`model` must be a Sequential or a Model, got 3"),
-        ({"loss": "hinge"}, ValueError, "`loss` must be one of 'bce', .*got 'hinge'"),
+        ({"loss": "l1"}, ValueError, "`loss` must be one of 'bce', .*got 'l1'"),
         ({"loss": None}, (TypeError, ValueError), "`loss` must be one of"),
         (
             {"model": fc.models.reference_cnn()},
