@@ -15,8 +15,16 @@ from tests.test_docs import EVERYTHING, FUNCTIONS
 
 BY_POSITION = {
     "fastconv.LeakyReLU": "negative_slope",
+    "fastconv.ELU": "alpha",
+    "fastconv.GELU": "approximate",
+    "fastconv.PReLU": "per_channel",
+    "fastconv.Residual": "shortcut",
     "fastconv.Dropout": "p",
+    "fastconv.SpatialDropout1d": "p",
+    "fastconv.SpatialDropout2d": "p",
+    "fastconv.AvgPool1d": "stride padding ceil_mode count_include_pad",
     "fastconv.AvgPool2d": "stride padding ceil_mode count_include_pad",
+    "fastconv.MaxPool1d": "stride padding dilation",
     "fastconv.MaxPool2d": "stride padding dilation",
     "fastconv.Upsample": "scale_factor mode",
     "fastconv.SGD": "lr momentum",
@@ -101,6 +109,19 @@ IN_PYTORCH = {
     "dense": "linear",
     "leaky_relu": "leaky_relu",
     "group_norm": "group_norm",
+    "conv1d": "conv1d",
+    "max_pool1d": "max_pool1d",
+    "avg_pool1d": "avg_pool1d",
+    "adaptive_avg_pool1d": "adaptive_avg_pool1d",
+    "adaptive_avg_pool2d": "adaptive_avg_pool2d",
+    "prelu": "prelu",
+    "relu6": "relu6",
+    "elu": "elu",
+    "silu": "silu",
+    "gelu": "gelu",
+    "hardswish": "hardswish",
+    "hardsigmoid": "hardsigmoid",
+    "softplus": "softplus",
 }
 SAME = {"gamma": "weight", "beta": "bias", "x": "input"}
 ORDERS = {  # those written in C have no signature
@@ -112,6 +133,13 @@ ORDERS = {  # those written in C have no signature
     "max_pool2d": "input kernel_size stride padding dilation ceil_mode",
     "avg_pool2d": "input kernel_size stride padding ceil_mode count_include_pad",
     "linear": "input weight bias",
+    "conv1d": "input weight bias stride padding dilation groups",
+    "max_pool1d": "input kernel_size stride padding dilation ceil_mode",
+    "avg_pool1d": "input kernel_size stride padding ceil_mode count_include_pad",
+    "adaptive_avg_pool1d": "input output_size",
+    "prelu": "input weight",
+    "gelu": "input approximate",
+    "softplus": "input beta threshold",
 }
 
 

@@ -194,7 +194,9 @@ def _padding_around(value, name, size, kernel, stride, dilation):
 
         return same
     if isinstance(value, types.UnicodeType):
-        raise errors.RequireLiteralValue("padding")
+        raise errors.RequireLiteralValue(
+            "`padding` must be ints or a constant text in compiled code, got a variable text"
+        )
     if _is_int(value):
 
         def number(value, name, size, kernel, stride, dilation):

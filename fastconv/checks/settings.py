@@ -17,7 +17,8 @@ def real_number(
     ValueError
         If it is out of range, infinite or not a number.
     """
-    wanted = f"a number {'>' if above else '>='} {low:g}" + (f" and < {high:g}" if high < math.inf else "")
+    wanted = "a number" + (f" {'>' if above else '>='} {low:g}" if low > -math.inf else "")
+    wanted += f" and < {high:g}" if high < math.inf else ""
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(f"`{name}` must be {wanted}, got {value!r}")
     number = float(value)

@@ -132,9 +132,15 @@ def check_pool(x_shape, kernel, stride, pads, dilation, ceil_mode):
             f"({dilation[0]}, {dilation[1]}) does not fit ({x_shape[2] + pads[0][0] + pads[0][1]}, "
             f"{x_shape[3] + pads[1][0] + pads[1][1]})"
         )
-    if x_shape[2] < 1 or x_shape[3] < 1:
-        raise ValueError(f"`x` must have images of at least (1, 1), got ({x_shape[2]}, {x_shape[3]})")
+    check_images(x_shape[2], x_shape[3], "x")
     return height, width
+
+
+@checked
+def check_images(height, width, name):
+    """Raise ValueError where images have no elements."""
+    if height < 1 or width < 1:
+        raise ValueError(f"`{name}` must have images of at least (1, 1), got ({height}, {width})")
 
 
 @checked

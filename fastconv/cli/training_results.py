@@ -36,10 +36,8 @@ def facts(
         "optimizer": args.optimizer,
         "lr": recipe.lr,
         "schedule": args.schedule,
-        "warmup": args.warmup,
         "batch_size": recipe.batch_size,
-        "accumulate": args.accumulate,
-        "ema": args.ema,
+        **_only_where_asked(args),
         "epochs": recipe.epochs,
         "early_stopping": plan.patience,
         "augment": None if plan.augment is None else str(plan.augment),
@@ -48,6 +46,16 @@ def facts(
         "fastconv": fc.__version__,
         "history": dict(history),
         "output": args.output,
+    }
+
+
+def _only_where_asked(args: argparse.Namespace) -> dict[str, Any]:
+    """Settings that pages of earlier versions don't have, without those that change nothing."""
+    settings = {"warmup": args.warmup, "accumulate": args.accumulate, "ema": args.ema}
+    return {
+        name: value
+        for name, value in settings.items()
+        if value is not None and (name, value) != ("accumulate", 1)
     }
 
 

@@ -107,7 +107,7 @@ def classify(model: Model, images: Any, *, invert: bool = False) -> Any:
     if not isinstance(model, Model):
         hint = ": fc.load reads a file" if isinstance(model, (str, os.PathLike)) else ""
         raise TypeError(f"`model` must be a Sequential or a Model, got {type(model).__name__}{hint}")
-    if len(model.input_shape) != 3:
+    if len(model.input_shapes) != 1 or len(model.input_shape) != 3:
         raise ValueError(f"`model` takes inputs of shape {model.input_shape}, expected images")
     found: list[Classification] = []
     waiting: list[tuple[str, NDArray[Any]]] = []

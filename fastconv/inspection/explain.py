@@ -1,5 +1,6 @@
 """`explain`: one sample on its way through a network and back, every array with its formula and numbers."""
 
+import re
 import textwrap
 from dataclasses import dataclass, replace
 from typing import Any, TextIO
@@ -8,19 +9,20 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..checks.settings import real_number
-from ..engine.inputs import check_targets
+from ..engine.columns import arrays_in, outputs_as_given
 from ..models.model import Model
-from ..nn.layer import Arrays
-from ..nn.losses import Loss, LossName, default_loss, resolve
+from ..nn.joint_loss import default_for, parts_of, resolve_for
+from ..nn.layer import Arrays, Shape
+from ..nn.losses import Loss
 from .formulas import Formula, formula_of, plain
 from .formulas import number as in_formula
-from .layer_by_layer import activations, backward
+from .layer_by_layer import Ending, activations, backward, endings, value_and_slope
+from .page import WIDTH, Page
+from .samples import each
 
 Array = NDArray[Any]
 
-WHOLE = 64  # numbers of an array are printed, of a larger one only the corners of its first plane
 LAYERS_IN_NUMBERS = 24  # of a deeper network only shapes and ranges are printed
-WIDTH = 100
 
 
 @dataclass(frozen=True, repr=False)
@@ -65,10 +67,11 @@ class Explanation:
 
 def explain(
     model: Model,
-    x: "ArrayLike",
-    y: "ArrayLike",
-    loss: LossName | Loss | None = None,
+    x: Any,
+    y: Any,
+    loss: Any = None,
     *,
+    loss_weights: Any = None,
     lr: float = 0.1,
     file: TextIO | None = None,
 ) -> Explanation:
@@ -81,12 +84,15 @@ def explain(
     ----------
     model : Model
     x : ndarray, shape input_shape
-        One sample; a grey image may leave out its channel, and a batch of one is taken too.
+        One sample; a grey image may leave out its channel, and a batch of one is taken too. Of several
+        inputs, a list of them, or a dict by the inputs' names.
     y : int or ndarray
-        Its label, what each class has of it, or its target values.
+        Its label, what each class has of it, or its target values. Of several outputs, a list or a dict.
     loss : {"bce", "bce_with_logits", "cross_entropy", "mse"} or Loss, optional
         Default: "bce" after a final Sigmoid, "cross_entropy" for other outputs of two features or more, else
-        "mse".
+        "mse". Of several outputs, a list or a dict, or one for all.
+    loss_weights : list or dict of floats, optional
+        Of several outputs, what the loss of each is multiplied by before they are added; default is 1.
     lr : float
         Learning rate of the step.
     file : text file, optional
@@ -124,44 +130,49 @@ def explain(
     """
     if not isinstance(model, Model):
         raise TypeError(f"`model` must be a Sequential or a Model, got {model!r}")
-    last = model.nodes[-1].layer
-    loss = default_loss(last, model.output_shape) if loss is None else resolve(loss)
-    loss.check_output(model.output_shape)
+    names, shapes = model.output_names, model.output_shapes
+    if loss is None and loss_weights is None:
+        joint = default_for(model.last_layers(), names, shapes)
+    else:
+        given = [part for part, _ in parts_of(default_for(model.last_layers(), names, shapes))]
+        joint = resolve_for(given if loss is None else loss, names, shapes, loss_weights)
     lr = real_number(lr, "lr")
-    X, Y = _one_sample(x, model.input_shape), _one_target(y, model.output_shape)
+    X = each(x, model.input_names, model.input_shapes, _one_sample)
     outputs = activations(model, X)
-    Y = check_targets(Y, len(X), model.output_shape, loss)
-    loss = loss.for_targets(Y)
-    value, slopes, parameter_gradients = backward(model, X, Y, loss)
-    formulas = _formulas(model)
-    names = ["X", *(formula.y for formula in formulas)]
-    page = _Page(len(model.nodes) <= LAYERS_IN_NUMBERS)
-    page.text(
-        f"One sample X on its way through {model.num_parameters:,} parameters to its loss L, and back.",
-        *textwrap.wrap(_way(names, formulas), WIDTH, break_long_words=False),
+    Y = each(y, names, shapes, _one_target)
+    targets = outputs_as_given(Y, len(outputs[0]), names, shapes, joint)
+    joint = joint.for_targets(targets)
+    value, slopes, parameter_gradients = backward(
+        model,
+        X,
+        Y,
+        [part for part, _ in parts_of(joint)] if len(names) > 1 else joint,
+        loss_weights=loss_weights,
     )
+    formulas = _formulas(model)
+    inputs = _input_names(model)
+    values = [*inputs, *(formula.y for formula in formulas)]
     told = Explanation(
         value,
-        {name: array[0] for name, array in zip(names, outputs, strict=True)},
-        {name: array[0] for name, array in zip(names, slopes, strict=True)},
+        {name: array[0] for name, array in zip(values, outputs, strict=True)},
+        {name: array[0] for name, array in zip(values, slopes, strict=True)},
         parameter_gradients,
         {name: array - array.dtype.type(lr) * parameter_gradients[name]
          for name, array in model.parameters().items()},
         "",
     )  # fmt: skip
-    _tell_forward(page, formulas, told)
-    absorbed = loss.absorbed(last)
-    layers = len(formulas) - (absorbed is not None)
-    in_words = absorbed.formula if absorbed else loss.formula
-    _tell_loss(page, loss, in_words, (names[layers], names[-1]), np.ravel(Y), told)
-    _tell_backward(page, formulas[:layers], told)
-    _tell_update(page, model.parameters(), formulas, told, lr)
-    text = "\n".join(page.lines)
+    ends = [
+        _End(end, part, weight, target, values[end.start], values[end.node.output])
+        for end, (part, weight), target in zip(
+            endings(model, joint), parts_of(joint), arrays_in(targets), strict=True
+        )
+    ]
+    text = "\n".join(_pages(model, inputs, formulas, ends, told, lr))
     print(text, file=file)
     return replace(told, text=text)
 
 
-def _one_sample(x: "ArrayLike", input_shape: tuple[int, ...]) -> Array:
+def _one_sample(x: ArrayLike, input_shape: Shape) -> Array:
     """The sample as a batch."""
     x = np.asarray(x)
     batch = x if x.ndim == len(input_shape) + 1 else x[None]
@@ -170,22 +181,59 @@ def _one_sample(x: "ArrayLike", input_shape: tuple[int, ...]) -> Array:
     return batch
 
 
-def _one_target(y: "ArrayLike", output_shape: tuple[int, ...]) -> Array:
+def _one_target(y: ArrayLike, output_shape: Shape) -> Array:
     y = np.asarray(y)
     return y[None] if y.shape in ((), output_shape[1:], output_shape) else y
+
+
+@dataclass(frozen=True)
+class _End:
+    """An output with its loss: what comes from `z`, which is where the way back starts, to the output `a`."""
+
+    ending: Ending
+    loss: Loss
+    weight: float
+    target: Array
+    z: str
+    a: str
+
+    def own(self, letter: str, several: bool) -> str:
+        """The letter alone, or with the output's name where there are several."""
+        return f"{letter}_{self.ending.name}" if several else letter
+
+    def words(self) -> tuple[str, ...]:
+        """The loss, and its gradient where the way back starts; between them the chain rule's factors."""
+        name, absorbed = self.loss.name, self.ending.absorbed
+        found = absorbed.formula if absorbed else self.loss.formula
+        return found or (f"{name}({{z}}, {{y}})", f"the derivative of {name}")
+
+    def written(self, words: str, y: str) -> str:
+        """Such words with the names of the output and of the target."""
+        return re.sub(r"\by\b", y, words.replace("{y}", "y")).format(z=self.z, a=self.a)
+
+    def parts(self, output: Array) -> int:
+        """How many numbers the loss is the mean of."""
+        return output.size if self.loss.targets in ("numbers", "probabilities") else output[0].size
+
+
+def _input_names(model: Model) -> list[str]:
+    """X, or X_board, X_extra, ..."""
+    return ["X"] if len(model.input_names) == 1 else [f"X_{name}" for name in model.input_names]
 
 
 def _formulas(model: Model) -> list[Formula]:
     """Each layer in words, with its input and output named: X, Z1, A1, P1, ..."""
     formulas: list[Formula] = []
-    weighted, names = 0, ["X"]  # of the values, in their order
+    weighted, names = 0, _input_names(model)  # of the values, in their order
     for node in model.nodes:
         kind = formula_of(node.layer)
         weighted += kind.weighted
         name = f"{kind.letter}{weighted}" if kind.numbered else kind.letter
         while name in names:
             name += "'"
-        formulas.append(kind(node, [names[value] for value in node.inputs], name, model.arrays_of(node)))
+        formula = kind(node, [names[value] for value in node.inputs], name, model.arrays_of(node))
+        formula.share(next((other.own for other in formulas if other.place == formula.place), formula.own))
+        formulas.append(formula)
         names.append(name)
     return formulas
 
@@ -196,76 +244,134 @@ def _given(formula: Formula, arrays: dict[str, Array]) -> Any:
     return found if formula.layer.takes_several else found[0]
 
 
-def _way(names: list[str], formulas: list[Formula]) -> str:
+def _way(inputs: list[str], formulas: list[Formula], ends: list[_End]) -> str:
     """X -> Z1 -> A1 -> ...; of a network that branches, each value with those that it is made of."""
-    if all(formula.xs == [name] for formula, name in zip(formulas, names, strict=False)):
+    names = [*inputs, *(formula.y for formula in formulas)]
+    row = all(formula.xs == [name] for formula, name in zip(formulas, names, strict=False))
+    if row and len(ends) == 1 and ends[0].a == names[-1]:
         return " -> ".join([*names, "L"])
     made = [f"{formula.y} of {' and '.join(formula.xs)}" for formula in formulas]
-    return ", ".join(["X", *made, f"L of {names[-1]}"])
+    return ", ".join([*inputs, *made, f"L of {' and '.join(end.a for end in ends)}"])
 
 
 # The parts of the story
 
 
-def _tell_forward(page: "_Page", formulas: list[Formula], told: Explanation) -> None:
+def _pages(
+    model: Model, inputs: list[str], formulas: list[Formula], ends: list[_End], told: Explanation, lr: float
+) -> list[str]:
+    """All lines of the text."""
+    page = Page(len(model.nodes) <= LAYERS_IN_NUMBERS)
+    sample = "One sample X" if len(inputs) == 1 else f"One sample ({', '.join(inputs)})"
+    page.text(
+        f"{sample} on its way through {model.num_parameters:,} parameters to its loss L, and back.",
+        *textwrap.wrap(_way(inputs, formulas, ends), WIDTH, break_long_words=False),
+    )
+    _tell_forward(page, inputs, formulas, told)
+    for end in ends:
+        _tell_loss(page, end, len(ends) > 1, told)
+    if len(ends) > 1:
+        sums = [f"{in_formula(end.weight)} * {end.own('L', True)}" for end in ends]
+        page.text("", f"L = {' + '.join(sums)} = {plain(told.loss)}")
+    page.heading("Backward: dL/dZ is the gradient of the loss L with respect to Z")
+    for end in ends:
+        _tell_start(page, end, formulas, len(ends) > 1, told)
+    absorbed = [end.a for end in ends if end.ending.absorbed]
+    _tell_backward(page, inputs, [formula for formula in formulas if formula.y not in absorbed], ends, told)
+    _tell_update(page, model.parameters(), formulas, told, lr)
+    return page.lines
+
+
+def _tell_forward(page: Page, inputs: list[str], formulas: list[Formula], told: Explanation) -> None:
     page.heading("Forward")
-    page.array("X", told.activations["X"])
+    for name in inputs:
+        page.array(name, told.activations[name])
+    known: set[str] = set()
     for formula in formulas:
         page.text("", f"layer {formula.place}: {formula.layer.call()}")
         for name, own in formula.own.items():
-            page.array(f'{own}, "{formula.place}.{name}"', formula.arrays[name])
+            if own not in known:  # not of a layer that shares its weights with one above
+                page.array(f'{own}, "{formula.place}.{name}"', formula.arrays[name])
+        known.update(formula.own.values())
         formula_line, *more = formula.forward(_given(formula, told.activations), told.activations[formula.y])
         page.array(f"{formula.y} = {formula_line}", told.activations[formula.y], more)
 
 
-def _tell_loss(
-    page: "_Page",
-    loss: Loss,
-    in_words: tuple[str, ...] | None,
-    names: tuple[str, str],
-    target: Array,
-    told: Explanation,
-) -> None:
-    """Tell the loss, and the gradient of names[0] that the way back starts from; names[1] is the output."""
-    z, a = names
-    output, slope_at = told.activations[a], told.gradients[z]
-    formula, *factors, slope = in_words or (f"{loss.name}({{z}}, {{y}})", f"the derivative of {loss.name}")
-    several = output.size if loss.targets in ("numbers", "probabilities") else output[0].size
-    page.heading(f"Loss: {loss}, with the target y" + (f" = {target[0]}" if len(target) == 1 else ""))
+def _tell_loss(page: Page, end: _End, several: bool, told: Explanation) -> None:
+    loss, output, target, y = end.loss, told.activations[end.a], np.ravel(end.target), end.own("y", several)
+    of = f" of {end.ending.name}" if several else ""
+    page.heading(f"Loss{of}: {loss}, with the target {y}" + (f" = {target[0]}" if len(target) == 1 else ""))
     if len(target) > 1:
-        page.array("y", target)
-    mean = f", the mean of {several:,}" if several > 1 else ""
-    page.text(f"L = {formula.format(z=z, a=a, y='y')}{mean} = {plain(told.loss)}")
+        page.array(y, target)
+    mean = f", the mean of {end.parts(output):,}" if end.parts(output) > 1 else ""
+    formula, value = end.words()[0], told.loss if not several else _value(end, told)
+    page.text(f"{end.own('L', several)} = {end.written(formula, y)}{mean} = {plain(value)}")
     if output.size == 1:
-        value, label = in_formula(output.flat[0]), in_formula(target[0])
-        page.text(f"  = {formula.format(z=value, a=value, y=label)}")
+        number, label = in_formula(output.flat[0]), in_formula(target[0])
+        page.text(f"  = {formula.format(z=number, a=number, y=label)}")
     elif loss.targets == "labels" and output.ndim == 1:
-        page.text(f"  {a}[y] = {plain(output[target[0]])}")
-    page.heading("Backward: dL/dZ is the gradient of the loss L with respect to Z")
-    page.text(*(factor.format(z=z, a=a) for factor in factors))
-    divided = f", divided by {several:,}" if several > 1 else ""
-    page.array(f"dL/d{z} = {slope.format(z=z, a=a)}{divided}", slope_at)
+        page.text(f"  {end.a}[{y}] = {plain(output[target[0]])}")
 
 
-def _tell_backward(page: "_Page", formulas: list[Formula], told: Explanation) -> None:
-    for formula in reversed(formulas):
+def _value(end: _End, told: Explanation) -> float:
+    """The loss of one of several outputs."""
+    absorbed = end.ending.absorbed
+    loss, name = (absorbed.loss, end.z) if absorbed else (end.loss, end.a)
+    return value_and_slope(loss, told.activations[name][None], end.target)[0]
+
+
+def _tell_start(page: Page, end: _End, formulas: list[Formula], several: bool, told: Explanation) -> None:
+    """Tell the gradient that the way back starts from; if others read the value, it is only a part."""
+    _, *factors, slope = end.words()
+    output, y = told.activations[end.a], end.own("y", several)
+    page.text(*(end.written(factor, y) for factor in factors))
+    line = end.written(slope, y) + (f", divided by {end.parts(output):,}" if end.parts(output) > 1 else "")
+    line += f", times {end.weight:g}" if end.weight != 1 else ""
+    absorbed = end.a if end.ending.absorbed else None
+    if any(end.z in other.xs and other.y != absorbed for other in formulas):
+        page.text(f"  a part of dL/d{end.z}: {line}")
+    else:
+        page.array(f"dL/d{end.z} = {line}", told.gradients[end.z])
+
+
+def _through(others: list[str]) -> str:
+    return "".join(f" + what comes through {other}" for other in others)
+
+
+def _tell_backward(
+    page: Page, inputs: list[str], formulas: list[Formula], ends: list[_End], told: Explanation
+) -> None:
+    for number, formula in reversed(list(enumerate(formulas))):
         x, dy = _given(formula, told.activations), told.gradients[formula.y]
         page.text("", f"layer {formula.place}: {formula.layer.call()}")
+        twins = [other for other in formulas if other.place == formula.place and other is not formula]
+        first = all(other not in twins for other in formulas[:number])
         for name, own in formula.own.items():
             if f"{formula.place}.{name}" in told.parameter_gradients:
                 gradient = told.parameter_gradients[f"{formula.place}.{name}"]
                 formula_line, *more = formula.parameter(name, x, dy, gradient)
-                page.array(f"dL/d{own} = {formula_line}", gradient, more)
+                if not first:
+                    page.text(f"  a part of dL/d{own}: {formula_line}")
+                    continue
+                line = formula_line + _through([other.y for other in twins])
+                page.array(f"dL/d{own} = {line}", gradient, [] if twins else more)
         formula_line, *more = formula.backward(x, dy, _given(formula, told.gradients))
         for name in dict.fromkeys(formula.xs):
-            others = [other.y for other in formulas if name in other.xs and other is not formula]
-            line = formula_line + "".join(f" + what comes through {other}" for other in others)
-            unused = ["(training has no use for it: nothing before X is learned)"] * (name == "X")
-            page.array(f"dL/d{name} = {line}", told.gradients[name], [*more, *unused])
+            line = " + ".join([formula_line] * formula.xs.count(name))
+            readers = [other for other in formulas if name in other.xs]
+            if readers[0] is not formula:  # the whole is told with the first of them, which comes last
+                page.text(f"  a part of dL/d{name}: {line}")
+                continue
+            others = _through([other.y for other in readers[1:]])
+            others += " + what comes from the loss" * any(name == end.z for end in ends)
+            unused = [f"(training has no use for it: nothing before {name} is learned)"] * (name in inputs)
+            page.array(
+                f"dL/d{name} = {line}{others}", told.gradients[name], ([] if others else more) + unused
+            )
 
 
 def _tell_update(
-    page: "_Page", parameters: Arrays, formulas: list[Formula], told: Explanation, lr: float
+    page: Page, parameters: Arrays, formulas: list[Formula], told: Explanation, lr: float
 ) -> None:
     page.heading(f"Update: W <- W - {lr:g} dL/dW")
     page.text("The model itself keeps its parameters: this is what one step of gradient descent would do.")
@@ -276,61 +382,3 @@ def _tell_update(
         worked = f"{in_formula(old.flat[0])} - {lr:g}*{in_formula(gradient.flat[0])} = {plain(new.flat[0])}"
         page.text("", f'{own}, "{name}": shape {old.shape}; its first number: {worked}')
         page.beside({"old": old, f"dL/d{own}": gradient, "new": new})
-
-
-class _Page:
-    """Lines of text; `in_numbers` tells whether arrays are printed."""
-
-    def __init__(self, in_numbers: bool) -> None:
-        self.lines: list[str] = []
-        self.in_numbers = in_numbers
-
-    def text(self, *lines: str) -> None:
-        self.lines += lines
-
-    def heading(self, text: str) -> None:
-        self.lines += ["", text, "-" * len(text)]
-
-    def array(self, title: str, array: Array, more: list[str] | None = None) -> None:
-        """A title with the array's shape, further lines, and the numbers."""
-        size = f", {_range(array)}" if array.size > WHOLE or not self.in_numbers else ""
-        self.lines.append(f"  {title}   shape {array.shape}{size}")
-        if self.in_numbers:
-            for line in more or []:
-                self.lines += textwrap.wrap(line, WIDTH, initial_indent=" " * 4, subsequent_indent=" " * 8)
-            self.lines += [f"      {line}" for line in _numbers(array)]
-
-    def beside(self, columns: dict[str, Array]) -> None:
-        """Arrays of one shape, side by side where they fit."""
-        if not self.in_numbers:
-            ranges = (f"{title} {_range(array)}" for title, array in columns.items())
-            self.lines.append(f"    {'; '.join(ranges)}")
-            return
-        blocks = [[title, *_numbers(array)] for title, array in columns.items()]
-        widths = [max(map(len, block)) for block in blocks]
-        if sum(widths) + 4 + 3 * len(blocks) <= WIDTH and len({len(block) for block in blocks}) == 1:
-            for row in zip(*blocks, strict=True):
-                self.lines.append(("    " + "   ".join(map(str.ljust, row, widths))).rstrip())
-        else:
-            for title, *numbers in blocks:
-                self.lines += [f"    {title}", *(f"      {line}" for line in numbers)]
-
-
-def _range(array: Array) -> str:
-    return f"from {plain(array.min())} to {plain(array.max())}"
-
-
-def _numbers(array: Array) -> list[str]:
-    """The numbers of an array; of a large one, the corners of its first plane."""
-    first = []
-    if array.size > WHOLE and array.ndim > 2:
-        first = ["(the first plane)"] if array[(0,) * (array.ndim - 2)].size < array.size else []
-        array = array[(0,) * (array.ndim - 2)]
-    while array.ndim > 1 and len(array) == 1:
-        array = array[0]
-    text = np.array2string(
-        array + 0.0,  # no -0
-        max_line_width=WIDTH, precision=6, suppress_small=False, threshold=WHOLE, edgeitems=3,
-        floatmode="maxprec", sign="-",
-    )  # fmt: skip
-    return first + [line for line in text.splitlines() if line.strip()]

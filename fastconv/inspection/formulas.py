@@ -12,13 +12,10 @@ from typing import Any, ClassVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from ..kernels.lanes.resize import between
 from ..nn import (
     AvgPool2d,
     BatchNorm2d,
     Conv2d,
-    ConvTranspose1d,
-    ConvTranspose2d,
     Dense,
     Dropout,
     Elementwise,
@@ -31,7 +28,6 @@ from ..nn import (
     Sigmoid,
     Softmax,
     Tanh,
-    Upsample,
 )
 from ..nn.layer import Arrays, Layer, entry_of
 from ..nn.merge import Stack, Sum
@@ -63,14 +59,14 @@ def products(pairs: Iterable[tuple[Any, Any]]) -> str:
     return " + ".join(terms[:TERMS] or ["0"]) + (f" + ... ({rest:,} more)" if rest > 0 else "")
 
 
-def _position(index: str, tap: str, stride: int, dilation: int, padding: int) -> str:
+def position(index: str, tap: str, stride: int, dilation: int, padding: int) -> str:
     """A row or column of the input as written: 2i + kh - 1."""
     first = index if stride == 1 else f"{stride}{index}"
     step = tap if dilation == 1 else f"{dilation}{tap}"
     return f"{first}+{step}" + (f"-{padding}" if padding else "")
 
 
-def _inside(start: int, step: int, taps: int, size: int) -> Iterator[tuple[int, int]]:
+def inside(start: int, step: int, taps: int, size: int) -> Iterator[tuple[int, int]]:
     """(tap, row) of the taps of a window that lie in the image."""
     return ((k, start + k * step) for k in range(taps) if 0 <= start + k * step < size)
 
@@ -95,7 +91,11 @@ class Formula:
     def __init__(self, node: Node, xs: list[str], y: str, arrays: Arrays) -> None:
         self.place, self.layer, self.input_shape = node.name, cast(Any, node.layer), node.input_shape
         self.xs, self.x, self.y, self.arrays = xs, xs[0], y, arrays
-        self.own = {name: letter + y[1:] for name, letter in self.own_letters.items() if name in arrays}
+        self.own = {name: self.own_letters.get(name, name) + y[1:] for name in arrays}
+
+    def share(self, own: dict[str, str]) -> None:
+        """Call the arrays by the names that they have at another place of the same layer."""
+        self.own = own
 
     def forward(self, x: Array, y: Array) -> list[str]:
         """What y is, and further lines about it."""
@@ -129,14 +129,20 @@ class SumFormula(Formula, layer=Sum):
 class StackFormula(Formula, layer=Stack):
     letter = "C"
 
+    @property
+    def _parts(self) -> str:
+        return "channels" if len(self.input_shape) > 1 else "features"
+
     def forward(self, x: Any, y: Array) -> list[str]:
-        return [f"the channels of {', '.join(self.xs)}, one after the other"]
+        return [f"the {self._parts} of {', '.join(self.xs)}, one after the other"]
 
     def backward(self, x: Any, dy: Array, dx: Any) -> list[str]:
-        return [f"its own channels of dL/d{self.y}"]
+        return [f"its own {self._parts} of dL/d{self.y}"]
 
 
-class _Elementwise(Formula):
+class CurveFormula(Formula):
+    """A function of each number."""
+
     function: ClassVar[str]  # of {x}
     slope: ClassVar[str]  # of {x}, {y} and {dy}
 
@@ -147,30 +153,32 @@ class _Elementwise(Formula):
         return [self.slope.format(x=self.x, y=self.y, dy=f"dL/d{self.y}", **self.layer.settings())]
 
 
-class ReLUFormula(_Elementwise, layer=ReLU):
+class ReLUFormula(CurveFormula, layer=ReLU):
     function, slope = "max({x}, 0)", "{dy} where {x} > 0, else 0"
 
 
-class LeakyReLUFormula(_Elementwise, layer=LeakyReLU):
+class LeakyReLUFormula(CurveFormula, layer=LeakyReLU):
     function = "{x} where {x} > 0, else {negative_slope:g} * {x}"
     slope = "{dy} where {x} > 0, else {negative_slope:g} * {dy}"
 
 
-class _Smooth(_Elementwise):
+class SmoothFormula(CurveFormula):
+    """One whose formula can be written with the first number in it."""
+
     def forward(self, x: Array, y: Array) -> list[str]:
         worked = self.function.format(x=number(x.flat[0]))
         return [*super().forward(x, y), f"{self.y}[{','.join('0' * y.ndim)}] = {worked} = {plain(y.flat[0])}"]
 
 
-class SigmoidFormula(_Smooth, layer=Sigmoid):
+class SigmoidFormula(SmoothFormula, layer=Sigmoid):
     function, slope = "1 / (1 + exp(-{x}))", "{dy} * {y} * (1 - {y})"
 
 
-class TanhFormula(_Smooth, layer=Tanh):
+class TanhFormula(SmoothFormula, layer=Tanh):
     function, slope = "tanh {x}", "{dy} * (1 - {y}^2)"
 
 
-class SoftmaxFormula(_Elementwise, layer=Softmax):
+class SoftmaxFormula(CurveFormula, layer=Softmax):
     function = "softmax({x}): exp({x}[k]) / sum over j of exp({x}[j])"
     slope = "{y}[k] * ({dy}[k] - sum over j of {dy}[j] * {y}[j])"
 
@@ -188,12 +196,12 @@ class ElementwiseFormula(Formula, layer=Elementwise):
         return [f"dL/d{self.y} * {self._names()[1]}({self.x})"]
 
 
-class DropoutFormula(_Elementwise, layer=Dropout):
+class DropoutFormula(CurveFormula, layer=Dropout):
     letter = "D"
     function, slope = "{x}: dropout lets everything pass, except in training", "{dy}"
 
 
-class FlattenFormula(_Elementwise, layer=Flatten):
+class FlattenFormula(CurveFormula, layer=Flatten):
     letter, numbered = "F", False
     function, slope = "{x} as one row, channel by channel, row by row", "{dy} in the shape of {x}"
 
@@ -204,16 +212,16 @@ class Conv2dFormula(Formula, layer=Conv2d):
     def _at(self) -> str:
         """Which element of x meets tap (kh, kw) at output position (i, j)."""
         layer, pads = self.layer, [first for first, _ in self.layer.pads(self.input_shape)]
-        row = _position("i", "kh", layer.stride[0], layer.dilation[0], pads[0])
-        column = _position("j", "kw", layer.stride[1], layer.dilation[1], pads[1])
+        row = position("i", "kh", layer.stride[0], layer.dilation[0], pads[0])
+        column = position("j", "kw", layer.stride[1], layer.dilation[1], pads[1])
         return f"{self.x}[c,{row},{column}]"
 
     def _taps(self, x: Array) -> Iterator[tuple[tuple[int, int, int], Any]]:
         """((c, kh, kw), element of x) of the first output position."""
         layer, ((top, _), (left, _)) = self.layer, self.layer.pads(self.input_shape)
         for c in range(self.arrays["weight"].shape[1]):
-            for kh, h in _inside(-top, layer.dilation[0], layer.kernel_size[0], x.shape[1]):
-                for kw, w in _inside(-left, layer.dilation[1], layer.kernel_size[1], x.shape[2]):
+            for kh, h in inside(-top, layer.dilation[0], layer.kernel_size[0], x.shape[1]):
+                for kw, w in inside(-left, layer.dilation[1], layer.kernel_size[1], x.shape[2]):
                     yield (c, kh, kw), x[c, h, w]
 
     def forward(self, x: Array, y: Array) -> list[str]:
@@ -251,78 +259,6 @@ class Conv2dFormula(Formula, layer=Conv2d):
         if self.layer.stride == (1, 1) and self.layer.groups == 1:
             return [f"full correlation of {dz} with {w} rotated by 180 degrees", rule]
         return [rule]
-
-
-class ConvTranspose2dFormula(Formula, layer=ConvTranspose2d):
-    letter, weighted, own_letters = "Z", True, {"weight": "W", "bias": "b"}
-
-    def _axes(self) -> list[tuple[str, str, int, int, int]]:
-        """(index of x, tap, stride, dilation, what is cut off before) of each axis; a signal has one."""
-        layer, shape = self.layer.image_layer(), self.input_shape
-        names = (("h", "kh"), ("w", "kw")) if len(shape) == 3 else (("i", "k"),)
-        pads = layer.pads(shape if len(shape) == 3 else (shape[0], 1, shape[1]))
-        windows = list(zip(layer.stride, layer.dilation, pads, strict=True))[-len(names) :]
-        return [(*name, s, d, first) for name, (s, d, (first, _)) in zip(names, windows, strict=True)]
-
-    def _texts(self) -> tuple[str, str, str]:
-        """Indices of x, the taps, and where in y they meet: ("h,w", "kh,kw", "2h+kh,2w+kw")."""
-        axes = self._axes()
-        met = ",".join(_position(*axis) for axis in axes)
-        return ",".join(axis[0] for axis in axes), ",".join(axis[1] for axis in axes), met
-
-    def _first_sum(self, x: Array) -> Iterator[tuple[Any, Any]]:
-        """(element of x, weight) of everything that is added at the first position of the first output."""
-        weight = self.arrays["weight"]
-        for c in range(len(x) // self.layer.groups):
-            for tap in np.ndindex(weight.shape[2:]):
-                reach = [first - k * d for k, (_, _, _, d, first) in zip(tap, self._axes(), strict=True)]
-                at = [r // s for r, (_, _, s, _, _) in zip(reach, self._axes(), strict=True)]
-                whole = all(a * s == r for a, r, (_, _, s, _, _) in zip(at, reach, self._axes(), strict=True))
-                if whole and all(0 <= a < n for a, n in zip(at, x.shape[1:], strict=True)):
-                    yield x[(c, *at)], weight[(c, 0, *tap)]
-
-    def forward(self, x: Array, y: Array) -> list[str]:
-        w, b = self.own["weight"], self.own.get("bias")
-        here, taps, met = self._texts()
-        lines = [f"transposed convolution of {self.x} with {w}" + (f" + {b}" if b else "")]
-        lines += [f"every {self.x}[c,{here}] * {w}[c,o,{taps}] is added at {self.y}[o,{met}]"]
-        lines += [f"to {b}[o], which is everywhere"] if b else []
-        if any(first for *_, first in self._axes()):
-            lines += [f"what falls outside the edges of {self.y} is cut off (padding)"]
-        if self.layer.groups > 1:
-            lines += [f"{self.layer.groups} groups: c and o count the channels of one"]
-        terms = products(self._first_sum(x))
-        terms += f" + {number(self.arrays['bias'][0])}" if b else ""
-        return [*lines, f"{self.y}[{','.join('0' * y.ndim)}] = {terms} = {plain(y.flat[0])}"]
-
-    def parameter(self, name: str, x: Array, dy: Array, gradient: Array) -> list[str]:
-        own, dz = f"dL/d{self.own[name]}", f"dL/d{self.y}"
-        here, taps, met = self._texts()
-        if name == "bias":
-            return [f"sum over all positions of {dz}[o]"]
-        pairs = []
-        for at in np.ndindex(x.shape[1:]):
-            place = tuple(k * s - first for k, (_, _, s, _, first) in zip(at, self._axes(), strict=True))
-            if all(0 <= p < n for p, n in zip(place, dy.shape[1:], strict=True)):
-                pairs.append((x[(0, *at)], dy[(0, *place)]))
-        zeros = ",".join("0" * gradient.ndim)
-        return [
-            f"correlation of {dz} with {self.x}",
-            f"{own}[c,o,{taps}] = sum over {here} of {self.x}[c,{here}] * {dz}[o,{met}]",
-            f"{own}[{zeros}] = {products(pairs)} = {plain(gradient.flat[0])}",
-        ]
-
-    def backward(self, x: Array, dy: Array, dx: Array) -> list[str]:
-        w, dz = self.own["weight"], f"dL/d{self.y}"
-        here, taps, met = self._texts()
-        return [
-            f"convolution of {dz} with {w}",
-            f"dL/d{self.x}[c,{here}] = sum over o,{taps} of {w}[c,o,{taps}] * {dz}[o,{met}]",
-        ]
-
-
-class ConvTranspose1dFormula(ConvTranspose2dFormula, layer=ConvTranspose1d):
-    pass
 
 
 class DenseFormula(Formula, layer=Dense):
@@ -367,23 +303,25 @@ class _Pool(Formula):
 
     def _at(self) -> str:
         layer, dilation = self.layer, self._dilation()
-        row = _position("i", "kh", layer.stride[0], dilation[0], layer.padding[0])
-        column = _position("j", "kw", layer.stride[1], dilation[1], layer.padding[1])
+        top, left = (first for first, _ in layer.pads(self.input_shape))
+        row = position("i", "kh", layer.stride[0], dilation[0], top)
+        column = position("j", "kw", layer.stride[1], dilation[1], left)
         kernel = layer.kernel_size
         return f"{self.x}[c,{row},{column}], kh = 0..{kernel[0] - 1}, kw = 0..{kernel[1] - 1}"
 
     def _window(self, x: Array, c: int, i: int, j: int) -> list[tuple[tuple[int, int, int], Any]]:
         """(position, element) of the window of output [c,i,j], as far as it lies in the image."""
-        layer, dilation = self.layer, self._dilation()
-        top, left = (n * s - p for n, s, p in zip((i, j), layer.stride, layer.padding, strict=True))
+        layer, dilation, pads = self.layer, self._dilation(), self.layer.pads(self.input_shape)
+        top, left = (n * s - first for n, s, (first, _) in zip((i, j), layer.stride, pads, strict=True))
         return [
             ((c, h, w), x[c, h, w])
-            for _, h in _inside(top, dilation[0], layer.kernel_size[0], x.shape[1])
-            for _, w in _inside(left, dilation[1], layer.kernel_size[1], x.shape[2])
+            for _, h in inside(top, dilation[0], layer.kernel_size[0], x.shape[1])
+            for _, w in inside(left, dilation[1], layer.kernel_size[1], x.shape[2])
         ]
 
 
-def _few(values: list[Any]) -> str:
+def few(values: list[Any]) -> str:
+    """Some numbers as text."""
     return ", ".join(map(plain, values[:TERMS])) + (", ..." if len(values) > TERMS else "")
 
 
@@ -396,7 +334,7 @@ class MaxPool2dFormula(_Pool, layer=MaxPool2d):
             if not window:  # nothing but padding
                 continue
             where = window[int(np.argmax([value for _, value in window]))][0]  # the first of equals, or NaN
-            values = _few([value for _, value in window])
+            values = few([value for _, value in window])
             winner = f"{self.x}[{','.join(map(str, where))}]"
             lines += [f"{self.y}[{c},{i},{j}] = max({values}) = {plain(y[c, i, j])}, won by {winner}"]
         return lines + ([f"... and {y.size - listed:,} windows more"] if y.size > listed else [])
@@ -409,16 +347,17 @@ class AvgPool2dFormula(_Pool, layer=AvgPool2d):
     def forward(self, x: Array, y: Array) -> list[str]:
         window = self._window(x, 0, 0, 0)
         lines = [f"the mean of each window of {self.x}", f"{self.y}[c,i,j] = mean of {self._at()}"]
-        if any(self.layer.padding):
+        pads = self.layer.pads(self.input_shape)
+        if any(sum(pads, ())):
             kind = "counts as zeros" if self.layer.count_include_pad else "does not count"
             lines += [f"the padding {kind}"]
-        values, padded = [value for _, value in window], zip(x.shape[1:], self.layer.padding, strict=True)
+        values = [value for _, value in window]
         if self.layer.count_include_pad:  # a window ends where the padding does
-            sides = (size + 2 * p for size, p in padded)
+            sides = (size + sum(pad) for size, pad in zip(x.shape[1:], pads, strict=True))
             count = math.prod(map(min, self.layer.kernel_size, sides))
         else:
             count = len(values)
-        return [*lines, f"{self.y}[0,0,0] = sum of ({_few(values)}) / {count} = {plain(y[0, 0, 0])}"]
+        return [*lines, f"{self.y}[0,0,0] = sum of ({few(values)}) / {count} = {plain(y[0, 0, 0])}"]
 
     def backward(self, x: Array, dy: Array, dx: Array) -> list[str]:
         return [f"each dL/d{self.y} in equal shares to the elements of its window"]
@@ -432,42 +371,6 @@ class GlobalAvgPool2dFormula(Formula, layer=GlobalAvgPool2d):
 
     def backward(self, x: Array, dy: Array, dx: Array) -> list[str]:
         return [f"dL/d{self.y}[c] / {x.shape[1] * x.shape[2]}, at every position of channel c"]
-
-
-class UpsampleFormula(Formula, layer=Upsample):
-    letter = "U"
-
-    def _shares(self, x: Array, y: Array) -> tuple[tuple[int, ...], list[tuple[float, Any]]]:
-        """A position in the middle of the first channel of y, and the (share, element of x) in it."""
-        at, parts = [0], [(1.0, x[0])]
-        for scale, size in zip(self.layer.scales(x.shape), x.shape[1:], strict=True):
-            places, fractions = between(size, scale, self.layer.align_corners)
-            k = size * scale // 2
-            ways = [(1 - fractions[k], places[k, 0]), (fractions[k], places[k, 1])]
-            at, parts = [*at, k], [(a * b, part[n]) for a, part in parts for b, n in ways if b]
-        return tuple(at), parts
-
-    def forward(self, x: Array, y: Array) -> list[str]:
-        scale = self.layer.scales(x.shape)
-        times = " x ".join(map(str, scale))
-        if self.layer.mode == "nearest":
-            indices = ",".join(f"{n}//{k}" if k > 1 else n for n, k in zip("ij", scale, strict=False))
-            return [
-                f"every element of {self.x}, {times} times",
-                f"{self.y}[c,{','.join('ij'[: len(scale)])}] = {self.x}[c,{indices}]",
-            ]
-        at, parts = self._shares(x, y)
-        ends = "from the first to the last" if self.layer.align_corners else "between the middles"
-        where = ",".join(map(str, at))
-        return [
-            f"{self.x} made {times} times as large, on straight lines {ends} of its elements",
-            f"{self.y}[{where}] = {products(parts)} = {plain(y[at])}",
-        ]
-
-    def backward(self, x: Array, dy: Array, dx: Array) -> list[str]:
-        if self.layer.mode == "nearest":
-            return [f"the sum of dL/d{self.y} over the copies of each element"]
-        return [f"each dL/d{self.y}, in the same shares, to the elements of {self.x} around it"]
 
 
 class BatchNorm2dFormula(Formula, layer=BatchNorm2d):

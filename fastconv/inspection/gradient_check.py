@@ -1,18 +1,20 @@
 """`check_gradients`: a network's gradients against finite differences."""
 
-import numpy as np
-from numpy.typing import ArrayLike
+from typing import Any
 
+import numpy as np
+
+from ..models.building import network_of
 from ..models.model import Model
-from ..nn.losses import Loss, LossName
 
 
 def check_gradients(
     model: Model,
-    X: "ArrayLike",
-    y: "ArrayLike",
-    loss: LossName | Loss = "cross_entropy",
+    X: Any,
+    y: Any,
+    loss: Any = "cross_entropy",
     *,
+    loss_weights: Any = None,
     step: float = 1e-6,
     samples: int = 20,
     seed: int = 0,
@@ -23,9 +25,11 @@ def check_gradients(
     ----------
     model : Model
         Any dtype; the check works on a float64 copy.
-    X, y : ndarray
+    X, y : ndarray, or list or dict of them
         A batch, as for `loss_and_gradients`.
-    loss : str or Loss
+    loss : str or Loss, or list or dict of them
+    loss_weights : list or dict of floats, optional
+        As for `loss_and_gradients`.
     step : float
         Half the distance of the two points of a difference.
     samples : int
@@ -46,9 +50,10 @@ def check_gradients(
     >>> fc.check_gradients(fc.models.reference_cnn(), X, [0, 1, 1, 0], loss="bce") < 1e-5
     True
     """
-    exact = Model.from_outline(model.outline, "float64", model.seed)
+    exact = network_of(model.outline, "float64", model.seed)
     exact.load_state(model.state())
-    _, gradients = exact.loss_and_gradients(X, y, loss)
+    weights = {} if loss_weights is None else {"loss_weights": loss_weights}
+    _, gradients = exact.loss_and_gradients(X, y, loss, **weights)
     rng = np.random.default_rng(seed)
     worst = 0.0
     for name, array in exact.parameters().items():
@@ -59,7 +64,7 @@ def check_gradients(
             ends = []
             for sign in (1, -1):
                 flat[k] = value + sign * step
-                ends.append(exact.loss_and_gradients(X, y, loss)[0])
+                ends.append(exact.loss_and_gradients(X, y, loss, **weights)[0])
             flat[k] = value
             worst = max(worst, abs((ends[0] - ends[1]) / (2 * step) - gradient[k]) / scale)
     return float(worst)

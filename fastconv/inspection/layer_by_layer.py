@@ -4,37 +4,40 @@ The engine keeps none of these arrays. Here each layer computes them itself, in 
 `nn/layer.py`.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from ..engine.inputs import check_targets, samples_as_given
+from ..engine.columns import arrays_in, inputs_as_given, outputs_as_given
+from ..engine.inputs import readable
 from ..models.model import Model
-from ..nn.graph import differentiate, run
+from ..nn.graph import Node, differentiate, run
+from ..nn.joint_loss import parts_of, resolve_for
 from ..nn.layer import Arrays
-from ..nn.losses import Loss, LossName, resolve
+from ..nn.losses import AbsorbedLayer, Loss
 
 __all__ = ["activations", "backward"]
 
 Array = NDArray[Any]
 
 
-def activations(model: Model, X: "ArrayLike") -> list[Array]:
+def activations(model: Model, X: Any) -> list[Array]:
     """What enters a network and what leaves each of its layers, as it predicts.
 
     Parameters
     ----------
     model : Model
-    X : ndarray, shape (N, *input_shape)
+    X : ndarray, shape (N, *input_shape), or list or dict of them
         As for `predict`.
 
     Returns
     -------
     list of ndarrays
-        In the network's dtype: the input first (uint8 divided by 255), then the output of each layer, of
-        shape (N, *its shape). Dropout lets everything pass; batch normalisation uses its running mean and
-        variance.
+        In the network's dtype: the inputs first (uint8 divided by 255), then the output of each layer, of
+        shape (N, *its shape); entry k is value k of `model.nodes`. Dropout lets everything pass; batch
+        normalisation uses its running mean and variance.
 
     Raises
     ------
@@ -48,32 +51,36 @@ def activations(model: Model, X: "ArrayLike") -> list[Array]:
     >>> [a.shape[1:] for a in activations(fc.models.reference_cnn(), np.ones((1, 1, 6, 6)))]
     [(1, 6, 6), (1, 4, 4), (1, 4, 4), (1, 2, 2), (4,), (1,), (1,)]
     """
-    X = samples_as_given(X, model.input_shape)
-    x = X.astype(model.dtype)
-    arrays = [x / x.dtype.type(255) if X.dtype == np.uint8 else x]
+    given = inputs_as_given(X, model.input_names, model.input_shapes)
+    arrays = []
+    for array in arrays_in(given):
+        x = array.astype(model.dtype)
+        arrays.append(x / x.dtype.type(255) if array.dtype == np.uint8 else x)
     return run(model.nodes, arrays, model.arrays_of)
 
 
 def backward(
-    model: Model, X: "ArrayLike", y: "ArrayLike", loss: LossName | Loss = "cross_entropy"
+    model: Model, X: Any, y: Any, loss: Any = "cross_entropy", *, loss_weights: Any = None
 ) -> tuple[float, list[Array], Arrays]:
     """The mean loss of a batch, and its gradient at every point of the network.
 
     Parameters
     ----------
     model : Model
-    X : ndarray, shape (N, *input_shape)
+    X : ndarray, shape (N, *input_shape), or list or dict of them
         At least one sample.
-    y : ndarray
+    y : ndarray, or list or dict of them
         For "cross_entropy" labels (N,), one-hot rows, or rows of parts that sum to 1; otherwise numbers of
         the output's shape.
-    loss : {"bce", "bce_with_logits", "cross_entropy", "mse"} or Loss
+    loss : {"bce", "bce_with_logits", "cross_entropy", "mse"} or Loss, or list or dict of them
+    loss_weights : list or dict of floats, optional
+        As for `loss_and_gradients`, of a network with several outputs.
 
     Returns
     -------
     loss : float
     slopes : list of ndarrays
-        Entry k is dL / d activations(model, X)[k]: the input first.
+        Entry k is dL / d activations(model, X)[k]: the inputs first.
     gradients : dict
         Name -> ndarray, shaped as in `model.parameters()`.
 
@@ -89,7 +96,8 @@ def backward(
     on networks without these two layers.
 
     "bce" after a final Sigmoid, and "cross_entropy" after a final Softmax, are computed from that layer's
-    input; so is the gradient there, (A - y) / N, while the last entry is the gradient of the logarithm.
+    input, if no other layer reads that output; so is the gradient there, (A - y) / N, while the entry of the
+    output is the gradient of the logarithm.
     Source: Bishop (2006), section 5.3; the losses' and layers' own formulas stand with their kernels.
 
     Examples
@@ -101,37 +109,75 @@ def backward(
     >>> bool(np.isclose(slopes[5][0, 0], gradients["4.bias"][0]))
     True
     """
-    loss = resolve(loss)
-    loss.check_output(model.output_shape)
+    joint = resolve_for(loss, model.output_names, model.output_shapes, loss_weights)
     arrays = activations(model, X)
-    target = check_targets(y, len(arrays[0]), model.output_shape, loss)
-    if not len(target):
+    given = outputs_as_given(y, len(arrays[0]), model.output_names, model.output_shapes, joint)
+    if not len(given):
         raise ValueError("`X` must hold at least one sample, got none")
-    value, slopes = _at_the_end(loss.for_targets(target), model, arrays, target)
-    absorbed = model.nodes[-1].output in slopes and model.nodes[-1].inputs[0] in slopes
-    nodes = model.nodes[:-1] if absorbed else model.nodes
+    targets = [a.astype(np.int64) if a.dtype == np.uint8 else readable(a) for a in arrays_in(given)]
+    joint = joint.for_targets(given)
+    value, absorbed, slopes = 0.0, [], dict[int, Array]()
+    for end, (part, weight), target in zip(endings(model, joint), parts_of(joint), targets, strict=True):
+        part_value, found = _at_the_end(part, end, arrays, target)
+        value += weight * part_value
+        absorbed += [end.node] if end.absorbed else []
+        for number, slope in found.items():
+            slope = slope if weight == 1 else slope.dtype.type(weight) * slope
+            slopes[number] = slopes[number] + slope if number in slopes else slope
+    nodes = [node for node in model.nodes if node not in absorbed]
     gradients = differentiate(nodes, arrays, slopes, model.arrays_of)
     in_order = [slopes.get(k, np.zeros_like(array)) for k, array in enumerate(arrays)]
     return value, in_order, {name: gradients[name] for name in model.parameters()}
 
 
+@dataclass(frozen=True)
+class Ending:
+    """Where an output comes from, and how its loss is computed from that layer's input, if it is."""
+
+    name: str
+    node: Node
+    absorbed: AbsorbedLayer | None
+
+    @property
+    def start(self) -> int:
+        """The value that the way back starts from."""
+        return self.node.inputs[0] if self.absorbed else self.node.output
+
+
+def endings(model: Model, loss: Loss) -> list[Ending]:
+    """Where each output comes from; a layer is absorbed by its loss only if nothing else reads its value.
+
+    Examples
+    --------
+    >>> import fastconv as fc
+    >>> (end,) = endings(fc.models.reference_cnn(), fc.losses.BCE())
+    >>> end.node.name, end.start == end.node.inputs[0]
+    ('5', True)
+    """
+    makers = {node.output: node for node in model.nodes}
+    read = {value for node in model.nodes for value in node.inputs}
+    found = []
+    for value, name, (part, _) in zip(model.outputs, model.output_names, parts_of(loss), strict=True):
+        alone = value not in read and model.outputs.count(value) == 1
+        found.append(Ending(name, makers[value], part.absorbed(makers[value].layer) if alone else None))
+    return found
+
+
 def _at_the_end(
-    loss: Loss, model: Model, arrays: list[Array], target: Array
+    loss: Loss, end: Ending, arrays: list[Array], target: Array
 ) -> tuple[float, dict[int, Array]]:
-    """The loss, and its gradient at the output: at the last layer's input too where it absorbs that layer."""
-    last = model.nodes[-1]
-    output = arrays[last.output]
-    absorbed = loss.absorbed(last.layer)
-    if absorbed is None:
-        value, slope = _value_and_slope(loss, output, target)
-        return value, {last.output: slope}
-    value, slope = _value_and_slope(absorbed.loss, arrays[last.inputs[0]], target)
+    """A loss, and its gradient at the output: at the last layer's input too where it absorbs that layer."""
+    output = arrays[end.node.output]
+    if end.absorbed is None:
+        value, slope = value_and_slope(loss, output, target)
+        return value, {end.node.output: slope}
+    value, slope = value_and_slope(end.absorbed.loss, arrays[end.start], target)
     flat = output.reshape(len(output), -1)
-    at_output = absorbed.output_gradient(flat, _as_numbers(flat, target, loss))
-    return value, {last.inputs[0]: slope, last.output: at_output.reshape(output.shape)}
+    at_output = end.absorbed.output_gradient(flat, _as_numbers(flat, target, loss))
+    return value, {end.start: slope, end.node.output: at_output.reshape(output.shape)}
 
 
-def _value_and_slope(loss: Loss, output: Array, target: Array) -> tuple[float, Array]:
+def value_and_slope(loss: Loss, output: Array, target: Array) -> tuple[float, Array]:
     """A loss and its gradient at outputs of any shape."""
     target = _as_numbers(output, target, loss)
     return loss.value(output, target), loss.gradient(output, target)

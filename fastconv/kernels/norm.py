@@ -200,7 +200,7 @@ def group_norm(
     groups, small = positive_int(num_groups, "num_groups"), scalar(eps, "eps")
     _check_groups(x.shape[1], groups)
     saved, y = np.empty((2, x.shape[0], groups), x.dtype), np.empty(x.shape, x.dtype)
-    _group_statistics(x, small, saved)
+    group_statistics(x, small, saved)
     _normalise_groups(x, gamma, beta, saved, y)
     return y, saved
 
@@ -270,7 +270,7 @@ PARTS = 128  # partial sums: they add as vectors, 10 times as fast as one after 
 
 
 @compiled
-def _sums(a, b, c, a_mean, b_mean):
+def channel_sums(a, b, c, a_mean, b_mean):
     """The sums over channel c of a - a_mean and of (a - a_mean) (b - b_mean), carried in float64."""
     size = a.shape[2] * a.shape[3]
     partial = np.zeros((2, PARTS))
@@ -290,8 +290,8 @@ def _sums(a, b, c, a_mean, b_mean):
 def _statistics(x, momentum, eps, running_mean, running_var, saved):
     count = x.shape[0] * x.shape[2] * x.shape[3]
     for c in range(x.shape[1]):
-        mean = _sums(x, x, c, 0.0, 0.0)[0] / count
-        squares = _sums(x, x, c, mean, mean)[1]
+        mean = channel_sums(x, x, c, 0.0, 0.0)[0] / count
+        squares = channel_sums(x, x, c, mean, mean)[1]
         saved[0, c] = mean
         saved[1, c] = 1.0 / np.sqrt(squares / count + eps)
         running_mean[c] += momentum * (mean - running_mean[c])
@@ -320,7 +320,7 @@ def _gradient(dy, x, gamma, saved, dx, dgamma, dbeta):
     count, number = x.shape[0] * x.shape[2] * x.shape[3], x.dtype.type
     for c in range(x.shape[1]):
         mean, inverse = saved[0, c], saved[1, c]
-        sum_dy, sum_dy_x = _sums(dy, x, c, 0.0, mean)
+        sum_dy, sum_dy_x = channel_sums(dy, x, c, 0.0, mean)
         dgamma[c] = sum_dy_x * inverse
         dbeta[c] = sum_dy
         scale, shift = gamma[c] * inverse, number(sum_dy / count)
@@ -332,7 +332,7 @@ def _gradient(dy, x, gamma, saved, dx, dgamma, dbeta):
 
 
 @compiled
-def _group_statistics(x, eps, saved):
+def group_statistics(x, eps, saved):
     groups = saved.shape[2]
     size = x.shape[1] // max(groups, 1)
     count = max(size * x.shape[2] * x.shape[3], 1)
@@ -340,10 +340,10 @@ def _group_statistics(x, eps, saved):
         for group in range(groups):
             total, squares = 0.0, 0.0
             for c in range(group * size, (group + 1) * size):
-                total += _sums(x[n : n + 1], x[n : n + 1], c, 0.0, 0.0)[0]
+                total += channel_sums(x[n : n + 1], x[n : n + 1], c, 0.0, 0.0)[0]
             mean = total / count
             for c in range(group * size, (group + 1) * size):
-                squares += _sums(x[n : n + 1], x[n : n + 1], c, mean, mean)[1]
+                squares += channel_sums(x[n : n + 1], x[n : n + 1], c, mean, mean)[1]
             saved[0, n, group] = mean
             saved[1, n, group] = 1.0 / np.sqrt(squares / count + eps)
 
@@ -370,7 +370,7 @@ def _group_gradient(dy, x, gamma, saved, dx, dgamma, dbeta):
             mean, inverse = saved[0, n, group], saved[1, n, group]
             sum_d, sum_d_x = 0.0, 0.0
             for c in range(group * size, (group + 1) * size):
-                sum_dy, sum_dy_x = _sums(dy[n : n + 1], x[n : n + 1], c, 0.0, mean)
+                sum_dy, sum_dy_x = channel_sums(dy[n : n + 1], x[n : n + 1], c, 0.0, mean)
                 beta_sums[c] += sum_dy
                 gamma_sums[c] += sum_dy_x * inverse
                 sum_d += sum_dy * gamma[c]

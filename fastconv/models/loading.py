@@ -11,11 +11,11 @@ from .. import nn
 from ..checks.import_path import imported
 from ..formats import outlines
 from ..formats.model_file import read_model
-from ..nn.layer import Arrays, Layer, Shape
+from ..nn.layer import Arrays, Layer
 from ..nn.network import parameter_shapes
 from ..nn.outline import Outline
+from .building import network_of
 from .model import Model
-from .sequential import Sequential
 
 
 def load(path: str | os.PathLike[str]) -> Model:
@@ -88,35 +88,38 @@ def _network_of_checkpoint(description: dict[str, Any], state: Arrays) -> tuple[
     return {**description["network"], **layers, "dtype": run["dtype"]}, own
 
 
-def from_torch(module: Any, input_shape: Shape, *, dtype: str | None = None) -> Sequential:
+def from_torch(module: Any, input_shape: Any, *, dtype: str | None = None) -> Model:
     """A network from PyTorch: its layers, with copies of its weights and running statistics.
 
     Parameters
     ----------
-    module : torch.nn.Sequential
-        Of Conv2d, MaxPool2d, AvgPool2d, AdaptiveAvgPool2d(1), BatchNorm2d, Dropout, Flatten, Linear, ReLU,
-        LeakyReLU, Sigmoid, Tanh, Softmax, Identity, and of Sequentials of these; perhaps a LogSoftmax at the
-        end.
-    input_shape : tuple
-        (C, H, W) of an image, or (features,).
+    module : torch.nn.Module
+        A Sequential of layers, or any module that `torch.fx.symbolic_trace` can trace: with a `forward` of
+        its own, of modules, functions, operators and methods of PyTorch that layers here compute.
+    input_shape : tuple, or list of tuples
+        (C, H, W) of an image, (C, L) of a signal, or (features,); a list of them for a module with several
+        arguments. Arguments for which there is no shape keep their defaults.
     dtype : {"float32", "float64"}, optional
         Default is the module's: float64 if any of its parameters is, otherwise float32.
 
     Returns
     -------
-    Sequential
-        Identity has no layer in it, and Sequentials within the module are laid out in a row, so that layer
-        numbers can differ from the module's.
+    Sequential, or Model
+        Of a Sequential of layers, or of such Sequentials, a Sequential: Identity has no layer in it, and
+        Sequentials within the module are laid out in a row, so that layer numbers can differ from the
+        module's. Of any other module a Model, whose layers have the names that they have there: parameters
+        are called "layer1.0.conv1.weight", and `to_torch` gives a module with the same `state_dict` names.
 
     Raises
     ------
     TypeError
-        If `module` is not a torch.nn.Sequential. Other modules compute in Python code of their own.
+        If `module` is no torch.nn.Module, or one layer alone.
     ValueError
-        If a layer or one of its settings has no counterpart here, or the sizes do not fit `input_shape`; the
-        message names the layer and the setting. If a module has forward hooks (weight norm, spectral norm and
-        pruning of the older kind are such), or methods of its own. If the module, in evaluation mode, gives
-        other outputs for a random input than the network.
+        If something in it has no counterpart here, or torch.fx can't trace it, as where an `if` asks for the
+        numbers of the input: one line that names the call, what it calls, and what would be possible. If a
+        setting has none, or the sizes do not fit `input_shape`. If a module has forward hooks (weight norm,
+        spectral norm and pruning of the older kind are such). If the module, in evaluation mode, gives other
+        outputs for a random input than the network.
     ImportError
         If PyTorch is not installed.
 
@@ -129,9 +132,12 @@ def from_torch(module: Any, input_shape: Shape, *, dtype: str | None = None) -> 
     Notes
     -----
     What the module computes in evaluation mode is taken; parametrizations become the weights that they make.
-    A module that stands in several places becomes a layer in each of them, with weights of its own: they
-    begin equal, but further training does not keep them so. The module and PyTorch's random numbers are left
-    as they were.
+    A module that is called at several places becomes one layer there, which shares its weights; in a
+    Sequential of layers it becomes a layer in each place with weights of its own, which begin equal, and so
+    do parameters that are tied under several names. A scale or a shift by constants becomes a convolution
+    of each channel with one weight, which training changes like any. What the outputs do not need is left
+    out. An output (N,), one number of each sample, is (N, 1) here. The module and PyTorch's random numbers
+    are left as they were.
 
     Examples
     --------
@@ -139,24 +145,38 @@ def from_torch(module: Any, input_shape: Shape, *, dtype: str | None = None) -> 
     >>> module = torch.nn.Sequential(torch.nn.Conv2d(1, 6, 5), torch.nn.ReLU(), torch.nn.MaxPool2d(2))
     >>> fc.from_torch(module, input_shape=(1, 28, 28)).output_shape
     (6, 12, 12)
+    >>> class Residual(torch.nn.Module):
+    ...     def __init__(self):
+    ...         super().__init__()
+    ...         self.conv = torch.nn.Conv2d(2, 2, 3, padding=1)
+    ...     def forward(self, x):
+    ...         return torch.relu(self.conv(x)) + x
+    >>> list(fc.from_torch(Residual(), input_shape=(2, 8, 8)).parameters())
+    ['conv.weight', 'conv.bias']
     """
-    from ..formats.torch_modules import read_module  # few processes need it
+    from ..formats.torch.reading import read_module  # few processes need it
 
     found = read_module(module, input_shape, dtype)
-    model = _filled(Outline.of_row(found.layers, tuple(input_shape)), found.dtype, found.state)
+    model: Model = _filled(found.outline, found.dtype, found.state)
     _check_against(module, model, found.log_softmax)
-    if found.log_softmax:
+    if any(found.log_softmax):
         _leave_log_softmax("`module`", model)
     return model
 
 
-def _check_against(module: Any, model: Model, log_softmax: bool) -> None:
+def _check_against(module: Any, model: Model, log_softmax: tuple[bool, ...]) -> None:
     """Raise ValueError unless the network and the PyTorch module that it was read from agree."""
-    from ..formats.torch_modules import run_module
+    from ..formats.torch.reading import run_module
 
-    X = np.random.default_rng(0).standard_normal((2, *model.input_shape))
+    rng = np.random.default_rng(0)
+    X = [rng.standard_normal((2, *shape)) for shape in model.input_shapes]
     wanted, precision = run_module(module, X)
-    _check_same("`module`", _log_softmax(model.predict(X), log_softmax), wanted, precision)
+    found = model.predict(X if len(X) > 1 else X[0])
+    outputs = list(found.values()) if isinstance(found, dict) else found if len(wanted) > 1 else [found]
+    for output, theirs, logits in zip(outputs, wanted, log_softmax, strict=True):
+        if theirs.shape == (2,):  # PyTorch may leave out the one output
+            theirs = theirs[:, None]
+        _check_same("`module`", _log_softmax(output, logits), theirs, precision)
 
 
 def _log_softmax(logits: NDArray[Any], wanted: bool) -> NDArray[Any]:
@@ -195,29 +215,31 @@ def _check_same(what: str, found: NDArray[Any], wanted: NDArray[Any], precision:
         )
 
 
-def from_onnx(path: Any) -> Sequential:
+def from_onnx(path: Any) -> Model:
     """Read a network from an ONNX file, of `to_onnx` or of exporters of PyTorch, Keras and scikit-learn.
 
     Parameters
     ----------
     path : str, Path or onnx.ModelProto
-        A file, or a model in memory, whose operators stand in a row and are those of fastconv's layers: Conv,
-        Gemm, MatMul with Add, MaxPool, AveragePool, GlobalAveragePool, BatchNormalization, Flatten, Reshape,
-        Relu, LeakyRelu, Sigmoid, Tanh, Softmax, Dropout, Identity, Pad before a Conv or a pooling, sums and
-        products with constants. Opset 7 or later. Casts between float32 and float64, Transposes around images
-        with the channels last and a label beside the probabilities are no layers; weights and shapes may be
-        worked out of others.
+        A file, or a model in memory, over images, signals or features, whose operators are those of
+        fastconv's layers: Conv, Gemm, MatMul with Add, pools, means and largest elements of positions,
+        normalisations, activations (also where a file makes one of several operators, as x * sigmoid(x)),
+        sums of values and stacks of channels, Dropout, Pad before a Conv or a pooling, sums and products with
+        constants. Opset 7 or later. Reshape, Flatten, Squeeze, Unsqueeze and Transpose where they only
+        regroup, casts between float32 and float64, and a label beside the probabilities are no layers;
+        weights and shapes may be worked out of others.
 
     Returns
     -------
-    Sequential
+    Sequential, or Model
         In the dtype of the file's weights, with the metadata that `to_onnx` wrote, or the names of classes
-        that scikit-learn's exporters do.
+        that scikit-learn's exporters do. A graph that branches, or has several inputs or outputs, is a
+        `Model`; of a file of `to_onnx`, its layers have the names that they had.
 
     Raises
     ------
     ValueError
-        If the file is damaged, an operator or a setting has no counterpart here, or the graph branches; the
+        If the file is damaged, or an operator or a setting has no counterpart here; the
         message names the file and the node. A file of another kind is named, with what to do about it. If
         the file, run by ONNX Runtime or onnx's own evaluator, gives other outputs for a random input.
     TypeError
@@ -230,7 +252,8 @@ def from_onnx(path: Any) -> Sequential:
     Warns
     -----
     UserWarning
-        If the file takes images (N, H, W, C), for networks here take (N, C, H, W). If it ends in a
+        If the file takes images (N, H, W, C) or signals (N, L, C), for networks here take (N, C, H, W) and
+        (N, C, L). If it ends in a
         LogSoftmax, which is left out: the network gives the logits, as the loss "cross_entropy" takes them.
         If it scales pixels from 0 to 255 itself.
 
@@ -255,12 +278,20 @@ def from_onnx(path: Any) -> Sequential:
     from ..formats.onnx.reader import read_onnx  # few processes need it
 
     found = read_onnx(path)
-    model = _filled(Outline.of_row(found.layers, found.input_shape), found.dtype, found.state)
+    model = _filled(found.outline, found.dtype, found.state)
     model.metadata = found.metadata
     _check_against_file(found, model)
-    if found.channels_last:
-        shape = "(N, C, H, W): X.transpose(0, 3, 1, 2)"
-        warnings.warn(f"{found.name} takes images (N, H, W, C), its network here {shape}", stacklevel=2)
+    for shape, last in zip(model.input_shapes, found.channels_last, strict=True):
+        if last:
+            kind, theirs, ours, way = (
+                ("images", "(N, H, W, C)", "(N, C, H, W)", "0, 3, 1, 2")
+                if len(shape) == 3
+                else ("signals", "(N, L, C)", "(N, C, L)", "0, 2, 1")
+            )
+            warnings.warn(
+                f"{found.name} takes {kind} {theirs}, its network here {ours}: X.transpose({way})",
+                stacklevel=2,
+            )
     if found.log_softmax:
         _leave_log_softmax(found.name, model)
     if 0 < found.scale < 0.01:  # 1 / 255, 2 / 255: of bytes
@@ -276,10 +307,13 @@ def from_onnx(path: Any) -> Sequential:
 def _check_against_file(found: Any, model: Model) -> None:
     """Raise ValueError unless the network and the ONNX file agree, where there is a program that can tell."""
     X = found.sample()
-    wanted = None if X is None else found.run(X, len(X) * model.products())
-    if wanted is None:
+    wanted = None if X is None else found.run(X, len(X[0]) * model.products())
+    if X is None or wanted is None:
         return
-    _check_same(found.name, _log_softmax(model.predict(X), found.log_softmax), wanted, found.precision)
+    outputs = model.predict(X if len(X) > 1 else X[0])
+    given = list(outputs.values()) if isinstance(outputs, dict) else outputs
+    for output, want in zip(given if len(wanted) > 1 else [outputs], wanted, strict=True):
+        _check_same(found.name, _log_softmax(output, found.log_softmax), want, found.precision)
 
 
 def _filled(outline: Outline, dtype: str, state: Arrays, seed: int = 0) -> Any:
@@ -287,7 +321,7 @@ def _filled(outline: Outline, dtype: str, state: Arrays, seed: int = 0) -> Any:
     for name, shape in parameter_shapes(outline).items():
         if name not in state or state[name].shape != shape:
             raise ValueError(f"there is no array {name!r} of shape {shape} in it")
-    model = Model.from_outline(outline, dtype, seed)
+    model = network_of(outline, dtype, seed)
     model.load_state(state)
     return model
 

@@ -72,8 +72,8 @@ class Model(Classifier):
         self._build(outline_of(inputs, outputs), dtype, seed)
 
     @classmethod
-    def from_outline(cls, outline: Outline, dtype: str = "float32", seed: int = 0) -> "Model":
-        """A network that has been written down: a Sequential of a row, otherwise a Model.
+    def of_outline(cls, outline: Outline, dtype: str = "float32", seed: int = 0) -> "Model":
+        """A network that has been written down.
 
         Parameters
         ----------
@@ -88,14 +88,11 @@ class Model(Classifier):
         Examples
         --------
         >>> import fastconv as fc
-        >>> outline = fc.models.reference_cnn().outline
-        >>> type(fc.Model.from_outline(outline)).__name__
-        'Sequential'
+        >>> model = fc.models.reference_cnn()
+        >>> fc.Model.of_outline(model.outline).num_parameters
+        15
         """
-        from .sequential import Sequential  # which is made of this
-
-        kind = Sequential if outline.is_row else Model
-        model = kind.__new__(kind)
+        model = cls.__new__(cls)
         model._build(outline, dtype, seed)
         return model
 
@@ -304,6 +301,44 @@ class Model(Classifier):
         """
         return listing.memory(self, *self._checked_step(purpose, None, optimizer, batch_size))
 
+    def summary(self, batch_size: int | None = None, *, optimizer: Any = None) -> None:
+        """Print each layer with its output shape, its parameters and products, and who reads what it gives.
+
+        The last is left out where that is simply the next layer. Layers of one name share their parameters,
+        which are counted once. Below the table stands what they come to together.
+
+        Parameters
+        ----------
+        batch_size : int, optional
+            Print also how much memory a training step of so many samples takes: the kernels that it needs
+            are compiled for that, if they are not yet.
+        optimizer : SGD, Adam, AdamW or another of `fastconv.optimizers`, optional
+            As for `memory`.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If an argument is unknown or does not fit.
+
+        Examples
+        --------
+        >>> import fastconv as fc
+        >>> model = fc.Sequential([fc.Residual([fc.Dense(3)]), fc.ReLU()], (3,))
+        >>> model.summary(batch_size=32)  # doctest: +ELLIPSIS
+        layer                 output shape  parameters  products  read by
+        -----------------------------------------------------------------------
+        input                 (3,)                   0         0  0.layers.0, 0
+        0.layers.0  Dense(3)  (3,)                  12         9
+        0           Add()     (3,)                   0         0
+        1           ReLU()    (3,)                   0         0
+        parameters: 12 (float32, 48 bytes); products of one sample: 9
+        a training step of 32 samples takes ... bytes
+        """
+        print(self)
+        if batch_size is not None:
+            taken = self.memory(batch_size, optimizer=optimizer)
+            print(f"a training step of {batch_size:,} sample{'s' * (batch_size != 1)} takes {taken:,} bytes")
+
     def _checked_step(
         self, purpose: str, loss: Any, optimizer: Any, batch_size: int
     ) -> tuple[str, Loss | None, Optimizer, int]:
@@ -405,9 +440,11 @@ class Model(Classifier):
 
         Returns
         -------
-        torch.nn.Sequential
+        torch.nn.Sequential, or torch.fx.GraphModule
             In evaluation mode, on the CPU, in the network's dtype; the names of its `state_dict` are those
-            of `parameters()` and `statistics()`.
+            of `parameters()` and `statistics()`. Layers in a row become a Sequential; networks that branch,
+            and padding that PyTorch's layers don't have, a GraphModule, which is trained and saved like any
+            module. Several outputs are a tuple, or a dictionary if they have names.
 
         Raises
         ------
@@ -422,7 +459,7 @@ class Model(Classifier):
         >>> fc.models.reference_cnn().to_torch()[0]
         Conv2d(1, 1, kernel_size=(3, 3), stride=(1, 1))
         """
-        from ..formats.torch_modules import write_module  # few processes need it
+        from ..formats.torch.writing import write_module  # few processes need it
 
         return write_module(self, softmax)
 
@@ -446,11 +483,12 @@ class Model(Classifier):
 
         Notes
         -----
-        Its input is called "input" and its output "output"; the first axis of both, the batch, may be of any
-        size. ONNX Runtime has no convolution, average pooling or leaky ReLU of float64: a network of float64
-        carries these as functions of its own, made of operators that there are. `metadata` are in the file as
-        JSON under the name "fastconv"; classes also under "classes", and the scale of pixels as ONNX has it,
-        as "Image.NominalPixelRange".
+        Inputs and outputs have the names of `input_names` and `output_names`, "input" and "output" where
+        there is one; their first axis, the batch, may be of any size. ONNX Runtime has no convolution and no
+        average pooling of float64, and few activations: a network of float64 carries these as functions of
+        its own, made of operators that there are. `metadata` are in the file as JSON under the name
+        "fastconv"; classes also under "classes", and the scale of pixels as ONNX has it, as
+        "Image.NominalPixelRange".
 
         Examples
         --------

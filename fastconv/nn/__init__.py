@@ -25,6 +25,8 @@ from .norm import *  # noqa: F403
 from .norm import __all__ as _norm
 from .pool import *  # noqa: F403
 from .pool import __all__ as _pool
+from .prelu import *  # noqa: F403
+from .prelu import __all__ as _prelu
 from .resize import *  # noqa: F403
 from .resize import __all__ as _resize
 from .separable import *  # noqa: F403
@@ -33,6 +35,8 @@ from .shape import *  # noqa: F403
 from .shape import __all__ as _shape
 from .signal import *  # noqa: F403
 from .signal import __all__ as _signal
+from .signal_channels import *  # noqa: F403
+from .signal_channels import __all__ as _signal_channels
 
 __all__ = [
     *_activations,
@@ -46,8 +50,10 @@ __all__ = [
     *_merge,
     *_norm,
     *_pool,
+    *_prelu,
     *_resize,
     *_separable,
     *_shape,
     *_signal,
+    *_signal_channels,
 ]

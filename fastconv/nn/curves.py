@@ -137,6 +137,11 @@ class GELU(Layer):
     approximate : {"none", "tanh"}
         "tanh" stands for x * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 x**3))) / 2.
 
+    Raises
+    ------
+    ValueError
+        If `approximate` is neither.
+
     Examples
     --------
     >>> import fastconv as fc

@@ -21,16 +21,14 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, fields, is_dataclass
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..checks.import_path import import_path
 from .graph import Graph
-
-if TYPE_CHECKING:
-    from .values import Value
+from .value import Value, called
 
 Shape = tuple[int, ...]
 Entry = TypeVar("Entry")
@@ -54,7 +52,7 @@ class Layer:
             check_call(cls, args, kwargs)
         return super().__new__(cls)
 
-    def __call__(self, values: "Value | Sequence[Value]", name: str | None = None) -> "Value":
+    def __call__(self, values: Value | Sequence[Value], name: str | None = None) -> Value:
         """Call the layer on values, in the functional form of a network: see `fastconv.Model`.
 
         Parameters
@@ -83,8 +81,6 @@ class Layer:
         >>> fc.Flatten()(fc.Input((2, 3, 3))).shape
         (18,)
         """
-        from .values import called  # which is made of layers
-
         return called(self, values, name)
 
     def lay_out(self, graph: Graph, name: str, inputs: tuple[int, ...]) -> int:
@@ -365,12 +361,15 @@ class Layer:
         "Conv2d(32, kernel_size=3, padding='same')"
         """
         parts = []
+        by_name: set[str] = {f.name for f in fields(self) if f.kw_only} if is_dataclass(self) else set()
         for number, (name, default) in enumerate(settings_and_defaults(self)):
             value = getattr(self, name)
             if default is inspect.Parameter.empty or not _same(value, default):
-                if isinstance(value, tuple) and len(set(value)) == 1:
+                # A pair of equal numbers is written as one; of equal pairs, one would mean something else.
+                if isinstance(value, tuple) and len(set(value)) == 1 and not isinstance(value[0], tuple):
                     value = value[0]
-                parts.append(f"{value!r}" if number == 0 else f"{name}={value!r}")
+                alone = number == 0 and name not in by_name
+                parts.append(f"{value!r}" if alone else f"{name}={value!r}")
         return f"{type(self).__name__}({', '.join(parts)})"
 
     def settings(self) -> dict[str, Any]:
@@ -483,6 +482,7 @@ def _same(value: Any, default: Any) -> bool:
 _FOLLOWS = "is left out: it follows from the layer's input"
 COUNTERPARTS = {
     **dict.fromkeys(("in_channels", "in_features", "num_features", "num_channels"), _FOLLOWS),
+    "normalized_shape": _FOLLOWS,
     **dict.fromkeys(("input_shape", "input_dim"), "belongs to Sequential"),
     "activation": "is a layer of its own, such as ReLU()",
     "alpha": "is called `negative_slope`",
@@ -491,6 +491,7 @@ COUNTERPARTS = {
     "filters": "is called `out_channels`",
     "interpolation": "is called `mode`",
     "inplace": "is left out: layers work in place where they can",
+    "num_parameters": "is called `per_channel`: True or False",
     "pool_size": "is called `kernel_size`",
     "rate": "is called `p`",
     "size": "is given as `scale_factor`: how many times as large",

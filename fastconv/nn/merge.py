@@ -9,6 +9,7 @@ import numpy as np
 from .block import Composite, checked_layers
 from .graph import Graph
 from .layer import Array, Arrays, Layer, Shape, set_fields
+from .value import Value
 
 __all__ = ["Add", "Concatenate", "Residual"]
 
@@ -68,7 +69,7 @@ class Stack(Layer):
 # What users write
 
 
-@dataclass(frozen=True, init=False)
+@dataclass(frozen=True, init=False, repr=False)
 class _Branches(Composite):
     """Branches that begin at one value, and a node that reads their ends."""
 
@@ -97,6 +98,9 @@ class _Branches(Composite):
         ends = [graph.chain(branch, inputs[0], f"{prefix}{k}.") for k, branch in enumerate(self.branches)]
         return graph.add(name, self.joint(), ends or inputs)
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(repr(list(branch)) for branch in self.branches)})"
+
     def call(self) -> str:
         written = (", ".join(layer.call() for layer in branch) for branch in self.branches)
         return f"{type(self).__name__}({', '.join(f'[{branch}]' for branch in written)})"
@@ -111,6 +115,7 @@ class _Branches(Composite):
         return cls(*[[layer_of(entry) for entry in branch] for branch in settings["branches"]])
 
 
+@dataclass(frozen=True, init=False, repr=False)
 class Add(_Branches):
     """Branches whose outputs are added: each takes the layer's input.
 
@@ -132,6 +137,7 @@ class Add(_Branches):
     joint = Sum
 
 
+@dataclass(frozen=True, init=False, repr=False)
 class Concatenate(_Branches):
     """Branches whose outputs lie one after the other, as channels of one image: each takes the layer's input.
 
@@ -203,3 +209,6 @@ class Residual(Composite):
 
 def _layers_of(branch: Any, name: str) -> tuple[Layer, ...]:
     return checked_layers([branch] if isinstance(branch, Layer) else branch, name)
+
+
+Value.sum_of = staticmethod(lambda values: Add()(values))

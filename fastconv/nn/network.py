@@ -1,6 +1,5 @@
 """What a network is: its layers, the shapes between them, and one flat vector that holds its parameters."""
 
-import html
 import math
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
@@ -9,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..checks.settings import whole_number
+from . import summary
 from .block import full_name, own_arrays
 from .freezing import Freezing
 from .graph import Node
@@ -329,7 +329,7 @@ class Network(Freezing):
             array[...] = converted[name]
 
     def describe(self) -> list[tuple[str, Shape, int]]:
-        """(layer, output shape, parameters) of every layer, as `summary` prints them.
+        """(layer, output shape, parameters) of every layer, as `summary` prints them; shared ones count once.
 
         Returns
         -------
@@ -341,48 +341,15 @@ class Network(Freezing):
         >>> fc.models.reference_cnn().describe()[0]
         ('0  Conv2d(1, kernel_size=3)', (1, 4, 4), 10)
         """
-        width = max(len(node.name) for node in self.nodes)
-        return [
-            (
-                f"{node.name:<{width}}  {node.layer.call()}",
-                node.output_shape,
-                sum(a.size for a in own_arrays(self._parameters, node.name).values()),
-            )
-            for node in self.nodes
-        ]
-
-    def summary(self) -> None:
-        """Print each layer with its output shape and its number of parameters.
-
-        Examples
-        --------
-        >>> import fastconv as fc
-        >>> fc.models.reference_cnn().summary()  # doctest: +ELLIPSIS
-        layer ...
-        parameters: 15 (float32, 60 bytes)
-        """
-        print(self)
-
-    def _table(self) -> list[tuple[str, str, str]]:
-        """A head, the input, and each layer with its output shape and its number of parameters."""
-        rows = [(name, str(shape), f"{count:,}") for name, shape, count in self.describe()]
-        return [("layer", "output shape", "parameters"), ("input", str(self.input_shape), "0"), *rows]
-
-    def _size(self) -> str:
-        return f"parameters: {self.num_parameters:,} ({self.dtype}, {self.flat_parameters.nbytes:,} bytes)"
+        rows = summary.rows(self)[len(self.inputs) :]
+        return [(row.name, row.output_shape, row.parameters or 0) for row in rows]
 
     def __repr__(self) -> str:
-        rows = self._table()
-        widths = [max(len(row[k]) for row in rows) for k in range(3)]
-        lines = [f"{a:<{widths[0]}}  {b:<{widths[1]}}  {c:>{widths[2]}}" for a, b, c in rows]
-        return "\n".join([lines[0], "-" * (sum(widths) + 4), *lines[1:], self._size()])
+        return summary.as_text(self)
 
     def _repr_html_(self) -> str:
         """The same table in a notebook."""
-        head, *rows = ([html.escape(cell) for cell in row] for row in self._table())
-        cells = "".join(f"<th>{cell}</th>" for cell in head)
-        body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
-        return f"<table><tr>{cells}</tr>{body}</table><p>{html.escape(self._size())}</p>"
+        return summary.as_html(self)
 
 
 def parameter_shapes(outline: Outline) -> dict[str, Shape]:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, ClassVar, cast
 
 import numpy as np
@@ -11,7 +11,7 @@ from .. import kernels
 from ..checks.settings import real_number, whole_number
 from .layer import Array, Arrays, Layer, Shape, set_fields
 
-__all__ = ["BatchNorm2d", "GroupNorm"]
+__all__ = ["BatchNorm2d", "GroupNorm", "InstanceNorm2d", "LayerNorm"]
 
 
 class _Affine(Layer):
@@ -23,7 +23,8 @@ class _Affine(Layer):
         return {"weight": (input_shape[0],), "bias": (input_shape[0],)}
 
     def initial_parameters(self, input_shape: Shape, rng: np.random.Generator) -> Arrays:
-        return {"weight": np.ones(input_shape[0]), "bias": np.zeros(input_shape[0])}
+        start = {"weight": np.ones, "bias": np.zeros}
+        return {name: start[name](shape) for name, shape in self.parameter_shapes(input_shape).items()}
 
 
 @dataclass(frozen=True)
@@ -170,8 +171,120 @@ class GroupNorm(_Affine):
         return kernels.group_norm(_images(x), self.num_groups, arrays["weight"], arrays["bias"], self.eps)
 
 
+@dataclass(frozen=True)
+class InstanceNorm2d(_Affine):
+    """Normalisation of each channel of each sample, as GroupNorm with as many groups as channels.
+
+    Parameters
+    ----------
+    eps : float
+        Added to the variance.
+    affine : bool
+        Whether each channel has a learned scale and shift.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is out of range or of the wrong type.
+
+    Notes
+    -----
+    The same in training and prediction, as in PyTorch without running statistics. Source: Ulyanov, Vedaldi
+    and Lempitsky (2016).
+
+    Examples
+    --------
+    >>> import fastconv as fc
+    >>> fc.InstanceNorm2d().parameter_shapes((6, 24, 24))
+    {}
+    >>> fc.InstanceNorm2d(affine=True).parameter_shapes((6, 24, 24))
+    {'weight': (6,), 'bias': (6,)}
+    """
+
+    _: KW_ONLY  # PyTorch's first argument is the number of channels
+    eps: float = 1e-5
+    affine: bool = False
+    takes: ClassVar[str] = "image"
+
+    def __post_init__(self) -> None:
+        set_fields(self, eps=real_number(self.eps, "eps", above=True), affine=bool(self.affine))
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        self.check_input(input_shape)
+        return input_shape
+
+    def parameter_shapes(self, input_shape: Shape) -> dict[str, Shape]:
+        return super().parameter_shapes(input_shape) if self.affine else {}
+
+    def values_per_mean(self, input_shape: Shape, samples: int) -> int:
+        return math.prod(input_shape[1:])
+
+    def forward(self, x: Array, arrays: Arrays) -> Array:
+        return self._normalised(x, arrays)[0]
+
+    def backward(self, x: Array, y: Array, dy: Array, arrays: Arrays) -> tuple[Array, Arrays]:
+        (_, saved), (gamma, _) = self._normalised(x, arrays), self._scale_and_shift(x, arrays)
+        dx, dgamma, dbeta = kernels.group_norm_grad(dy, x, gamma, saved)
+        return dx, {"weight": dgamma, "bias": dbeta} if self.affine else {}
+
+    def _scale_and_shift(self, x: Array, arrays: Arrays) -> tuple[Array, Array]:
+        if self.affine:
+            return arrays["weight"], arrays["bias"]
+        return np.ones(x.shape[1], x.dtype), np.zeros(x.shape[1], x.dtype)
+
+    def _normalised(self, x: Array, arrays: Arrays) -> tuple[Array, Array]:
+        return kernels.group_norm(x, x.shape[1], *self._scale_and_shift(x, arrays), self.eps)
+
+
+@dataclass(frozen=True)
+class LayerNorm(_Affine):
+    """Normalisation of each whole sample, with a learned scale and shift of each element.
+
+    Parameters
+    ----------
+    eps : float
+        Added to the variance.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is out of range or of the wrong type.
+
+    Notes
+    -----
+    Mean and variance are those of all elements of a sample: PyTorch's LayerNorm of the sample's shape. With a
+    scale for each channel instead it is GroupNorm(1). Source: Ba, Kiros and Hinton (2016).
+
+    Examples
+    --------
+    >>> import fastconv as fc
+    >>> fc.LayerNorm().parameter_shapes((6, 4, 4))
+    {'weight': (6, 4, 4), 'bias': (6, 4, 4)}
+    """
+
+    _: KW_ONLY  # PyTorch's first argument is the shape
+    eps: float = 1e-5
+
+    def __post_init__(self) -> None:
+        set_fields(self, eps=real_number(self.eps, "eps", above=True))
+
+    def parameter_shapes(self, input_shape: Shape) -> dict[str, Shape]:
+        return {"weight": input_shape, "bias": input_shape}
+
+    def values_per_mean(self, input_shape: Shape, samples: int) -> int:
+        return math.prod(input_shape)
+
+    def forward(self, x: Array, arrays: Arrays) -> Array:
+        return kernels.layer_norm(x, arrays["weight"], arrays["bias"], self.eps)[0]
+
+    def backward(self, x: Array, y: Array, dy: Array, arrays: Arrays) -> tuple[Array, Arrays]:
+        saved = kernels.layer_norm(x, arrays["weight"], arrays["bias"], self.eps)[1]
+        dx, dgamma, dbeta = kernels.layer_norm_grad(dy, x, arrays["weight"], saved)
+        return dx, {"weight": dgamma, "bias": dbeta}
+
+
 def _images(x: Array) -> Array:
-    """Samples as images; features are images of one pixel."""
+    """Samples as images; signals are images of one column, features of one pixel."""
     return x.reshape((*x.shape, 1, 1)[:4])
 
 

@@ -1,7 +1,7 @@
 """Pooling layers."""
 
 from dataclasses import KW_ONLY, dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from .. import kernels
 from ..checks.padding import Pads, checked_padding, padding_around
@@ -9,7 +9,7 @@ from ..checks.scalars import positive_pair
 from ..checks.windows import pool_output_size
 from .layer import Array, Arrays, IntOrPair, Layer, Shape, set_fields
 
-__all__ = ["AvgPool2d", "GlobalAvgPool2d", "MaxPool2d"]
+__all__ = ["AdaptiveAvgPool2d", "AvgPool2d", "GlobalAvgPool2d", "GlobalMaxPool2d", "MaxPool2d"]
 
 
 class _Pool(Layer):
@@ -162,3 +162,72 @@ class GlobalAvgPool2d(Layer):
 
     def backward(self, x: Array, y: Array, dy: Array, arrays: Arrays) -> tuple[Array, Arrays]:
         return kernels.avg_pool2d_grad(dy, x.shape[2:], x.shape[2:]), {}
+
+
+@dataclass(frozen=True)
+class GlobalMaxPool2d(Layer):
+    """The largest element of each whole channel: (C, H, W) to (C, 1, 1).
+
+    Examples
+    --------
+    >>> import fastconv as fc
+    >>> fc.GlobalMaxPool2d().output_shape((64, 7, 7))
+    (64, 1, 1)
+    """
+
+    takes: ClassVar[str] = "image"
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        self.check_input(input_shape)
+        return input_shape[0], 1, 1
+
+    def forward(self, x: Array, arrays: Arrays) -> Array:
+        return kernels.max_pool2d(x, x.shape[2:])[0]
+
+    def backward(self, x: Array, y: Array, dy: Array, arrays: Arrays) -> tuple[Array, Arrays]:
+        return kernels.max_pool2d_grad(dy, kernels.max_pool2d(x, x.shape[2:])[1], x.shape[2:]), {}
+
+
+@dataclass(frozen=True)
+class AdaptiveAvgPool2d(Layer):
+    """The mean of each of `output_size` windows, which share out an image of any size evenly.
+
+    Parameters
+    ----------
+    output_size : int, pair of ints or None
+        Height and width of the output, smaller or larger than the input's; None, for one of them or both,
+        stands for the input's own.
+
+    Notes
+    -----
+    Of O windows along H pixels, window i goes from floor(i * H / O) to before ceil((i + 1) * H / O), as in
+    PyTorch: they overlap where H is no multiple of O.
+
+    Examples
+    --------
+    >>> import fastconv as fc
+    >>> fc.AdaptiveAvgPool2d((7, None)).output_shape((64, 10, 12))
+    (64, 7, 12)
+    """
+
+    output_size: Any
+    takes: ClassVar[str] = "image"
+
+    def __post_init__(self) -> None:
+        size = self.output_size
+        sizes = size if isinstance(size, (tuple, list)) else (size, size)
+        given = positive_pair([1 if one is None else one for one in sizes], "output_size")
+        pairs = zip(sizes, given, strict=True)
+        set_fields(self, output_size=tuple(None if one is None else n for one, n in pairs))
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        self.check_input(input_shape)
+        height, width = self.output_size
+        return input_shape[0], height or input_shape[1], width or input_shape[2]
+
+    def forward(self, x: Array, arrays: Arrays) -> Array:
+        _, height, width = self.output_shape(x.shape[1:])
+        return kernels.adaptive_avg_pool2d(x, (height, width))
+
+    def backward(self, x: Array, y: Array, dy: Array, arrays: Arrays) -> tuple[Array, Arrays]:
+        return kernels.adaptive_avg_pool2d_grad(dy, x.shape[2:]), {}

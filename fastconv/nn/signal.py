@@ -33,8 +33,16 @@ class _Signal(Layer):
         shapes = self.image_layer().parameter_shapes(_as_image(input_shape))
         return {name: shape[:2] + shape[3:] for name, shape in shapes.items()}
 
+    def initial_parameters(self, input_shape: Shape, rng: np.random.Generator) -> Arrays:
+        arrays = self.image_layer().initial_parameters(_as_image(input_shape), rng)
+        shapes = self.parameter_shapes(input_shape)
+        return {name: array.reshape(shapes[name]) for name, array in arrays.items()}
+
     def initial_statistics(self, input_shape: Shape) -> Arrays:
         return self.image_layer().initial_statistics(_as_image(input_shape))
+
+    def values_per_mean(self, input_shape: Shape, samples: int) -> int | None:
+        return self.image_layer().values_per_mean(_as_image(input_shape), samples)
 
     def forward(self, x: Array, arrays: Arrays) -> Array:
         y = self.image_layer().forward(_images(x), _image_arrays(arrays))
@@ -249,9 +257,6 @@ class BatchNorm1d(_Signal):
 
     def image_layer(self) -> BatchNorm2d:
         return BatchNorm2d(self.momentum, self.eps)
-
-    def initial_parameters(self, input_shape: Shape, rng: np.random.Generator) -> Arrays:
-        return self.image_layer().initial_parameters(_as_image(input_shape), rng)
 
 
 def _check_lengths(layer: Layer, *names: str) -> None:

@@ -1,58 +1,14 @@
-"""The functional form: values that layers are called on, for networks that are no row of layers."""
+"""The functional form: from the values that layers were called on to the outline of a network."""
 
-import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from .graph import Graph
 from .layer import Layer, Shape
-from .merge import Add
 from .outline import Call, Outline, checked_shape
+from .value import Value, checked_name, kind_of
 
 __all__ = ["Input", "Value"]
-
-_counter = itertools.count()
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Value:
-    """What flows from layer to layer while a network is written down: a shape, and where it comes from.
-
-    Made by `Input` and by calling layers on values. Two values of one shape can be added: x + y is
-    Add()([x, y]).
-
-    Attributes
-    ----------
-    shape : tuple
-        Of one sample.
-    layer : Layer or None
-        What makes it; None for an input.
-    inputs : tuple of Value
-        What that layer is called on.
-    name : str or None
-        The name of the input, or of the layer's place.
-
-    Examples
-    --------
-    >>> import fastconv as fc
-    >>> x = fc.Input((1, 8, 8))
-    >>> fc.Conv2d(4, 3)(x).shape
-    (4, 6, 6)
-    """
-
-    shape: Shape
-    layer: Layer | None = None
-    inputs: "tuple[Value, ...]" = ()
-    name: str | None = None
-    number: int = 0  # in the order in which values are made
-
-    def __add__(self, other: "Value") -> "Value":
-        return Add()([self, other]) if isinstance(other, Value) else NotImplemented
-
-    def __repr__(self) -> str:
-        made = "an Input" if self.layer is None else self.layer.call()
-        return f"<Value of shape {self.shape}, made by {made}>"
 
 
 def Input(shape: Shape, name: str | None = None) -> Value:
@@ -83,23 +39,7 @@ def Input(shape: Shape, name: str | None = None) -> Value:
     >>> fc.Model([image, speed], output).input_shapes
     ((1, 8, 8), (3,))
     """
-    return Value(checked_shape(shape), name=_checked_name(name), number=next(_counter))
-
-
-def called(layer: Layer, values: Any, name: str | None) -> Value:
-    """The value that a layer makes of one value, or of a list of them."""
-    inputs = tuple(values) if isinstance(values, (list, tuple)) else (values,)
-    for value in inputs:
-        if not isinstance(value, Value):
-            raise TypeError(
-                f"{layer} is called on values, which begin with fastconv.Input, got {_kind(value)}"
-                + (": of arrays, a network of the layer computes, model.predict(X)" * hasattr(value, "shape"))
-            )
-    graph = Graph([value.shape for value in inputs])
-    if len(inputs) != 1 and not layer.joins:
-        raise TypeError(f"{layer} is called on one value, got {len(inputs)}")
-    made = layer.lay_out(graph, "", tuple(range(len(inputs))))
-    return Value(graph.shapes[made], layer, inputs, _checked_name(name), next(_counter))
+    return Value(checked_shape(shape), name=checked_name(name))
 
 
 def outline_of(inputs: Any, outputs: Any) -> Outline:
@@ -141,13 +81,13 @@ def _named(given: Any, what: str, kind: str) -> tuple[list[Value], tuple[str, ..
     """Values, and a name for each: a dict's, their own, "input" where there is one, "input_0", ..."""
     names: list[str | None]
     if isinstance(given, Mapping):
-        values, names = list(given.values()), [_checked_name(name) for name in given]
+        values, names = list(given.values()), [checked_name(name) for name in given]
     else:
         values = list(given) if isinstance(given, Sequence) else [given]
         names = [v.name if isinstance(v, Value) and v.layer is None else None for v in values]
     for value in values:
         if not isinstance(value, Value):
-            raise TypeError(f"`{what}` must be values, which begin with fastconv.Input, got {_kind(value)}")
+            raise TypeError(f"`{what}` must be values, which begin with fastconv.Input, got {kind_of(value)}")
     if not values:
         raise ValueError(f"`{what}` must hold at least one value, got none")
     plain = [kind] if len(values) == 1 else [f"{kind}_{k}" for k in range(len(values))]
@@ -197,16 +137,3 @@ def _has_weights(call: Value) -> bool:
     if call.layer is not None:
         call.layer.lay_out(graph, "", tuple(range(len(call.inputs))))
     return any(node.layer.parameter_shapes(node.input_shape) for node in graph.nodes)
-
-
-def _checked_name(name: Any) -> str | None:
-    """A name that parameters and files can have, or None."""
-    if name is None:
-        return None
-    if not isinstance(name, str) or not all(part for part in name.split(".")):
-        raise ValueError(f'`name` must be a text such as "conv1" or "block.conv1", got {name!r}')
-    return name
-
-
-def _kind(value: Any) -> str:
-    return f"{type(value).__name__} of shape {value.shape}" if hasattr(value, "shape") else repr(value)

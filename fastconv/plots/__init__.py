@@ -1,4 +1,4 @@
-"""Pictures: learning curves, filters, what the layers make of an image, and what the network gets wrong.
+"""Pictures: learning curves, the network as a graph, filters, what layers make of an image, mistakes.
 
 Each function draws on the Axes that it is given, or in a new figure, and returns the Axes; none shows or
 saves anything. In pictures of positive and negative numbers, zero is white, red above and blue below.
@@ -6,6 +6,7 @@ Matplotlib is imported as a function is called: pip install ".[plot]".
 """
 
 from .network import feature_maps, filters, gradient_maps
+from .network_graph import graph
 from .results import confusion_matrix, history, worst_mistakes
 from .training import lr_finder
 
@@ -14,6 +15,7 @@ __all__ = [
     "feature_maps",
     "filters",
     "gradient_maps",
+    "graph",
     "history",
     "lr_finder",
     "worst_mistakes",

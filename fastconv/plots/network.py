@@ -10,10 +10,12 @@ from numpy.typing import ArrayLike
 from ..checks.settings import whole_number
 from ..engine.inputs import check_samples
 from ..inspection.layer_by_layer import activations, backward
+from ..inspection.samples import each
 from ..models.model import Model
 from ..nn.conv import Conv2d
-from ..nn.losses import Loss, LossName
-from .panels import Array, panels
+from ..nn.layer import Shape
+from ..nn.signal import Conv1d
+from .panels import Array, literal, panels
 
 SIGNED = "RdBu_r"
 BETWEEN = "0.8"  # a grey, not to be taken for a zero
@@ -21,13 +23,13 @@ MOST_WRITTEN = 40  # numbers are written into their cells up to so many cells
 
 
 def filters(model: Model, layer: int | str | None = None, *, count: int = 64, ax: Any = None) -> Any:
-    """The weights of a convolution: one plane for each filter and input channel.
+    """The weights of a convolution: one plane, of signals one line, for each filter and input channel.
 
     Parameters
     ----------
     model : Model
     layer : int or str, optional
-        Number of a Conv2d, "1.0" for the first part of block 1; default is the first.
+        Name of a Conv2d or a Conv1d, "1.0" for the first part of block 1; default is the first.
     count : int
         At most so many filters are drawn, and of each at most 32 input channels.
     ax : Axes, optional
@@ -50,27 +52,29 @@ def filters(model: Model, layer: int | str | None = None, *, count: int = 64, ax
     >>> ax.images[0].get_array().shape
     (3, 3)
     """
-    convolutions = [node.name for node in model.nodes if isinstance(node.layer, Conv2d)]
+    convolutions = list(dict.fromkeys(n.name for n in model.nodes if isinstance(n.layer, (Conv2d, Conv1d))))
     if not convolutions:
-        raise ValueError("`model` must have a Conv2d layer, it has none")
+        raise ValueError("`model` must have a Conv2d layer, or a Conv1d, it has none")
     layer = convolutions[0] if layer is None else layer
     if str(layer) not in convolutions:
         names = ", ".join(convolutions)
         raise ValueError(f"`layer` must be the number of a Conv2d, one of {names}, got {layer!r}")
     weight = model.parameters()[f"{layer}.weight"]
+    size = " x ".join(map(str, weight.shape[2:]))
+    weight = weight[:, :, None] if weight.ndim == 3 else weight
     shown = weight[: whole_number(count, "count"), :32]
     strips = np.stack([_mosaic(planes, len(planes), 1) for planes in shown])
     gap = 1 if shown.shape[1] == 1 else 2
     (panel,) = panels(ax, 1, 1, (5.2, 4.2))
     image = _signed_image(panel, _mosaic(strips, _columns(strips, 1.4, gap), gap))
     panel.figure.colorbar(image, ax=panel, shrink=0.8, pad=0.03)
-    number, channels, height, width = weight.shape
+    number, channels = weight.shape[:2]
     first = f", the first {len(shown)}" if len(shown) < number else ""
     side = f"\n{channels} input channels side by side" if channels > 1 else ""
     side += f", the first {shown.shape[1]}" if shown.shape[1] < channels else ""
     plural = "s" if number > 1 else ""
     panel.set_title(
-        f"Layer {layer}: {number} filter{plural} of {height} x {width}{first}{side}", fontsize="medium"
+        f"Layer {literal(layer)}: {number} filter{plural} of {size}{first}{side}", fontsize="medium"
     )
     return panel
 
@@ -125,25 +129,25 @@ def _signed_image(ax: Any, values: Array) -> Any:
     return image
 
 
-def feature_maps(
-    model: Model, x: "ArrayLike", *, layers: Sequence[int] | None = None, ax: Any = None
-) -> Array:
+def feature_maps(model: Model, x: Any, *, layers: Sequence[int] | None = None, ax: Any = None) -> Array:
     """What each layer makes of one image, from the input to the output.
 
     Parameters
     ----------
     model : Model
     x : ndarray, shape input_shape, or (1, *input_shape)
-        One sample.
+        One sample; of several inputs, a list of them, or a dict by the inputs' names.
     layers : list of int, optional
-        Only these entries of `inspection.activations`: 0 is the input, k the output of layer k - 1.
+        Only these entries of `inspection.activations`: the inputs, then the layers' outputs; of one input, 0
+        is the input, k the output of layer k - 1.
     ax : array of Axes, optional
         One for each panel.
 
     Returns
     -------
     ndarray of Axes
-        One for each array: images as planes, at most 64, features as bars.
+        One for each array: images as planes, at most 64, signals with a line for each channel, features as
+        bars.
 
     Raises
     ------
@@ -157,16 +161,17 @@ def feature_maps(
     >>> [ax.get_title().split(":")[0] for ax in axes[:3]]
     ['input', '0 Conv2d', '1 ReLU']
     """
-    sample = _one_sample(model, x)
+    sample = each(x, model.input_names, model.input_shapes, _one_sample)
     return _layer_panels(model, activations(model, sample), layers, ax)
 
 
 def gradient_maps(
     model: Model,
-    x: "ArrayLike",
+    x: Any,
     y: Any,
-    loss: LossName | Loss = "cross_entropy",
+    loss: Any = "cross_entropy",
     *,
+    loss_weights: Any = None,
     layers: Sequence[int] | None = None,
     ax: Any = None,
 ) -> Array:
@@ -177,9 +182,11 @@ def gradient_maps(
     model, x, layers, ax
         As in `feature_maps`.
     y : int or number
-        The label or target.
-    loss : str
-        Name of the loss, as in `inspection.backward`.
+        The label or target; of several outputs, a list or a dict of them.
+    loss : str or Loss
+        As in `inspection.backward`.
+    loss_weights : list or dict of floats, optional
+        Of several outputs, as in `inspection.backward`.
 
     Returns
     -------
@@ -197,22 +204,28 @@ def gradient_maps(
     >>> len(axes)
     7
     """
-    sample = _one_sample(model, x)
-    target = np.asarray(y) if np.ndim(y) == len(model.output_shape) + 1 else np.asarray(y)[None]
-    return _layer_panels(model, backward(model, sample, target, loss)[1], layers, ax)
+    sample = each(x, model.input_names, model.input_shapes, _one_sample)
+    target = each(y, model.output_names, model.output_shapes, _one_target)
+    slopes = backward(model, sample, target, loss, loss_weights=loss_weights)[1]
+    return _layer_panels(model, slopes, layers, ax)
 
 
-def _one_sample(model: Model, x: "ArrayLike") -> Array:
+def _one_target(y: Any, output_shape: Shape) -> Array:
+    return np.asarray(y) if np.ndim(y) == len(output_shape) + 1 else np.asarray(y)[None]
+
+
+def _one_sample(x: "ArrayLike", input_shape: Shape) -> Array:
     x = np.asarray(x)
-    single = x.shape in (model.input_shape, model.input_shape[1:])
-    sample = check_samples(x[None] if single else x, model.input_shape, "x")
+    single = x.shape in (input_shape, input_shape[1:])
+    sample = check_samples(x[None] if single else x, input_shape, "x")
     if len(sample) != 1:
         raise ValueError(f"`x` must be one sample, got {len(sample)}")
     return sample
 
 
 def _layer_panels(model: Model, arrays: list[Array], layers: Sequence[int] | None, ax: Any) -> Array:
-    names = ["input", *(f"{node.name} {type(node.layer).__name__}" for node in model.nodes)]
+    kinds = (f"{node.name} {node.layer.call().partition('(')[0]}" for node in model.nodes)
+    names = [literal(name) for name in (*model.input_names, *kinds)]
     chosen = list(range(len(arrays))) if layers is None else list(layers)
     if not chosen or not all(k in range(len(arrays)) for k in chosen):
         raise ValueError(f"`layers` must be numbers from 0 to {len(arrays) - 1}, got {layers!r}")
@@ -225,6 +238,9 @@ def _layer_panels(model: Model, arrays: list[Array], layers: Sequence[int] | Non
         if values.ndim == 3:
             planes, gap = values[:64], int(values[0].size > 1)
             _signed_image(panel, _mosaic(planes, _columns(planes, 1.0, gap), gap))
+        elif values.ndim == 2:
+            _signed_image(panel, values[:64])
+            panel.set_aspect("auto")
         else:
             _bars(panel, values)
     return axes

@@ -212,6 +212,8 @@ def worst_mistakes(
     >>> len(axes)
     3
     """
+    if len(model.input_shapes) != 1:
+        raise ValueError(f"`model` must take images alone, it takes {', '.join(model.input_names)}")
     images = samples_as_given(X, model.input_shape)
     if images.ndim != 4:
         raise ValueError(f"`X` must be images (N, C, H, W), got {images.shape}")

@@ -28,7 +28,7 @@ FEWEST = 10  # steps that a slope can be told from
 class RateSearch:
     """What `lr_finder` has found.
 
-    Attributes
+    Parameters
     ----------
     suggestion : float or None
         The learning rate at which the loss fell most, or None where it did not fall.

@@ -13,6 +13,7 @@ _SAMPLES = {
     "targets": "is called `y`",
 }
 _OF_TRAINER = "belongs to Trainer"
+_ACCUMULATES = "belongs to Trainer, and is called `accumulate`"
 _OF_OPTIMIZER = "belongs to the optimizer: Trainer(model, optimizer=SGD(lr=0.1))"
 _NO_WORKERS = "is left out: batches are taken as they come, and arrays need no workers"
 _SHOWS_NOTHING = "is left out: nothing is shown here"
@@ -21,6 +22,12 @@ _DICT = "is left out: what is returned is a dict"
 TRAINER = {
     **dict.fromkeys(("lr", "learning_rate"), _OF_OPTIMIZER),
     **dict.fromkeys(("epochs", "batch_size", "callbacks", "verbose"), "belongs to `fit`"),
+    **dict.fromkeys(
+        ("gradient_accumulation_steps", "accumulate_grad_batches"),
+        "is called `accumulate`, a number of batches",
+    ),
+    **dict.fromkeys(("ema", "use_ema"), "is left out: give `fit` callbacks=[EMA()]"),
+    "weight_decay": _OF_OPTIMIZER,
     "criterion": "is called `loss`",
     "net": "is called `model`",
     "network": "is called `model`",
@@ -29,7 +36,8 @@ TRAINER = {
 FIT = {
     **_SAMPLES,
     **dict.fromkeys(("lr", "learning_rate"), _OF_OPTIMIZER),
-    **dict.fromkeys(("loss", "optimizer", "metrics", "seed"), _OF_TRAINER),
+    **dict.fromkeys(("loss", "optimizer", "metrics", "seed", "accumulate"), _OF_TRAINER),
+    **dict.fromkeys(("gradient_accumulation_steps", "accumulate_grad_batches"), _ACCUMULATES),
     **dict.fromkeys(("n_epochs", "num_epochs", "max_epochs", "nb_epoch"), "is called `epochs`"),
     "eval_set": "is called `validation_data`, a pair (X, y)",
     "initial_epoch": "is left out: a call goes on where the last one ended; see `resume`, too",

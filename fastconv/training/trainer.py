@@ -33,8 +33,9 @@ class Trainer(TrainerSettings):
     ----------
     model : Sequential
         Its parameters are changed in place.
-    loss : {"bce", "bce_with_logits", "cross_entropy", "mse"} or Loss
-        By name, or one of `fastconv.losses`.
+    loss : str or Loss
+        One of `fastconv.losses`, or its name: "cross_entropy", "focal" or "hinge" of classes; "bce",
+        "bce_with_logits", "binary_focal" or "binary_hinge" of yes and no; "mse", "huber" or "smooth_l1".
         Of a network with several outputs a list of one for each, or a dict by their names.
         "bce" after a final Sigmoid, and "cross_entropy" after a final Softmax, are computed from the
         layer's input, which is exact where the factors alone would overflow.
@@ -124,7 +125,8 @@ class Trainer(TrainerSettings):
             generator, or a function that returns one for each epoch; see the notes.
         y : ndarray
             For "cross_entropy" int labels (N,), one-hot rows (N, classes), taken as the labels, or rows that
-            sum to 1, parts of each class; otherwise numbers of the output's shape.
+            sum to 1, parts of each class; of outputs (classes, H, W) labels (N, H, W), a class for each
+            pixel. For other losses with classes labels; otherwise numbers of the output's shape.
         epochs, batch_size : int
             Passes over the data, and samples of a step. A last, smaller batch divides by its own size.
         validation_data : tuple of arrays or iterable of batches, optional

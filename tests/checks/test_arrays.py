@@ -13,6 +13,7 @@ from tests.checks.valid_calls import (
     BOTH,
     HUGE,
     INDICES,
+    RELATED_DIMENSIONS,
     VALID,
     arguments_of,
     check_refused,
@@ -52,7 +53,7 @@ def test_array_arguments_of_compiled_code_take_no_other_types(name, argument):
 @BOTH
 @pytest.mark.parametrize(("name", "argument"), arguments_of(*ARRAYS))
 def test_arrays_have_the_dimensions_that_their_function_works_on(name, argument, call):
-    if name in ANY_DIMENSIONS:
+    if name in ANY_DIMENSIONS | RELATED_DIMENSIONS:
         return
     error = ValueError if call is from_python else (ValueError, TypingError)
     for changed in (VALID[name][argument][None], VALID[name][argument][0]):
@@ -143,6 +144,39 @@ DO_NOT_FIT = [  # kernel, changed arguments, the argument at fault
     ("batch_norm2d_grad", {"gamma": ones(5)}, "gamma"),
     ("batch_norm2d_grad", {"saved": ones(3, 4)}, "saved"),
     ("batch_norm2d_grad", {"saved": ones(2, 5)}, "saved"),
+    ("conv1d", {"weight": ones(6, 2, 7)}, "weight"),
+    ("conv1d", {"weight": ones(6, 3, 3)}, "weight"),
+    ("conv1d", {"bias": ones(5)}, "bias"),
+    ("conv1d", {"groups": 3}, "groups"),
+    ("conv1d", {"padding": HUGE}, "padding"),
+    ("conv1d_grad_input", {"dy": ones(2, 6, 5)}, "dy"),
+    ("conv1d_grad_input", {"input_size": 7}, "dy"),
+    ("conv1d_grad_weight", {"kernel_size": 2}, "dy"),
+    ("max_pool1d", {"padding": 2}, "padding"),
+    ("max_pool1d", {"kernel_size": 9}, "kernel_size"),
+    ("max_pool1d_grad", {"argmax": np.full((2, 4, 6), 6)}, "argmax"),
+    ("max_pool1d_grad", {"argmax": np.ones((2, 4, 5), np.int64)}, "argmax"),
+    ("avg_pool1d", {"padding": (0, 2)}, "padding"),
+    ("avg_pool1d_grad", {"dy": ones(2, 4, 5)}, "dy"),
+    ("batch_norm1d", {"gamma": ones(3)}, "gamma"),
+    ("batch_norm1d_grad", {"saved": ones(2, 5)}, "saved"),
+    ("adaptive_avg_pool2d", {"x": ones(2, 4, 0, 5)}, "x"),
+    ("adaptive_avg_pool2d", {"output_size": (HUGE, HUGE)}, "output_size"),
+    ("adaptive_avg_pool2d_grad", {"dy": ones(2, 4, 3, 0)}, "dy"),
+    ("adaptive_avg_pool2d_grad", {"input_size": (HUGE, HUGE)}, "input_size"),
+    ("adaptive_avg_pool1d", {"x": ones(2, 4, 0)}, "x"),
+    ("adaptive_avg_pool1d_grad", {"dy": ones(2, 4, 0)}, "dy"),
+    ("layer_norm", {"gamma": ones(5)}, "gamma"),
+    ("layer_norm", {"beta": ones(3)}, "beta"),
+    ("layer_norm_grad", {"dy": ones(1, 4)}, "dy"),
+    ("layer_norm_grad", {"gamma": ones(3)}, "gamma"),
+    ("layer_norm_grad", {"saved": ones(2, 3)}, "saved"),
+    ("layer_norm_grad", {"saved": ones(1, 2)}, "saved"),
+    ("prelu", {"weight": ones(3)}, "weight"),
+    ("prelu", {"weight": ones(0)}, "weight"),
+    ("prelu_grad", {"weight": ones(5)}, "weight"),
+    ("prelu_grad", {"dy": ones(2, 4, 6, 4)}, "dy"),
+    *((f"{k}_grad", {"dy": ones(5)}, "dy") for k in ("elu", "gelu", "hardsigmoid", "relu6", "softplus")),
 ]
 
 

@@ -25,18 +25,22 @@ def bad_sizes(argument):
 
 
 @BOTH
-@pytest.mark.parametrize(("name", "argument"), arguments_of(*PAIRS))
+@pytest.mark.parametrize(("name", "argument"), arguments_of(*PAIRS, signals=False))
 def test_sizes_out_of_range_are_value_errors(name, argument, call):
     for value in bad_sizes(argument):
         check_refused(call, name, {argument: value}, ValueError, argument)
 
 
-@pytest.mark.parametrize(("name", "argument"), arguments_of(*PAIRS))
+@pytest.mark.parametrize(("name", "argument"), arguments_of(*PAIRS, signals=False))
 def test_sizes_are_an_int_or_a_pair_of_ints(name, argument):
     for value in (2**31, 2**70, (1, 2**70), -1, (1, 2, 3), (1,), (), [1, 2, 3], np.ones(3, int)):
         check_refused(from_python, name, {argument: value}, ValueError, argument)
-    for value in (True, 1.0, np.float64(1), (1.0, 1), (1, True), "11", 1j, np.ones(2), object(), ("a", 1)):
+    for value in (True, 1.0, np.float64(1), (1.0, 1), (1, True), 1j, np.ones(2), object(), ("a", 1)):
         check_refused(from_python, name, {argument: value}, TypeError, argument)
+    # Some texts are paddings: another one is a wrong value.
+    check_refused(
+        from_python, name, {argument: "11"}, ValueError if argument == "padding" else TypeError, argument
+    )
     if VALID[name].get("kernel_size") is None or argument != "stride":
         check_refused(from_python, name, {argument: None}, TypeError, argument)
 
@@ -48,11 +52,31 @@ def test_sizes_are_no_arrays_of_another_shape_or_of_floats(value):
     check_refused(from_python, "conv2d", {"stride": value}, (TypeError, ValueError), "stride")
 
 
-@pytest.mark.parametrize(("name", "argument"), arguments_of(*PAIRS))
+@pytest.mark.parametrize(("name", "argument"), arguments_of(*PAIRS, signals=False))
 def test_sizes_of_compiled_code_are_an_int_or_a_pair_of_ints(name, argument):
     for value in (True, 1.0, (1.0, 1), (1, True), "11", (1, 2, 3), (1,), np.ones(2, int)):
         errors = TypeError, ValueError, TypingError
         check_refused(from_compiled_code, name, {argument: value}, errors, argument)
+
+
+LENGTHS = [param for param in arguments_of(*PAIRS) if "1d" in param.values[0]]
+
+
+@BOTH
+@pytest.mark.parametrize(("name", "argument"), LENGTHS)
+def test_lengths_of_signals_are_ints(name, argument, call):
+    for value in (2**31, -1) if argument == "padding" else (2**31, 0, -1):
+        check_refused(call, name, {argument: value}, ValueError, argument)
+    wrong = [True, 1.0, (1.0, 1), (1, 2, 3), (1,), np.ones(2)]
+    for value in wrong if argument == "padding" else [*wrong, (1, 1), "11"]:
+        check_refused(call, name, {argument: value}, (TypeError, ValueError, TypingError), argument)
+
+
+@BOTH
+@pytest.mark.parametrize("name", ["conv2d", "max_pool2d", "avg_pool2d", "conv1d", "max_pool1d", "avg_pool1d"])
+@pytest.mark.parametrize("value", ["full", "11", ""])
+def test_padding_in_words_is_one_of_some(name, value, call):
+    check_refused(call, name, {"padding": value}, (ValueError, TypingError), "padding")
 
 
 OVERFLOWS = """

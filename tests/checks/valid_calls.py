@@ -10,9 +10,9 @@ from fastconv import kernels
 
 HUGE = 2**31 - 1  # the largest size that is one
 INDICES = "labels", "argmax"
-FLAGS = "ceil_mode", "count_include_pad", "training"
-PAIRS = "input_size", "kernel_size", "stride", "padding", "dilation"
-NUMBERS = "negative_slope", "momentum", "eps", "delta"
+FLAGS = "ceil_mode", "count_include_pad", "training", "approximate"
+PAIRS = "input_size", "output_size", "kernel_size", "stride", "padding", "dilation"  # of signals, ints
+NUMBERS = "negative_slope", "alpha", "momentum", "eps", "delta"
 
 
 def ones(*shape):
@@ -24,6 +24,14 @@ CONV = {"stride": (1, 1), "padding": (0, 0), "dilation": (1, 1), "groups": 2}
 POOL = {"kernel_size": (3, 2), "stride": (1, 1), "padding": (1, 0)}
 POOLED = ones(2, 4, 6, 4)
 C = ones(4)
+SIGNAL, SIGNAL_OUTPUT, SIGNAL_WEIGHT, SIGNAL_POOLED = (
+    ones(2, 4, 6),
+    ones(2, 6, 4),
+    ones(6, 2, 3),
+    ones(2, 4, 6),
+)
+SIGNAL_CONV = {"stride": 1, "padding": 0, "dilation": 1, "groups": 2}
+SIGNAL_POOL = {"kernel_size": 3, "stride": 1, "padding": 1}
 VALID = {
     "conv2d": {"x": IMAGE, "weight": WEIGHT, "bias": ones(6), **CONV},
     "conv2d_grad_input": {"dy": OUTPUT, "weight": WEIGHT, "input_size": (6, 5), **CONV},
@@ -77,8 +85,45 @@ VALID = {
     "batch_norm2d_grad": {"dy": IMAGE, "x": IMAGE, "gamma": C, "saved": ones(2, 4)},
     "group_norm": {"x": IMAGE, "num_groups": 2, "gamma": C, "beta": C, "eps": 1e-5},
     "group_norm_grad": {"dy": IMAGE, "x": IMAGE, "gamma": C, "saved": ones(2, 2, 2)},
+    "layer_norm": {"x": ones(2, 4), "gamma": C, "beta": C, "eps": 1e-5},
+    "layer_norm_grad": {"dy": ones(2, 4), "x": ones(2, 4), "gamma": C, "saved": ones(2, 2)},
+    "prelu": {"x": IMAGE, "weight": C},
+    "prelu_grad": {"dy": IMAGE, "x": IMAGE, "weight": C},
+    "adaptive_avg_pool2d": {"x": IMAGE, "output_size": (2, 3)},
+    "adaptive_avg_pool2d_grad": {"dy": POOLED, "input_size": (6, 5)},
+    "adaptive_avg_pool1d": {"x": SIGNAL, "output_size": 2},
+    "adaptive_avg_pool1d_grad": {"dy": SIGNAL, "input_size": 5},
+    "conv1d": {"x": SIGNAL, "weight": SIGNAL_WEIGHT, "bias": ones(6), **SIGNAL_CONV},
+    "conv1d_grad_input": {"dy": SIGNAL_OUTPUT, "weight": SIGNAL_WEIGHT, "input_size": 6, **SIGNAL_CONV},
+    "conv1d_grad_weight": {"x": SIGNAL, "dy": SIGNAL_OUTPUT, "kernel_size": 3, **SIGNAL_CONV},
+    "conv1d_grad_bias": {"dy": SIGNAL_OUTPUT},
+    "max_pool1d": {"x": SIGNAL, **SIGNAL_POOL, "dilation": 1, "ceil_mode": False},
+    "max_pool1d_grad": {"dy": SIGNAL_POOLED, "argmax": SIGNAL_POOLED.astype(np.int64), "input_size": 6},
+    "avg_pool1d": {"x": SIGNAL, **SIGNAL_POOL, "ceil_mode": False, "count_include_pad": True},
+    "avg_pool1d_grad": {
+        "dy": SIGNAL_POOLED, "input_size": 6, **SIGNAL_POOL, "ceil_mode": False, "count_include_pad": True
+    },
+    "batch_norm1d": {
+        "x": SIGNAL, "gamma": C, "beta": C, "running_mean": C.copy(), "running_var": C.copy(),
+        "training": True, "momentum": 0.1, "eps": 1e-5,
+    },
+    "batch_norm1d_grad": {"dy": SIGNAL, "x": SIGNAL, "gamma": C, "saved": ones(2, 4)},
+    "elu": {"x": C, "alpha": 0.5},
+    "elu_grad": {"dy": C, "y": C, "alpha": 0.5},
+    "gelu": {"x": C, "approximate": True},
+    "gelu_grad": {"dy": C, "x": C, "approximate": True},
+    **{name: {"x": C} for name in ("hardsigmoid", "hardswish", "relu6", "silu", "softplus")},
+    **{f"{name}_grad": {"dy": C, "y": C} for name in ("hardsigmoid", "relu6", "softplus")},
+    **{f"{name}_grad": {"dy": C, "x": C} for name in ("hardswish", "silu")},
 }  # fmt: skip
 ANY_DIMENSIONS = {
+    "elu",
+    "gelu",
+    "hardsigmoid",
+    "hardswish",
+    "relu6",
+    "silu",
+    "softplus",
     "relu",
     "leaky_relu",
     "sigmoid",
@@ -93,6 +138,8 @@ ANY_DIMENSIONS = {
     "binary_hinge",
 }
 ANY_DIMENSIONS |= {f"{name}_grad" for name in ANY_DIMENSIONS}
+# Any, but those of their arrays have to do with each other.
+RELATED_DIMENSIONS = {"layer_norm", "layer_norm_grad", "prelu", "prelu_grad"}
 
 
 def from_python(name, arguments):
@@ -123,12 +170,13 @@ def check_refused(call, name, changed, error, argument):
     assert ", got " in message or "does not fit" in message
 
 
-def arguments_of(*wanted):
+def arguments_of(*wanted, signals=True):
+    """(kernel, argument) of the arguments of some names; without `signals`, of kernels of images alone."""
     return [
         pytest.param(name, argument, id=f"{name}-{argument}")
         for name, arguments in VALID.items()
         for argument in arguments
-        if argument in wanted
+        if argument in wanted and (signals or "1d" not in name)
     ]
 
 

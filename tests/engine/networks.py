@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import fastconv as fc
+from fastconv.nn.block import Composite
 
 # Name -> (layers, input shape). Together: every layer, in every position.
 NETWORKS = {
@@ -100,6 +101,101 @@ NETWORKS = {
     ),
     "a sigmoid before the end": ([fc.Conv2d(2, 2), fc.Sigmoid(), fc.Flatten()], (1, 3, 3)),
     "a softmax last": ([fc.Conv2d(2, 2), fc.ReLU(), fc.Flatten(), fc.Dense(4), fc.Softmax()], (1, 4, 4)),
+    "conv pads of each side": (
+        [fc.Conv2d(3, 3, padding=((0, 1), (2, 0))), fc.ReLU(), fc.MaxPool2d(3, 2, ((1, 0), (0, 1))),
+         fc.Conv2d(2, (2, 3), padding=((1, 0), (1, 1))), fc.Tanh(),
+         fc.AvgPool2d(2, 1, ((0, 1), (1, 0)), count_include_pad=False),
+         fc.AvgPool2d(2, 2, ((1, 0), (0, 1))), fc.Flatten(), fc.Dense(2)],
+        (2, 8, 7),
+    ),
+    "same with a stride": (
+        [fc.Conv2d(4, 3, stride=2, padding="same"), fc.ReLU(),
+         fc.Conv2d(3, (2, 3), stride=(1, 2), padding="same_lower"), fc.Tanh(),
+         fc.MaxPool2d(3, 2, "same"), fc.AvgPool2d(2, 1, "same_lower"), fc.Flatten(), fc.Dense(3)],
+        (1, 11, 14),
+    ),
+    "adaptive pool": (
+        [fc.Conv2d(3, 2), fc.ReLU(), fc.AdaptiveAvgPool2d((4, 9)), fc.Conv2d(4, 2, padding=1), fc.Tanh(),
+         fc.AdaptiveAvgPool2d((3, None)), fc.LeakyReLU(), fc.AdaptiveAvgPool2d(2), fc.Flatten(), fc.Dense(2)],
+        (2, 7, 8),
+    ),
+    "global max pool": (
+        [fc.Conv2d(5, 3, padding=1), fc.ReLU(), fc.GlobalMaxPool2d(), fc.ReLU(), fc.Flatten(), fc.Dense(3)],
+        (2, 5, 4),
+    ),
+    "layer norm": (
+        [fc.LayerNorm(), fc.Conv2d(4, 3, padding=1), fc.LayerNorm(eps=1e-3), fc.ReLU(), fc.Conv2d(2, 3),
+         fc.Flatten(), fc.LayerNorm(), fc.Dense(5), fc.Tanh(), fc.LayerNorm(), fc.Dense(2)],
+        (2, 6, 5),
+    ),
+    "instance norm": (
+        [fc.InstanceNorm2d(), fc.Conv2d(4, 3, padding=1, bias=False),
+         fc.InstanceNorm2d(eps=1e-3, affine=True), fc.Tanh(), fc.Conv2d(3, 2, bias=False),
+         fc.InstanceNorm2d(), fc.ReLU(), fc.Conv2d(2, 2, padding=1, bias=False),
+         fc.InstanceNorm2d(affine=True), fc.AvgPool2d(2), fc.Flatten()],
+        (2, 6, 5),
+    ),
+    "prelu": (
+        [fc.PReLU(), fc.Conv2d(5, 3, padding=1), fc.PReLU(True, init=0.1), fc.PReLU(), fc.Conv2d(3, 2),
+         fc.BatchNorm2d(), fc.PReLU(True), fc.Flatten(), fc.PReLU(init=-0.5), fc.PReLU(True), fc.Dense(4),
+         fc.PReLU(True), fc.Dense(2)],
+        (2, 6, 5),
+    ),
+    "spatial dropout of nothing": (
+        [fc.Conv2d(3, 3), fc.ReLU(), fc.SpatialDropout2d(0.0), fc.Conv2d(2, 2), fc.SpatialDropout2d(0),
+         fc.Tanh(), fc.Flatten(), fc.Dense(2)],
+        (1, 6, 6),
+    ),
+    "bent activations": (
+        [fc.Conv2d(3, 2), fc.ReLU6(), fc.Conv2d(4, 2), fc.Hardswish(), fc.Conv2d(3, 2, padding=1),
+         fc.Hardsigmoid(), fc.Flatten(), fc.Dense(6), fc.Hardswish(), fc.Dense(5), fc.ReLU6(), fc.Dense(2)],
+        (1, 6, 5),
+    ),
+    "smooth activations": (
+        [fc.Conv2d(3, 2), fc.ELU(0.7), fc.Conv2d(4, 2, padding=1), fc.SiLU(), fc.GELU(), fc.AvgPool2d(2),
+         fc.Softplus(), fc.Flatten(), fc.Dense(6), fc.GELU("tanh"), fc.Dense(5), fc.ELU(), fc.Dense(3),
+         fc.SiLU()],
+        (1, 6, 5),
+    ),
+    "features of a flattened image": (
+        [fc.Conv2d(3, 2), fc.Flatten(), fc.BatchNorm1d(), fc.Tanh(), fc.Residual([fc.Dense(36)]),
+         fc.Softplus(), fc.Dense(2)],
+        (1, 4, 5),
+    ),
+    "signal": (
+        [fc.Conv1d(4, 3, padding="causal", dilation=2, bias=False), fc.BatchNorm1d(), fc.ReLU(),
+         fc.MaxPool1d(3, 2, 1), fc.Conv1d(6, 4, stride=2, padding=(1, 2), groups=2, bias=False),
+         fc.GroupNorm(3), fc.Tanh(), fc.AvgPool1d(2, ceil_mode=True),
+         fc.Conv1d(5, 3, padding="same", bias=False), fc.GlobalAvgPool1d(), fc.Flatten(),
+         fc.Dense(4, bias=False), fc.BatchNorm1d(0.3, 1e-3), fc.ReLU(), fc.Dense(2)],
+        (2, 21),
+    ),
+    "signal windows": (
+        [fc.Conv1d(3, 9, padding=6), fc.PReLU(True), fc.MaxPool1d(2, stride=3, dilation=2, ceil_mode=True),
+         fc.Conv1d(4, 2, stride=2, padding="same_lower"), fc.ReLU(),
+         fc.AvgPool1d(3, 1, (1, 0), count_include_pad=False), fc.MaxPool1d(2, 1, (0, 1)), fc.Flatten()],
+        (2, 8),
+    ),
+    "signal channels": (
+        [fc.InstanceNorm1d(), fc.Conv1d(4, 3), fc.InstanceNorm1d(affine=True), fc.SiLU(),
+         fc.AdaptiveAvgPool1d(7), fc.LayerNorm(), fc.Conv1d(5, 2), fc.ELU(), fc.SpatialDropout1d(0.0),
+         fc.GlobalMaxPool1d(), fc.Flatten(), fc.Dense(3)],
+        (2, 12),
+    ),
+    "signal without weights before the end": ([fc.PReLU(), fc.GlobalMaxPool1d(), fc.Flatten()], (3, 9)),
+    "residual": (
+        [fc.Conv2d(4, 3, padding=1), fc.ReLU(),
+         fc.Residual([fc.Conv2d(4, 3, padding=1), fc.BatchNorm2d(), fc.ReLU(), fc.Conv2d(4, 1)]), fc.ReLU(),
+         fc.Residual([fc.Conv2d(5, 3, stride=2, padding=1), fc.PReLU()], fc.Conv2d(5, 1, stride=2)),
+         fc.GlobalAvgPool2d(), fc.Flatten(), fc.Residual([fc.Dense(5), fc.Tanh()]), fc.Dense(2)],
+        (2, 6, 5),
+    ),
+    "branches": (
+        [fc.Concatenate([fc.Conv2d(3, 1), fc.ReLU()], fc.MaxPool2d(3, 1, 1), [fc.InstanceNorm2d()]),
+         fc.Add(fc.Conv2d(4, 3), [fc.Conv2d(4, 1), fc.AvgPool2d(3, 1)], fc.Conv2d(4, 3)), fc.Tanh(),
+         fc.Flatten(), fc.Concatenate(fc.Dense(3), [fc.Dense(2), fc.LayerNorm()], []), fc.Dense(3)],
+        (2, 5, 5),
+    ),
     "group norm": (
         [fc.GroupNorm(2), fc.Conv2d(6, 3, padding=1), fc.GroupNorm(3, eps=1e-3), fc.Tanh(), fc.AvgPool2d(2),
          fc.Flatten(), fc.Dense(4), fc.GroupNorm(1), fc.Sigmoid(), fc.Dense(2)],
@@ -143,7 +239,24 @@ NETWORKS = {
          fc.DepthwiseConv2d((2, 3), stride=2, bias=False), fc.Tanh(), fc.Flatten(), fc.Dense(2)],
         (2, 6, 5),
     ),
+    "separable": (
+        [fc.SeparableConv2d(5, 3, stride=2, padding="same"), fc.ReLU(),
+         fc.SeparableConv2d(4, (2, 3), padding=1, depth_multiplier=2, bias=False), fc.Tanh(), fc.Flatten(),
+         fc.Dense(2)],
+        (2, 6, 5),
+    ),
+    "separable signals": (
+        [fc.DepthwiseConv1d(3, padding="causal", depth_multiplier=2), fc.ReLU(),
+         fc.SeparableConv1d(3, 4, padding=(2, 1)), fc.Flatten(), fc.Dense(2)],
+        (2, 9),
+    ),
 }  # fmt: skip
+# Those of one layer after the other, so that each value is the output of one entry of the list.
+ROWS = [
+    name
+    for name, (layers, _) in NETWORKS.items()
+    if not any(isinstance(layer, Composite) for layer in layers)
+]
 PROBABILITIES = {"a sigmoid last", "a sigmoid image", "a sigmoid before the end", "a softmax last"}
 
 

@@ -35,9 +35,46 @@ def test_dropout_draws_another_mask_for_each_step_layer_and_seed():
     assert trained(0, layers=2).mean() < first.mean()
 
 
-def test_dropout_does_nothing_in_predictions():
-    layers, shape = NETWORKS["dropout of nothing"]
-    dropping = [fc.Dropout(0.5) if isinstance(layer, fc.Dropout) else layer for layer in layers]
+@pytest.mark.parametrize("signals", [False, True])
+def test_spatial_dropout_zeroes_whole_channels_and_scales_the_others(signals):
+    channels, p, shape = 20000, 0.3, (1, 6) if signals else (1, 2, 3)
+    conv, drop = (fc.Conv1d, fc.SpatialDropout1d) if signals else (fc.Conv2d, fc.SpatialDropout2d)
+    model = fc.Sequential([conv(channels, 1, bias=False), drop(p)], shape, dtype="float64")
+    model.parameters()["0.weight"][...] = 0.0
+    target = np.full((1, channels, *shape[1:]), -1.0)
+    _, gradients = model.loss_and_gradients(np.ones((1, *shape)), target, "mse")
+    mask = gradients["0.weight"].ravel() * channels / 2  # a channel's share of its 6 positions
+    assert set(np.round(np.unique(mask), 12)) == {0.0, round(1 / (1 - p), 12)}
+    assert np.mean(mask == 0) == pytest.approx(p, abs=5 * np.sqrt(p * (1 - p) / channels))
+
+
+def test_spatial_dropout_draws_another_mask_for_each_sample_step_layer_and_seed():
+    def trained(seed, layers=1, epochs=1, sample=0):
+        drops = [fc.SpatialDropout2d(0.5)] * layers
+        model = fc.Sequential([*drops, fc.Flatten(), fc.Dense(1, bias=False)], (64, 1, 2), dtype="float64")
+        model.flat_parameters[...] = 0.0
+        X = np.zeros((20, 64, 1, 2))
+        X[sample] = 1.0
+        fc.Trainer(model, "mse", fc.SGD(1.0), metrics=(), seed=seed).fit(
+            X, np.ones((20, 1)), epochs=epochs, shuffle=False
+        )
+        return model.flat_parameters.reshape(64, 2) != 0
+
+    first = trained(0)
+    assert np.array_equal(first[:, 0], first[:, 1])
+    assert np.array_equal(first, trained(0))
+    assert not np.array_equal(first, trained(1))
+    assert not np.array_equal(first, trained(0, epochs=2))
+    assert not np.array_equal(first, trained(0, sample=17))
+    assert trained(0, layers=2).mean() < first.mean()
+
+
+@pytest.mark.parametrize("name", ["dropout of nothing", "spatial dropout of nothing", "signal channels"])
+def test_dropout_does_nothing_in_predictions(name):
+    layers, shape = NETWORKS[name]
+    kinds = fc.Dropout, fc.SpatialDropout1d, fc.SpatialDropout2d
+    dropping = [type(layer)(0.5) if isinstance(layer, kinds) else layer for layer in layers]
+    assert dropping != layers
     X = np.random.default_rng(0).random((5, *shape))
     expected = fc.Sequential(layers, shape).predict(X)
     np.testing.assert_array_equal(fc.Sequential(dropping, shape).predict(X), expected)

@@ -40,9 +40,22 @@ def test_gradients_equal_finite_differences(name, loss):
             )
 
 
-def test_gradients_through_dropout_equal_finite_differences_of_the_same_mask():
-    layers = [fc.Conv2d(3, 2), fc.ReLU(), fc.Dropout(0.4), fc.Flatten(), fc.Dropout(0.2), fc.Dense(3)]
-    model = fc.Sequential(layers, (1, 5, 5), dtype="float64")
+DROPPING = {
+    "elements": (
+        [fc.Conv2d(3, 2), fc.ReLU(), fc.Dropout(0.4), fc.Flatten(), fc.Dropout(0.2), fc.Dense(3)], (1, 5, 5)
+    ),
+    "channels": (
+        [fc.Conv2d(6, 2), fc.ReLU(), fc.SpatialDropout2d(0.4), fc.Flatten(), fc.Dense(3)], (1, 5, 5)
+    ),
+    "channels of signals": (
+        [fc.Conv1d(6, 2), fc.SpatialDropout1d(0.4), fc.Tanh(), fc.Flatten(), fc.Dense(3)], (1, 9)
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", DROPPING)
+def test_gradients_through_dropout_equal_finite_differences_of_the_same_mask(name):
+    model = fc.Sequential(*DROPPING[name], dtype="float64")
     X, y = data_for(model, "mse")
     _, gradients = model.loss_and_gradients(X, y, "mse")
     weight, step = model.parameters()["0.weight"], 1e-6

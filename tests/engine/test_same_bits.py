@@ -6,7 +6,15 @@ import pytest
 import fastconv as fc
 from fastconv.engine import engine
 from fastconv.engine.run import Run
-from tests.engine.networks import THREADED, assert_same_bits, build, data_for, images_and_labels, trained_bits
+from tests.engine.networks import (
+    NETWORKS,
+    THREADED,
+    assert_same_bits,
+    build,
+    data_for,
+    images_and_labels,
+    trained_bits,
+)
 
 pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths")
 
@@ -18,6 +26,21 @@ def test_results_have_the_same_bits_on_any_number_of_threads(dtype):
     for threads in (2, 3, 4, 8):
         fc.set_num_threads(threads)
         assert_same_bits(trained_bits(dtype), expected)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_every_layer_has_the_same_bits_on_any_number_of_threads(name, dtype):
+    results = []
+    for threads in (1, 2, 3):
+        fc.set_num_threads(threads)
+        model = build(name, dtype)
+        X, y = data_for(model, "mse", count=53)
+        fc.Trainer(model, loss="mse").fit(X, y, epochs=1, batch_size=40, progress=False)
+        loss, gradients = model.loss_and_gradients(X, y, "mse")
+        results.append([loss, *gradients.values(), *model.state().values(), model.predict(X)])
+    assert_same_bits(results[1], results[0])
+    assert_same_bits(results[2], results[0])
 
 
 def test_batches_of_more_blocks_than_shards_have_the_same_bits_on_any_number_of_threads():

@@ -169,7 +169,9 @@ def test_what_is_no_image_is_refused_by_its_name(tmp_path):
 
 
 def test_what_is_no_classifier_of_images_is_refused():
-    with pytest.raises(TypeError, match=r"`model` must be a Sequential, got str: fc\.load reads a file"):
+    with pytest.raises(
+        TypeError, match=r"`model` must be a Sequential or a Model, got str: fc\.load reads a file"
+    ):
         fc.classify("model.npz", "a.png")
     with pytest.raises(ValueError, match="expected images"):
         fc.classify(fc.Sequential([fc.Dense(2)], (3,)), np.zeros((3, 3)))

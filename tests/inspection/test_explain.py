@@ -1,14 +1,18 @@
 """`explain`: the reference network against numbers worked by hand, every layer and loss against PyTorch."""
 
 import io
+import math
 import re
 
 import numpy as np
 import pytest
 
 import fastconv as fc
-from fastconv.inspection import formulas
+from fastconv.inspection import activations, formulas
+from fastconv.nn.block import Composite
 from fastconv.nn.losses import LOSSES
+from fastconv.nn.merge import Stack, Sum
+from tests.engine.networks import NETWORKS, ROWS, build
 from tests.models import test_reference_network as hand
 from tests.nn.layer_kinds import LAYERS
 
@@ -193,14 +197,15 @@ def sums(text):
     for name, terms, result in re.findall(
         r"^    (\S+\[[0,]+\]) = (.*) = (-?[\d.e-]+)(?: |$)", flat, re.MULTILINE
     ):
-        if "more)" not in terms:
+        if "more)" not in terms and "..." not in terms:
             yield name, terms, float(result)
 
 
 def evaluated(terms):
     terms = terms.replace("sum of (", "np.sum([").replace(") /", "]) /") if "sum of" in terms else terms
     terms = re.sub(r"tanh (\S+)", r"np.tanh(\1)", terms)
-    return eval(terms, {"np": np, "exp": np.exp, "sqrt": np.sqrt, "max": lambda *values: max(values)})
+    known = {"exp": np.exp, "sqrt": np.sqrt, "log": np.log, "tanh": np.tanh, "erf": math.erf, "pi": np.pi}
+    return eval(terms, {"np": np, "max": lambda *values: max(values), **known})
 
 
 def test_a_sum_that_is_written_out_comes_to_the_number_beside_it():
@@ -217,6 +222,72 @@ def test_a_sum_that_is_written_out_comes_to_the_number_beside_it():
     wanted = {"Z1[0,0,0]", "N1[0,0,0]", "A1[0,0,0]", "P1[0,0,0]", "P1'[0,0,0]", "A2[0,0,0]", "P2[0,0,0]"}
     assert wanted | {"Z3[0]", "dL/dW2[0,0,0,0]", "dL/dW3[0,0]", "dL/dZ3[0]"} <= set(found)
     assert max(found.values()) < 5e-5
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_sums_of_every_layer_come_to_the_numbers_beside_them(name):
+    model = build(name)
+    for statistic, array in model.statistics().items():
+        array += 0.5 * statistic.endswith("var")
+    x = np.random.default_rng(2).normal(size=model.input_shape)
+    told = fc.explain(model, x, np.zeros(model.output_shape), loss="mse", file=io.StringIO())
+    for what, terms, result in sums(told.text.replace(", won by", " , won by")):
+        if name in ROWS or not what.startswith("dL/d"):  # else a gradient may be the sum of several ways
+            assert evaluated(terms) == pytest.approx(result, rel=2e-3, abs=2e-4), what
+    outputs = activations(model, x[None])
+    for mine, expected in zip(told.activations.values(), outputs, strict=True):
+        np.testing.assert_array_equal(mine, expected[0])
+
+
+LINES = {
+    "Z1 = conv1d(X, W1) + b1": fc.Conv1d(2, 3),
+    "Z1[o,j] = b1[o] + sum over c, kw of W1[o,c,kw] * X[c,2j+kw-1]": fc.Conv1d(2, 3, stride=2, padding=1),
+    "dL/dX = full correlation of dL/dZ1 with W1 reversed": fc.Conv1d(2, 3),
+    "P0[c,j] = max over X[c,2j+kw], kw = 0..1": fc.MaxPool1d(2),
+    "P0[c,j] = mean of X[c,2j+kw-1], kw = 0..1": fc.AvgPool1d(2, padding="same_lower"),
+    "G0 = the mean of each channel of X, 7 numbers": fc.GlobalAvgPool1d(),
+    "G0 = the largest of each channel of X, 7 numbers": fc.GlobalMaxPool1d(),
+    "G0[0,0] = 6, won by X[0,6]": fc.GlobalMaxPool1d(),
+    "P0 = the mean of each of 3 windows of X": fc.AdaptiveAvgPool1d(3),
+    "window [j]: positions floor(j*7/3) to before ceil((j+1)*7/3)": fc.AdaptiveAvgPool1d(3),
+    "P0[0,0] = sum of (0, 1, 2) / 3 = 1": fc.AdaptiveAvgPool1d(3),
+    "dL/dbeta0 = sum over j of dL/dN0": fc.BatchNorm1d(),
+    "N0 = (X - mean) / sqrt(var + 1e-05)": fc.InstanceNorm1d(),
+    "dL/dbeta0 = dL/dN0": fc.LayerNorm(),
+    "A0[0,0] = 0.25 * 0 = 0": fc.PReLU(),
+    "A0 = X where X > 0, else a0[c] * X": fc.PReLU(True),
+}
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_layers_over_signals_are_told_without_rows(line):
+    x = np.stack([np.arange(7.0), -np.arange(7.0)])
+    model = fc.Sequential([LINES[line]], x.shape, dtype="float64")
+    told = fc.explain(model, x, np.zeros(model.output_shape), loss="mse", file=io.StringIO())
+    assert line in " ".join(told.text.split())
+
+
+def test_batch_norm_of_features_is_told_without_positions():
+    model = fc.Sequential([fc.BatchNorm1d(), fc.Dense(1)], (2,))
+    text = fc.explain(model, [1, 2], 0.5, file=io.StringIO()).text
+    assert "N0[0] = 1 * (1 - 0) / sqrt(1 + 1e-05) + 0 = 0.999995" in text
+    assert "dL/dbeta0 = dL/dN0 " in text
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [fc.MaxPool2d(2, padding="same"), fc.AvgPool2d(2, padding=((1, 0), (0, 1))),
+     fc.AvgPool2d(3, 2, "same_lower", count_include_pad=False), fc.Conv2d(1, 2, padding=((1, 0), (0, 1)))],
+    ids=str,
+)  # fmt: skip
+def test_padding_of_unequal_sides_is_told(layer):
+    model = fc.Sequential([layer], (1, 5, 5), dtype="float64")
+    x = np.random.default_rng(0).normal(size=(5, 5))
+    told = fc.explain(model, x, np.zeros(model.output_shape), loss="mse", file=io.StringIO())
+    found = list(sums(told.text.replace(", won by", " , won by")))
+    assert found
+    for what, terms, result in found:
+        assert evaluated(terms) == pytest.approx(result, abs=1e-5), what
 
 
 # Sizes, names and errors
@@ -262,7 +333,7 @@ def test_bytes_are_divided_by_255():
 @pytest.mark.parametrize(
     ("changes", "error", "message"),
     [
-        ({"model": 3}, TypeError, "`model` must be a Sequential, got 3"),
+        ({"model": 3}, TypeError, "`model` must be a Sequential or a Model, got 3"),
         ({"x": np.zeros((2, 1, 6, 6))}, ValueError, "`x` must be one sample of shape (1, 6, 6), got (2,"),
         ({"x": np.zeros((5, 5))}, ValueError, "(N, 1, 6, 6)"),
         ({"y": [0, 1]}, ValueError, "`y` must have shape (1, 1), got (2,)"),
@@ -277,7 +348,8 @@ def test_an_argument_that_does_not_fit_is_named(changes, error, message):
 
 
 def test_every_layer_and_every_loss_has_its_formula():
-    assert set(LAYERS.values()) <= set(formulas.FORMULAS)
+    single = {kind for kind in LAYERS.values() if not issubclass(kind, Composite)}
+    assert single | {Sum, Stack} <= set(formulas.FORMULAS)
     assert all(len(loss.formula) == 2 for loss in LOSSES.values())
     absorbed = {
         (name, layer.__name__): how for name, loss in LOSSES.items() for layer, how in loss.absorbs.items()

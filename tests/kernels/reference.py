@@ -15,15 +15,20 @@ def pair(value):
     return value if isinstance(value, tuple) else (value, value)
 
 
+def sides(padding):
+    """((top, bottom), (left, right)) of a number, a pair of them, or a pair of pairs."""
+    down, across = padding if isinstance(padding, (tuple, list)) else (padding, padding)
+    return tuple(tuple(p) if isinstance(p, (tuple, list)) else (p, p) for p in (down, across))
+
+
 def padded(x, padding):
-    (ph, pw) = pair(padding)
-    return np.pad(x, ((0, 0), (0, 0), (ph, ph), (pw, pw)))
+    return np.pad(x, ((0, 0), (0, 0), *sides(padding)))
 
 
 def output_size(size, kernel_size, stride, padding, dilation):
     """(OH, OW)."""
-    steps = zip(size, *map(pair, (kernel_size, stride, padding, dilation)), strict=True)
-    return tuple((s + 2 * p - d * (k - 1) - 1) // t + 1 for s, k, t, p, d in steps)
+    steps = zip(size, *map(pair, (kernel_size, stride)), sides(padding), pair(dilation), strict=True)
+    return tuple((s + sum(p) - d * (k - 1) - 1) // t + 1 for s, k, t, p, d in steps)
 
 
 def products(y_shape, weight_shape, stride, dilation, groups):
@@ -45,11 +50,11 @@ def conv2d(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
 
 
 def conv2d_grad_input(dy, weight, input_size, stride=1, padding=0, dilation=1, groups=1):
-    (height, width), (ph, pw) = pair(input_size), pair(padding)
+    (height, width), ((top, _), (left, _)) = pair(input_size), sides(padding)
     dx = padded(np.zeros((len(dy), weight.shape[1] * groups, height, width)), padding)
     for at_y, at_x, at_weight in products(dy.shape, weight.shape, stride, dilation, groups):
         dx[at_x] += float(dy[at_y]) * float(weight[at_weight])
-    return dx[:, :, ph : ph + height, pw : pw + width]
+    return dx[:, :, top : top + height, left : left + width]
 
 
 def conv2d_grad_weight(x, dy, kernel_size, stride=1, padding=0, dilation=1, groups=1):

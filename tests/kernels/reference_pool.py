@@ -5,6 +5,8 @@ import math
 
 import numpy as np
 
+from tests.kernels.reference import sides
+
 
 def pair(value):
     return tuple(value) if isinstance(value, (tuple, list)) else (value, value)
@@ -12,24 +14,26 @@ def pair(value):
 
 def output_size(size, kernel, stride, padding, dilation=1, ceil_mode=False):
     """Windows that fit, counted one by one; in ceil mode also the next, if it starts left of the padding."""
+    before, after = padding if isinstance(padding, tuple) else (padding, padding)
     span = dilation * (kernel - 1) + 1
-    count, start = 0, -padding
-    while start + span <= size + padding:
+    count, start = 0, -before
+    while start + span <= size + after:
         count, start = count + 1, start + stride
-    something_left = start - stride + span < size + padding
+    something_left = start - stride + span < size + after
     return count + 1 if ceil_mode and something_left and start < size else count
 
 
 def window(index, kernel, stride, padding, dilation=1):
     """The positions along one axis that a window looks at, those outside the image too."""
-    return [index * stride - padding + k * dilation for k in range(kernel)]
+    before = padding[0] if isinstance(padding, tuple) else padding
+    return [index * stride - before + k * dilation for k in range(kernel)]
 
 
 def windows(size, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False):
     """(i, j), rows and columns of every window of an image of this size."""
     kernel = pair(kernel_size)
     stride = kernel if stride is None else pair(stride)
-    axes = list(zip(size, kernel, stride, pair(padding), pair(dilation), strict=True))
+    axes = list(zip(size, kernel, stride, sides(padding), pair(dilation), strict=True))
     high, wide = (output_size(*axis, ceil_mode) for axis in axes)
     for i, j in itertools.product(range(high), range(wide)):
         yield (i, j), window(i, *axes[0][1:]), window(j, *axes[1][1:])
@@ -74,8 +78,8 @@ def _mean_windows(size, kernel_size, stride, padding, ceil_mode, count_include_p
     for at, *axes in windows(size, kernel_size, stride, padding, 1, ceil_mode):
         within = [inside(positions, s) for positions, s in zip(axes, size, strict=True)]
         padded = [
-            [p for p in positions if -pad <= p < s + pad]
-            for positions, s, pad in zip(axes, size, pair(padding), strict=True)
+            [p for p in positions if -before <= p < s + after]
+            for positions, s, (before, after) in zip(axes, size, sides(padding), strict=True)
         ]
         rows, columns = padded if count_include_pad else within
         yield at, *within, len(rows) * len(columns)

@@ -7,7 +7,7 @@ The interface is that of `reference`, and so are the results.
 
 import numpy as np
 
-from tests.kernels.reference import output_size, padded, pair
+from tests.kernels.reference import output_size, padded, pair, sides
 
 
 def taps(kernel_size, size, stride, dilation):
@@ -38,13 +38,13 @@ def conv2d(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
 
 
 def conv2d_grad_input(dy, weight, input_size, stride=1, padding=0, dilation=1, groups=1):
-    (height, width), (ph, pw) = pair(input_size), pair(padding)
+    (height, width), ((top, _), (left, _)) = pair(input_size), sides(padding)
     w = weights_of(weight, groups)
     dx = padded(np.zeros((len(dy), weight.shape[1] * groups, height, width)), padding)
     for kh, kw, met in taps(weight.shape[2:], dy.shape[2:], stride, dilation):
         products = np.einsum("ngohw,goc->ngchw", by_groups(dy, groups), w[..., kh, kw], optimize=True)
         dx[met] += products.reshape(dx[met].shape)
-    return dx[:, :, ph : ph + height, pw : pw + width]
+    return dx[:, :, top : top + height, left : left + width]
 
 
 def conv2d_grad_weight(x, dy, kernel_size, stride=1, padding=0, dilation=1, groups=1):

@@ -9,26 +9,30 @@ import pytest
 
 import fastconv as fc
 from fastconv.formats.model_file import read_model, write_model
-from tests.models.every_layer import EVERY_LAYER, SHAPE
+from tests.models.every_layer import EVERY_LAYER, EVERY_NETWORK, EVERY_SIGNAL_LAYER, SHAPE, kinds_in
 from tests.nn.layer_kinds import LAYERS
 
 
 def test_the_network_to_be_saved_holds_every_layer():
-    assert {type(layer).__name__ for layer in EVERY_LAYER} == set(LAYERS)
+    assert kinds_in([*EVERY_LAYER, *EVERY_SIGNAL_LAYER]) == set(LAYERS)
 
 
+@pytest.mark.parametrize("name", EVERY_NETWORK)
+@pytest.mark.parametrize("suffix", ["npz", "safetensors"])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_a_saved_network_is_loaded_as_it_was(tmp_path, dtype):
-    model = fc.Sequential(EVERY_LAYER, SHAPE, dtype=dtype, seed=9)
+def test_a_saved_network_is_loaded_as_it_was(tmp_path, dtype, suffix, name):
+    layers, shape = EVERY_NETWORK[name]
+    model = fc.Sequential(layers, shape, dtype=dtype, seed=9)
     for array in model.statistics().values():
         array[...] = np.random.default_rng(0).random(array.shape)
-    model.save(tmp_path / "model.npz")
-    again = fc.load(tmp_path / "model.npz")
-    assert (again.layers, again.input_shape, again.dtype, again.seed) == (model.layers, SHAPE, dtype, 9)
+    path = tmp_path / f"model.{suffix}"
+    model.save(path)
+    again = fc.load(path)
+    assert (again.layers, again.input_shape, again.dtype, again.seed) == (model.layers, shape, dtype, 9)
     for name, array in again.state().items():
         np.testing.assert_array_equal(array, model.state()[name])
         assert array.dtype == dtype
-    X = np.random.default_rng(1).random((3, *SHAPE))
+    X = np.random.default_rng(1).random((3, *shape))
     np.testing.assert_array_equal(again.predict(X), model.predict(X))
 
 

@@ -247,3 +247,49 @@ def test_a_place_without_parameters_is_refused_and_nothing_is_frozen(places, err
         with pytest.raises(error, match=message):
             call(*places)
     assert model.frozen == frozenset()
+
+
+# Every layer with parameters
+
+OF_ALL_KINDS = {
+    "Conv2d": fc.Conv2d(4, 3, padding=1),
+    "Conv2d of groups": fc.Conv2d(4, 3, padding=1, groups=2),
+    "ConvTranspose2d": fc.ConvTranspose2d(4, 3, padding=1),
+    "BatchNorm2d": fc.BatchNorm2d(),
+    "GroupNorm": fc.GroupNorm(2),
+    "LayerNorm": fc.LayerNorm(),
+    "InstanceNorm2d": fc.InstanceNorm2d(affine=True),
+    "PReLU": fc.PReLU(per_channel=True),
+    "SeparableConv2d": fc.SeparableConv2d(4, 3, padding=1),
+}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("kind", OF_ALL_KINDS)
+def test_every_layer_can_be_frozen_between_others_that_learn(kind, dtype, data):
+    """The others get the gradients that they had; those of a norm that goes by batches are others."""
+    layers = [fc.Conv2d(4, 3, padding=1), OF_ALL_KINDS[kind], fc.Tanh(), fc.Flatten(), fc.Dense(3)]
+    model = fc.Sequential(layers, (2, 6, 6), dtype=dtype, seed=2)
+    whole = model.loss_and_gradients(*data)[1]
+    model.freeze("1")
+    rest = model.loss_and_gradients(*data)[1]
+    for name, gradient in rest.items():
+        if name.startswith("1."):
+            assert not gradient.any()
+        elif kind != "BatchNorm2d":
+            np.testing.assert_array_equal(gradient, whole[name])
+    before = model.state()
+    optimizer = fc.AdamW(0.01, weight_decay=0.5, clip_norm=1.0)
+    fc.Trainer(model, optimizer=optimizer).fit(*data, epochs=2, batch_size=8)
+    assert changed(model, before) == {"0", "4"}
+
+
+def test_a_layer_that_stands_at_two_places_is_frozen_at_both(data):
+    shared, x = fc.Conv2d(2, 3, padding=1), fc.Input((2, 6, 6))
+    middle = fc.Tanh()(shared(x, name="shared"))
+    output = fc.Dense(3)(fc.Flatten()(shared(fc.PReLU()(middle, name="slope"))), name="end")
+    model = fc.Model(x, output, seed=1)
+    model.freeze("shared")
+    before = model.state()
+    fc.Trainer(model).fit(*data, epochs=2)
+    assert changed(model, before) == {"slope", "end"}

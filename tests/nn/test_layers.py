@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import fastconv as fc
+from fastconv.models.loading import _layer as layer_of
 from fastconv.nn.layer import Layer
 from tests.nn.layer_kinds import LAYERS
 
@@ -21,6 +22,14 @@ SHAPES = [
      {"weight": (2, 1, 3, 4), "bias": (2,)}),
     (fc.Conv2d(2, 3, padding="valid", stride=2), (1, 5, 6), (2, 2, 2),
      {"weight": (2, 1, 3, 3), "bias": (2,)}),
+    (fc.Conv2d(2, 3, stride=2, padding="same"), (1, 5, 6), (2, 3, 3), {"weight": (2, 1, 3, 3), "bias": (2,)}),
+    (fc.Conv2d(2, 3, padding=((0, 1), (2, 0)), bias=False), (1, 5, 6), (2, 4, 6), {"weight": (2, 1, 3, 3)}),
+    (fc.Conv2d(2, 1, padding=((1, 0), (1, 0)), bias=False), (1, 5, 6), (2, 6, 7), {"weight": (2, 1, 1, 1)}),
+    (fc.Conv1d(6, 5, stride=2, padding=1), (2, 40), (6, 19), {"weight": (6, 2, 5), "bias": (6,)}),
+    (fc.Conv1d(4, 3, dilation=2, groups=2, bias=False), (4, 9), (4, 5), {"weight": (4, 2, 3)}),
+    (fc.Conv1d(3, 4, padding="causal"), (1, 3), (3, 3), {"weight": (3, 1, 4), "bias": (3,)}),
+    (fc.Conv1d(3, 4, padding=(2, 1), bias=False), (1, 7), (3, 7), {"weight": (3, 1, 4)}),
+    (fc.Conv1d(3, 4, stride=3, padding="same_lower", bias=False), (1, 7), (3, 3), {"weight": (3, 1, 4)}),
     (fc.Dense(10), (84,), (10,), {"weight": (10, 84), "bias": (10,)}),
     (fc.Dense(1, bias=False), (4,), (1,), {"weight": (1, 4)}),
     (fc.ConvTranspose2d(6, 5), (1, 24, 20), (6, 28, 24), {"weight": (1, 6, 5, 5), "bias": (6,)}),
@@ -52,17 +61,48 @@ SHAPES = [
     (fc.MaxPool2d(2, stride=1, dilation=(3, 1)), (2, 6, 6), (2, 3, 5), {}),
     (fc.AvgPool2d(3, stride=2, padding=1), (8, 7, 7), (8, 4, 4), {}),
     (fc.AvgPool2d(2, ceil_mode=True, count_include_pad=False), (1, 5, 4), (1, 3, 2), {}),
+    (fc.AvgPool2d(2, stride=1, padding=((1, 0), (0, 1))), (1, 5, 4), (1, 5, 4), {}),
     (fc.GlobalAvgPool2d(), (64, 7, 9), (64, 1, 1), {}),
+    (fc.GlobalMaxPool2d(), (64, 7, 9), (64, 1, 1), {}),
+    (fc.AdaptiveAvgPool2d(3), (5, 7, 2), (5, 3, 3), {}),
+    (fc.AdaptiveAvgPool2d((None, 4)), (5, 7, 2), (5, 7, 4), {}),
+    (fc.AdaptiveAvgPool2d(None), (5, 7, 2), (5, 7, 2), {}),
+    (fc.MaxPool1d(3, stride=2, padding=1, ceil_mode=True), (6, 8), (6, 5), {}),
+    (fc.AvgPool1d(2), (6, 9), (6, 4), {}),
+    (fc.GlobalAvgPool1d(), (6, 9), (6, 1), {}),
+    (fc.GlobalMaxPool1d(), (6, 9), (6, 1), {}),
+    (fc.AdaptiveAvgPool1d(4), (6, 9), (6, 4), {}),
+    (fc.BatchNorm1d(), (6, 9), (6, 9), {"weight": (6,), "bias": (6,)}),
+    (fc.BatchNorm1d(), (6,), (6,), {"weight": (6,), "bias": (6,)}),
     (fc.BatchNorm2d(), (6, 24, 20), (6, 24, 20), {"weight": (6,), "bias": (6,)}),
     (fc.GroupNorm(3), (6, 24, 20), (6, 24, 20), {"weight": (6,), "bias": (6,)}),
     (fc.GroupNorm(1), (7,), (7,), {"weight": (7,), "bias": (7,)}),
+    (fc.GroupNorm(2), (6, 9), (6, 9), {"weight": (6,), "bias": (6,)}),
+    (fc.InstanceNorm2d(), (6, 4, 5), (6, 4, 5), {}),
+    (fc.InstanceNorm2d(affine=True), (6, 4, 5), (6, 4, 5), {"weight": (6,), "bias": (6,)}),
+    (fc.InstanceNorm1d(affine=True), (6, 9), (6, 9), {"weight": (6,), "bias": (6,)}),
+    (fc.LayerNorm(), (6, 4, 5), (6, 4, 5), {"weight": (6, 4, 5), "bias": (6, 4, 5)}),
+    (fc.LayerNorm(eps=1e-3), (6, 9), (6, 9), {"weight": (6, 9), "bias": (6, 9)}),
+    (fc.LayerNorm(), (7,), (7,), {"weight": (7,), "bias": (7,)}),
+    (fc.PReLU(), (6, 4, 5), (6, 4, 5), {"weight": (1,)}),
+    (fc.PReLU(True, init=-0.5), (6, 9), (6, 9), {"weight": (6,)}),
+    (fc.PReLU(per_channel=True), (7,), (7,), {"weight": (7,)}),
+    (fc.SpatialDropout2d(), (6, 4, 4), (6, 4, 4), {}),
+    (fc.SpatialDropout1d(0.1), (6, 9), (6, 9), {}),
+    (fc.Residual(fc.Conv2d(2, 3, padding=1), fc.Conv2d(2, 1, bias=False)), (1, 4, 4), (2, 4, 4),
+     {"layers.0.weight": (2, 1, 3, 3), "layers.0.bias": (2,), "shortcut.0.weight": (2, 1, 1, 1)}),
+    (fc.Residual([fc.Dense(3), fc.ReLU()]), (3,), (3,), {"layers.0.weight": (3, 3), "layers.0.bias": (3,)}),
+    (fc.Add([fc.Dense(3, bias=False)], [], fc.ReLU()), (3,), (3,), {"0.0.weight": (3, 3)}),
+    (fc.Concatenate([fc.Conv1d(2, 1, bias=False)], []), (3, 5), (5, 5), {"0.0.weight": (2, 3, 1)}),
     (fc.Dropout(), (6, 4, 4), (6, 4, 4), {}),
     (fc.Dropout(0.1), (6,), (6,), {}),
     (fc.Flatten(), (16, 4, 5), (320,), {}),
     (fc.Flatten(), (7,), (7,), {}),
     (fc.Softmax(), (10,), (10,), {}),
-    *((layer, shape, shape, {}) for layer in (fc.ReLU(), fc.LeakyReLU(0.2), fc.Sigmoid(), fc.Tanh())
-      for shape in ((3, 4, 5), (6,))),
+    *((layer, shape, shape, {})
+      for layer in (fc.ReLU(), fc.LeakyReLU(0.2), fc.Sigmoid(), fc.Tanh(), fc.ReLU6(), fc.ELU(0.5), fc.SiLU(),
+                    fc.GELU("tanh"), fc.Hardswish(), fc.Hardsigmoid(), fc.Softplus())
+      for shape in ((3, 4, 5), (3, 8), (6,))),
 ]  # fmt: skip
 each_shape = pytest.mark.parametrize(("layer", "input_shape", "output_shape", "parameters"), SHAPES)
 
@@ -81,7 +121,7 @@ def test_a_layer_has_pytorchs_output_shape_and_parameters(layer, input_shape, ou
 @each_shape
 def test_settings_survive_json_and_make_the_same_layer(layer, input_shape, output_shape, parameters):
     settings = json.loads(json.dumps(layer.settings()))
-    again = type(layer)(**{k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()})
+    again = type(layer).from_settings(settings, layer_of)
     assert again == layer
     assert hash(again) == hash(layer)
     assert again.settings() == layer.settings()
@@ -95,8 +135,9 @@ def test_a_layer_cannot_be_changed(layer, input_shape, output_shape, parameters)
 
 
 @each_shape
-def test_the_text_of_a_layer_makes_the_same_layer(layer, input_shape, output_shape, parameters):
+def test_the_texts_of_a_layer_make_the_same_layer(layer, input_shape, output_shape, parameters):
     assert eval(repr(layer), vars(fc)) == layer
+    assert eval(layer.call(), vars(fc)) == layer
 
 
 @pytest.mark.parametrize(
@@ -112,7 +153,7 @@ def test_the_text_of_a_layer_makes_the_same_layer(layer, input_shape, output_sha
     ],
 )
 def test_same_padding_keeps_the_size_and_puts_an_odd_zero_below_and_right(layer, pads):
-    assert layer.pads() == pads
+    assert layer.pads((1, 9, 9)) == pads
 
 
 @pytest.mark.parametrize("layer", [fc.Conv2d(6, (4, 3)), fc.Conv2d(6, (4, 3), groups=2), fc.Dense(300)])
@@ -137,7 +178,46 @@ def test_batch_norm_starts_as_the_identity():
 
 def test_only_batch_norm_keeps_statistics():
     for layer, input_shape, *_ in SHAPES:
-        assert bool(layer.initial_statistics(input_shape)) == isinstance(layer, fc.BatchNorm2d)
+        kept = isinstance(layer, (fc.BatchNorm1d, fc.BatchNorm2d))
+        assert bool(layer.initial_statistics(input_shape)) == kept
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape"), [(fc.InstanceNorm1d(affine=True), (3, 4)), (fc.LayerNorm(), (2, 3))]
+)
+def test_other_norms_start_with_scale_one_and_shift_zero(layer, shape):
+    parameters = layer.initial_parameters(shape, np.random.default_rng(0))
+    assert (parameters["weight"] == 1).all()
+    assert (parameters["bias"] == 0).all()
+
+
+def test_the_slopes_of_prelu_start_where_they_are_told_to():
+    assert fc.PReLU(True, init=-0.5).initial_parameters((2, 3), None)["weight"].tolist() == [-0.5, -0.5]
+    assert fc.PReLU().initial_parameters((2, 3), None)["weight"].tolist() == [0.25]
+
+
+# Layer, input shape, samples, and how many numbers each mean of a training step is taken over.
+MEANS = [
+    (fc.BatchNorm2d(), (3, 4, 5), 2, 40), (fc.BatchNorm1d(), (3, 4), 2, 8), (fc.BatchNorm1d(), (3,), 2, 2),
+    (fc.GroupNorm(3), (6, 4, 5), 2, 40), (fc.InstanceNorm2d(), (6, 4, 5), 2, 20),
+    (fc.InstanceNorm1d(), (6, 4), 2, 4), (fc.LayerNorm(), (6, 4, 5), 2, 120), (fc.LayerNorm(), (7,), 2, 7),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("layer", "shape", "samples", "count"), MEANS)
+def test_a_norm_knows_how_many_numbers_a_mean_has(layer, shape, samples, count):
+    assert layer.values_per_mean(shape, samples) == count
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape", "samples"),
+    [(fc.BatchNorm1d(), (3,), 1), (fc.BatchNorm1d(), (3, 1), 1), (fc.InstanceNorm2d(), (3, 1, 1), 8),
+     (fc.InstanceNorm1d(), (3, 1), 8), (fc.LayerNorm(), (1,), 8)],
+)  # fmt: skip
+def test_a_step_that_would_normalise_single_values_is_refused(layer, shape, samples):
+    model = fc.Sequential([layer, fc.Flatten(), fc.Dense(2)], shape)
+    with pytest.raises(ValueError, match="must get more than one value for each mean in training"):
+        model.loss_and_gradients(np.ones((samples, *shape)), np.zeros(samples, int))
 
 
 def test_a_pool_steps_by_its_own_size_unless_told_otherwise():
@@ -164,13 +244,27 @@ def test_a_pool_steps_by_its_own_size_unless_told_otherwise():
         (
             lambda: fc.Conv2d(1, 3, padding="full"),
             ValueError,
-            r'`padding` must be .*"same" or "valid", got \'full\'',
+            r'`padding` must be .*"same", "same_lower" or "valid", got \'full\'',
         ),
-        (
-            lambda: fc.Conv2d(1, 3, padding="same", stride=2),
-            ValueError,
-            r'`padding` "same" needs stride 1, got',
-        ),
+        (lambda: fc.Conv2d(1, 3, padding=((0, 1), (2, -1))), ValueError, r"`padding` .*got \(\(0, 1\)"),
+        (lambda: fc.Conv2d(1, 3, padding=((0, 1), 2)), ValueError, r"`padding` .*got \(\(0, 1\), 2\)"),
+        (lambda: fc.Conv2d(1, 3, padding="causal"), ValueError, r"`padding` .*got 'causal'"),
+        (lambda: fc.Conv1d(1, 0), ValueError, r"`kernel_size` must be an int >= 1, got 0"),
+        (lambda: fc.Conv1d(1, (3, 3)), TypeError, r"`kernel_size` must be an int >= 1, got \(3, 3\)"),
+        (lambda: fc.Conv1d(1, 3, padding=(1, -1)), ValueError, r"`padding` .*got \(1, -1\)"),
+        (lambda: fc.MaxPool1d(2, padding="causal"), ValueError, r'`padding` of a pool must not be "causal"'),
+        (lambda: fc.AdaptiveAvgPool2d(0), ValueError, r"`output_size` must be a positive int or a pair"),
+        (lambda: fc.AdaptiveAvgPool2d((None, 0)), ValueError, r"`output_size` must be a positive int"),
+        (lambda: fc.AdaptiveAvgPool2d(1.5), TypeError, r"`output_size` must be a positive int or a pair"),
+        (lambda: fc.AdaptiveAvgPool1d(0), ValueError, r"`output_size` must be an int >= 1, got 0"),
+        (lambda: fc.InstanceNorm2d(eps=0), ValueError, r"`eps` must be a number > 0, got 0"),
+        (lambda: fc.InstanceNorm1d(eps=-1), ValueError, r"`eps` must be a number > 0, got -1"),
+        (lambda: fc.LayerNorm(eps="a"), TypeError, r"`eps` must be a number > 0, got 'a'"),
+        (lambda: fc.PReLU(init=float("nan")), ValueError, r"`init` must be a number, got nan"),
+        (lambda: fc.PReLU(init="a"), TypeError, r"`init` must be a number, got 'a'"),
+        (lambda: fc.PReLU(16), TypeError, r"`per_channel` must be True or False, got 16; the number of chan"),
+        (lambda: fc.SpatialDropout2d(1.0), ValueError, r"`p` must be a number >= 0 and < 1, got 1\.0"),
+        (lambda: fc.SpatialDropout1d(-1), ValueError, r"`p` must be a number >= 0 and < 1, got -1"),
         (
             lambda: fc.Conv2d(3, 3, groups=2),
             ValueError,
@@ -189,7 +283,7 @@ def test_a_pool_steps_by_its_own_size_unless_told_otherwise():
         ),
         (lambda: fc.MaxPool2d(2, dilation=0), ValueError, r"`dilation` .*got 0"),
         (lambda: fc.AvgPool2d(2, padding=-1), ValueError, r"`padding` .*got -1"),
-        (lambda: fc.AvgPool2d(2, padding="same"), TypeError, r"`padding` .*got 'same'"),
+        (lambda: fc.AvgPool2d(2, padding="full"), ValueError, r"`padding` .*got 'full'"),
         (
             lambda: fc.BatchNorm2d(momentum=1.5),
             ValueError,
@@ -226,6 +320,32 @@ def test_a_wrong_setting_is_refused_by_its_name(make, error, message):
         (fc.AvgPool2d(2), (4,), r"AvgPool2d.* takes images"),
         (fc.GlobalAvgPool2d(), (4,), r"GlobalAvgPool2d.* takes images"),
         (fc.BatchNorm2d(), (4,), r"BatchNorm2d.* takes images"),
+        *(
+            (layer, (4, 9), rf"{type(layer).__name__}.* takes images .*: for signals")
+            for layer in (
+                fc.GlobalMaxPool2d(),
+                fc.AdaptiveAvgPool2d(2),
+                fc.InstanceNorm2d(),
+                fc.SpatialDropout2d(),
+            )
+        ),
+        *(
+            (layer, (4, 9, 9), rf"{type(layer).__name__}.* takes signals \(C, L\), got .*\(4, 9, 9\)")
+            for layer in (
+                fc.Conv1d(1, 3),
+                fc.MaxPool1d(2),
+                fc.AvgPool1d(2),
+                fc.GlobalAvgPool1d(),
+                fc.GlobalMaxPool1d(),
+                fc.AdaptiveAvgPool1d(2),
+                fc.InstanceNorm1d(),
+                fc.SpatialDropout1d(),
+                fc.BatchNorm1d(),
+            )
+        ),
+        (fc.InstanceNorm1d(), (4,), r"InstanceNorm1d.* takes signals"),
+        (fc.GroupNorm(2), (3, 9), r"multiple of num_groups, got samples of shape \(3, 9\)"),
+        (fc.Residual(fc.Dense(3)), (4,), r"Add takes values of one shape, got \(3,\), \(4,\)"),
         (
             fc.Dense(2),
             (1, 6, 6),

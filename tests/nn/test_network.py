@@ -120,16 +120,16 @@ def test_summary_shows_every_layer_with_its_shape_and_parameters(model, capsys):
     model.summary()
     lines = capsys.readouterr().out.splitlines()
     rows = [line for line in lines if line[:1].isdigit()]
-    assert [(row.split()[0], row.split()[1].split("(")[0], row.split()[-1]) for row in rows] == [
-        ("0", "Conv2d", "72"), ("1", "BatchNorm2d", "8"), ("2", "ReLU", "0"), ("3", "MaxPool2d", "0"),
-        ("4", "Flatten", "0"), ("5", "Dropout", "0"), ("6", "Dense", "185"), ("7", "Tanh", "0"),
-        ("8", "Dense", "12"),
+    assert [(row.split()[0], row.split()[1].split("(")[0], *row.split()[-2:]) for row in rows] == [
+        ("0", "Conv2d", "72", "2,592"), ("1", "BatchNorm2d", "8", "0"), ("2", "ReLU", "0", "0"),
+        ("3", "MaxPool2d", "0", "0"), ("4", "Flatten", "0", "0"), ("5", "Dropout", "0", "0"),
+        ("6", "Dense", "185", "180"), ("7", "Tanh", "0", "0"), ("8", "Dense", "12", "10"),
     ]  # fmt: skip
     for row, shape in zip(
         rows, ["(4, 6, 6)"] * 3 + ["(4, 3, 3)"] + ["(36,)"] * 2 + ["(5,)"] * 2 + ["(2,)"], strict=True
     ):
         assert f" {shape} " in row
-    assert lines[-1] == "parameters: 277 (float32, 1,108 bytes)"
+    assert lines[-1] == "parameters: 277 (float32, 1,108 bytes); products of one sample: 2,782"
     assert any("(2, 8, 8)" in line for line in lines)
 
 
@@ -180,7 +180,7 @@ def test_describe_is_what_summary_prints(model, capsys):
     text = capsys.readouterr().out
     for name, shape, count in model.describe():
         assert any(
-            line.startswith(name) and str(shape) in line and line.endswith(f"{count:,}")
+            line.startswith(name) and str(shape) in line and line.split()[-2] == f"{count:,}"
             for line in text.splitlines()
         )
     assert sum(count for _, _, count in model.describe()) == model.num_parameters
@@ -250,10 +250,10 @@ def test_it_is_shown_as_its_summary_in_a_terminal_and_as_a_table_in_a_notebook(c
     model = fc.models.reference_cnn()
     model.summary()
     assert capsys.readouterr().out == f"{model!r}\n" == f"{model}\n"
-    assert repr(model).splitlines()[-1] == "parameters: 15 (float32, 60 bytes)"
+    assert repr(model).splitlines()[-1] == "parameters: 15 (float32, 60 bytes); products of one sample: 148"
     table = model._repr_html_()
     assert table.count("<tr>") == 2 + len(model.nodes)
-    assert "<td>0  Conv2d(1, kernel_size=3)</td><td>(1, 4, 4)</td><td>10</td>" in table
+    assert "<td>0  Conv2d(1, kernel_size=3)</td><td>(1, 4, 4)</td><td>10</td><td>144</td>" in table
 
 
 def test_names_of_users_layers_are_no_markup():

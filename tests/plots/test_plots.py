@@ -330,3 +330,51 @@ def test_names_of_any_origin_are_drawn_as_they_are(name, tmp_path):
         drawing.savefig(tmp_path / "a.png")
     texts = [panel.get_xticklabels()[0].get_text(), others[0].get_title()]
     assert all(set(text) <= {"\n"} | {c for c in text if c.isprintable()} for text in texts)
+
+
+# ---------------------------------------------------------------- signals, and several inputs and outputs
+
+
+def signals():
+    layers = [fc.Conv1d(3, 5, padding="same"), fc.ReLU(), fc.MaxPool1d(2), fc.Flatten(), fc.Dense(2)]
+    return fc.Sequential(layers, (2, 8))
+
+
+def test_the_filters_of_signals_are_lines():
+    model = signals()
+    ax = fc.plots.filters(model)
+    lines = planes_of(drawn(ax), 1, 5 + 1 + 5, 1, 2)
+    for line, weight in zip(lines, model.parameters()["0.weight"], strict=True):
+        np.testing.assert_array_equal(line, np.r_[weight[0], np.nan, weight[1]][None])
+    assert "3 filters of 5" in ax.get_title()
+
+
+def test_the_maps_of_a_signal_have_a_line_for_each_channel():
+    model, x = signals(), RNG.normal(size=(2, 8))
+    panels = fc.plots.feature_maps(model, x)
+    np.testing.assert_allclose(drawn(panels[0]), x, rtol=1e-6)
+    assert drawn(panels[1]).shape == (3, 8)
+    assert [ax.get_title().split(chr(10))[0] for ax in panels[:2]] == ["input: 2 x 8", "0 Conv1d: 3 x 8"]
+    assert len(fc.plots.gradient_maps(model, x, 1)) == len(panels)
+
+
+def two_headed():
+    image, speed = fc.Input((1, 4, 4), name="image"), fc.Input((3,), name="speed")
+    features = fc.Concatenate()([fc.Flatten()(fc.Conv2d(2, 3)(image, name="stem")), speed])
+    outputs = {"policy": fc.Dense(4)(features), "value": fc.Tanh()(fc.Dense(1)(features))}
+    return fc.Model([image, speed], outputs)
+
+
+def test_maps_of_several_inputs_and_outputs_go_by_their_names():
+    model, x = two_headed(), {"image": np.ones((4, 4)), "speed": [1, 2, 3]}
+    panels = fc.plots.feature_maps(model, x)
+    titles = [ax.get_title().split(":")[0] for ax in panels]
+    assert titles[:4] == ["image", "speed", "stem Conv2d", "1 Flatten"]
+    loss, y = {"policy": "cross_entropy", "value": "mse"}, {"policy": 2, "value": [0.5]}
+    assert len(fc.plots.gradient_maps(model, x, y, loss, loss_weights=[1, 0.5])) == len(panels)
+    assert fc.plots.filters(model, "stem").get_title().startswith("Layer stem: 2 filters")
+
+
+def test_worst_mistakes_refuses_several_inputs():
+    with pytest.raises(ValueError, match="`model` must take images alone, it takes image, speed"):
+        fc.plots.worst_mistakes(two_headed(), [np.ones((2, 1, 4, 4)), np.ones((2, 3))], [0, 1])

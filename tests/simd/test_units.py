@@ -95,6 +95,13 @@ model = fc.Sequential(
 X, labels = rng.random((50, 1, 8, 8), dtype=np.float32), rng.integers(0, 3, 50)
 history = fc.Trainer(model, optimizer=fc.SGD(lr=0.1, momentum=0.9)).fit(X, labels, epochs=3)
 results.update(model.parameters(), loss=history["loss"], predictions=model.predict(X))
+other = fc.Sequential(
+    [fc.Conv2d(5, 3), fc.LayerNorm(), fc.GELU(), fc.PReLU(True), fc.AdaptiveAvgPool2d(4), fc.Softplus(),
+     fc.Flatten(), fc.Dense(3)],
+    input_shape=(1, 8, 8),
+)
+_, gradients = other.loss_and_gradients(X, labels)
+results.update({f"norm {name}": gradient for name, gradient in gradients.items()})
 decoder = fc.Sequential(
     [fc.Conv2d(5, 3, stride=2), fc.ReLU(), fc.ConvTranspose2d(4, 3, stride=2), fc.ReLU(),
      fc.Upsample(2, "bilinear"), fc.ConvTranspose2d(1, 2), fc.Upsample((1, 2))],

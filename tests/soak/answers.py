@@ -1,5 +1,7 @@
 """What every public kernel should answer, in float64, from plain NumPy: slow, and obviously right."""
 
+import math
+
 import numpy as np
 
 from tests.kernels import reference, reference_pool, reference_resize, reference_taps
@@ -111,7 +113,9 @@ def focal_grad(logits, labels, gamma=2.0, reduction="mean"):
     slopes, rows = softmax(logits), np.arange(len(logits))
     p = slopes[rows, np.asarray(labels)]
     slopes[rows, np.asarray(labels)] -= 1
-    factor = (1 - p) ** float(gamma) - gamma * p * np.log(p) * (1 - p) ** (float(gamma) - 1)
+    miss = 1 - p
+    steepness = np.where(miss > 0, -np.log(p) / np.where(miss > 0, miss, 1), 1)  # the limit
+    factor = miss ** float(gamma) * (1 + gamma * p * steepness)
     return share(slopes * factor[:, None], reduction, len(slopes))
 
 
@@ -180,6 +184,145 @@ def group_norm_grad(dy, x, gamma, saved):
     means = d.sum(axis=2, keepdims=True) / count, (d * normal).sum(axis=2, keepdims=True) / count
     dx = (inverse[..., None] * (d - means[0] - normal * means[1])).reshape(x.shape)
     return dx, (dy * normal.reshape(x.shape)).sum(axis=(0, 2, 3)), dy.sum(axis=(0, 2, 3))
+
+
+def layer_norm(x, gamma, beta, eps=1e-5):
+    x = wide(x)
+    rows, count = (
+        x.reshape(len(x), -1) if x.size else x.reshape(len(x), 0),
+        max(x[0].size if len(x) else 1, 1),
+    )
+    mean = rows.sum(axis=1) / count
+    inverse = 1 / np.sqrt(((rows - mean[:, None]) ** 2).sum(axis=1) / count + eps)
+    normal = ((rows - mean[:, None]) * inverse[:, None]).reshape(x.shape)
+    return normal * wide(gamma) + wide(beta), np.stack([mean, inverse])
+
+
+def layer_norm_grad(dy, x, gamma, saved):
+    dy, x, (mean, inverse) = (
+        wide(dy),
+        wide(x),
+        (wide(row).reshape(-1, *[1] * (np.ndim(x) - 1)) for row in saved),
+    )
+    axes, count = tuple(range(1, x.ndim)), max(np.size(gamma), 1)
+    normal, d = (x - mean) * inverse, dy * wide(gamma)
+    means = (a.sum(axis=axes, keepdims=True) / count for a in (d, d * normal))
+    dx = inverse * (d - next(means) - normal * next(means))
+    return dx, (dy * normal).sum(axis=0), dy.sum(axis=0)
+
+
+def slopes_of(x, weight):
+    """The slopes of PReLU, to be multiplied with x."""
+    return wide(weight) if np.size(weight) == 1 else wide(weight).reshape(-1, *[1] * (np.ndim(x) - 2))
+
+
+def prelu_grad(dy, x, weight):
+    dy, x = wide(dy), wide(x)
+    products = np.where(x > 0, 0, dy * x)
+    axes = None if np.size(weight) == 1 else tuple(a for a in range(x.ndim) if a != 1)
+    return np.where(x > 0, dy, slopes_of(x, weight) * dy), np.reshape(
+        products.sum(axis=axes), np.shape(weight)
+    )
+
+
+def shares(size, count):
+    """(count, size): the part that each element has in each window of an adaptive pool."""
+    matrix = np.zeros((count, size))
+    for i in range(count):
+        first, end = int(np.floor(i * size / count)), int(np.ceil((i + 1) * size / count))
+        matrix[i, first:end] = 1 / (end - first)
+    return matrix
+
+
+def adaptive_avg_pool2d(x, output_size):
+    height, width = reference.pair(output_size)
+    return np.einsum(
+        "nchw,ih,jw->ncij",
+        wide(x),
+        shares(np.shape(x)[2], height),
+        shares(np.shape(x)[3], width),
+        optimize=True,
+    )
+
+
+def adaptive_avg_pool2d_grad(dy, input_size):
+    height, width = reference.pair(input_size)
+    return np.einsum(
+        "ncij,ih,jw->nchw",
+        wide(dy),
+        shares(height, np.shape(dy)[2]),
+        shares(width, np.shape(dy)[3]),
+        optimize=True,
+    )
+
+
+def of_lines(name):
+    """The answer for signals: that for images of one line."""
+
+    def pair_of(key, value):
+        if key == "padding":
+            return (0, 0), tuple(value) if isinstance(value, (tuple, list)) else (value, value)
+        return (0 if key == "output_padding" else 1, value)
+
+    def answer(**given):
+        sizes = (
+            "kernel_size", "stride", "padding", "output_padding", "dilation", "input_size", "output_size",
+            "scale_factor",
+        )  # fmt: skip
+        images = {
+            key: value[:, :, None]
+            if isinstance(value, np.ndarray) and value.ndim == 3
+            else pair_of(key, value)
+            if key in sizes and value is not None
+            else value
+            for key, value in given.items()
+        }
+        results = ANSWERS[name](**images)
+        several = results if isinstance(results, tuple) else (results,)
+        lines = tuple(a[:, :, 0] if a.ndim == 4 else a for a in several)
+        return lines if isinstance(results, tuple) else lines[0]
+
+    return answer
+
+
+def elu(x, alpha=1.0):
+    x = wide(x)
+    return np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0)))
+
+
+def normal_share(x):
+    """The share of standard normal numbers below x."""
+    return np.vectorize(lambda v: math.erfc(-v / math.sqrt(2)) / 2, otypes=[float])(wide(x))
+
+
+def gelu(x, approximate=False):
+    x = wide(x)
+    if approximate:
+        return x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3))) / 2
+    return x * normal_share(x)
+
+
+def gelu_grad(dy, x, approximate=False):
+    x = wide(x)
+    if approximate:
+        inner = np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3))
+        slope = np.sqrt(2 / np.pi) * (1 + 3 * 0.044715 * x**2)
+        return wide(dy) * ((1 + inner) / 2 + x * (1 - inner**2) * slope / 2)
+    return wide(dy) * (normal_share(x) + x * np.exp(-(x**2) / 2) / np.sqrt(2 * np.pi))
+
+
+def hardsigmoid(x):
+    return np.clip(wide(x) / 6 + 0.5, 0, 1)
+
+
+def hardswish_grad(dy, x):
+    x = wide(x)
+    return wide(dy) * np.where(x <= -3, 0, np.where(x >= 3, 1, (2 * x + 3) / 6))
+
+
+def silu_grad(dy, x):
+    s = sigmoid(x)
+    return wide(dy) * s * (1 + wide(x) * (1 - s))
 
 
 def max_pool2d(x, kernel_size, **settings):
@@ -266,21 +409,6 @@ def conv_transpose2d_grad_weight(x, dy, kernel_size, padding=0, output_padding=0
     return convolution("conv2d_grad_weight")(dy, x, kernel_size, **back)
 
 
-def along(answer):
-    """The answer for signals: that for images of one line."""
-
-    def of_signals(*arrays, **settings):
-        images = [a[:, :, None] if np.ndim(a) == 3 else a for a in map(np.asarray, arrays)]
-        nothing = {"padding": 0, "output_padding": 0}
-        pairs = {k: (nothing.get(k, 1), v) if k in ALONG else v for k, v in settings.items()}
-        return answer(*images, **pairs)[:, :, 0]
-
-    return of_signals
-
-
-ALONG = {"kernel_size", "stride", "padding", "output_padding", "dilation", "scale_factor"}
-
-
 def upsample(x, scale_factor=2, mode="nearest", align_corners=False):
     return reference_resize.upsample(np.asarray(x), scale_factor, mode, align_corners)
 
@@ -297,17 +425,8 @@ ANSWERS = {
     "conv_transpose2d": conv_transpose2d,
     "conv_transpose2d_grad_input": conv_transpose2d_grad_input,
     "conv_transpose2d_grad_weight": conv_transpose2d_grad_weight,
-    "conv_transpose1d": lambda x, weight, bias=None, **more: (
-        along(conv_transpose2d)(x, weight, **more) + (0 if bias is None else wide(bias)[:, None])
-    ),
-    "conv_transpose1d_grad_input": lambda dy, weight, **more: along(conv_transpose2d_grad_input)(
-        dy, weight, **more
-    ),
-    "conv_transpose1d_grad_weight": lambda x, dy, **more: along(conv_transpose2d_grad_weight)(x, dy, **more),
     "upsample": upsample,
     "upsample_grad": upsample_grad,
-    "upsample1d": lambda x, **more: along(upsample)(x, **more),
-    "upsample1d_grad": lambda dy, **more: along(upsample_grad)(dy, **more),
     "max_pool2d": max_pool2d,
     "max_pool2d_grad": reference_pool.max_pool2d_grad,
     "avg_pool2d": avg_pool2d,
@@ -327,6 +446,26 @@ ANSWERS = {
     "tanh": lambda x: np.tanh(wide(x)),
     "tanh_grad": lambda dy, y: wide(dy) * (1 - wide(y) ** 2),
     "softmax": softmax,
+    "relu6": lambda x: np.clip(wide(x), 0, 6),
+    "relu6_grad": lambda dy, y: np.where((wide(y) > 0) & (wide(y) < 6), wide(dy), 0),
+    "elu": elu,
+    "elu_grad": lambda dy, y, alpha=1.0: wide(dy) * np.where(wide(y) > 0, 1, wide(y) + alpha),
+    "silu": lambda x: wide(x) * sigmoid(x),
+    "silu_grad": silu_grad,
+    "gelu": gelu,
+    "gelu_grad": gelu_grad,
+    "hardsigmoid": hardsigmoid,
+    "hardsigmoid_grad": lambda dy, y: np.where((wide(y) > 0) & (wide(y) < 1), wide(dy) / 6, 0),
+    "hardswish": lambda x: wide(x) * hardsigmoid(x),
+    "hardswish_grad": hardswish_grad,
+    "softplus": lambda x: np.logaddexp(0, wide(x)),
+    "softplus_grad": lambda dy, y: wide(dy) * -np.expm1(-wide(y)),
+    "prelu": lambda x, weight: np.where(wide(x) > 0, wide(x), slopes_of(x, weight) * wide(x)),
+    "prelu_grad": prelu_grad,
+    "layer_norm": layer_norm,
+    "layer_norm_grad": layer_norm_grad,
+    "adaptive_avg_pool2d": adaptive_avg_pool2d,
+    "adaptive_avg_pool2d_grad": adaptive_avg_pool2d_grad,
     "bce": bce,
     "bce_grad": bce_grad,
     "bce_with_logits": bce_with_logits,
@@ -354,3 +493,11 @@ ANSWERS = {
     "batch_norm2d": batch_norm2d,
     "batch_norm2d_grad": batch_norm2d_grad,
 }
+ANSWERS |= {
+    name.replace("2d", "1d"): of_lines(name)
+    for name in ANSWERS
+    if name.startswith(
+        ("conv2d", "conv_transpose2d", "max_pool2d", "avg_pool2d", "adaptive_avg_pool2d", "batch_norm2d")
+    )
+}
+ANSWERS |= {"upsample1d": of_lines("upsample"), "upsample1d_grad": of_lines("upsample_grad")}

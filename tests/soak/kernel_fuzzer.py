@@ -26,9 +26,13 @@ LOSS_NUMBERS = {
     "binary_focal": ("alpha", "gamma"),
     "hinge": ("margin",),
 }
+# Gradients of elementwise functions that take the input; the others take the output.
+OF_INPUT = ("relu_grad", "leaky_relu_grad", "silu_grad", "gelu_grad", "hardswish_grad")
 WHOLE = (
-    "stride", "padding", "output_padding", "dilation", "kernel_size", "input_size", "groups", "scale_factor"
+    "stride", "padding", "output_padding", "dilation", "kernel_size", "input_size", "output_size", "groups",
+    "scale_factor",
 )  # fmt: skip
+LINES = {"stride": 1, "padding": 0, "dilation": 1, "kernel_size": 1, "size": 1}  # down an image of one line
 
 
 def numbers(rng, shape, dtype, low=-4, high=5):
@@ -36,13 +40,32 @@ def numbers(rng, shape, dtype, low=-4, high=5):
     return rng.integers(low, high, shape).astype(dtype)
 
 
-def conv_arguments(rng, name, dtype):
+def flat(pairs, what, lines):
+    """The pair of an image of one line, where that is wanted."""
+    return (LINES[what], pairs[1]) if lines else pairs
+
+
+def signals(given):
+    """Arguments for images of one line as those for signals."""
+    lines = {}
+    for key, value in given.items():
+        if isinstance(value, np.ndarray):
+            lines[key] = value[:, :, 0] if value.ndim == 4 else value
+        else:
+            lines[key] = value[1] if isinstance(value, tuple) else value
+    return lines
+
+
+def conv_arguments(rng, name, dtype, lines=False):
     groups, n = int(rng.integers(1, 4)), int(rng.choice([0, 1, 2, 3, 17]))
     channels, out = groups * int(rng.integers(1, 4)), groups * int(rng.integers(1, 5))
     kernel = tuple(int(k) for k in rng.integers(1, 4, 2))
     stride, dilation = (tuple(int(k) for k in rng.integers(1, 3, 2)) for _ in range(2))
     padding = tuple(int(k) for k in rng.integers(0, 3, 2))
     size = tuple(int((k - 1) * d + 1 + rng.integers(0, 7)) for k, d in zip(kernel, dilation, strict=True))
+    kernel, stride = flat(kernel, "kernel_size", lines), flat(stride, "stride", lines)
+    padding, dilation = flat(padding, "padding", lines), flat(dilation, "dilation", lines)
+    size = flat(size, "size", lines)
     x = numbers(rng, (n, channels, *size), dtype)
     weight = numbers(rng, (out, channels // groups, *kernel), dtype)
     dy = numbers(rng, (n, out, *output_size(size, kernel, stride, padding, dilation)), dtype)
@@ -96,11 +119,13 @@ def upsample_arguments(rng, name, dtype):
     return {"dy" if name.endswith("grad") else "x": numbers(rng, shape, dtype), **settings}
 
 
-def pool_arguments(rng, name, dtype):
+def pool_arguments(rng, name, dtype, lines=False):
     kernel = tuple(int(k) for k in rng.integers(1, 4, 2))
     stride = tuple(int(k) for k in rng.integers(1, 4, 2))
     padding = tuple(int(rng.integers(0, k // 2 + 1)) for k in kernel)
     size = tuple(int(k + rng.integers(0, 6)) for k in kernel)
+    kernel, stride = flat(kernel, "kernel_size", lines), flat(stride, "stride", lines)
+    padding, size = flat(padding, "padding", lines), flat(size, "size", lines)
     n, c, ceil = int(rng.choice([0, 1, 2, 17])), int(rng.integers(1, 4)), bool(rng.integers(2))
     x = numbers(rng, (n, c, *size), dtype)
     settings = {"kernel_size": kernel, "stride": stride, "padding": padding}
@@ -135,12 +160,41 @@ def dense_arguments(rng, name, dtype):
 
 def elementwise_arguments(rng, name, dtype):
     shape = tuple(int(k) for k in rng.integers(0 if rng.integers(9) == 0 else 1, 6, rng.integers(1, 5)))
-    if name in ("relu", "sigmoid", "tanh", "softmax", "leaky_relu"):
-        given = {"x": rng.standard_normal(shape).astype(dtype)}
+    if not name.endswith("_grad"):
+        given = {"x": 3 * rng.standard_normal(shape).astype(dtype)}
     else:
-        other = "x" if "relu" in name else "y"
+        other = "x" if name in OF_INPUT else "y"
         given = {"dy": numbers(rng, shape, dtype), other: rng.random(shape).astype(dtype)}
-    return given | ({"negative_slope": 0.25} if "leaky" in name else {})
+    more = {
+        "leaky": ("negative_slope", 0.25),
+        "elu_": ("alpha", 0.5),
+        "gelu": ("approximate", bool(rng.integers(2))),
+    }
+    return given | dict(more[k] for k in more if f"{name}_".startswith(k))
+
+
+def prelu_arguments(rng, name, dtype):
+    shape = tuple(int(k) for k in rng.integers(1, 6, rng.integers(1, 5)))
+    slopes = shape[1] if len(shape) > 1 and rng.integers(2) else 1
+    given = {"x": numbers(rng, shape, dtype), "weight": numbers(rng, slopes, dtype)}
+    return {"dy": numbers(rng, shape, dtype), **given} if name == "prelu_grad" else given
+
+
+def layer_norm_arguments(rng, name, dtype):
+    shape = tuple(int(k) for k in rng.integers(1, 6, rng.integers(2, 5)))
+    x, gamma, beta = (rng.standard_normal(s).astype(dtype) for s in (shape, shape[1:], shape[1:]))
+    if name == "layer_norm":
+        return {"x": x, "gamma": gamma, "beta": beta, "eps": 1e-5}
+    saved = np.stack([rng.standard_normal(shape[0]), rng.uniform(0.5, 2, shape[0])]).astype(dtype)
+    return {"dy": numbers(rng, shape, dtype), "x": x, "gamma": gamma, "saved": saved}
+
+
+def adaptive_arguments(rng, name, dtype, lines=False):
+    size, other = (flat(tuple(int(k) for k in rng.integers(1, 9, 2)), "size", lines) for _ in range(2))
+    array = numbers(rng, (int(rng.choice([0, 1, 2, 17])), int(rng.integers(1, 4)), *size), dtype)
+    if name.endswith("_grad"):
+        return {"dy": array, "input_size": other}
+    return {"x": array, "output_size": other}
 
 
 def loss_arguments(rng, name, dtype):
@@ -165,8 +219,9 @@ def loss_arguments(rng, name, dtype):
     return {first: values, "target": target, "reduction": reduction, **numbers}
 
 
-def norm_arguments(rng, name, dtype):
+def norm_arguments(rng, name, dtype, lines=False):
     n, c, h, w = int(rng.choice([1, 2, 17])), *(int(k) for k in rng.integers(1, 5, 3))
+    h = 1 if lines else h
     x, gamma = rng.standard_normal((n, c, h, w)).astype(dtype), rng.standard_normal(c).astype(dtype)
     mean, var = rng.standard_normal(c).astype(dtype), rng.uniform(0.5, 2, c).astype(dtype)
     if name.startswith("group"):
@@ -196,10 +251,16 @@ def norm_arguments(rng, name, dtype):
 
 def arguments(rng, name):
     dtype = np.dtype(("f4", "f8")[rng.integers(2)])
+    if name.startswith("conv_transpose"):
+        return conv_transpose_arguments(rng, name, dtype)
+    if name.startswith("upsample"):
+        return upsample_arguments(rng, name, dtype)
+    if "1d" in name:
+        makers = {"conv": conv_arguments, "batch": norm_arguments, "adaptive": adaptive_arguments}
+        make = makers.get(name.partition("1d")[0].partition("_")[0], pool_arguments)
+        return signals(make(rng, name.replace("1d", "2d"), dtype, lines=True))
     for start, make in (
-        ("conv_transpose", conv_transpose_arguments),
         ("conv", conv_arguments),
-        ("upsample", upsample_arguments),
         ("max_pool", pool_arguments),
         ("avg_pool", pool_arguments),
         ("dense", dense_arguments),
@@ -214,6 +275,9 @@ def arguments(rng, name):
         ("soft_cross", loss_arguments),
         ("batch", norm_arguments),
         ("group", norm_arguments),
+        ("layer", layer_norm_arguments),
+        ("adaptive", adaptive_arguments),
+        ("prelu", prelu_arguments),
     ):
         if name.startswith(start):
             return make(rng, name, dtype)

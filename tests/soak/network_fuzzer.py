@@ -24,6 +24,7 @@ from tests.soak.random_settings import (
     IMAGE,
     LAYERS,
     OTHERS,
+    SIGNAL,
     mutated,
     pick,
     whole,
@@ -38,8 +39,16 @@ def forward(model, x):
     arrays = {**model.parameters(), **model.statistics()}
     for number, layer in enumerate(model.layers):
         own = {n.split(".")[1]: a.astype(float) for n, a in arrays.items() if n.split(".")[0] == str(number)}
-        x = STEPS[type(layer)](layer, x, own)
+        x = STEPS[type(layer)](layer, x, own) if layer.image_layer() is layer else of_image(layer, x, own)
     return x
+
+
+def of_image(layer, x, own):
+    """A layer over signals, or of features: that over images of one line."""
+    own = {name: a[:, :, None] if a.ndim == 3 else a for name, a in own.items()}
+    image = (*x.shape[:2], 1, *x.shape[2:], 1)[:4]
+    y = STEPS[type(layer.image_layer())](layer.image_layer(), x.reshape(image), own)
+    return y.reshape(*y.shape[:2], *y.shape[3:][: x.ndim - 2])
 
 
 def conv(layer, x, own):
@@ -73,6 +82,12 @@ def group_norm(layer, x, own):
     return groups.reshape(x.shape) * weight + bias
 
 
+def instance_norm(layer, x, own):
+    x = x - x.mean(axis=(2, 3), keepdims=True)
+    x = x / np.sqrt((x**2).mean(axis=(2, 3), keepdims=True) + layer.eps)
+    return x * own.get("weight", np.ones(1))[:, None, None] + own.get("bias", np.zeros(1))[:, None, None]
+
+
 STEPS = {
     fc.Conv2d: conv,
     fc.ConvTranspose2d: conv_transpose,
@@ -84,7 +99,7 @@ STEPS = {
         x,
         layer.kernel_size,
         stride=layer.stride,
-        padding=layer.padding,
+        padding=layer.pads(x.shape[1:]),
         dilation=layer.dilation,
         ceil_mode=layer.ceil_mode,
     )[0],
@@ -92,7 +107,7 @@ STEPS = {
         x,
         layer.kernel_size,
         stride=layer.stride,
-        padding=layer.padding,
+        padding=layer.pads(x.shape[1:]),
         ceil_mode=layer.ceil_mode,
         count_include_pad=layer.count_include_pad,
     ),
@@ -107,12 +122,27 @@ STEPS = {
     fc.Flatten: lambda layer, x, own: x.reshape(len(x), -1),
     fc.Dense: lambda layer, x, own: x @ own["weight"].T + own.get("bias", 0),
     fc.Softmax: lambda layer, x, own: softmax(x),
+    fc.GlobalMaxPool2d: lambda layer, x, own: x.max(axis=(2, 3), keepdims=True),
+    fc.AdaptiveAvgPool2d: lambda layer, x, own: ANSWERS["adaptive_avg_pool2d"](
+        x, layer.output_shape(x.shape[1:])[1:]
+    ),
+    fc.InstanceNorm2d: instance_norm,
+    fc.LayerNorm: lambda layer, x, own: ANSWERS["layer_norm"](x, own["weight"], own["bias"], layer.eps)[0],
+    fc.PReLU: lambda layer, x, own: ANSWERS["prelu"](x, own["weight"]),
+    fc.SpatialDropout2d: lambda layer, x, own: x,
+    fc.ELU: lambda layer, x, own: ANSWERS["elu"](x, layer.alpha),
+    fc.GELU: lambda layer, x, own: ANSWERS["gelu"](x, layer.approximate == "tanh"),
+    **{
+        kind: lambda layer, x, own: ANSWERS[type(layer).__name__.lower()](x)
+        for kind in (fc.Hardsigmoid, fc.Hardswish, fc.ReLU6, fc.SiLU, fc.Softplus)
+    },
 }
 
 
-def some_layers(rng, bad):
+def some_layers(rng, bad, shape):
     """A few layers that may fit each other; of bad ones, one has an argument that it should not have."""
-    kinds = list(LAYERS)
+    other = "image" if shape == SIGNAL else "signal"
+    kinds = [kind for kind in LAYERS if kind.takes != other or rng.integers(20) == 0]
     chosen = [kinds[rng.integers(len(kinds))] for _ in range(whole(rng, 1, 5))]
     wrong = whole(rng, 0, len(chosen) - 1) if bad else -1
     layers = []
@@ -124,8 +154,8 @@ def some_layers(rng, bad):
 
 def predictions(rng):
     """A network of any layers, and its predictions of arrays of any kind."""
-    layers = some_layers(rng, bad=rng.integers(2))
-    shape = mutations.number(rng, 1) if rng.integers(20) == 0 else pick(rng, IMAGE, IMAGE, IMAGE, (11,))
+    shape = mutations.number(rng, 1) if rng.integers(20) == 0 else pick(rng, IMAGE, IMAGE, SIGNAL, (11,))
+    layers = some_layers(rng, bool(rng.integers(2)), shape)
     dtype = (
         pick(rng, "float32", "float64", "float64", "int8")
         if rng.integers(9) == 0
@@ -159,9 +189,10 @@ def training(rng):
     """Trainer, fit and evaluate with one argument changed."""
     layers = [fc.Conv2d(3, 3), fc.ReLU(), fc.Flatten(), fc.Dense(3)]
     model = fc.Sequential(layers, IMAGE, dtype=pick(rng, "float32", "float64"))
-    loss = pick(rng, "cross_entropy", "mse", "bce_with_logits")
+    of_classes = ("cross_entropy", "focal", "hinge")
+    loss = pick(rng, *of_classes, "mse", "smooth_l1", "bce_with_logits", "binary_focal", "binary_hinge")
     count = whole(rng, 1, 40)
-    y = rng.integers(0, 3, count) if loss == "cross_entropy" else rng.random((count, 3))
+    y = rng.integers(0, 3, count) if loss in of_classes else rng.random((count, 3))
     data = {"X": rng.standard_normal((count, *IMAGE)), "y": y}
     fit = {
         "epochs": 2,
@@ -173,7 +204,7 @@ def training(rng):
         "validation_data": None,
         "resume": False,
     }
-    trainer = {"loss": loss, "optimizer": fc.SGD(0.01), "metrics": ("accuracy",), "seed": 0}
+    trainer = {"loss": loss, "optimizer": fc.SGD(0.01), "metrics": ("accuracy",), "seed": 0, "accumulate": 2}
     what = whole(rng, 0, 3)
     if what == 0:
         data = mutated(rng, data)
@@ -240,6 +271,9 @@ WORDS = (
     "0.1",
     "--optimizer",
     "sgd",
+    "--warmup",
+    "--accumulate",
+    "--ema",
     "--seed",
     "--threads",
     "2",

@@ -21,8 +21,8 @@ from tests.soak.random_settings import OTHERS, mutated, pick, whole
 
 REFUSALS = (TypeError, ValueError, AttributeError, RuntimeError, ArithmeticError, MemoryError)
 SHAPE, CLASSES = (1, 8, 8), 3
-OPTIMIZERS = (fc.SGD, fc.Adam, fc.AdamW)
-LOSSES = ("cross_entropy", "mse", "bce", "huber", "nll", "", None, 3)
+OPTIMIZERS = (fc.SGD, fc.Adam, fc.AdamW, fc.Lion)
+LOSSES = ("cross_entropy", "mse", "bce", "huber", "focal", "binary_hinge", "nll", "", None, 3)
 NAMES = (
     "layers", "nodes", "input_shape", "output_shape", "dtype", "seed", "flat_parameters", "flat_statistics",
     "engines",
@@ -58,7 +58,9 @@ def assign_optimizer(case):
 
 
 def assign_to_trainer(case):
-    name = pick(case.rng, "loss", "metrics", "seed", "steps_taken", "model", "history", "optimizer")
+    name = pick(
+        case.rng, "loss", "metrics", "seed", "accumulate", "steps_taken", "model", "history", "optimizer"
+    )
     value = pick(case.rng, *LOSSES) if name == "loss" else mutations.number(case.rng, 1)
     setattr(case.trainer, name, value)
 
@@ -81,6 +83,12 @@ def spoil_arrays(case):
 
 def change_number_of_threads(case):
     fc.set_num_threads(whole(case.rng, 1, 3))
+
+
+def freeze_layers(case):
+    """Or train them again; all of them, some, or what there is not."""
+    change = pick(case.rng, case.model.freeze, case.model.unfreeze)
+    change(*pick(case.rng, (), ("0",), ("0", "1"), ("1.",), ("nothing",), (0,)))
 
 
 def fit(case):
@@ -132,7 +140,7 @@ def from_two_threads(case):
 CALLS = (fit, train_on_batch, evaluate, predict)
 ACTIONS = (
     assign_optimizer, assign_to_trainer, assign_to_network, write_parameters, spoil_arrays,
-    change_number_of_threads, copy_all, from_two_threads, *CALLS,
+    change_number_of_threads, freeze_layers, copy_all, from_two_threads, *CALLS,
 )  # fmt: skip
 
 
@@ -140,10 +148,12 @@ def equals_a_new_one(model):
     """Whether the network does what a new one with its numbers does, NaN included."""
     twin = fc.Sequential(model.layers, model.input_shape, dtype=model.dtype, seed=model.seed)
     twin.load_state(model.state())
+    if model.frozen:
+        twin.freeze(*model.frozen)
     rng = np.random.default_rng(1)
     X, y = rng.random((9, *SHAPE)), rng.integers(0, CLASSES, 9)
     for one in (model, twin):
-        with contextlib.suppress(fc.DivergedError):
+        with contextlib.suppress(fc.DivergedError, ValueError):  # where all layers are frozen
             fc.Trainer(one, seed=3).train_on_batch(X, y)
     same = [np.array_equal(a, b, equal_nan=True) for a, b in zip(states(model), states(twin), strict=True)]
     return all(same) and np.array_equal(model.predict(X), twin.predict(X), equal_nan=True)

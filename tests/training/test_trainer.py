@@ -10,7 +10,7 @@ from tests.training.small_runs import X, Y, network
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ({"model": 3}, TypeError, "`model` must be a Sequential, got 3"),
+        ({"model": 3}, TypeError, "`model` must be a Sequential or a Model, got 3"),
         ({"loss": "hinge"}, ValueError, "`loss` must be one of 'bce', .*got 'hinge'"),
         ({"loss": None}, (TypeError, ValueError), "`loss` must be one of"),
         (

@@ -10,6 +10,7 @@ from . import (  # noqa: F401 - they register their layers
     merge,
     norm,
     pool,
+    prelu,
     resize,
     shape,
 )

@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from ...kernels.lanes import activations, single_sample
 from ...nn.activations import LeakyReLU, ReLU, Sigmoid, Softmax, Tanh
-from ...nn.dropout import Dropout
+from ...nn.dropout import Dropout, SpatialDropout2d
 from .base import Lowering
 
 
@@ -57,6 +57,8 @@ class SoftmaxLowering(Activation, layer=Softmax):
 
 
 class DropoutLowering(Lowering, layer=Dropout):
+    operation = activations.dropout
+
     def forward(self, x, y, relu):
         self._mask(x, y)
 
@@ -67,6 +69,8 @@ class DropoutLowering(Lowering, layer=Dropout):
     def _mask(self, source, target):
         rate = self.layer.p if self.emitter.training else 0.0
         if rate or source.storage is not target.storage:
-            self.elementwise(
-                activations.dropout, [source, target, self.emitter.numbers([rate])], [source, target]
-            )
+            self.elementwise(self.operation, [source, target, self.emitter.numbers([rate])], [source, target])
+
+
+class SpatialDropout2dLowering(DropoutLowering, layer=SpatialDropout2d):
+    operation = activations.spatial_dropout

@@ -7,9 +7,10 @@ One class a layer, in the file of the layer's family, says which record it is fo
 A record without a class of its own is computed as the record that it is a subclass of.
 """
 
+from dataclasses import replace
 from typing import ClassVar
 
-from ...kernels.lanes import conv, single_sample
+from ...kernels.lanes import conv, layout, single_sample
 from ...kernels.lanes.planes import plane_geometry
 from ...nn.layer import Layer, entry_of
 from ..plan import CopyDistance, image_of
@@ -68,6 +69,20 @@ class Lowering:
     def backward(self, x, y, dy, dx, gate):
         """Emit the gradients; `gate` asks for dx = 0 where x is not positive, where `gates`."""
         raise NotImplementedError
+
+    def laid_out_as(self, x, y):
+        """The features x, or a copy of them in the layout of y.
+
+        Those of a single sample lie as the channels of the image that they may have been.
+        """
+        if not self.emitter.single or x.image == y.image:
+            return x
+        storage, lanes = self.plan.storage_like(y.storage), self.plan.lanes
+        storage.shape = None  # not all lanes are written, so that it is nobody else's
+        copy = replace(y, storage=storage, label=f"{x.label}_for_{y.label}")
+        g = layout.regroup_geometry(x.scalar_table(lanes), y.scalar_table(lanes))
+        self.plan.emit(layout.regroup, [x, copy], g)
+        return copy
 
     def elementwise(self, operation, operands, planes):
         """Emit an operation over planes of one size: the ones it reads, those it writes, and perhaps y."""

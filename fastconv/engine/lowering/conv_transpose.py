@@ -43,13 +43,8 @@ class ConvTranspose2dLowering(WeightedLowering, layer=ConvTranspose2d):
                 self.plan.emit(conv.contract, [x, weight, bias, None, y], g)
 
     def backward(self, x, y, dy, dx, gate):
-        sums = self.sums_of_blocks()
-        g = conv_geometry.conv_grad_weight(
-            *self.back, self.input_shape[1:], *self.windows, dy.steps, x.steps, 0
-        )
-        self.plan.emit(conv.contract_grad_weight, [dy, x, sums], g)
-        if self.layer.bias:
-            self.plan.emit(conv.channel_sums, [dy, self._sums_of_bias(sums)], conv.channel_sums_geometry(dy))
+        if self.trains:
+            self._weight_gradient(x, dy)
         if dx is not None:
             g = conv_geometry.conv_forward(
                 *self.back, *self.sizes, *self.windows, dy.steps, dx.steps, 0,
@@ -57,6 +52,16 @@ class ConvTranspose2dLowering(WeightedLowering, layer=ConvTranspose2d):
             )  # fmt: skip
             weight = self.parameter("weight")
             self.plan.emit(conv.contract, [dy, weight, None, x if gate else None, dx], g)
+
+    def _weight_gradient(self, x, dy):
+        """Emit the gradients of weight and bias."""
+        sums = self.sums_of_blocks()
+        g = conv_geometry.conv_grad_weight(
+            *self.back, self.input_shape[1:], *self.windows, dy.steps, x.steps, 0
+        )
+        self.plan.emit(conv.contract_grad_weight, [dy, x, sums], g)
+        if self.layer.bias:
+            self.plan.emit(conv.channel_sums, [dy, self._sums_of_bias(sums)], conv.channel_sums_geometry(dy))
 
     def _sums_of_bias(self, sums):
         """Where the bias's gradient is added up: behind the weight's."""

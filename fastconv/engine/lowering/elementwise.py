@@ -10,6 +10,7 @@ class ElementwiseLowering(Lowering, layer=Elementwise):
     in_place = False  # LLVM makes vectors of the loop only where x and y are known to differ; dx needs x
 
     def forward(self, x, y, relu):
+        x = self.laid_out_as(x, y)
         g = user_functions.elementwise_geometry(self.emitter.training, x, y)
         self.plan.emit(user_functions.elementwise(self.layer.function), [x, y], g)
 

@@ -17,7 +17,7 @@ class SumLowering(Lowering, layer=Sum):
     def forward(self, x, y, relu):
         """y is the memory of one of `x`, or of none."""
         own = next((k for k, value in enumerate(x) if value.storage is y.storage), 0)
-        first, others = x[own], x[:own] + x[own + 1 :]
+        first, *others = (self.laid_out_as(value, y) for value in (x[own], *x[:own], *x[own + 1 :]))
         for k, other in enumerate(others):
             operation = merge.add_planes_relu if relu and k == len(others) - 1 else merge.add_planes
             self.elementwise(operation, [first, y, other], [first, y, other])

@@ -1,7 +1,7 @@
 """Normalisation as operations of a plan."""
 
 from ...kernels.lanes import norm, single_sample
-from ...nn.norm import BatchNorm2d, GroupNorm
+from ...nn.norm import BatchNorm2d, GroupNorm, InstanceNorm2d, LayerNorm
 from ..plan import CopyDistance
 from .base import WeightedLowering
 
@@ -33,7 +33,8 @@ class BatchNorm2dLowering(WeightedLowering, layer=BatchNorm2d):
         gamma, beta = self.parameter("weight"), self.parameter("bias")
         operands = [x, y, self.saved, gamma, beta]
         if self.emitter.single:
-            g = single_sample.norm_channels_geometry(x, y, x_channels)
+            operands[0] = self.laid_out_as(x, y)
+            g = single_sample.norm_channels_geometry(operands[0], y, x_channels)
             self.plan.emit(single_sample.norm_channels, operands, g)
         else:
             self.plan.emit(norm.batch_norm, operands, g)
@@ -48,22 +49,64 @@ class BatchNorm2dLowering(WeightedLowering, layer=BatchNorm2d):
             self.plan.emit(norm.batch_norm_grad_input, operands, g)
 
 
-class GroupNormLowering(WeightedLowering, layer=GroupNorm):
+class _SampleNorm(WeightedLowering):
+    """Normalisation of each sample on its own; a subclass says how many groups of channels there are."""
+
     fuses_relu = False
     gates = False
+    operation, gradient_operation = norm.group_norm, norm.group_norm_grad
 
     @classmethod
     def takes_single_sample(cls, layer):
         return False
 
+    def groups(self):
+        """Into how many groups the channels are divided."""
+        raise NotImplementedError
+
+    def scale_and_shift(self):
+        """Operands: what the normalised numbers are multiplied with, and what is added."""
+        return self.parameter("weight"), self.parameter("bias")
+
     def forward(self, x, y, relu):
-        self.saved = self.plan.planes((2 * self.layer.num_groups,), label=f"saved{self.number}")
-        g = norm.group_norm_geometry(self.layer.num_groups, x, y)
-        gamma, beta = self.parameter("weight"), self.parameter("bias")
-        operands = [x, y, self.saved, gamma, beta, self.emitter.numbers([self.layer.eps])]
-        self.plan.emit(norm.group_norm, operands, g)
+        self.saved = self.plan.planes((2 * self.groups(),), label=f"saved{self.number}")
+        g = norm.group_norm_geometry(self.groups(), x, y)
+        operands = [x, y, self.saved, *self.scale_and_shift(), self.emitter.numbers([self.layer.eps])]
+        self.plan.emit(self.operation, operands, g)
 
     def backward(self, x, y, dy, dx, gate):
-        g = norm.group_norm_geometry(self.layer.num_groups, x, dy, dx)
-        operands = [x, dy, dx, self.saved, self.parameter("weight"), self.sums_of_blocks()]
-        self.plan.emit(norm.group_norm_grad, operands, g)
+        g = norm.group_norm_geometry(self.groups(), x, dy, dx)
+        operands = [x, dy, dx, self.saved, self.scale_and_shift()[0], self.sums_of_blocks()]
+        self.plan.emit(self.gradient_operation, operands, g)
+
+
+class GroupNormLowering(_SampleNorm, layer=GroupNorm):
+    def groups(self):
+        return self.layer.num_groups
+
+
+class InstanceNorm2dLowering(_SampleNorm, layer=InstanceNorm2d):
+    def groups(self):
+        return self.input_shape[0]
+
+    def scale_and_shift(self):
+        if self.layer.affine:
+            return super().scale_and_shift()
+        return tuple(self.emitter.numbers([value] * self.groups()) for value in (1.0, 0.0))
+
+    def sums_of_blocks(self):
+        """Without parameters, a place for sums that nobody reads."""
+        if self.layer.affine:
+            return super().sums_of_blocks()
+        return self.plan.rows(2 * self.groups(), "thread", f"unused{self.number}")
+
+    def backward(self, x, y, dy, dx, gate):
+        if self.layer.affine or dx is not None:
+            super().backward(x, y, dy, dx, gate)
+
+
+class LayerNormLowering(_SampleNorm, layer=LayerNorm):
+    operation, gradient_operation = norm.layer_norm, norm.layer_norm_grad
+
+    def groups(self):
+        return 1

@@ -2,7 +2,7 @@
 
 from ...checks.padding import first_of
 from ...kernels.lanes import pool
-from ...nn.pool import AvgPool2d, GlobalAvgPool2d, MaxPool2d
+from ...nn.pool import AdaptiveAvgPool2d, AvgPool2d, GlobalAvgPool2d, GlobalMaxPool2d, MaxPool2d
 from .base import Lowering
 
 
@@ -11,9 +11,11 @@ class MaxPool2dLowering(Lowering, layer=MaxPool2d):
     gates = True  # forward has already marked where nothing is positive
 
     def _geometry(self, x, y, **more):
+        return pool.max_pool_geometry(x, y, *self._windows(x), **more)
+
+    def _windows(self, x):
         layer = self.layer
-        windows = layer.kernel_size, layer.stride, first_of(layer.pads(self.input_shape)), layer.dilation
-        return pool.max_pool_geometry(x, y, *windows, **more)
+        return layer.kernel_size, layer.stride, first_of(layer.pads(self.input_shape)), layer.dilation
 
     def forward(self, x, y, relu):
         training = self.emitter.training
@@ -26,6 +28,12 @@ class MaxPool2dLowering(Lowering, layer=MaxPool2d):
         if dx is None:
             return
         self.plan.emit(pool.max_pool_grad, [dy, self.argmax, dx], self._geometry(dx, dy))
+
+
+class GlobalMaxPool2dLowering(MaxPool2dLowering, layer=GlobalMaxPool2d):
+    def _windows(self, x):
+        size = x.height, x.width
+        return size, size, (0, 0), (1, 1)
 
 
 class AvgPool2dLowering(Lowering, layer=AvgPool2d):
@@ -50,3 +58,8 @@ class GlobalAvgPool2dLowering(AvgPool2dLowering, layer=GlobalAvgPool2d):
     def _windows(self, x):
         size = x.height, x.width
         return size, size, ((0, 0), (0, 0)), True
+
+
+class AdaptiveAvgPool2dLowering(AvgPool2dLowering, layer=AdaptiveAvgPool2d):
+    def _geometry(self, x, y):
+        return pool.adaptive_pool_geometry(x, y)

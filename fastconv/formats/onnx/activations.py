@@ -6,13 +6,15 @@ import numpy as np
 
 from ...nn.activations import LeakyReLU, ReLU, Sigmoid, Softmax, Tanh
 from ...nn.layer import Layer, Shape
-from .chain import Chain, Node
+from ...nn.prelu import PReLU
 from .graph import Graph
+from .node import Node
 from .tables import READERS, is_one_operator, reads, writes
+from .value import Value
 
 
-def _always(layer: Layer) -> Callable[[Chain, Node], None]:
-    return lambda chain, node: chain.append(layer)
+def _always(layer: Layer) -> Callable[[Value, Node], None]:
+    return lambda value, node: value.append(layer)
 
 
 READERS.update(Relu=_always(ReLU()), Sigmoid=_always(Sigmoid()), Tanh=_always(Tanh()))
@@ -23,32 +25,52 @@ is_one_operator(Softmax, "Softmax", axis=1)
 
 
 @reads("LeakyRelu")
-def read_leaky_relu(chain: Chain, node: Node) -> None:
-    chain.append(LeakyReLU(float(node.decimal("alpha", 0.01))))
+def read_leaky_relu(value: Value, node: Node) -> None:
+    value.append(LeakyReLU(float(node.decimal("alpha", 0.01))))
 
 
 @reads("PRelu")
-def read_prelu(chain: Chain, node: Node) -> None:
-    chain.append(LeakyReLU(node.scalar(1)))
+def read_prelu(value: Value, node: Node) -> None:
+    """Slopes that were not learned are a LeakyReLU: one that is, exporters call a weight."""
+    slopes = node.weights(1)
+    learned = node.inputs[1].endswith("weight")
+    if slopes.size == 1 and not learned and slopes.reshape(()) >= 0:
+        value.append(LeakyReLU(node.scalar(1)))
+        return
+    alone = slopes.size == 1
+    weight = slopes.reshape(1) if alone else value.per_channel(slopes, "multiplies with")
+    value.check_plain()
+    if value.order is not None and not alone:
+        value.check_order()
+    value.begin()
+    value.put(PReLU(not alone), {"weight": weight})
 
 
 @reads("Softmax")
-def read_softmax(chain: Chain, node: Node) -> None:
+def read_softmax(value: Value, node: Node) -> None:
     default = 1 if node.opset < 13 else -1
     if node.get("axis", default) not in (1, -1):
         raise ValueError(f"`axis` must be 1, got {node.get('axis')}")
-    chain.append(Softmax())
+    value.append(Softmax())
 
 
 @reads("LogSoftmax")
-def read_log_softmax(chain: Chain, node: Node) -> None:
+def read_log_softmax(value: Value, node: Node) -> None:
     """No layer: what goes in is kept, and that the file goes on is remembered."""
     default = 1 if node.opset < 13 else -1
-    if node.get("axis", default) not in (1, -1) or len(chain.shape) != 1:
+    if node.get("axis", default) not in (1, -1) or len(value.shape) != 1:
         raise ValueError(f"only over (N, features) is it supported, along axis 1, got {node.get('axis')}")
-    chain.no_pad()
-    chain.check_order()
-    chain.log_softmax = True
+    value.check_plain()
+    value.check_order()
+    value.log_softmax = True
+
+
+@writes(PReLU)
+def write_prelu(graph: Graph, layer: PReLU, below: Shape, above: Shape) -> None:
+    name = f"{graph.layer}.weight"
+    if layer.per_channel:
+        graph.constants[name] = graph.constants[name].reshape(-1, *(1,) * (len(below) - 1))
+    graph.add("PRelu", name)
 
 
 @writes(LeakyReLU)

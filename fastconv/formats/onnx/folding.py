@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ...checks.extras import require
 from ...nn.layer import Arrays
-from .chain import Node
+from .node import Node
 
 # Operators whose work is in proportion to what they take and make.
 OPERATORS = {

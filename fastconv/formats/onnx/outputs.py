@@ -1,45 +1,54 @@
-"""Which of a file's outputs is the network's: exporters of scikit-learn add the label, and name classes."""
+"""Which of a file's outputs are the network's: exporters of scikit-learn add the label, and name classes."""
 
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from ...nn.layer import Arrays
-from .chain import DTYPES
+from .node import DTYPES, Node
 
 LEARN = "ai.onnx.ml"  # the domain of operators that scikit-learn's exporters use
 _ONE_ARRAY = 'options={id(model): {"zipmap": False}} of skl2onnx writes probabilities as one array'
 
 
-class Output(NamedTuple):
-    """The value that the network makes, the nodes that it takes, and its classes' names, if known."""
+class Outputs(NamedTuple):
+    """The values that the network makes, the nodes that they take, and the classes' names, if known."""
 
-    name: str
+    names: list[str]
     nodes: list[Any]
     classes: list[Any] | None
 
 
-def find_output(onnx: Any, graph: Any, constants: Arrays) -> Output:
-    """The one output of numbers; a label that is made of it is left out.
+def find_outputs(onnx: Any, graph: Any, constants: Arrays) -> Outputs:
+    """The outputs of numbers; a label that is made of one is left out.
 
     Raises
     ------
     ValueError
-        If there is more than one, or none.
+        If there is none, or scikit-learn's exporter has cut one in columns.
     """
     makers = {name: node for node in graph.node for name in node.output if name}
     maps = [makers[value.name] for value in graph.output if _is_kind(makers.get(value.name), "ZipMap")]
     numbers = [v.name for v in graph.output if v.type.tensor_type.elem_type in DTYPES]
-    found = numbers + [node.input[0] for node in maps]
+    names = numbers + [node.input[0] for node in maps]
     if len(graph.output) == 1 and not maps:
-        return Output(graph.output[0].name, list(graph.node), None)
-    if len(found) != 1:
-        hint = f": {_ONE_ARRAY}" if any(node.domain == LEARN for node in graph.node) else ""
+        names = [graph.output[0].name]
+    learned = any(node.domain == LEARN for node in graph.node)
+    if len(names) != 1 and (learned or not names):
+        hint = f": {_ONE_ARRAY}" if learned else ""
         raise ValueError(f"it must have one input and one output, got 1 and {len(graph.output)}{hint}")
-    name = found[0]
-    others = [value.name for value in graph.output if value.name != name]
-    needed, left_out = _ancestors(makers, [name]), _ancestors(makers, others)
-    nodes = [n for n in graph.node if id(n) in needed or id(n) not in left_out]
-    return Output(name, nodes, _classes(onnx, maps, graph.node, constants))
+    needed = _ancestors(makers, names)
+    nodes = [node for node in graph.node if id(node) in needed]
+    return Outputs(names, nodes, _classes(onnx, maps, graph.node, constants))
+
+
+def needed_nodes(nodes: list[Node], names: list[str], constants: Arrays) -> list[Node]:
+    """Those of the nodes of which values are made, without what is worked out already."""
+    wanted, found = set(names), []
+    for node in reversed(nodes):
+        if any(name in wanted and name not in constants for name in node.outputs if name):
+            wanted.update(node.inputs)
+            found.append(node)
+    return found[::-1]
 
 
 def _is_kind(node: Any, kind: str) -> bool:

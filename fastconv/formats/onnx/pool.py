@@ -1,89 +1,100 @@
 """Pools from and to ONNX."""
 
 import math
-from itertools import product
+from typing import Any
 
 import numpy as np
 
 from ...nn.layer import Shape
-from ...nn.pool import AvgPool2d, GlobalAvgPool2d, MaxPool2d
-from ...nn.shape import Flatten
-from .chain import Chain, Node
+from ...nn.pool import AvgPool2d, MaxPool2d
+from ...nn.signal import AvgPool1d, MaxPool1d
 from .functions import DOMAIN, average_pool_inputs, elements_counted
-from .graph import Graph
-from .layout import CHANNELS_FIRST
+from .graph import Graph, along, as_image
+from .node import Node
 from .tables import reads, writes
-from .windows import add_pads, makes, pads_of, window_count
+from .value import Array, Value
+from .windows import Windows, makes, poolings, window_count, windows_of
 
 LARGEST_IMAGE = 2**16  # of a side: no file may ask for memory by sizes that it only claims
+_REFUSED = "`pads` must be at most half of the kernel, and with these settings have a counterpart, got {}"
 LOWEST = float(np.finfo(np.float32).min)  # what padding for a MaxPool may be, beside -infinity
 
 
 @reads("MaxPool")
-def read_max_pool(chain: Chain, node: Node) -> None:
+def read_max_pool(value: Value, node: Node) -> None:
     node.must_be("storage_order", 0)
-    kernel, stride = node.pair("kernel_shape"), node.pair("strides", (1, 1))
-    dilation = node.pair("dilations", (1, 1))
-    around = chain.take_pad(lambda value: value <= LOWEST)
-    size = tuple(n + sum(pads) for n, pads in zip(chain.shape[1:], around, strict=True))
-    own = pads_of(node, size, kernel, stride, dilation)
-    spans = [d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True)]
-    outputs = tuple(window_count(node, *axis) for axis in zip(size, spans, stride, own, strict=True))
-    padding = tuple(begin for begin, _ in add_pads(around, own))
-    for ceil_mode in (False, True):
-        layer = MaxPool2d(kernel, stride, padding, dilation, ceil_mode=ceil_mode)
+    windows = windows_of(value, node, None, lambda number: number <= LOWEST)
+    spans = [d * (k - 1) + 1 for k, d in zip(windows.kernel, windows.dilation, strict=True)]
+    size = [n + sum(pads) for n, pads in zip(windows.size, windows.around, strict=True)]
+    axes = zip(size, spans, windows.stride, windows.own, strict=True)
+    outputs = tuple(window_count(node, *axis) for axis in axes)
+    kernel, stride, dilation = map(windows.setting, windows[2:5])
+    kind = MaxPool2d if len(size) == 2 else MaxPool1d
+    for layer in poolings(lambda p, ceil: kind(kernel, stride, p, dilation, ceil_mode=ceil), windows):
         # Padding never is a maximum: windows that begin and end the same are the same.
-        if makes(layer, chain.shape, outputs):
-            chain.append(layer)
+        if makes(layer, value.shape, outputs):
+            value.append(layer)
+            value.set_positions(windows.where)
             return
-    raise ValueError(f"`pads` must be the same on both sides, got {own}")
+    raise ValueError(_REFUSED.format(windows.pads))
 
 
 @reads("AveragePool")
-def read_avg_pool(chain: Chain, node: Node) -> None:
-    kernel, stride = node.pair("kernel_shape"), node.pair("strides", (1, 1))
-    if node.pair("dilations", (1, 1)) != (1, 1):
+def read_avg_pool(value: Value, node: Node) -> None:
+    windows = windows_of(value, node, None, lambda number: number == 0)
+    if any(d != 1 for d in windows.dilation):
         raise ValueError(f"`dilations` must be 1, got {node.get('dilations')}")
-    around = chain.take_pad(lambda value: value == 0)
-    shape = chain.shape[1:]
-    size = tuple(n + sum(pads) for n, pads in zip(shape, around, strict=True))
-    own = pads_of(node, size, kernel, stride, (1, 1))
-    padding, outputs, counted = [], [], []
-    for n, k, s, (before, after), pads in zip(shape, kernel, stride, around, own, strict=True):
-        begin, end = pads if node.get("count_include_pad", 0) else (0, 0)
-        padding.append(before + pads[0])
-        outputs.append(window_count(node, n + before + after, k, s, pads))
-        counted.append((-before - begin, n + after + end))
-    if max(outputs) > LARGEST_IMAGE:
-        raise ValueError(f"it makes images of {outputs} elements, supported are up to {LARGEST_IMAGE} a side")
-    axes = list(zip(outputs, kernel, stride, padding, strict=True))
-    wanted = [elements_counted(*axis, *limits) for axis, limits in zip(axes, counted, strict=True)]
-    for ceil_mode, count_include_pad in product((False, True), (True, False)):
-        layer = AvgPool2d(kernel, stride, tuple(padding), ceil_mode, count_include_pad)
-        if not makes(layer, chain.shape, tuple(outputs)):
-            continue
-        rims = padding if count_include_pad else (0, 0)
-        ours = [elements_counted(*a, -rim, n + rim) for a, rim, n in zip(axes, rims, shape, strict=True)]
-        if all(map(np.array_equal, ours, wanted)):  # the same windows, divided by the same numbers
-            chain.append(layer)
-            return
-    raise ValueError(f"`pads` {own} with these settings have no counterpart")
+    outputs, wanted = _averages(node, windows)
+    kernel, stride = windows.setting(windows.kernel), windows.setting(windows.stride)
+    kind: Any = AvgPool2d if len(windows.size) == 2 else AvgPool1d
+    for counted in (True, False):
+
+        def make(padding: Any, ceil_mode: bool, counted: bool = counted) -> Any:
+            return kind(kernel, stride, padding, ceil_mode, counted)
+
+        for layer in poolings(make, windows):
+            # The same windows, divided by the same numbers.
+            if makes(layer, value.shape, outputs) and all(
+                map(np.array_equal, _shares(layer, value.shape, outputs), wanted)
+            ):
+                value.append(layer)
+                value.set_positions(windows.where)
+                return
+    raise ValueError(_REFUSED.format(windows.pads))
 
 
-@reads("GlobalAveragePool")
-def read_global_avg_pool(chain: Chain, node: Node) -> None:
-    chain.append(GlobalAvgPool2d())
+def _averages(node: Node, windows: Windows) -> tuple[Shape, list[Array]]:
+    """How many windows there are along each axis, and how many elements of each count."""
+    outputs, wanted = [], []
+    for n, k, s, (before, after), own in zip(
+        windows.size, windows.kernel, windows.stride, windows.around, windows.own, strict=True
+    ):
+        outputs.append(window_count(node, n + before + after, k, s, own))
+        if outputs[-1] > LARGEST_IMAGE:
+            raise ValueError(
+                f"it makes images of {outputs} elements, supported are up to {LARGEST_IMAGE} a side"
+            )
+        begin, end = own if node.get("count_include_pad", 0) else (0, 0)
+        limits = (-before - begin, n + after + end)
+        wanted.append(elements_counted(outputs[-1], k, s, before + own[0], *limits))
+    return tuple(outputs), wanted
 
 
-@reads("ReduceMean")
-def read_mean(chain: Chain, node: Node) -> None:
-    if len(chain.shape) != 3 or sorted(chain.axes[axis % 4] for axis in node.axes()) != [2, 3]:
-        raise ValueError(f"only the mean over lines and columns is supported, got axes {node.axes()}")
-    axes, chain.axes = chain.axes, CHANNELS_FIRST
-    chain.append(GlobalAvgPool2d())
-    chain.axes = axes  # of one pixel, the order makes no difference
-    if not node.get("keepdims", 1):
-        chain.append(Flatten())
+def _shares(layer: Any, shape: Shape, outputs: Shape) -> list[Array]:
+    """How many elements of each window count, along each axis, in a pooling here."""
+    images = layer.image_layer()
+    pads = images.pads(as_image(shape))[2 - len(outputs) :]
+    windows = zip(
+        outputs, images.kernel_size[-len(outputs) :], images.stride[-len(outputs) :], pads, strict=True
+    )
+    limits = [
+        (-before, n + after) if layer.count_include_pad else (0, n)
+        for n, (before, after) in zip(shape[1:], pads, strict=True)
+    ]
+    return [
+        elements_counted(count, k, s, before, *limit)
+        for (count, k, s, (before, _)), limit in zip(windows, limits, strict=True)
+    ]
 
 
 def _hangs_over(layer: MaxPool2d | AvgPool2d, below: Shape, above: Shape) -> Shape:
@@ -99,48 +110,58 @@ def _begin_and_end(layer: MaxPool2d | AvgPool2d, below: Shape) -> tuple[Shape, S
     return (top, left), (bottom, right)
 
 
-@writes(MaxPool2d)
-def write_max_pool(graph: Graph, layer: MaxPool2d, below: Shape, above: Shape) -> None:
-    over = _hangs_over(layer, below, above)
-    begin, end = _begin_and_end(layer, below)
+@writes(MaxPool2d, MaxPool1d)
+def write_max_pool(graph: Graph, layer: MaxPool2d | MaxPool1d, below: Shape, above: Shape) -> None:
+    images, flat = layer.image_layer(), len(below) == 2
+    assert isinstance(images, MaxPool2d)
+    below, above = as_image(below), as_image(above)
+    over = _hangs_over(images, below, above)
+    begin, end = _begin_and_end(images, below)
     end = tuple(p + o for p, o in zip(end, over, strict=True))
-    if any(e >= k for e, k in zip(end, layer.kernel_size, strict=True)):  # more than a MaxPool may be given
-        graph.pad(begin, end, -math.inf)
+    if any(e >= k for e, k in zip(end, images.kernel_size, strict=True)):  # more than a MaxPool may be given
+        graph.pad(begin[flat:], end[flat:], -math.inf)
         begin = end = (0, 0)
-    graph.add(
-        "MaxPool",
-        kernel_shape=layer.kernel_size,
-        strides=layer.stride,
-        pads=(*begin, *end),
-        dilations=layer.dilation,
-    )
+    settings = {
+        "kernel_shape": images.kernel_size,
+        "strides": images.stride,
+        "pads": (*begin, *end),
+        "dilations": images.dilation,
+    }
+    graph.add("MaxPool", **({name: along(v) for name, v in settings.items()} if flat else settings))
 
 
-@writes(AvgPool2d)
-def write_avg_pool(graph: Graph, layer: AvgPool2d, below: Shape, above: Shape) -> None:
-    settings = {"kernel_shape": layer.kernel_size, "strides": layer.stride}
-    begin, end = _begin_and_end(layer, below)
+@writes(AvgPool2d, AvgPool1d)
+def write_avg_pool(graph: Graph, layer: AvgPool2d | AvgPool1d, below: Shape, above: Shape) -> None:
+    images, flat = layer.image_layer(), len(below) == 2
+    assert isinstance(images, AvgPool2d)
+    below, above = as_image(below), as_image(above)
+    settings = {"kernel_shape": images.kernel_size, "strides": images.stride}
+    begin, end = _begin_and_end(images, below)
     if graph.double:
-        inputs = [graph.constant(*entry) for entry in average_pool_inputs(layer, below, above).items()]
-        settings |= {
-            "pads": (*begin, *end),
-            "ceil_mode": layer.ceil_mode,
-            "count_include_pad": layer.count_include_pad,
-        }
-        graph.add("AveragePool", *inputs, domain=DOMAIN, **settings)
+        _write_double(graph, images, below, above, flat)
         return
-    over = _hangs_over(layer, below, above)
+    over = _hangs_over(images, below, above)
     counted = layer.count_include_pad and any((*begin, *end))
     if counted and any(over):  # padding counts in the mean, what hangs over does not
-        graph.pad(begin, end, 0.0)
+        graph.pad(begin[flat:], end[flat:], 0.0)
         begin, end, counted = (0, 0), (0, 0), False
     end = tuple(e + o for e, o in zip(end, over, strict=True))
-    graph.add("AveragePool", **settings, pads=(*begin, *end), count_include_pad=int(counted))
+    settings["pads"] = (*begin, *end)
+    settings = {name: along(values) for name, values in settings.items()} if flat else settings
+    graph.add("AveragePool", **settings, count_include_pad=int(counted))
 
 
-@writes(GlobalAvgPool2d)
-def write_global_avg_pool(graph: Graph, layer: GlobalAvgPool2d, below: Shape, above: Shape) -> None:
-    if graph.double:
-        graph.add("ReduceMean", axes=[2, 3], keepdims=1)
-    else:
-        graph.add("GlobalAveragePool")
+def _write_double(graph: Graph, images: AvgPool2d, below: Shape, above: Shape, flat: bool) -> None:
+    (top, left), (bottom, right) = _begin_and_end(images, below)
+    with graph.images(flat):
+        inputs = [graph.constant(*entry) for entry in average_pool_inputs(images, below, above).items()]
+        graph.add(
+            "AveragePool",
+            *inputs,
+            domain=DOMAIN,
+            kernel_shape=images.kernel_size,
+            strides=images.stride,
+            pads=(top, left, bottom, right),
+            ceil_mode=images.ceil_mode,
+            count_include_pad=images.count_include_pad,
+        )

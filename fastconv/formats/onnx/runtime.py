@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from ...checks.extras import require
 from .functions import DOMAIN
-from .outputs import Output
+from .outputs import Outputs
 
 # Multiplications that may be asked for: a second or so of ONNX Runtime, and of onnx's evaluator in NumPy.
 MOST_PRODUCTS, MOST_IN_NUMPY = 2 * 10**10, 2 * 10**8
@@ -19,30 +19,33 @@ OLDEST_IN_NUMPY = 14
 LANES = 16  # samples of which memory is taken for any batch of more than one
 
 
-def run_model(onnx: Any, model: Any, output: Output, X: NDArray[Any], products: int) -> NDArray[Any] | None:
-    """The value `output` of a graph for an input, None if no program here can tell.
+Feeds = dict[str, NDArray[Any]]
+
+
+def run_model(
+    onnx: Any, model: Any, outputs: Outputs, feeds: Feeds, products: int
+) -> list[NDArray[Any]] | None:
+    """The values `outputs` of a graph for its inputs by name, None if no program here can tell.
 
     `products` is about how many multiplications it takes. What the functions that we write take beside the
     image is not read, so that it could ask for any memory: files with them are not run.
     """
-    ours = any(node.domain == DOMAIN for node in output.nodes)
+    ours = any(node.domain == DOMAIN for node in outputs.nodes)
     if ours or products > MOST_PRODUCTS or model.ByteSize() > LARGEST_FILE:
         return None
     asked = onnx.ModelProto()
     asked.CopyFrom(model)
     del asked.graph.output[:], asked.graph.node[:]
-    asked.graph.output.append(onnx.helper.make_empty_tensor_value_info(output.name))
-    asked.graph.node.extend(output.nodes)
-    constant = {tensor.name for tensor in model.graph.initializer}
-    name = next(value.name for value in model.graph.input if value.name not in constant)
-    found = _by_runtime(asked, {name: X})
+    asked.graph.output.extend(map(onnx.helper.make_empty_tensor_value_info, outputs.names))
+    asked.graph.node.extend(outputs.nodes)
+    found = _by_runtime(asked, feeds)
     opset = min((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), default=0)
     if found is None and products <= MOST_IN_NUMPY and opset >= OLDEST_IN_NUMPY:
-        found = _by_evaluator(asked, {name: X})
+        found = _by_evaluator(asked, feeds)
     return found
 
 
-def _by_runtime(model: Any, feeds: dict[str, NDArray[Any]]) -> NDArray[Any] | None:
+def _by_runtime(model: Any, feeds: Feeds) -> list[NDArray[Any]] | None:
     try:
         runtime = importlib.import_module("onnxruntime")
         options = runtime.SessionOptions()
@@ -53,14 +56,14 @@ def _by_runtime(model: Any, feeds: dict[str, NDArray[Any]]) -> NDArray[Any] | No
         session = runtime.InferenceSession(
             model.SerializeToString(), options, providers=["CPUExecutionProvider"]
         )
-        return np.asarray(session.run(None, feeds)[0])
+        return [np.asarray(array) for array in session.run(None, feeds)]
     except Exception:  # not installed; an operator that it lacks, as convolutions of float64
         return None
 
 
-def _by_evaluator(model: Any, feeds: dict[str, NDArray[Any]]) -> NDArray[Any] | None:
+def _by_evaluator(model: Any, feeds: Feeds) -> list[NDArray[Any]] | None:
     try:
         reference = require("onnx.reference", "onnx", "an ONNX file")
-        return np.asarray(reference.ReferenceEvaluator(model).run(None, feeds)[0])
+        return [np.asarray(array) for array in reference.ReferenceEvaluator(model).run(None, feeds)]
     except Exception:  # whatever it lacks
         return None

@@ -4,18 +4,21 @@ from collections.abc import Callable
 from typing import Any
 
 from ...nn.layer import Layer, Shape, entry_of
-from .chain import Chain, Node
 from .graph import Graph
+from .node import Node
+from .value import Value
 
-Reader = Callable[[Chain, Node], None]
+Reader = Callable[[Value, Node], None]
+Joint = Callable[[list[Value], Node], Value]
 Writer = Callable[[Graph, Any, Shape, Shape], None]
 
-READERS: dict[str, Reader] = {}  # ONNX's operator -> what appends a layer to a chain
+READERS: dict[str, Reader] = {}  # ONNX's operator -> what goes on with a value
+JOINTS: dict[str, Joint] = {}  # ONNX's operator -> what makes one value of several
 WRITERS: dict[type[Layer], Writer] = {}  # layer -> what writes it, given the shapes of its input and output
 
 
 def reads(*operators: str) -> Callable[[Reader], Reader]:
-    """A decorator: the function reads these operators."""
+    """A decorator: the function reads these operators, which take one value."""
 
     def register(reader: Reader) -> Reader:
         READERS.update(dict.fromkeys(operators, reader))
@@ -24,11 +27,21 @@ def reads(*operators: str) -> Callable[[Reader], Reader]:
     return register
 
 
-def writes(layer: type[Layer]) -> Callable[[Writer], Writer]:
-    """A decorator: the function writes this layer."""
+def joins(*operators: str) -> Callable[[Joint], Joint]:
+    """A decorator: the function reads these operators where they take several values."""
+
+    def register(joint: Joint) -> Joint:
+        JOINTS.update(dict.fromkeys(operators, joint))
+        return joint
+
+    return register
+
+
+def writes(*layers: type[Layer]) -> Callable[[Writer], Writer]:
+    """A decorator: the function writes these layers."""
 
     def register(writer: Writer) -> Writer:
-        WRITERS[layer] = writer
+        WRITERS.update(dict.fromkeys(layers, writer))
         return writer
 
     return register

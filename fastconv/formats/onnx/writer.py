@@ -4,20 +4,26 @@ The graph is written in operators of opset 17, in their plainest form: paddings 
 windows that hang over the edge (`ceil_mode`) are padded, because runtimes differ in how they round.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from ...checks.extras import require
-from ...nn.network import Network, Node
+from ...nn.graph import Node
+from ...nn.layer import Shape
+from ...nn.network import Network
 from ..probabilities import final_layer
 from . import (  # noqa: F401 - they register their layers
     activations,
     conv,
+    conv_transpose,
     curves,
     dense,
     dropout,
+    global_pool,
     merge,
     norm,
     pool,
+    resize,
     shape,
 )
 from .functions import DOMAIN, functions
@@ -44,11 +50,12 @@ def onnx_model(network: Network, softmax: bool = False) -> Any:
         If the onnx package is not installed.
     """
     onnx = require("onnx", "onnx", PURPOSE)
-    graph = Graph(network, onnx)
-    nodes = list(network.nodes)
+    graph = Graph(network, onnx, network.input_names)
+    nodes, outputs = list(network.nodes), list(network.outputs)
     if softmax and (last := final_layer(network)):
-        value, shape = nodes[-1].output, network.output_shape
-        nodes.append(Node("probabilities", last, (value,), value + 1, (shape,), shape))
+        shape, made = network.output_shape, nodes[-1].output + 1
+        nodes.append(Node("probabilities", last, (outputs[0],), made, (shape,), shape))
+        outputs = [made]
     for node in nodes:
         graph.begin(node)
         try:
@@ -56,17 +63,24 @@ def onnx_model(network: Network, softmax: bool = False) -> Any:
         except ValueError as error:
             raise ValueError(f"layer {node.name}: {error}") from None
         graph.end(node)
-    graph.finish(nodes[-1].output)
+    graph.finish(outputs, network.output_names)
     helper = onnx.helper
     kind = helper.np_dtype_to_tensor_dtype(graph.dtype)
+
+    def values(names: Sequence[str], shapes: Sequence[Shape]) -> list[Any]:
+        return [
+            helper.make_tensor_value_info(name, kind, ["N", *shape])
+            for name, shape in zip(names, shapes, strict=True)
+        ]
+
     used_functions = functions(onnx, {node.op_type for node in graph.nodes if node.domain == DOMAIN}, OPSET)
     opsets = [helper.make_opsetid("", OPSET)] + [helper.make_opsetid(DOMAIN, 1)] * bool(used_functions)
     model = helper.make_model(
         helper.make_graph(
             graph.nodes,
             "fastconv",
-            [helper.make_tensor_value_info("input", kind, ["N", *network.input_shape])],
-            [helper.make_tensor_value_info("output", kind, ["N", *network.output_shape])],
+            values(network.input_names, network.input_shapes),
+            values(network.output_names, network.output_shapes),
             [onnx.numpy_helper.from_array(graph.constants[name], name) for name in graph.used],
         ),
         producer_name="fastconv",

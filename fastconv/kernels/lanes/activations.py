@@ -142,3 +142,17 @@ def dropout(x, y, rate, _c, _d, _e, g, s):
                 v = multiply(load(x, source_at(g, c, h, w)), scale)
                 store(y, target_at(g, c, h, w), select(greater(limit, number), zero, v))
                 element += 1
+
+
+@operation
+def spatial_dropout(x, y, rate, _c, _d, _e, g, s):
+    """y = x / (1 - rate) in channels whose random number reaches `rate`, 0 in the others; see `dropout`."""
+    scale = fill(x, 1.0 / (1.0 - rate[0]))
+    limit, zero = fill(x, rate[0]), fill(x, 0.0)
+    key = random_key(s, g[PLANES.layer])
+    for c in range(g[PLANES.channels]):
+        dropped = greater(limit, random_lanes(x, key, s[STATE.first_sample], c))
+        for h in range(g[PLANES.height]):
+            for w in range(g[PLANES.width]):
+                v = multiply(load(x, source_at(g, c, h, w)), scale)
+                store(y, target_at(g, c, h, w), select(dropped, zero, v))

@@ -290,6 +290,20 @@ def copy_planes(x, y, _b, _c, _d, _e, g, s):
                 simd.store(y, target_at(g, c, h, w), simd.load(x, source_at(g, c, h, w)))
 
 
+def regroup_geometry(x_table, y_table):
+    """Make the geometry of `regroup`: the tables say at which scalar each feature lies in x and in y."""
+    return np.array([len(x_table), *x_table, *y_table], np.int64)
+
+
+@operation
+def regroup(x, y, _b, _c, _d, _e, g, s):
+    """y = x, the features of a single sample, which lie in another order. g: how many, then both tables."""
+    features = g[0]
+    x_table, y_table = advance(g, 1), advance(g, 1 + features)
+    for k in range(features):
+        y[y_table[k]] = x[x_table[k]]
+
+
 @compiled
 def _nchw_table(g, at, shape, distances):
     """Write at which vector each feature of a sample (C, H, W) lies, from g[at] on, in row-major order.

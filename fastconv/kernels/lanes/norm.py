@@ -1,4 +1,4 @@
-"""Normalisation in the lane layout: by batch, and by groups of channels of each sample.
+"""Normalisation in the lane layout: by batch, by groups of channels of each sample, and of whole samples.
 
 The sums of a batch run over all its blocks, so each thread takes channels; those of a group stay in a lane,
 so each thread takes its own blocks. The lanes past the batch's samples hold numbers that do not count.
@@ -14,7 +14,6 @@ from ...simd import (
     advance,
     divide,
     fill,
-    fill_like,
     fma,
     lane_mask,
     load,
@@ -28,6 +27,7 @@ from ...simd import (
 from ...simd.compiling import compiled
 from ...simd.vector_math import square_root
 from .operation import STATE, offsets_of, operation, share
+from .planes import add_lane_sum
 
 
 class NormGeometry(NamedTuple):
@@ -256,13 +256,6 @@ def group_norm(x, y, saved, gamma, beta, options, g, s):
                     store(y, y_at + w, fma(subtract(load(x, x_at + w), mean), factor, shift))
 
 
-@compiled
-def _add_channel_sum(sums, at, v, fresh, valid):
-    """Add the sum of the valid lanes of v to a parameter's gradient; the first block of a shard begins it."""
-    value = total(select(valid, v, fill_like(v, 0.0)))
-    sums[at] = value if fresh else sums[at] + value
-
-
 @operation
 def group_norm_grad(x, dy, dx, saved, gamma, sums, g, s):
     """dx of group normalisation; sums += dgamma, the sums of dy * xhat, and behind it dbeta, those of dy.
@@ -288,8 +281,8 @@ def group_norm_grad(x, dy, dx, saved, gamma, sums, g, s):
                     line_x = fma(slope, subtract(load(x, x_at + w), mean), line_x)
                 channel_dy, channel_dy_x = add(channel_dy, line), add(channel_dy_x, line_x)
             channel_dy_x = multiply(channel_dy_x, inverse)
-            _add_channel_sum(sums, c, channel_dy_x, fresh, valid)
-            _add_channel_sum(sums, channels + c, channel_dy, fresh, valid)
+            add_lane_sum(sums, c, channel_dy_x, fresh, valid)
+            add_lane_sum(sums, channels + c, channel_dy, fresh, valid)
             scale = splat(gamma, c)
             sum_d, sum_d_x = fma(channel_dy, scale, sum_d), fma(channel_dy_x, scale, sum_d_x)
         if g[GROUPS.dx_wanted]:
@@ -303,3 +296,61 @@ def group_norm_grad(x, dy, dx, saved, gamma, sums, g, s):
                         v = fma(load(dy, dy_at + w), scale, shift)
                         v = fma(subtract(load(x, x_at + w), mean), slope_x, v)
                         store(dx, dx_at + w, multiply(v, inverse))
+
+
+@operation
+def layer_norm(x, y, saved, gamma, beta, options, g, s):
+    """y = gamma * (x - mean) * inverse deviation + beta, with mean and deviation of the whole sample.
+
+    gamma and beta: one for each element. The geometry is that of a single group. options: eps.
+    """
+    channels, one, element = g[GROUPS.channels], fill(x, 1.0), 0
+    share_of_one = fill(x, 1.0 / (channels * g[GROUPS.height] * g[GROUPS.width]))
+    mean = multiply(_group_sum(x, fill(x, 0.0), False, 0, channels, g), share_of_one)
+    variance = multiply(_group_sum(x, mean, True, 0, channels, g), share_of_one)
+    inverse = divide(one, square_root(add(variance, splat(options, 0))))
+    store(saved, 0, mean)
+    store(saved, 1, inverse)
+    for c in range(channels):
+        for h in range(g[GROUPS.height]):
+            x_at, y_at = _group_x_at(g, c, h), _group_y_at(g, c, h)
+            for w in range(g[GROUPS.width]):
+                normal = multiply(subtract(load(x, x_at + w), mean), inverse)
+                store(y, y_at + w, fma(normal, splat(gamma, element), splat(beta, element)))
+                element += 1
+
+
+@operation
+def layer_norm_grad(x, dy, dx, saved, gamma, sums, g, s):
+    """dx of layer normalisation; sums += dgamma, dy * xhat of each element, and behind it dbeta, dy.
+
+    With d = dy * gamma and means over a sample: dx = inverse deviation * (d - mean(d) - xhat mean(d xhat)).
+    """
+    channels, height, width = g[GROUPS.channels], g[GROUPS.height], g[GROUPS.width]
+    fresh, valid, elements = s[STATE.fresh] != 0, lane_mask(x, s[STATE.valid]), channels * height * width
+    mean, inverse, share_of_one = load(saved, 0), load(saved, 1), fill(x, -1.0 / elements)
+    sum_d, sum_d_x, element = fill(x, 0.0), fill(x, 0.0), 0
+    for c in range(channels):
+        for h in range(height):
+            line, line_x = fill(x, 0.0), fill(x, 0.0)
+            x_at, dy_at = _group_x_at(g, c, h), _group_y_at(g, c, h)
+            for w in range(width):
+                normal = multiply(subtract(load(x, x_at + w), mean), inverse)
+                slope = load(dy, dy_at + w)
+                add_lane_sum(sums, element, multiply(slope, normal), fresh, valid)
+                add_lane_sum(sums, elements + element, slope, fresh, valid)
+                d = multiply(slope, splat(gamma, element))
+                line, line_x = add(line, d), fma(d, normal, line_x)
+                element += 1
+            sum_d, sum_d_x = add(sum_d, line), add(sum_d_x, line_x)
+    if g[GROUPS.dx_wanted]:
+        shift, slope_x, element = multiply(sum_d, share_of_one), multiply(sum_d_x, share_of_one), 0
+        for c in range(channels):
+            for h in range(height):
+                x_at, dy_at = _group_x_at(g, c, h), _group_y_at(g, c, h)
+                dx_at = c * g[GROUPS.dx_plane] + h * g[GROUPS.dx_line]
+                for w in range(width):
+                    normal = multiply(subtract(load(x, x_at + w), mean), inverse)
+                    v = fma(load(dy, dy_at + w), splat(gamma, element), fma(normal, slope_x, shift))
+                    store(dx, dx_at + w, multiply(v, inverse))
+                    element += 1

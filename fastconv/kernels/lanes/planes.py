@@ -5,6 +5,7 @@ A plane may lie in a halo, so that its lines, and the planes themselves, are fur
 
 from typing import NamedTuple
 
+from ...simd import fill_like, select, total
 from ...simd.compiling import compiled
 from .operation import offsets_of
 
@@ -59,3 +60,10 @@ def target_at(g, c, h, w):
 def y_at(g, c, h, w):
     """At which vector place `w` in line `h` of channel `c` lies, in the output of the forward pass."""
     return c * g[PLANES.y_plane] + h * g[PLANES.y_line] + w
+
+
+@compiled
+def add_lane_sum(sums, at, v, fresh, valid):
+    """Add the sum of the valid lanes of v to a parameter's gradient; the first block of a shard begins it."""
+    value = total(select(valid, v, fill_like(v, 0.0)))
+    sums[at] = value if fresh else sums[at] + value

@@ -42,6 +42,7 @@ class PoolGeometry(NamedTuple):
     counted: int = 0  # average: whether padding counts in the mean
     end_h: int = 0  # average: padding behind the image
     end_w: int = 0
+    adaptive: int = 0  # average: whether the windows share out the image evenly
 
 
 POOL = offsets_of(PoolGeometry)
@@ -104,6 +105,12 @@ def avg_pool_geometry(x, y, kernel, stride, pads, counted):
     return _geometry(
         x, y, kernel, stride, (top, left), (1, 1), counted=int(counted), end_h=bottom, end_w=right
     )
+
+
+def adaptive_pool_geometry(x, y):
+    """Make the geometry of `avg_pool` from planes x to planes y of any size, or of its gradient."""
+    ones = 1, 1
+    return _geometry(x, y, ones, ones, (0, 0), ones, adaptive=1)
 
 
 @register_jitable
@@ -264,8 +271,17 @@ def average_window(start, size, kernel, padding_end, counted):
 
 
 @register_jitable
+def adaptive_window(i, size, count):
+    """(first, end) of window `i` of `count` that share out `size` elements along one axis."""
+    return i * size // count, ((i + 1) * size + count - 1) // count
+
+
+@register_jitable
 def _window_h(g, i):
     """`average_window` down the image, for the windows of line `i` of the output."""
+    if g[POOL.adaptive]:
+        first, last = adaptive_window(i, g[POOL.height], g[POOL.out_height])
+        return first, last, last - first
     start = i * g[POOL.stride_h] - g[POOL.padding_h]
     return average_window(start, g[POOL.height], g[POOL.kernel_h], g[POOL.end_h], g[POOL.counted])
 
@@ -273,6 +289,9 @@ def _window_h(g, i):
 @register_jitable
 def _window_w(g, j):
     """`average_window` across the image, for window `j` of each line of the output."""
+    if g[POOL.adaptive]:
+        first, last = adaptive_window(j, g[POOL.width], g[POOL.out_width])
+        return first, last, last - first
     start = j * g[POOL.stride_w] - g[POOL.padding_w]
     return average_window(start, g[POOL.width], g[POOL.kernel_w], g[POOL.end_w], g[POOL.counted])
 

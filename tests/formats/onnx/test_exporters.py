@@ -80,6 +80,120 @@ def test_layers_may_stand_on_either_side_of_a_transpose(tmp_path):
     close(read(path, "takes images").predict(X.transpose(0, 3, 1, 2)), answers(path, X))
 
 
+def test_signals_of_keras_are_read_from_the_images_of_one_line_that_they_are_in_the_file(tmp_path):
+    """As tf2onnx writes Conv1D, with causal padding, MaxPooling1D, GlobalAveragePooling1D and Dense."""
+    first, last = {"perm": [0, 3, 1, 2]}, {"perm": [0, 2, 3, 1]}
+    nodes = [
+        ("Pad", ["x", "causal"], ["p"]), ("Unsqueeze", ["p", "one"], ["u"]),
+        ("Transpose", ["u"], ["t"], first), ("Conv", ["t", "k"], ["c"]), ("Transpose", ["c"], ["n"], last),
+        ("Squeeze", ["n", "one"], ["s"]), ("Add", ["s", "b"], ["a"]), ("Relu", ["a"], ["r"]),
+        ("Unsqueeze", ["r", "one"], ["u2"]), ("Transpose", ["u2"], ["t2"], first),
+        ("MaxPool", ["t2"], ["m"], {"kernel_shape": [1, 2], "strides": [1, 2]}),
+        ("Transpose", ["m"], ["n2"], last), ("Squeeze", ["n2", "one"], ["s2"]),
+        ("MatMul", ["s2", "w"], ["d"]), ("Tanh", ["d"], ["h"]),
+        ("ReduceMean", ["h"], ["g"], {"axes": [1], "keepdims": 0}), ("MatMul", ["g", "w2"], ["y"]),
+    ]  # fmt: skip
+    constants = {
+        "causal": [0, 2, 0, 0, 0, 0], "one": [1], "k": numbers(4, 3, 1, 3), "b": numbers(4),
+        "w": numbers(4, 5), "w2": numbers(5, 2),
+    }  # fmt: skip
+    path = write(tmp_path / "model.onnx", nodes, (9, 3), constants)
+    model = read(path, "takes signals (N, L, C), its network here (N, C, L): X.transpose(0, 2, 1)")
+    assert [type(layer).__name__ for layer in model.layers] == (
+        ["Conv1d", "ReLU", "MaxPool1d", "Conv1d", "Tanh", "GlobalAvgPool1d", "Flatten", "Dense"]
+    )
+    assert (model.input_shape, model.layers[0].padding) == ((3, 9), "causal")
+    X = samples((9, 3))
+    close(model.predict(X.transpose(0, 2, 1)), answers(path, X))
+
+
+def test_branches_may_meet_with_their_channels_last(tmp_path):
+    first, last = {"perm": [0, 3, 1, 2]}, {"perm": [0, 2, 3, 1]}
+    nodes = [
+        ("Transpose", ["x"], ["t"], first), ("Conv", ["t", "k"], ["c"], {"pads": [1] * 4}),
+        ("Transpose", ["c"], ["n"], last), ("Sigmoid", ["n"], ["s"]), ("Mul", ["n", "s"], ["silu"]),
+        ("Add", ["silu", "x"], ["a"]), ("Concat", ["a", "x", "silu"], ["j"], {"axis": 3}),
+        ("Transpose", ["j"], ["t2"], first), ("Conv", ["t2", "k2"], ["c2"]),
+        ("Transpose", ["c2"], ["n2"], last),
+        ("Reshape", ["n2", "flat"], ["f"]), ("Reshape", ["j", "flat"], ["f2"]),
+        ("Concat", ["f", "f2"], ["both"], {"axis": -1}), ("MatMul", ["both", "w"], ["y"]),
+    ]  # fmt: skip
+    constants = {
+        "k": numbers(2, 2, 3, 3), "k2": numbers(3, 6, 2, 2), "flat": [0, -1],
+        "w": numbers(3 * 3 * 4 + 6 * 4 * 5, 2),
+    }  # fmt: skip
+    path = write(tmp_path / "model.onnx", nodes, (4, 5, 2), constants)
+    model = read(path, "takes images")
+    assert type(model) is fc.Model
+    X = samples((4, 5, 2))
+    close(model.predict(X.transpose(0, 3, 1, 2)), answers(path, X))
+
+
+# x times or plus some function of it, as exporters have it -> what it is.
+CURVES = {
+    "x * sigmoid(x)": ([("Sigmoid", ["x"], ["s"]), ("Mul", ["s", "x"], ["y"])], fc.SiLU()),
+    "a swish through a division": (
+        [("Neg", ["x"], ["n"]), ("Exp", ["n"], ["e"]), ("Add", ["e", "one"], ["a"]),
+         ("Div", ["x", "a"], ["y"])],
+        fc.SiLU(),
+    ),
+    "clip(x + 3) / 6": (
+        [("Add", ["x", "three"], ["a"]), ("Clip", ["a", "zero", "six"], ["c"]), ("Div", ["c", "six"], ["y"])],
+        fc.Hardsigmoid(),
+    ),
+    "x * clip(x + 3) / 6": (
+        [("Add", ["three", "x"], ["a"]), ("Min", ["a", "six"], ["m"]), ("Relu", ["m"], ["c"]),
+         ("Mul", ["x", "c"], ["p"]), ("Div", ["p", "six"], ["y"])],
+        fc.Hardswish(),
+    ),
+    "x * hard sigmoid": (
+        [("HardSigmoid", ["x"], ["h"], {"alpha": 1 / 6}), ("Mul", ["x", "h"], ["y"])], fc.Hardswish()
+    ),
+    "relu, and at most 6": ([("Relu", ["x"], ["r"]), ("Min", ["six", "r"], ["y"])], fc.ReLU6()),
+    "log(1 + exp(x))": (
+        [("Exp", ["x"], ["e"]), ("Add", ["e", "one"], ["a"]), ("Log", ["a"], ["y"])], fc.Softplus()
+    ),
+    "gelu with the half first": (
+        [("Mul", ["x", "half"], ["h"]), ("Mul", ["x", "root"], ["s"]), ("Erf", ["s"], ["e"]),
+         ("Add", ["one", "e"], ["a"]), ("Mul", ["h", "a"], ["y"])],
+        fc.GELU(),
+    ),
+    "gelu through a power": (
+        [("Pow", ["x", "three"], ["c"]), ("Mul", ["c", "cube"], ["m"]), ("Add", ["x", "m"], ["i"]),
+         ("Mul", ["i", "scale"], ["s"]), ("Tanh", ["s"], ["t"]), ("Add", ["t", "one"], ["a"]),
+         ("Mul", ["a", "half"], ["h"]), ("Mul", ["x", "h"], ["y"])],
+        fc.GELU("tanh"),
+    ),
+    "the larger of x and a part of it": (
+        [("Mul", ["x", "half"], ["h"]), ("Max", ["x", "h"], ["y"])], fc.LeakyReLU(0.5)
+    ),
+    "an elu in two halves": (
+        [("Exp", ["x"], ["e"]), ("Sub", ["e", "one"], ["s"]), ("Mul", ["s", "half"], ["m"]),
+         ("Greater", ["x", "zero"], ["g"]), ("Where", ["g", "x", "m"], ["y"])],
+        fc.ELU(0.5),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", CURVES)
+def test_several_operators_are_the_activation_that_they_are_together(tmp_path, name, dtype):
+    nodes, layer = CURVES[name]
+    values = {
+        "zero": 0, "half": 0.5, "one": 1, "three": 3, "six": 6, "root": 0.5**0.5, "cube": 0.044715,
+        "scale": (2 / np.pi) ** 0.5,
+    }  # fmt: skip
+    used = {name for node in nodes for name in node[1]}
+    constants = {name: np.array(value, dtype) for name, value in values.items() if name in used}
+    path = write(tmp_path / "model.onnx", nodes, (7,), constants, dtype=dtype)
+    model = read(path)
+    assert model.layers == (layer,)
+    X = 4 * samples((7,), dtype)
+    reference = pytest.importorskip("onnx.reference")
+    wanted = reference.ReferenceEvaluator(str(path)).run(None, {"x": X})[0]
+    np.testing.assert_allclose(model.predict(X), wanted, rtol=0, atol=1e-5)
+
+
 TURN = {"perm": [0, 2, 3, 1]}
 CHANNELS_LAST = {
     "an output": ([("Transpose", ["x"], ["y"], TURN)], "no operators|channels last"),
@@ -150,6 +264,39 @@ def test_a_binary_classifier_of_scikit_learn_gives_both_classes(tmp_path, dtype)
     assert (model.output_shape, model.metadata["classes"]) == ((2,), [0, 1])
     X = samples((8,), dtype)
     close(model.predict(X), answers(path, X, "probabilities"), dtype)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("kind", ["classes", "two classes", "numbers", "scaled classes", "scaled numbers"])
+def test_networks_and_pipelines_of_scikit_learn_are_read_as_its_exporter_writes_them(tmp_path, kind, dtype):
+    skl2onnx = pytest.importorskip("skl2onnx")
+    neural_network = pytest.importorskip("sklearn.neural_network")
+    pipeline, preprocessing = (
+        pytest.importorskip("sklearn.pipeline"),
+        pytest.importorskip("sklearn.preprocessing"),
+    )
+    rng = np.random.default_rng(0)
+    X = rng.normal(3, 5, (60, 4)).astype(dtype)
+    settings = {"hidden_layer_sizes": (5,), "max_iter": 20, "random_state": 0}
+    classes = neural_network.MLPClassifier(**settings)
+    y = (X[:, 0] > 3).astype(int) + (X[:, 1] > 3)
+    estimator = {
+        "classes": classes,
+        "two classes": classes,
+        "numbers": neural_network.MLPRegressor(activation="tanh", **settings),
+        "scaled classes": pipeline.make_pipeline(preprocessing.StandardScaler(), classes),
+        "scaled numbers": pipeline.make_pipeline(
+            preprocessing.MinMaxScaler(), neural_network.MLPRegressor(activation="logistic", **settings)
+        ),
+    }[kind]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that 20 steps are few
+        estimator.fit(X, y > 0 if kind == "two classes" else X[:, 2] if "numbers" in kind else y)
+        options = {} if "numbers" in kind else {id(estimator): {"zipmap": False}}
+        model = skl2onnx.to_onnx(estimator, X[:1], options=options)
+    found = read(model).predict(X)
+    wanted = estimator.predict(X)[:, None] if "numbers" in kind else estimator.predict_proba(X)
+    np.testing.assert_allclose(found, wanted, rtol=0, atol=2e-5 * np.abs(wanted).max())
 
 
 def test_probabilities_as_columns_are_refused_with_what_to_do(tmp_path):
@@ -293,6 +440,11 @@ SCALES = {  # nodes, shape, layers
     "a scale of features": (
         [("Mul", ["half", "x"], ["m"]), ("MatMul", ["m", "w"], ["y"])], (8,), "Dense",
     ),
+    "means and deviations of features": (
+        [("Sub", ["x", "b8"], ["s"]), ("Div", ["s", "v8"], ["d"]), ("MatMul", ["d", "w"], ["m"]),
+         ("Add", ["m", "b"], ["a"]), ("Relu", ["a"], ["y"])],
+        (8,), "Dense ReLU",
+    ),
     "means and deviations of channels": (
         [("Sub", ["x", "c"], ["s"]), ("Div", ["s", "c2"], ["d"]), ("Conv", ["d", "k"], ["y"])], (2, 5, 6),
         "Conv2d Conv2d",
@@ -310,7 +462,7 @@ SCALES = {  # nodes, shape, layers
     "batch norm of features": (
         [("Gemm", ["x", "w"], ["a"]),
          ("BatchNormalization", ["a", "b", "b", "b", "v"], ["n"], {"epsilon": 0.1}), ("Tanh", ["n"], ["y"])],
-        (8,), "Dense Tanh",
+        (8,), "Dense BatchNorm1d Tanh",
     ),
     "after an activation": (
         [("Conv", ["x", "k"], ["a"]), ("Relu", ["a"], ["r"]), ("Mul", ["r", "o"], ["m"]),
@@ -326,6 +478,7 @@ def test_sums_and_products_with_constants_are_read(tmp_path, name):
     constants = {
         "half": np.float32(0.5), "k": numbers(3, 2, 2, 2), "w": numbers(8, 3), "b": numbers(3),
         "c": numbers(1, 2, 1, 1), "c2": numbers(2, 1, 1) + 2, "o": numbers(3, 1, 1), "v": numbers(3) + 2,
+        "b8": numbers(8), "v8": numbers(1, 8) + 2,
     }  # fmt: skip
     path = write(tmp_path / "model.onnx", nodes, shape, constants)
     model = read(path)

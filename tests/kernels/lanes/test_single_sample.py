@@ -1,5 +1,6 @@
 """A single sample, whose channels lie in the lanes, against the same sample in a batch: the same bits."""
 
+import numba
 import numpy as np
 import pytest
 
@@ -8,6 +9,17 @@ from fastconv.engine.engine import Engine
 from fastconv.engine.pool import FEW_SAMPLES
 from fastconv.engine.run import Run
 from tests.engine.networks import NETWORKS
+
+
+@numba.njit
+def square(x):
+    return x * x
+
+
+@numba.njit
+def twice(x):
+    return 2 * x
+
 
 both_dtypes = pytest.mark.parametrize("dtype", ["float32", "float64"])
 # Name -> (layers, input shape): channels around the number of lanes, and what NETWORKS has not.
@@ -42,6 +54,17 @@ MORE = {
         [fc.Conv2d(17, 2), fc.Flatten(), fc.Sigmoid(), fc.Dropout(0.4), fc.LeakyReLU(0.1), fc.Softmax(),
          fc.Dense(33), fc.Tanh(), fc.ReLU(), fc.Softmax()],
         (2, 4, 3),
+    ),
+    "layers of features after flattened channels": (
+        [fc.Conv2d(17, 2), fc.Flatten(), fc.BatchNorm1d(), fc.Tanh(), fc.Residual([fc.Dense(102), fc.ReLU()]),
+         fc.Dense(3)],
+        (2, 4, 3),
+    ),
+    "a sum of flattened channels and features": (
+        [fc.Conv2d(18, 2), fc.Flatten(), fc.Add([], [fc.Dense(108)], [fc.Sigmoid()])], (2, 4, 3)
+    ),
+    "a user's function of flattened channels": (
+        [fc.Conv2d(17, 2), fc.Flatten(), fc.Elementwise(square, twice), fc.Dense(3)], (2, 4, 3)
     ),
     "flattened channels are the output": ([fc.Conv2d(19, 2, padding=1), fc.Flatten(), fc.Tanh()], (1, 3, 4)),
     "an image is the output": (
