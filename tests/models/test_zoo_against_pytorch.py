@@ -118,3 +118,35 @@ def test_two_heads_have_the_outputs_and_gradients_of_pytorch():
     assert value == pytest.approx(loss.item(), abs=1e-9)
     for (key, gradient), parameter in zip(gradients.items(), twin.parameters(), strict=True):
         np.testing.assert_allclose(gradient, parameter.grad.numpy(), atol=1e-9, err_msg=key)
+
+
+ALL = {**NETWORKS, "atari_cnn": {"num_actions": 5, "input_shape": (2, 40, 44)}}
+
+
+def made(name):
+    model = getattr(fc.models, name)(dtype="float64", **ALL[name])
+    fill(model)
+    return model, np.random.default_rng(3).random((2, *model.input_shape))
+
+
+def assert_same(outputs, wanted):
+    if isinstance(wanted, dict):
+        assert outputs.keys() == wanted.keys()
+        for name, array in wanted.items():
+            assert_same(outputs[name], array)
+    else:
+        np.testing.assert_allclose(outputs, wanted, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_network_goes_to_pytorch_and_back(name):
+    model, X = made(name)
+    assert_same(fc.from_torch(model.to_torch(), model.input_shape).predict(X), model.predict(X))
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_network_goes_to_an_onnx_file_and_back(name, tmp_path):
+    pytest.importorskip("onnx")
+    model, X = made(name)
+    model.to_onnx(tmp_path / "model.onnx")
+    assert_same(fc.from_onnx(tmp_path / "model.onnx").predict(X), model.predict(X))
