@@ -157,12 +157,12 @@ def segmentation(effort: Effort) -> Iterator[Proof]:
     """A small U-Net tells discs from boxes, pixel by pixel, in noisy images of 32x32."""
     import fastconv as fc
 
-    X, y = draw_shapes(512, np.random.default_rng(0))
+    X, y = draw_shapes(6144, np.random.default_rng(0))
     X_test, y_test = draw_shapes(256, np.random.default_rng(1))
 
     def overlap(seed: int) -> float:
         model = fc.models.unet(3, X.shape[1:], seed=seed, depth=2, width=8)
-        epochs = _epochs(60, effort)
+        epochs = _epochs(10, effort)
         trainer = fc.Trainer(model, optimizer=fc.Adam(lr=fc.CosineDecay(0.005)), seed=seed)
         trainer.fit(X, y, epochs=epochs, batch_size=32, progress=False)
         return intersection_over_union(model.predict(X_test).argmax(axis=1), y_test)

@@ -82,6 +82,26 @@ def test_outputs_and_every_gradient_are_those_of_pytorch(name):
         np.testing.assert_allclose(gradient, parameter.grad.numpy(), atol=1e-9, err_msg=key)
 
 
+@pytest.mark.parametrize("name", ["resnet8", "ds_cnn", "mobilenet_v1_025", "resnet1d", "inception_time"])
+def test_a_network_that_comes_from_pytorch_has_its_outputs_and_gradients(name):
+    twin = getattr(torch_zoo, name)().double()
+    shape = getattr(fc.models, name)(**NETWORKS[name]).input_shape
+    rng = np.random.default_rng(2)
+    X, y = rng.standard_normal((4, *shape)), rng.integers(0, 2, 4)
+    for _ in range(2):  # so that means and variances are not the first ones
+        twin(torch.tensor(X))
+    model = fc.from_torch(twin.eval(), shape)
+    np.testing.assert_allclose(model.predict(X), twin(torch.tensor(X)).detach().numpy(), atol=1e-9)
+    value, gradients = model.loss_and_gradients(X, y)
+    loss = torch.nn.functional.cross_entropy(twin.train()(torch.tensor(X)), torch.tensor(y))
+    loss.backward()
+    assert value == pytest.approx(loss.item(), abs=1e-9)
+    wanted = {key: parameter.grad.numpy() for key, parameter in twin.named_parameters()}
+    assert gradients.keys() == wanted.keys()
+    for key, gradient in gradients.items():
+        np.testing.assert_allclose(gradient, wanted[key], atol=1e-9, err_msg=key)
+
+
 def test_two_heads_have_the_outputs_and_gradients_of_pytorch():
     model = fc.models.atari_cnn(5, (2, 40, 44), dtype="float64")
     twin = twin_of("atari_cnn", model)
@@ -98,3 +118,35 @@ def test_two_heads_have_the_outputs_and_gradients_of_pytorch():
     assert value == pytest.approx(loss.item(), abs=1e-9)
     for (key, gradient), parameter in zip(gradients.items(), twin.parameters(), strict=True):
         np.testing.assert_allclose(gradient, parameter.grad.numpy(), atol=1e-9, err_msg=key)
+
+
+ALL = {**NETWORKS, "atari_cnn": {"num_actions": 5, "input_shape": (2, 40, 44)}}
+
+
+def made(name):
+    model = getattr(fc.models, name)(dtype="float64", **ALL[name])
+    fill(model)
+    return model, np.random.default_rng(3).random((2, *model.input_shape))
+
+
+def assert_same(outputs, wanted):
+    if isinstance(wanted, dict):
+        assert outputs.keys() == wanted.keys()
+        for name, array in wanted.items():
+            assert_same(outputs[name], array)
+    else:
+        np.testing.assert_allclose(outputs, wanted, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_network_goes_to_pytorch_and_back(name):
+    model, X = made(name)
+    assert_same(fc.from_torch(model.to_torch(), model.input_shape).predict(X), model.predict(X))
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_network_goes_to_an_onnx_file_and_back(name, tmp_path):
+    pytest.importorskip("onnx")
+    model, X = made(name)
+    model.to_onnx(tmp_path / "model.onnx")
+    assert_same(fc.from_onnx(tmp_path / "model.onnx").predict(X), model.predict(X))

@@ -8,25 +8,27 @@ from torch.nn import functional as F
 
 
 class Same(nn.Module):
-    """A convolution with Keras' "same" padding: the odd zero goes behind."""
+    """A convolution with Keras' "same" padding: the odd zero goes behind.
+
+    The zeros are counted in the first call and are constants from then on, as in modules that can be traced.
+    """
 
     def __init__(self, convolution):
         super().__init__()
-        self.convolution = convolution
+        self.convolution, self.pads = convolution, None
 
     def forward(self, x):
-        pads = []
-        for size, kernel, stride, dilation in reversed(
-            list(
-                zip(
-                    x.shape[2:], self.convolution.kernel_size, self.convolution.stride,
-                    self.convolution.dilation, strict=True,
-                )
-            )
-        ):  # fmt: skip
+        if self.pads is None:
+            self.pads = self.counted(x.shape[2:])
+        return self.convolution(F.pad(x, self.pads))
+
+    def counted(self, sizes):
+        layer, pads = self.convolution, []
+        windows = zip(sizes, layer.kernel_size, layer.stride, layer.dilation, strict=True)
+        for size, kernel, stride, dilation in reversed(list(windows)):
             total = max(0, (-(-size // stride) - 1) * stride + (kernel - 1) * dilation + 1 - size)
             pads += [total // 2, total - total // 2]
-        return self.convolution(F.pad(x, pads))
+        return pads
 
 
 def conv2d(c, o, k=3, stride=1, groups=1, bias=True):
