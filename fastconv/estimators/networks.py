@@ -9,6 +9,7 @@ from typing import Any
 from .. import models
 from ..checks.settings import whole_number
 from ..engine.inputs import check_layout, layout_hint
+from ..models import building
 from ..models.model import Model
 from ..nn.activations import ReLU
 from ..nn.conv import Conv2d
@@ -133,11 +134,11 @@ def _maker(name: str) -> Maker:
 
 def _drawn(network: Model, dtype: str, seed: int) -> Model:
     """A copy of a network: parameters that are still its first ones are drawn anew, others are kept."""
-    drawn = Model.from_outline(network.outline, dtype, seed)
+    drawn = building.network_of(network.outline, dtype, seed)
     drawn.metadata = copy.deepcopy(network.metadata)
     if network.frozen:
         drawn.freeze(*network.frozen)
-    first, state = Model.from_outline(network.outline, network.dtype, network.seed).state(), network.state()
+    first, state = building.network_of(network.outline, network.dtype, network.seed).state(), network.state()
     if any((state[name] != array).any() for name, array in first.items()):
         drawn.load_state(state)
     return drawn
