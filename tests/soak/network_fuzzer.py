@@ -15,117 +15,24 @@ import warnings
 from contextlib import redirect_stderr, redirect_stdout
 
 import numpy as np
+from matplotlib.figure import Figure
 
 import fastconv as fc
 from fastconv.cli import main
-from tests.soak import mutations
-from tests.soak.answers import ANSWERS, softmax
-from tests.soak.random_settings import (
-    IMAGE,
-    LAYERS,
-    OTHERS,
-    mutated,
-    pick,
-    whole,
-)
+from fastconv.inspection import backward
+from tests.soak import definitions, mutations, random_networks
+from tests.soak.random_settings import FEATURES, IMAGE, OTHERS, SIGNAL, mutated, pick, whole
 
 REFUSALS = (TypeError, ValueError, MemoryError, OverflowError)
 MEMORY = 8 << 30
 
 
-def forward(model, x):
-    """The network by the definitions of its layers, in float64."""
-    arrays = {**model.parameters(), **model.statistics()}
-    for number, layer in enumerate(model.layers):
-        own = {n.split(".")[1]: a.astype(float) for n, a in arrays.items() if n.split(".")[0] == str(number)}
-        x = STEPS[type(layer)](layer, x, own)
-    return x
-
-
-def conv(layer, x, own):
-    (top, bottom), (left, right) = layer.pads(x.shape[1:])
-    padded = np.pad(x, ((0, 0), (0, 0), (top, bottom), (left, right)))
-    y = ANSWERS["conv2d"](
-        padded, own["weight"], stride=layer.stride, dilation=layer.dilation, groups=layer.groups
-    )
-    return y + own["bias"][:, None, None] if "bias" in own else y
-
-
-def conv_transpose(layer, x, own):
-    names = "stride", "padding", "output_padding", "groups", "dilation"
-    settings = {name: getattr(layer, name) for name in names} | {"padding": layer.pads(x.shape[1:])}
-    return ANSWERS["conv_transpose2d"](x, own["weight"], own.get("bias"), **settings)
-
-
-def norm(layer, x, own):
-    mean, var, gamma, beta = (
-        own[n][:, None, None] for n in ("running_mean", "running_var", "weight", "bias")
-    )
-    return (x - mean) / np.sqrt(var + layer.eps) * gamma + beta
-
-
-def group_norm(layer, x, own):
-    """Mean and variance of each group of channels of each sample."""
-    groups = x.reshape(len(x), layer.num_groups, -1)
-    groups = groups - groups.mean(axis=2, keepdims=True)
-    groups = groups / np.sqrt((groups**2).mean(axis=2, keepdims=True) + layer.eps)
-    weight, bias = (own[name].reshape(1, -1, *[1] * (x.ndim - 2)) for name in ("weight", "bias"))
-    return groups.reshape(x.shape) * weight + bias
-
-
-STEPS = {
-    fc.Conv2d: conv,
-    fc.ConvTranspose2d: conv_transpose,
-    fc.DepthwiseConv2d: lambda layer, x, own: conv(layer.convolution(x.shape[1]), x, own),
-    fc.Upsample: lambda layer, x, own: ANSWERS["upsample"](
-        x, layer.scale_factor, layer.mode, layer.align_corners
-    ),
-    fc.MaxPool2d: lambda layer, x, own: ANSWERS["max_pool2d"](
-        x,
-        layer.kernel_size,
-        stride=layer.stride,
-        padding=layer.padding,
-        dilation=layer.dilation,
-        ceil_mode=layer.ceil_mode,
-    )[0],
-    fc.AvgPool2d: lambda layer, x, own: ANSWERS["avg_pool2d"](
-        x,
-        layer.kernel_size,
-        stride=layer.stride,
-        padding=layer.padding,
-        ceil_mode=layer.ceil_mode,
-        count_include_pad=layer.count_include_pad,
-    ),
-    fc.GlobalAvgPool2d: lambda layer, x, own: x.mean(axis=(2, 3), keepdims=True),
-    fc.BatchNorm2d: norm,
-    fc.GroupNorm: group_norm,
-    fc.Dropout: lambda layer, x, own: x,
-    fc.ReLU: lambda layer, x, own: np.maximum(x, 0),
-    fc.LeakyReLU: lambda layer, x, own: np.where(x > 0, x, layer.negative_slope * x),
-    fc.Sigmoid: lambda layer, x, own: ANSWERS["sigmoid"](x),
-    fc.Tanh: lambda layer, x, own: np.tanh(x),
-    fc.Flatten: lambda layer, x, own: x.reshape(len(x), -1),
-    fc.Dense: lambda layer, x, own: x @ own["weight"].T + own.get("bias", 0),
-    fc.Softmax: lambda layer, x, own: softmax(x),
-}
-
-
-def some_layers(rng, bad):
-    """A few layers that may fit each other; of bad ones, one has an argument that it should not have."""
-    kinds = list(LAYERS)
-    chosen = [kinds[rng.integers(len(kinds))] for _ in range(whole(rng, 1, 5))]
-    wrong = whole(rng, 0, len(chosen) - 1) if bad else -1
-    layers = []
-    for number, kind in enumerate(chosen):
-        given = LAYERS[kind](rng)
-        layers.append(kind(**(mutated(rng, given) if number == wrong else given)))
-    return layers
-
-
 def predictions(rng):
     """A network of any layers, and its predictions of arrays of any kind."""
-    layers = some_layers(rng, bad=rng.integers(2))
-    shape = mutations.number(rng, 1) if rng.integers(20) == 0 else pick(rng, IMAGE, IMAGE, IMAGE, (11,))
+    shape = pick(rng, IMAGE, IMAGE, SIGNAL, FEATURES)
+    layers = random_networks.some_layers(rng, shape)
+    layers = random_networks.spoilt(rng, layers) if rng.integers(2) else layers
+    shape = mutations.number(rng, 1) if rng.integers(20) == 0 else shape
     dtype = (
         pick(rng, "float32", "float64", "float64", "int8")
         if rng.integers(9) == 0
@@ -144,14 +51,63 @@ def predictions(rng):
             plain = plain[:, None]
         if not np.isfinite(plain).all() or np.abs(plain).max(initial=0) > 1e6 or not plain.size:
             return None
-        wanted = forward(model, plain)
-    tolerance = 1e-3 if model.dtype == "float32" else 1e-8
-    finite = np.isfinite(wanted)
-    scale = np.abs(wanted[finite]).max(initial=1e-3)
-    if got.shape != wanted.shape or not np.allclose(
+        wanted = definitions.outputs(model, [plain])[0]
+    problem = difference(got, wanted, model.dtype)
+    return f"{layers} on {shape}: {problem}" if problem else None
+
+
+def difference(got, wanted, dtype):
+    """How predictions differ from the right ones, or None."""
+    tolerance = 1e-3 if dtype == "float32" else 1e-8
+    scale = np.abs(wanted[np.isfinite(wanted)]).max(initial=1e-3)
+    if got.shape == wanted.shape and np.allclose(
         got, wanted, rtol=tolerance, atol=tolerance * scale, equal_nan=True
     ):
-        return f"{layers} on {shape}: {got.ravel()[:9]} of {got.shape}, expected {wanted.ravel()[:9]}"
+        return None
+    return f"{got.ravel()[:9]} of {got.shape}, expected {wanted.ravel()[:9]} of {wanted.shape}"
+
+
+def graphs(rng):
+    """Rows and graphs of any layers: predictions, gradients, a way through a file, and their texts."""
+    model = random_networks.any_network(rng, pick(rng, "float32", "float64"))
+    X = [rng.standard_normal((5, *shape)) for shape in model.input_shapes]
+    count = pick(rng, 1, 5)
+    given = [x[:count] for x in X] if len(X) > 1 else X[0][:count]
+    got = model.predict(given)
+    got = got if isinstance(got, list) else [got]
+    wanted = definitions.outputs(model, [x[:count] for x in X])
+    for one, other in zip(got, wanted, strict=True):
+        if problem := difference(one, other, model.dtype):
+            return f"{model!r}: {problem}"
+    model.save("graph.npz")
+    again = fc.load("graph.npz")
+    again = again.predict(given)
+    again = again if isinstance(again, list) else [again]
+    if not all(np.array_equal(one, other, equal_nan=True) for one, other in zip(got, again, strict=True)):
+        return f"{model!r}: other bits after a way through a file"
+    model._repr_html_()
+    fc.plots.graph(model, ax=Figure().subplots())
+    if model.dtype == "float64" and rng.integers(2):
+        return wrong_gradients(rng, model, X)
+    return None
+
+
+OTHER_IN_TRAINING = (fc.BatchNorm2d, fc.BatchNorm1d, fc.Dropout, fc.SpatialDropout2d, fc.SpatialDropout1d)
+
+
+def wrong_gradients(rng, model, X):
+    """How gradients of the compiled step differ from those of the layers one by one, or None."""
+    if any(isinstance(node.layer, OTHER_IN_TRAINING) for node in model.nodes):
+        return None
+    y = [rng.standard_normal((len(X[0]), *shape)) for shape in model.output_shapes]
+    X, y = (arrays if len(arrays) > 1 else arrays[0] for arrays in (X, y))
+    loss, gradients = model.loss_and_gradients(X, y, "mse")
+    value, _, others = backward(model, X, y, "mse")
+    if not math.isclose(loss, value, rel_tol=1e-8, abs_tol=1e-12):
+        return f"{model!r}: a loss of {loss}, by the layers {value}"
+    for name, gradient in gradients.items():
+        if problem := difference(gradient, others[name], "float64"):
+            return f"{model!r}: gradient of {name} {problem}"
     return None
 
 
@@ -299,7 +255,7 @@ def command_line(rng):
     return None
 
 
-KINDS = (predictions, training, others, command_line)
+KINDS = (predictions, training, others, command_line, graphs)
 
 
 def run(number):
