@@ -7,7 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+import fastconv as fc
 
 ROOT = Path(__file__).parents[1]
 NUMBERS = """
@@ -96,3 +99,25 @@ def test_the_pythons_that_are_named_begin_with_the_oldest_that_is_allowed():
     named = re.findall(r'"Programming Language :: Python :: 3\.(\d+)"', project)
     assert [int(minor) for minor in named] == list(range(int(named[0]), int(named[0]) + len(named)))
     assert f'requires-python = ">=3.{named[0]}"' in project
+
+
+def test_the_campaigns_know_every_layer():
+    from tests.nn.layer_kinds import LAYERS
+    from tests.soak import random_settings
+
+    assert set(LAYERS.values()) - set(random_settings.LAYERS) == {fc.Residual, fc.Add, fc.Concatenate}
+
+
+@pytest.mark.parametrize("number", range(12))
+def test_networks_of_the_campaigns_give_what_their_layers_say(number):
+    """A few of them, so that the campaigns themselves do not rot."""
+    from tests.soak import definitions, random_networks
+
+    rng = np.random.default_rng((1, number))
+    model = random_networks.any_network(rng, "float64")
+    X = [rng.standard_normal((3, *shape)) for shape in model.input_shapes]
+    found = model.predict(X if len(X) > 1 else X[0])
+    for one, wanted in zip(
+        found if isinstance(found, list) else [found], definitions.outputs(model, X), strict=True
+    ):
+        np.testing.assert_allclose(one, wanted, rtol=1e-8, atol=1e-8)

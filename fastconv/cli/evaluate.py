@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
     model, about = inputs.load_model(args.model)
     part = inputs.part_of(model, about, args.data, args.all, args.skip_bad)
     X, y = part.X, part.y
-    with waiting(f"measuring {len(X)} images, {FIRST_TIME}"):
+    with waiting(f"measuring {len(X)} {part.things}, {FIRST_TIME}"):
         result = fc.Trainer(model, loss=about["loss"]).evaluate(X, y)
         predicted = metrics.predicted_classes(model.predict(X), about["loss"])
     classes = about["classes"]
@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
         output.say(warning)
     output.say(output.result_line(result, len(X)) if args.all else output.held_out_line(result, len(X)))
     output.say()
-    for line in _class_table(confusion, [printable(str(name)) for name in classes]):
+    for line in _class_table(confusion, [printable(str(name)) for name in classes], part.things):
         output.say(line)
     return 0
 
@@ -66,20 +66,22 @@ def run(args: argparse.Namespace) -> int:
 def _which(part: inputs.Part, everything: bool) -> str:
     """What is measured, in words."""
     if everything:
-        return f"all {len(part.X)} images"
-    return f"{len(part.X)} held-out images of {part.total}, --all measures all"
+        return f"all {len(part.X)} {part.things}"
+    return f"{len(part.X)} held-out {part.things} of {part.total}, --all measures all"
 
 
 def _too_good(part: inputs.Part) -> str:
     """A line about images that the model was trained on; nothing where there are none."""
     count = len(part.X)
     if part.trained_on is None:
-        return "the model does not say which images it was trained on: some of these may be among them"
+        return (
+            f"the model does not say which {part.things} it was trained on: some of these may be among them"
+        )
     seen = int(part.trained_on.sum())
     if not seen:
         return "it was trained on none of them"
     of_them = "all" if seen == count else f"{seen}"
-    return f"it was trained on {of_them} of them: new images will do worse than these figures say"
+    return f"it was trained on {of_them} of them: new {part.things} will do worse than these figures say"
 
 
 def _per_class(confusion: NDArray[np.int64], classes: Sequence[Any]) -> list[dict[str, Any]]:
@@ -91,17 +93,17 @@ def _per_class(confusion: NDArray[np.int64], classes: Sequence[Any]) -> list[dic
     ]
 
 
-def _class_table(confusion: NDArray[np.int64], classes: Sequence[str]) -> list[str]:
-    """Images, recall, precision and the most frequent mistake of each class."""
+def _class_table(confusion: NDArray[np.int64], classes: Sequence[str], things: str) -> list[str]:
+    """Samples, recall, precision and the most frequent mistake of each class."""
     width = max(5, *map(len, classes))
-    lines = [f"{'class':>{width}}  images  recall  precision  most often mistaken for"]
+    lines = [f"{'class':>{width}}  {things}  recall  precision  most often mistaken for"]
     for i, row in enumerate(_per_class(confusion, classes)):
         mistakes = confusion[i].copy()
         mistakes[i] = 0
         worst = int(mistakes.argmax())
         mistake = f"{classes[worst]} ({mistakes[worst]} times)" if mistakes[worst] else "-"
         lines.append(
-            f"{row['class']!s:>{width}}  {row['images']:>6}  {output.percent(row['recall'])}  "
+            f"{row['class']!s:>{width}}  {row['images']:>{len(things)}}  {output.percent(row['recall'])}  "
             f"{output.percent(row['precision']):>9}  {mistake.replace('(1 times)', '(once)')}"
         )
     return lines

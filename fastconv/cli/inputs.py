@@ -77,14 +77,14 @@ def set_threads(count: int | None) -> None:
 
 
 def load_model(path: str) -> tuple[Any, dict[str, Any]]:
-    """A classifier of images, and what `train` wrote about it, completed for models saved in other ways."""
+    """A classifier of images or signals, and what `train` wrote about it, completed for others' models."""
     import fastconv as fc
 
     with waiting(f"reading {path}"):
         model = fc.load(path)
-    if len(model.input_shape) != 3:
-        raise ValueError(f"{path} takes inputs of shape {model.input_shape}, expected images")
-    if len(model.output_shape) != 1:
+    if len(model.input_shapes) != 1 or len(model.input_shape) not in (2, 3):
+        raise ValueError(f"{path} takes inputs of shape {model.input_shape}, expected images or signals")
+    if len(model.output_shapes) != 1 or len(model.output_shape) != 1:
         raise ValueError(f"{path} is no classifier: its outputs have shape {model.output_shape}")
     about = dict(model.metadata) if isinstance(model.metadata, dict) else {}
     outputs = model.output_shape[0]
@@ -100,8 +100,29 @@ def load_model(path: str) -> tuple[Any, dict[str, Any]]:
     return model, about
 
 
+def takes_signals(model: Any) -> bool:
+    """Whether a model takes signals (C, L), not images."""
+    return len(model.input_shape) == 2
+
+
+def read_signals(source: str, shape: Sequence[int] | None = None) -> datasets.DataSet:
+    """A data set of signals, of a shape if one is given."""
+    with waiting(f"reading {source}"):
+        data = datasets.load_signals(source)
+    check_signals(data.X_train, shape, source)
+    return data
+
+
+def check_signals(X: Array, shape: Sequence[int] | None, source: str) -> None:
+    """Raise ValueError where signals are not of a model's shape: nothing is made longer or shorter."""
+    if shape is not None and X.shape[1:] != tuple(shape):
+        raise ValueError(
+            f"{source} has signals of shape {X.shape[1:]}, (channels, length), the model takes {tuple(shape)}"
+        )
+
+
 class Part(NamedTuple):
-    """The images of a data set that are looked at: in the model's shape, with their labels.
+    """The images, or signals, of a data set that are looked at: in the model's shape, with their labels.
 
     `total` is how many the data set has in the model's classes; `trained_on` says for each image whether the
     model saw it in training, None if that is not known.
@@ -112,6 +133,11 @@ class Part(NamedTuple):
     y: Array
     total: int
     trained_on: NDArray[np.bool_] | None
+
+    @property
+    def things(self) -> str:
+        """What its samples are called."""
+        return "signals" if self.X.ndim == 3 else "images"
 
 
 def part_of(
@@ -125,9 +151,12 @@ def part_of(
     source = source or about.get("data")
     if not isinstance(source, str):
         raise ValueError("the model does not say what it was trained on: give --data")
-    channels, *size = model.input_shape
-    aspect = aspect_of(about)
-    data = read(source, channels, (size[0], size[1]), aspect, skip_bad)
+    aspect, signals = aspect_of(about), takes_signals(model)
+    if signals:
+        data = read_signals(source, model.input_shape)
+    else:
+        channels, *size = model.input_shape
+        data = read(source, channels, (size[0], size[1]), aspect, skip_bad)
     labels = _labels_in(about["classes"], data, source)
     pairs = [(data.X_test, data.y_test), (data.X_train, data.y_train)]
     if data.X_val is not None and data.y_val is not None:
@@ -137,14 +166,16 @@ def part_of(
         pairs = [*pairs[1:], pairs[0]]
     else:
         del pairs[1:]
-    X = np.concatenate([fit_images(X, model.input_shape, aspect) for X, _ in pairs])
+    X = np.concatenate([X if signals else fit_images(X, model.input_shape, aspect) for X, _ in pairs])
     y = np.concatenate([y for _, y in pairs])
     chosen = labels[y] >= 0
     if not chosen.any():
         hint = "" if everything else ": --all looks at the others"
-        raise ValueError(f"{source} has no held-out images of the model's classes{hint}")
+        raise ValueError(
+            f"{source} has no held-out {'signals' if signals else 'images'} of the model's classes{hint}"
+        )
     X, y = X[chosen], labels[y[chosen]]
-    if source != about.get("data"):
+    if source != about.get("data") and not signals:
         note_resizing(data.X_test, model)
         for text in [*data.notes, *looks.hints(about, X)]:
             note(text)

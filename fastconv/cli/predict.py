@@ -12,6 +12,7 @@ from ..checks.text import printable
 from ..checks.waiting import FIRST_TIME, waiting
 from ..datasets.image_arrays import about_pixels, as_images, as_labels, fit_images
 from ..datasets.photos import read_in_shape
+from ..datasets.signals import as_signals
 from ..formats import json_text
 from ..formats.image_files import KINDS, SUFFIXES, find_images
 from ..formats.npz import read_npy, read_npz
@@ -119,41 +120,53 @@ def _numbered(source: str, rows: Sequence[Any]) -> list[str]:
 
 
 def _rows_of_npz(path: str, judge: _Judge, count: int) -> Iterator[Row]:
-    X, y = _images_of_npz(path)
-    inputs.note_resizing(X, judge.model)
-    X = fit_images(X[:count], judge.model.input_shape, judge.aspect)
-    for text in looks.hints(judge.about, X):
-        output.note(text)
+    signals = inputs.takes_signals(judge.model)
+    X, y = _samples_of_npz(path, signals)
+    if signals:
+        inputs.check_signals(X, judge.model.input_shape, path)
+        X = X[:count]
+    else:
+        inputs.note_resizing(X, judge.model)
+        X = fit_images(X[:count], judge.model.input_shape, judge.aspect)
+        for text in looks.hints(judge.about, X):
+            output.note(text)
     truths: list[Any] = [None] * len(X) if y is None else y[:count].tolist()
     if any(isinstance(name, str) for name in judge.classes):  # labels count them, as in training
         truths = [judge.classes[k] if k is not None and k < len(judge.classes) else k for k in truths]
     yield from judge.rows(_numbered(path, truths), X, truths)
 
 
-def _images_of_npz(path: str) -> tuple[NDArray[Any], NDArray[Any] | None]:
-    """The images of an .npz file, X or x_test or its only array, and y or y_test if there; or of .npy."""
+def _samples_of_npz(path: str, signals: bool) -> tuple[NDArray[Any], NDArray[Any] | None]:
+    """What an .npz file holds: X or x_test or its only array, and y or y_test if there; or an .npy file."""
     found = {"array": read_npy(path)} if path.lower().endswith(".npy") else read_npz(path)
     arrays = {name.lower(): array for name, array in found.items()}
     for images, labels in (("x_test", "y_test"), ("x", "y")):
         if images in arrays:
             y = arrays.get(labels)
-            _say_layout(arrays[images])
-            X = as_images(arrays[images], f"{path}: {images}")
+            X = _as_samples(arrays[images], f"{path}: {images}", signals)
             return X, None if y is None else as_labels(y, len(X), f"{path}: {labels}")
     if len(arrays) == 1:
         name, X = arrays.popitem()
-        _say_layout(X)
-        return as_images(X, f"{path}: {name}"), None
-    raise ValueError(f"{path}: expected images X, found {', '.join(sorted(arrays)) or 'nothing'}")
+        return _as_samples(X, f"{path}: {name}", signals), None
+    things, found_names = "signals" if signals else "images", ", ".join(sorted(arrays)) or "nothing"
+    raise ValueError(f"{path}: expected {things} X, found {found_names}")
 
 
-def _say_layout(X: NDArray[Any]) -> None:
+def _as_samples(X: NDArray[Any], name: str, signals: bool) -> NDArray[Any]:
+    """Images, or signals, as a network takes them; what may surprise in images is said."""
+    if signals:
+        return as_signals(X, name)
     for text in about_pixels(X):
         output.note(text)
+    return as_images(X, name)
 
 
 def _rows_of_paths(paths: Sequence[str], judge: _Judge, invert: bool) -> Iterator[Row]:
     """A row for each image file; what can't be read has an error in it."""
+    if inputs.takes_signals(judge.model):
+        for path in paths:
+            yield {"image": path, "error": f"{path} is no .npz or .npy file: the model takes signals"}
+        return
     files = list(_files(paths, judge.classes))
     for start in range(0, len(files), FILES_AT_A_TIME):
         part = files[start : start + FILES_AT_A_TIME]

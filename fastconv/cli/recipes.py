@@ -9,6 +9,9 @@ from ..nn import optimizers
 from ..nn.schedules import CosineDecay, OneCycle, Schedule, StepDecay
 
 NETWORKS = ("lenet", "reference", "vgg")
+# Others that can be asked for, by their names in `fastconv.models`: of images, and of signals.
+IMAGES = ("resnet8", "ds_cnn", "mobilenet_v1_025", "mobilenet_v2")
+SIGNALS = ("time_cnn", "fcn", "resnet1d", "inception_time", "lite")
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,7 @@ OTHER_DATA = {
     "vgg": Recipe(epochs=5, batch_size=64, lr=0.002),
     "reference": Recipe(epochs=10, batch_size=32, lr=0.03),
 }
+OTHERS = Recipe(epochs=20, batch_size=32, lr=0.001)
 # For data without a recipe and without --epochs: 500 photos of five kinds are told apart with 98 % after 100
 # epochs of 12 steps, with 63 % after the 10 epochs of 7 steps that do for large sets.
 MOST_EPOCHS, MOST_STEPS, SMALL_BATCH = 100, 3000, 32
@@ -74,7 +78,7 @@ def recipe_for(
     >>> recipe_for("lenet", "photos", "adam", None, None, None, images=5000)
     Recipe(epochs=20, batch_size=32, lr=0.002)
     """
-    usual = RECIPES.get((network, data), OTHER_DATA[network])
+    usual = RECIPES.get((network, data), OTHER_DATA.get(network, OTHERS))
     lr = lr or usual.lr * LR_FACTORS.get(optimizer, 1)
     if images is None:
         return Recipe(epochs or usual.epochs, batch_size or usual.batch_size, lr)
@@ -84,13 +88,15 @@ def recipe_for(
 
 
 def build_model(name: str, input_shape: Sequence[int], num_classes: int, dtype: str, seed: int) -> Any:
-    """The network of a name, for images of a shape."""
+    """The network of a name, for images or signals of a shape."""
     from ..models import zoo as models
 
     common: dict[str, Any] = {"dtype": dtype, "seed": seed}
     shape = tuple(input_shape)
     if name == "reference":
         return models.reference_cnn(**common)
+    if name in (*IMAGES, *SIGNALS):
+        return getattr(models, name)(num_classes, input_shape=shape, **common)
     if name == "vgg":
         return models.vgg_small(num_classes, input_shape=shape, **common)
     if min(shape[1:]) < 16:

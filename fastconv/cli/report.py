@@ -22,6 +22,7 @@ from ..formats import json_text
 from ..formats.atomic import replaced
 from ..inspection.classification import class_labels, class_probabilities, worst
 from ..models.model import Model
+from ..nn import summary
 from ..nn.conv import Conv2d
 from ..plots.results import picture
 from ..training import metrics
@@ -212,10 +213,19 @@ def _filters(model: Model) -> str:
 
 
 def _network(model: Model) -> str:
-    rows = [("input", _shape(model.input_shape), "0")]
-    rows += [(name, _shape(shape), f"{count:,}") for name, shape, count in model.describe()]
-    rows.append(("total", "", f"{model.num_parameters:,}"))
-    return table("Network", ("layer", "output shape", "parameters"), rows, left=(0, 1))
+    rows = [
+        (
+            row.name,
+            _shape(row.output_shape),
+            f"{row.parameters or 0:,}",
+            f"{row.products:,}",
+            ", ".join(row.readers),
+        )
+        for row in summary.rows(model)
+    ]
+    rows.append(("total", "", f"{model.num_parameters:,}", f"{model.products():,}", ""))
+    columns = 5 if any(row[-1] for row in rows) else 4
+    return table("Network", summary.HEAD[:columns], [row[:columns] for row in rows], left=(0, 1, 4))
 
 
 def _shape(shape: Sequence[int]) -> str:

@@ -14,13 +14,14 @@ import numpy as np
 from ..checks.extras import require
 from ..checks.waiting import FIRST_TIME, waiting
 from ..datasets import DataSet
+from ..datasets.sources import LOADERS
 from ..formats import json_text, model_file
 from ..inspection.classify import BYTE_SCALE
 from ..nn.losses import LossName
 from ..nn.schedules import Warmup
 from ..training import callbacks, progress
 from . import inputs, kept, looks, memory, options, output, training_data, training_results
-from .recipes import NETWORKS, OPTIMIZERS, SCHEDULES, Recipe, build_model
+from .recipes import IMAGES, NETWORKS, OPTIMIZERS, SCHEDULES, SIGNALS, Recipe, build_model
 from .training_plan import Plan, plan_for
 
 EXAMPLES = """\
@@ -29,6 +30,13 @@ train --data mnist-subset --epochs 5
 train --data pets/ --image-size 32 --early-stopping 3 -o pets.npz
 train --model reference --digits 3 8 -o three-8.npz
 train --augment --report report.html"""
+
+
+_MODEL_HELP = (
+    f"the network: {', '.join((*NETWORKS, *IMAGES))}, or of signals (time series, in an .npz file with X of "
+    f"shape (N, L) or (N, C, L)) {', '.join(SIGNALS)} (default: lenet)"
+)
+_OF_IMAGES = ("image_size", "grey", "crop", "pad", "augment", "flip", "report")  # options
 
 
 def add_to(commands: Any) -> None:
@@ -45,7 +53,7 @@ def add_to(commands: Any) -> None:
     sides.add_argument("--crop", action="store_true", help="cut off the sides of images that are no squares")
     sides.add_argument("--pad", action="store_true", help="put black at their sides (default: squeeze them)")
     options.add_skip_bad(data)
-    add("--model", default="lenet", choices=NETWORKS, help="the network (default: lenet)")
+    add("--model", default="lenet", choices=(*NETWORKS, *IMAGES, *SIGNALS), metavar="NAME", help=_MODEL_HELP)
     add("--dtype", default="float32", choices=("float32", "float64"), help="(default: float32)")
     add(
         "--seed",
@@ -114,6 +122,12 @@ def run(args: argparse.Namespace) -> int:
         args.refuse(f"--model reference tells two classes apart, got {output.words(args.classes)}")
     if binary and args.image_size is not None:
         args.refuse("--model reference takes 6x6 images, no --image-size")
+    if args.model in SIGNALS:
+        if args.data in LOADERS:
+            args.refuse(f"--model {args.model} takes signals: give --data, an .npz file of them")
+        for name in _OF_IMAGES:
+            if getattr(args, name):
+                args.refuse(f"--model {args.model} takes signals, --{name.replace('_', '-')} is for images")
     output.check_output(args.output, "--output", *model_file.SUFFIXES)
     for path, option in ((args.checkpoint, "--checkpoint"), (args.log, "--log")):
         if path is not None:
@@ -142,8 +156,8 @@ def _train(args: argparse.Namespace, loss: LossName) -> dict[str, Any]:
     for line in training_data.lines(args.data, data):
         say(line)
     trained_on = memory.remembered(data.X_train, data.X_val)  # what stops a run early decides too
-    pixels = looks.measured(data.X_train)
-    plan = plan_for(args, data, pixels["colour"][0])
+    pixels = None if args.model in SIGNALS else looks.measured(data.X_train)
+    plan = plan_for(args, data, pixels["colour"][0] if pixels else 0.0)
     recipe = plan.recipe
     data, validation = training_data.set_apart(data, plan.split, args.seed)
     rate = SCHEDULES[args.schedule](recipe.lr, recipe.epochs)
@@ -164,10 +178,10 @@ def _train(args: argparse.Namespace, loss: LossName) -> dict[str, Any]:
         "classes": data.classes,
         "loss": loss,
         "network": args.model,
-        "aspect": training_data.aspect_of(args),
-        "pixels": pixels,
         "trained_on": trained_on,
     }
+    if pixels is not None:
+        about |= {"aspect": training_data.aspect_of(args), "pixels": pixels}
     if data.X_train.dtype == np.uint8:
         about["input_scale"] = BYTE_SCALE
     model.metadata = about  # also in checkpoints

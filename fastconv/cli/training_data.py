@@ -7,6 +7,7 @@ from typing import Any
 from ..datasets import DataSet
 from ..datasets.image_arrays import fit_images, stratified_split
 from . import inputs, output
+from .recipes import SIGNALS
 
 REFERENCE_SHAPE = (1, 6, 6)
 
@@ -18,6 +19,8 @@ def aspect_of(args: argparse.Namespace) -> str:
 
 def load(args: argparse.Namespace) -> DataSet:
     """The data in the network's shape."""
+    if args.model in SIGNALS:
+        return _two_or_more(inputs.only(inputs.read_signals(args.data), args.classes, args.data), args.data)
     size = args.image_size and (args.image_size, args.image_size)
     binary = args.model == "reference"
     channels, size = (1, REFERENCE_SHAPE[1:]) if binary else (1 if args.grey else None, size)
@@ -29,9 +32,7 @@ def load(args: argparse.Namespace) -> DataSet:
             f"--model reference tells two classes apart, {args.data} has {len(data.classes)}: choose two, "
             f"as --classes {two}"
         )
-    data = inputs.only(data, args.classes, args.data)
-    if len(data.classes) < 2:
-        raise ValueError(f"{args.data} with one class only: there is nothing to tell apart")
+    data = _two_or_more(inputs.only(data, args.classes, args.data), args.data)
     own_channels, *own_size = data.X_train.shape[1:]
     shape = REFERENCE_SHAPE if binary else (channels or own_channels, *(size or own_size))
     fitted = {
@@ -42,11 +43,19 @@ def load(args: argparse.Namespace) -> DataSet:
     return data.replaced(**fitted)
 
 
+def _two_or_more(data: DataSet, source: str) -> DataSet:
+    """The data, if there is something to tell apart."""
+    if len(data.classes) < 2:
+        raise ValueError(f"{source} with one class only: there is nothing to tell apart")
+    return data
+
+
 def lines(source: str, data: DataSet) -> Iterator[str]:
     """What the data are, and what was done to them."""
     shape = output.shape_text(data.X_train.shape[1:])
+    things = "signals" if data.X_train.ndim == 3 else "images"
     validating = "" if data.X_val is None else f", {len(data.X_val)} to validate on"
-    counts = f"{len(data.X_train)} training and {len(data.X_test)} held-out images"
+    counts = f"{len(data.X_train)} training and {len(data.X_test)} held-out {things}"
     yield f"data   {source}: {counts} of {shape}{validating}"
     yield f"       classes {output.words(data.classes)}"
     for text in data.notes:

@@ -11,7 +11,7 @@ from typing import Any
 
 from ..datasets import DataSet
 from ..training.augment import Augment
-from .recipes import RECIPES, Recipe, recipe_for
+from .recipes import RECIPES, SIGNALS, Recipe, recipe_for
 
 # Early stopping on the held-out images would make their accuracy look better than it is.
 SPLIT = 0.1
@@ -81,7 +81,8 @@ def _augmentation(
     """How images are changed at random, and which parts of that nobody asked for."""
     chosen = []
     wanted = args.augment
-    if wanted is None and automatic and args.model != "reference" and len(data.X_train) <= FEW_IMAGES:
+    plain = args.model == "reference" or args.model in SIGNALS
+    if wanted is None and automatic and not plain and len(data.X_train) <= FEW_IMAGES:
         wanted = True
         chosen.append("augment")
     flip = args.flip

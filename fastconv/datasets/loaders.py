@@ -8,7 +8,7 @@ import gzip
 import importlib.util
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -198,8 +198,17 @@ def load_npz(path: "str | os.PathLike[str]", *, test_fraction: float = 0.2, seed
     return npz_data_set(path, test_fraction, seed)[:4]
 
 
-def npz_data_set(path: "str | os.PathLike[str]", test_fraction: float = 0.2, seed: int = 0) -> DataSet:
+def npz_data_set(
+    path: "str | os.PathLike[str]",
+    test_fraction: float = 0.2,
+    seed: int = 0,
+    *,
+    as_samples: Callable[[Array, str], Array] = as_images,
+    about: Callable[[Array], list[str]] = about_pixels,
+) -> DataSet:
     """What `load_npz` reads, with X_val and y_val (or val_images and val_labels) where the file has them.
+
+    `as_samples` checks and shapes X, images unless told otherwise; `about` says what may surprise in it.
 
     Examples
     --------
@@ -215,8 +224,9 @@ def npz_data_set(path: "str | os.PathLike[str]", test_fraction: float = 0.2, see
     for part in ("_train", "_test", "_val", ""):
         if {f"x{part}", f"y{part}"} <= arrays.keys():
             X, y = arrays[f"x{part}"], arrays[f"y{part}"]
-            notes.update(dict.fromkeys(about_pixels(X)))
-            pairs[part] = _images_and_labels(X, y, f"{path}: {{}}{part}")
+            notes.update(dict.fromkeys(about(X)))
+            samples = as_samples(X, f"{path}: X{part}")
+            pairs[part] = samples, as_labels(y, len(samples), f"{path}: y{part}")
     if not ({"_train", "_test"} <= pairs.keys() or "" in pairs):
         names = ", ".join(sorted(arrays)) or "nothing"
         raise ValueError(f"{path}: expected X_train, y_train, X_test and y_test, or X and y, found {names}")
@@ -226,8 +236,9 @@ def npz_data_set(path: "str | os.PathLike[str]", test_fraction: float = 0.2, see
     for part in ("_test", "_val"):
         X = pairs.get(part, pairs["_train"])[0]
         if X_train.shape[1:] != X.shape[1:] or X_train.dtype != X.dtype:
+            things = "signals" if X.ndim == 3 else "images"
             raise ValueError(
-                f"{path}: X_train has images {X_train.shape[1:]} of {X_train.dtype}, "
+                f"{path}: X_train has {things} {X_train.shape[1:]} of {X_train.dtype}, "
                 f"X{part} {X.shape[1:]} of {X.dtype}"
             )
     return data_set((*pairs["_train"], *pairs["_test"]), str(path), list(notes), pairs.get("_val"))
@@ -321,9 +332,3 @@ def _find_idx(folder: Path, split: str, parts: tuple[str, ...], kind: str, ndim:
         if (folder / name).is_file():
             return folder / name
     raise FileNotFoundError(f"{folder} has no {names[0]} (nor {', '.join(names[1:])})")
-
-
-def _images_and_labels(X: Array, y: Array, where: str) -> tuple[Array, Array]:
-    """Images as (N, C, H, W) and labels as int64, checked; `where` is completed by X or y in messages."""
-    images = as_images(X, where.format("X"))
-    return images, as_labels(y, len(images), where.format("y"))

@@ -40,20 +40,6 @@ from .signal import *  # noqa: F403
 from .signal import __all__ as _signal
 
 __all__ = [
-    *_activations,
-    *_adaptive_pool,
-    *_conv,
-    *_conv_transpose,
-    *_curves,
-    *_dense,
-    *_focal_losses,
-    *_hinge_losses,
-    *_layer_norm,
-    *_losses,
-    *_norm,
-    *_pool,
-    *_prelu,
-    *_resize,
-    *_robust_losses,
-    *_signal,
-]
+    *_activations, *_adaptive_pool, *_conv, *_conv_transpose, *_curves, *_dense, *_focal_losses,
+    *_hinge_losses, *_layer_norm, *_losses, *_norm, *_pool, *_prelu, *_resize, *_robust_losses, *_signal,
+]  # fmt: skip

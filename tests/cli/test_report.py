@@ -124,8 +124,8 @@ def test_the_figures_are_right(written):
     cells = page.text_of("td")
     assert cells[:10] == ["cat", "3", "60.0%", "100.0%", "75.0%", "dog", "2", "-", "0.0%", "-"]
     assert cells[10:] == [
-        "input", "1 x 1 x 2", "0", "0  Conv2d(1, kernel_size=1)", "1 x 1 x 2", "2", "1  Flatten()", "2", "0",
-        "total", "2",
+        "input", "1 x 1 x 2", "0", "0", "0  Conv2d(1, kernel_size=1)", "1 x 1 x 2", "2", "2",
+        "1  Flatten()", "2", "0", "0", "total", "2", "2",
     ]  # fmt: skip
     assert page.text_of("figcaption") == ["true dog", "said cat, 98%"] * 2
 

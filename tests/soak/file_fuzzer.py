@@ -26,12 +26,24 @@ from tests.formats.onnx import exporters
 
 REFUSALS = (ValueError, OSError, ImportError)
 IMAGES = ("png", "jpg", "gif", "bmp", "webp")
+GUARDED = (  # by a checksum
+    "model.npz", "model.safetensors", "graph.npz", "graph.safetensors", "checkpoint.npz", "network.npz"
+)  # fmt: skip
 MEMORY = 256 << 20  # that a load may add
 
 
 def model():
     layers = [fc.Conv2d(3, 3), fc.BatchNorm2d(), fc.ReLU(), fc.MaxPool2d(2), fc.Flatten(), fc.Dense(4)]
     return fc.Sequential(layers, (1, 8, 8), seed=2)
+
+
+def graph():
+    """A network that branches, with two outputs and a layer at two places."""
+    x = fc.Input((1, 8, 8))
+    shared = fc.Conv2d(3, 3, padding="same")
+    y = fc.Residual([shared, fc.ReLU()], [fc.Conv2d(3, 1)])(fc.ReLU()(shared(fc.Conv2d(3, 1)(x), name="a")))
+    features = fc.Flatten()(y)
+    return fc.Model(x, {"policy": fc.Dense(4)(features), "value": fc.Tanh()(fc.Dense(1)(features))}, seed=2)
 
 
 def bits(network):
@@ -45,6 +57,8 @@ def make_files(folder):
     idx = b"\0\0\x08\x03" + struct.pack(">III", *images.shape) + images.tobytes()
     network.save(folder / "model.npz", metadata={"classes": [0, 1, 2, 3]})
     network.save(folder / "model.safetensors", metadata={"classes": [0, 1, 2, 3]})
+    graph().save(folder / "graph.npz")
+    graph().save(folder / "graph.safetensors")
     network.to_onnx(folder / "model.onnx")
     (folder / "images.idx").write_bytes(idx)
     (folder / "images.gz").write_bytes(gzip.compress(idx, mtime=0))
@@ -68,6 +82,8 @@ def make_files(folder):
     return pictures | {
         "model.npz": fc.load,
         "model.safetensors": fc.load,
+        "graph.npz": fc.load,
+        "graph.safetensors": fc.load,
         "model.onnx": fc.from_onnx,
         "images.idx": read_idx,
         "images.gz": read_idx,
@@ -128,7 +144,7 @@ def damaged(rng, content):
 
 
 def reference(kind, loaded):
-    return bits(loaded) if isinstance(loaded, fc.Sequential) else loaded
+    return bits(loaded) if isinstance(loaded, fc.Model) else loaded
 
 
 def same(a, b):
@@ -154,7 +170,7 @@ def run(number, files, folder):
     except Exception as error:
         return ["wrong", f"{kind}: {type(error).__name__}: {error}"]
     else:
-        free = kind not in ("model.npz", "model.safetensors", "checkpoint.npz", "network.npz")
+        free = kind not in GUARDED
         outcome = (
             ["right"]
             if free or same(reference(kind, loaded), whole)

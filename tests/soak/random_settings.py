@@ -6,8 +6,7 @@ import fastconv as fc
 from fastconv.training import metrics
 from tests.soak import mutations
 
-IMAGE = (2, 7, 6)
-SIGNAL = (2, 13)
+IMAGE, SIGNAL, FEATURES = (2, 7, 6), (2, 13), (11,)
 
 
 def pick(rng, *values):
@@ -23,7 +22,7 @@ LAYERS = {
         "out_channels": 2 * whole(rng, 1, 9),
         "kernel_size": (whole(rng, 1, 3), whole(rng, 1, 3)),
         "stride": whole(rng, 1, 2),
-        "padding": pick(rng, 0, 1, (1, 0), "same", "valid"),
+        "padding": pick(rng, 0, 1, (1, 0), ((0, 1), (2, 0)), "same", "same_lower", "valid"),
         "dilation": whole(rng, 1, 2),
         "groups": pick(rng, 1, 1, 2),
         "bias": bool(rng.integers(2)),
@@ -48,22 +47,7 @@ LAYERS = {
     },
     fc.Upsample: lambda rng: {
         "scale_factor": pick(rng, 1, 2, (1, 3)),
-        "mode": pick(rng, "nearest", "bilinear", "linear"),
-    },
-    fc.ConvTranspose1d: lambda rng: {
-        "out_channels": 2 * whole(rng, 1, 9),
-        "kernel_size": whole(rng, 1, 5),
-        "stride": whole(rng, 1, 3),
-        "padding": pick(rng, 0, 0, (1, 0), "same"),
-        "output_padding": pick(rng, 0, 0, 1),
-        "dilation": whole(rng, 1, 2),
-        "groups": pick(rng, 1, 1, 2),
-        "bias": bool(rng.integers(2)),
-    },
-    fc.DepthwiseConv1d: lambda rng: {
-        "kernel_size": whole(rng, 1, 4),
-        "padding": pick(rng, 0, 1, "causal"),
-        "depth_multiplier": whole(rng, 1, 3),
+        "mode": pick(rng, "nearest", "bilinear"),
     },
     fc.MaxPool2d: lambda rng: {
         "kernel_size": whole(rng, 1, 3),
@@ -90,53 +74,76 @@ LAYERS = {
     fc.Flatten: lambda rng: {},
     fc.Dense: lambda rng: {"out_features": whole(rng, 1, 20), "bias": bool(rng.integers(2))},
     fc.Softmax: lambda rng: {},
-    fc.Conv1d: lambda rng: {
-        "out_channels": 2 * whole(rng, 1, 9),
-        "kernel_size": whole(rng, 1, 4),
+    fc.GlobalMaxPool2d: lambda rng: {},
+    fc.AdaptiveAvgPool2d: lambda rng: {"output_size": pick(rng, 1, 3, (2, 5))},
+    fc.InstanceNorm2d: lambda rng: {"eps": 1e-5, "affine": bool(rng.integers(2))},
+    fc.LayerNorm: lambda rng: {"eps": 1e-5},
+    fc.SpatialDropout2d: lambda rng: {"p": float(rng.random() * 0.9)},
+    fc.PReLU: lambda rng: {"per_channel": bool(rng.integers(2)), "init": float(rng.random())},
+    fc.ReLU6: lambda rng: {},
+    fc.ELU: lambda rng: {"alpha": float(rng.random() + 0.1)},
+    fc.SiLU: lambda rng: {},
+    fc.GELU: lambda rng: {"approximate": pick(rng, "none", "tanh")},
+    fc.Hardsigmoid: lambda rng: {},
+    fc.Hardswish: lambda rng: {},
+    fc.Softplus: lambda rng: {},
+    fc.SeparableConv2d: lambda rng: {
+        "out_channels": 2 * whole(rng, 1, 4),
+        "kernel_size": (whole(rng, 1, 3), whole(rng, 1, 3)),
         "stride": whole(rng, 1, 2),
-        "padding": pick(rng, 0, 1, (1, 0), "same", "valid", "causal", "same_lower"),
+        "padding": pick(rng, 0, 1, "same"),
+        "depth_multiplier": whole(rng, 1, 2),
+        "bias": bool(rng.integers(2)),
+    },
+}
+LAYERS |= {
+    fc.Conv1d: lambda rng: {
+        "out_channels": 2 * whole(rng, 1, 5),
+        "kernel_size": whole(rng, 1, 6),
+        "stride": whole(rng, 1, 2),
+        "padding": pick(rng, 0, 1, (2, 0), "same", "same_lower", "valid", "causal"),
         "dilation": whole(rng, 1, 2),
         "groups": pick(rng, 1, 1, 2),
         "bias": bool(rng.integers(2)),
     },
+    fc.ConvTranspose1d: lambda rng: {
+        "out_channels": 2 * whole(rng, 1, 5),
+        "kernel_size": whole(rng, 1, 4),
+        "stride": whole(rng, 1, 3),
+        "padding": pick(rng, 0, 0, 1, "same"),
+        "output_padding": pick(rng, 0, 0, 1),
+        "bias": bool(rng.integers(2)),
+    },
+    fc.DepthwiseConv1d: lambda rng: {
+        "kernel_size": whole(rng, 1, 4),
+        "stride": whole(rng, 1, 2),
+        "padding": pick(rng, 0, 1, "same", "causal"),
+        "depth_multiplier": whole(rng, 1, 2),
+    },
+    fc.SeparableConv1d: lambda rng: {
+        "out_channels": whole(rng, 1, 6),
+        "kernel_size": whole(rng, 1, 4),
+        "padding": pick(rng, 0, 1, "same", "causal"),
+    },
     fc.MaxPool1d: lambda rng: {
-        "kernel_size": whole(rng, 1, 3),
+        "kernel_size": whole(rng, 1, 4),
         "stride": pick(rng, None, 1, 2),
-        "padding": pick(rng, 0, 0, "same"),
-        "dilation": 1,
+        "padding": pick(rng, 0, "same"),
         "ceil_mode": bool(rng.integers(2)),
     },
     fc.AvgPool1d: lambda rng: {
-        "kernel_size": whole(rng, 2, 3),
+        "kernel_size": whole(rng, 2, 4),
         "stride": pick(rng, None, 1, 2),
-        "padding": pick(rng, 0, 1, (0, 1)),
+        "padding": pick(rng, 0, 1, (1, 0), "same"),
         "ceil_mode": bool(rng.integers(2)),
         "count_include_pad": bool(rng.integers(2)),
     },
-    fc.AdaptiveAvgPool1d: lambda rng: {"output_size": whole(rng, 1, 9)},
-    fc.AdaptiveAvgPool2d: lambda rng: {"output_size": pick(rng, 1, 3, (2, 9), (None, 4))},
+    fc.GlobalAvgPool1d: lambda rng: {},
+    fc.GlobalMaxPool1d: lambda rng: {},
+    fc.AdaptiveAvgPool1d: lambda rng: {"output_size": whole(rng, 1, 5)},
     fc.BatchNorm1d: lambda rng: {"eps": 1e-5, "momentum": 0.1},
     fc.InstanceNorm1d: lambda rng: {"eps": 1e-5, "affine": bool(rng.integers(2))},
-    fc.InstanceNorm2d: lambda rng: {"eps": 1e-5, "affine": bool(rng.integers(2))},
-    fc.LayerNorm: lambda rng: {"eps": 1e-5},
-    fc.PReLU: lambda rng: {"per_channel": bool(rng.integers(2)), "init": float(rng.standard_normal())},
     fc.SpatialDropout1d: lambda rng: {"p": float(rng.random() * 0.9)},
-    fc.SpatialDropout2d: lambda rng: {"p": float(rng.random() * 0.9)},
-    fc.ELU: lambda rng: {"alpha": float(rng.random())},
-    fc.GELU: lambda rng: {"approximate": pick(rng, "none", "tanh")},
-    **dict.fromkeys(
-        (
-            fc.GlobalAvgPool1d,
-            fc.GlobalMaxPool1d,
-            fc.GlobalMaxPool2d,
-            fc.Hardsigmoid,
-            fc.Hardswish,
-            fc.ReLU6,
-            fc.SiLU,
-            fc.Softplus,
-        ),
-        lambda rng: {},
-    ),
 }
 OTHERS = {
     fc.SGD: {
@@ -156,14 +163,6 @@ OTHERS = {
         "clip_value": 0.5,
     },
     fc.AdamW: {"lr": 0.1, "betas": (0.9, 0.99), "eps": 1e-8, "weight_decay": 0.1},
-    fc.Lion: {"lr": 0.1, "betas": (0.9, 0.99), "weight_decay": 0.1, "clip_norm": 1.0, "clip_value": None},
-    fc.losses.CrossEntropy: {"class_weight": (1.0, 2.0), "label_smoothing": 0.1},
-    fc.losses.Focal: {"class_weight": (1.0, 2.0), "gamma": 2.0},
-    fc.losses.BinaryFocal: {"alpha": 0.25, "gamma": 2.0},
-    fc.losses.Hinge: {"class_weight": None, "margin": 1.0},
-    fc.losses.SmoothL1: {"beta": 1.0},
-    fc.EMA: {"decay": 0.9, "warmup": True},
-    fc.Warmup: {"lr": 0.1, "steps": 5},
     fc.StepDecay: {"lr": 0.1, "factor": 0.5, "every": 3},
     fc.CosineDecay: {"lr": 0.1},
     fc.OneCycle: {"lr": 0.1},

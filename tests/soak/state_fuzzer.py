@@ -25,7 +25,7 @@ OPTIMIZERS = (fc.SGD, fc.Adam, fc.AdamW, fc.Lion)
 LOSSES = ("cross_entropy", "mse", "bce", "huber", "focal", "binary_hinge", "nll", "", None, 3)
 NAMES = (
     "layers", "nodes", "input_shape", "output_shape", "dtype", "seed", "flat_parameters", "flat_statistics",
-    "engines",
+    "engines", "outline", "inputs", "outputs", "input_shapes", "output_shapes", "input_names", "output_names",
 )  # fmt: skip
 
 
@@ -35,6 +35,8 @@ class Case:
     def __init__(self, number):
         self.rng = np.random.default_rng((13, number))
         layers = [fc.Conv2d(3, 3), fc.BatchNorm2d(), fc.ReLU(), fc.MaxPool2d(2), fc.Dropout(0.2)]
+        if number % 2:
+            layers[3:4] = [fc.Residual([fc.Conv2d(3, 3, padding="same"), fc.ReLU()]), fc.MaxPool2d(2)]
         dtype = pick(self.rng, "float32", "float64")
         self.model = fc.Sequential(
             [*layers, fc.Flatten(), fc.Dense(CLASSES)], SHAPE, dtype=dtype, seed=number

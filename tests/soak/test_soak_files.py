@@ -16,14 +16,12 @@ import fastconv as fc
 from tests.soak.children import environment
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="os.fork")
-KILLS = 200
+KILLS = 100  # of each network
+EPOCHS = 60
 FIRST_RUNS = 40
 
 
-def train(folder, epochs=60):
-    """A run with everything that has a state: it goes on from its checkpoint, and saves the network."""
-    rng = np.random.default_rng(0)
-    X, y = rng.random((600, 1, 10, 10)).astype(np.float32), rng.integers(0, 4, 600)
+def row():
     layers = [
         fc.Conv2d(6, 3),
         fc.BatchNorm2d(),
@@ -33,7 +31,24 @@ def train(folder, epochs=60):
         fc.Flatten(),
         fc.Dense(4),
     ]
-    model = fc.Sequential(layers, (1, 10, 10), seed=1)
+    return fc.Sequential(layers, (1, 10, 10), seed=1)
+
+
+def graph():
+    """A network that branches, with a layer at two places."""
+    x = fc.Input((1, 10, 10))
+    stem = fc.ReLU()(fc.BatchNorm2d()(fc.Conv2d(4, 3)(x)))
+    shared = fc.Conv2d(4, 3, padding="same")
+    y = fc.Residual([shared, fc.ReLU(), fc.SpatialDropout2d(0.2)])(fc.ReLU()(shared(stem) + stem))
+    y = fc.Concatenate([fc.MaxPool2d(2)], [fc.AvgPool2d(2), fc.PReLU()])(y)
+    return fc.Model(x, fc.Dense(4)(fc.Flatten()(y)), seed=1)
+
+
+def train(folder, epochs=EPOCHS, network=row):
+    """A run with everything that has a state: it goes on from its checkpoint, and saves the network."""
+    rng = np.random.default_rng(0)
+    X, y = rng.random((600, 1, 10, 10)).astype(np.float32), rng.integers(0, 4, 600)
+    model = network()
     schedule = fc.OneCycle(0.01)
     trainer = fc.Trainer(model, optimizer=fc.AdamW(lr=schedule, clip_norm=0.5), seed=3)
     trainer.fit(
@@ -80,11 +95,12 @@ def exit_code(number):
     return os.waitstatus_to_exitcode(os.waitpid(number, 0)[1])
 
 
-def test_a_run_that_is_killed_at_any_moment_ends_with_the_bits_of_one_that_was_not(tmp_path, figure):
+@pytest.mark.parametrize("network", [row, graph])
+def test_a_run_that_is_killed_at_any_moment_ends_with_the_bits_of_one_that_was_not(network, tmp_path, figure):
     for name in ("first", "whole"):  # the first may have to compile
         (tmp_path / name).mkdir()
         started = time.perf_counter()
-        assert exit_code(child(train, tmp_path / name)) == 0
+        assert exit_code(child(train, tmp_path / name, EPOCHS, network)) == 0
         seconds = time.perf_counter() - started
     expected, moment = state(tmp_path / "whole"), random.Random(5)
     kills, runs, while_writing = 0, 0, 0
@@ -93,7 +109,7 @@ def test_a_run_that_is_killed_at_any_moment_ends_with_the_bits_of_one_that_was_n
         folder = tmp_path / f"run {runs}"
         folder.mkdir()
         while True:
-            number = child(train, folder)
+            number = child(train, folder, EPOCHS, network)
             time.sleep(moment.uniform(0, seconds))
             os.kill(number, signal.SIGKILL)
             if exit_code(number) == 0:
@@ -103,7 +119,10 @@ def test_a_run_that_is_killed_at_any_moment_ends_with_the_bits_of_one_that_was_n
                 half.unlink()
                 while_writing += 1
         assert state(folder) == expected, f"run {runs}"
-    figure("kills of a training run survived", f"{kills} in {runs} runs, {while_writing} within a write")
+    figure(
+        f"kills of a training run survived, {network.__name__}",
+        f"{kills} in {runs} runs, {while_writing} within a write",
+    )
 
 
 def test_a_disk_that_fills_up_gives_an_error_and_keeps_the_old_file(tmp_path):
