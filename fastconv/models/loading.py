@@ -266,9 +266,9 @@ def from_onnx(path: Any) -> Model:
 
     Limits: weights that several nodes share may be copied for each of them, up to eight times what the file
     holds, and what is worked out of constants may be as much; of a file that is all nodes, reading takes up
-    to 200 times its size in memory. The outputs are compared only where no value on
-    the way has more than 16,777,216 numbers, the file has at most 256 MB and none of the functions of float64
-    that `to_onnx` writes.
+    to 200 times its size in memory. The outputs are compared only where no value on the way has more than
+    16,777,216 numbers, and all of them together twice as many, the file has at most 256 MB and none of the
+    functions of float64 that `to_onnx` writes.
 
     Examples
     --------

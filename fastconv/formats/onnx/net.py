@@ -61,6 +61,8 @@ class Net:
         Bytes of all arrays; one that several layers share counts, as it is copied, for each of them.
     largest : int
         Numbers of the largest value on the way, padding included.
+    total : int
+        Numbers of all of them.
     most : int
         Bytes that all arrays may take, so that no file asks for memory by sizes that it only claims.
     scale : float
@@ -74,6 +76,7 @@ class Net:
         self.shapes = list(input_shapes)
         self.count, self.batch, self.most = len(input_shapes), batch, most
         self.size, self.largest = 0, max(map(math.prod, input_shapes))
+        self.total = sum(map(math.prod, input_shapes))
         self.scale = 1.0
         self.place = ""
         self._files = list(input_shapes)
@@ -91,8 +94,8 @@ class Net:
         shape = layer.output_shape(*(self.shapes[value] for value in inputs))
         if math.prod(shape) > 2**31 - 1:
             raise ValueError(f"its output of shape {shape} is too large")
-        self.count_padded(layer, below)
-        self.largest = max(self.largest, math.prod(shape))
+        for count in (self._padded(layer, below), math.prod(shape)):
+            self.largest, self.total = max(self.largest, count), self.total + count
         wanted = dict(layer.parameter_shapes(below))
         wanted |= {name: a.shape for name, a in layer.initial_statistics(below).items()}
         for name, size in wanted.items():
@@ -112,13 +115,14 @@ class Net:
                 f"its layers take weights of more than {self.most} bytes, many times those in the file"
             )
 
-    def count_padded(self, layer: Layer, shape: Shape) -> None:
-        """Let `largest` know of the padding of a convolution or a pooling."""
+    def _padded(self, layer: Layer, shape: Shape) -> int:
+        """How many numbers a sample of a convolution or a pooling has with its padding; 0 of other layers."""
         images = layer.image_layer()
         if isinstance(images, (Conv2d, MaxPool2d, AvgPool2d)):
             channels, height, width = shape if len(shape) == 3 else (shape[0], 1, shape[1])
             (top, bottom), (left, right) = images.pads((channels, height, width))
-            self.largest = max(self.largest, channels * (top + height + bottom) * (left + width + right))
+            return channels * (top + height + bottom) * (left + width + right)
+        return 0
 
     def maker(self, value: int) -> Step | None:
         """The layer that makes a value; None of an input."""

@@ -17,7 +17,7 @@ from ..foreign import check_path, kind_of
 from .functions import DOMAIN
 from .metadata import read_metadata
 from .net import written_down
-from .runtime import LANES, MOST_NUMBERS, run_model
+from .runtime import LANES, MOST_NUMBERS, MOST_VALUES, run_model
 from .walk import OPEN_BATCH, Walk
 
 
@@ -51,6 +51,7 @@ class Found:
         self.channels_last = [net.is_turned(value) for value in range(net.count)]
         self.scale, self.log_softmax = net.scale, walk.log_softmax
         self._input_dtypes, self._batch, self._largest = walk.input_dtypes, net.batch, net.largest
+        self._total = net.total
         # What the network computes in: the widest of its weights, the inputs' if there are none.
         kinds = [str(array.dtype) for array in self.state.values()]
         self.dtype = max(kinds or self._input_dtypes)
@@ -68,10 +69,10 @@ class Found:
         return float(max(np.finfo(kind).eps for kind in kinds))
 
     def sample(self) -> list[NDArray[Any]] | None:
-        """Random inputs of the network; None if any of the values between has a lot of numbers."""
-        largest = self._largest
-        count = (2 if largest <= MOST_NUMBERS // LANES else 1) if self._batch == OPEN_BATCH else self._batch
-        if largest * (1 if count == 1 else -(-count // LANES) * LANES) > MOST_NUMBERS:
+        """Random inputs of the network; None if the values between have a lot of numbers."""
+        needed = max(self._largest, self._total // MOST_VALUES)
+        count = (2 if needed <= MOST_NUMBERS // LANES else 1) if self._batch == OPEN_BATCH else self._batch
+        if needed * (1 if count == 1 else -(-count // LANES) * LANES) > MOST_NUMBERS:
             return None
         rng = np.random.default_rng(0)
         return [

@@ -16,6 +16,7 @@ LARGEST_FILE = 2**28  # bytes; it is copied for them
 MOST_NUMBERS = 2**24  # of one value of all samples: 64 MB, so that a check takes no memory worth a word
 # In older opsets the batch normalisation of onnx's evaluator takes the statistics of the batch.
 OLDEST_IN_NUMPY = 14
+MOST_VALUES = 2  # times as many of all values together, padding included
 LANES = 16  # samples of which memory is taken for any batch of more than one
 
 

@@ -686,7 +686,10 @@ def test_a_check_that_would_take_much_memory_or_time_is_left_out(tmp_path, monke
     pad = [("Pad", ["x", "p"], ["a"]), ("Conv", ["a", "k"], ["y"], {"strides": [9999, 9999]})]
     large = {"p": [0, 0, 10000, 10000, 0, 0, 10000, 10000], "k": numbers(1, 1, 1, 1)}
     relu = [("Relu", ["x"], ["y"])]
-    for nodes, shape, batch in ((relu, (1, 5000, 5000), "N"), (relu, (8,), 10**7), (pad, (1, 3, 3), "N")):
+    many = [("Relu", [f"v{k}" if k else "x"], [f"v{k + 1}" if k < 4 else "y"]) for k in range(5)]
+    for nodes, shape, batch in (
+        (relu, (1, 5000, 5000), "N"), (relu, (8,), 10**7), (pad, (1, 3, 3), "N"), (many, (1, 3000, 3000), 1),
+    ):  # fmt: skip
         path = write(tmp_path / "model.onnx", nodes, shape, large if nodes is pad else {}, batch=batch)
         assert fc.from_onnx(path).layers
     assert asked == []
