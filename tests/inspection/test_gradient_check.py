@@ -120,4 +120,4 @@ def test_wrong_data_are_refused_as_by_the_model(images):
     with pytest.raises(ValueError, match="`y` must be labels 0 to 2"):
         fc.check_gradients(fc.Sequential(SMOOTH, (1, 6, 6)), images, [0, 1, 2, 3, 0])
     with pytest.raises(ValueError, match="`loss` must be one of"):
-        fc.check_gradients(fc.Sequential(SMOOTH, (1, 6, 6)), images, CASES[0][1], "hinge")
+        fc.check_gradients(fc.Sequential(SMOOTH, (1, 6, 6)), images, CASES[0][1], "l1")

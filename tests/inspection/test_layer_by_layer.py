@@ -177,7 +177,7 @@ def test_dropout_lets_everything_pass_and_nothing_given_is_changed():
         (np.ones((1, 1, 5, 6)), [1], "bce", "`X` must have shape"),
         (np.ones((0, 1, 6, 6)), [], "bce", "`X` must hold at least one sample"),
         (np.ones((2, 1, 6, 6)), [1], "bce", "`y` must have shape"),
-        (np.ones((1, 1, 6, 6)), [1], "hinge", "`loss` must be one of"),
+        (np.ones((1, 1, 6, 6)), [1], "l1", "`loss` must be one of"),
     ],
 )
 def test_arguments_that_do_not_fit_are_named(X, y, loss, message):
