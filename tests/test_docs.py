@@ -106,7 +106,7 @@ def returns_nothing(value):
 
 def test_all_kinds_of_names_are_looked_at():
     assert len(EVERYTHING) > 120
-    for path in ("fastconv.Conv2d.output_shape", "fastconv.Sequential.num_parameters", "fastconv.explain"):
+    for path in ("fastconv.Conv2d.output_shape", "fastconv.Model.num_parameters", "fastconv.explain"):
         assert path in EVERYTHING
 
 
@@ -159,7 +159,7 @@ LATER_TOO = ["fastconv.plots", "fastconv.inspection"]
 def test_signatures_name_types_as_they_are_written():
     shown = signatures()
     assert len(shown) > 150
-    assert "y: 'ArrayLike | None' = None" in shown["fastconv.Trainer.fit"]
+    assert "sample_weight: 'ArrayLike | None' = None" in shown["fastconv.Trainer.fit"]
     assert "fastconv.plots.worst_mistakes" in shown
     taken_apart = re.compile(r"numpy\._typing|_Supports|_Buffer|ForwardRef|TypeVar|~")
     assert [path for path, text in shown.items() if taken_apart.search(text)] == []

@@ -18,6 +18,28 @@ class Composite(Layer):
         raise NotImplementedError
 
     def output_shape(self, *input_shapes: Shape) -> Shape:
+        """The shape of one output sample, as its parts make it.
+
+        Parameters
+        ----------
+        *input_shapes : tuples
+            Of one sample of each input; mostly there is one.
+
+        Returns
+        -------
+        tuple
+
+        Raises
+        ------
+        ValueError
+            If a part can't take what it would get; the message names it.
+
+        Examples
+        --------
+        >>> import fastconv as fc
+        >>> fc.Residual([fc.Conv2d(4, 3, padding="same")]).output_shape((4, 6, 6))
+        (4, 6, 6)
+        """
         graph = Graph(list(input_shapes))
         return graph.shapes[self._lay_out_alone(graph)]
 

@@ -100,6 +100,11 @@ class Layer:
         int
             The number of the value that it makes.
 
+        Raises
+        ------
+        ValueError
+            If the layer can't take such values; the message names it.
+
         Examples
         --------
         >>> import fastconv as fc

@@ -224,9 +224,9 @@ def test_gradients_are_copies_and_the_network_is_left_alone(images):
             "`X` must hold at least one|`y`",
         ),
         (
-            lambda m, X: m.loss_and_gradients(X, [0] * 37, "hinge"),
+            lambda m, X: m.loss_and_gradients(X, [0] * 37, "nll"),
             ValueError,
-            "`loss` must be one of 'bce', .*'hinge'",
+            "`loss` must be one of 'bce', .*'nll'",
         ),
         (lambda m, X: m.loss_and_gradients(X, [0] * 37, "mse"), ValueError, r"`y` must have shape \(37, 4\)"),
         (

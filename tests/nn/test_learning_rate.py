@@ -26,6 +26,7 @@ SCHEDULES = {
     "StepDecay": lambda *args, **kwargs: fc.StepDecay(*args, step_size=2, **kwargs),
     "CosineDecay": fc.CosineDecay,
     "OneCycle": fc.OneCycle,
+    "Warmup": lambda *args, **kwargs: fc.Warmup(*args, steps=3, **kwargs),
 }
 KINDS = {
     **{kind.__name__: kind for kind in optimizers.BY_NAME.values()},
