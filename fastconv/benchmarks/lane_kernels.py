@@ -64,7 +64,7 @@ def contender(shape: tuple[int, int, int, int, int], which: str) -> tuple[Conten
             [x_at, weight, weight, 0, y_at],
         )
     elif which == "grad_input":
-        g = conv_geometry.conv_grad_input(c, o, *geometry, x.steps, y.steps, (0, 0), 0)
+        g = conv_geometry.conv_grad_input(c, o, *geometry, x.steps, y.steps, (0, 0), 0, 0)
         buffers = [y_at, weight, 0, 0, x_at]
     else:
         kernel, _, size, *rest = geometry
