@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import fastconv as fc
+from fastconv.cli import main, recipes, warm
 from tests.cli.answers import ENVIRONMENT, MODEL, strict
 
 
@@ -93,3 +94,16 @@ def test_a_machine_that_keeps_nothing_is_an_error(run, monkeypatch):
     code, _, err = run("warm", "reference")
     assert code == 1
     assert "no folder for compiled code can be written to: set NUMBA_CACHE_DIR" in err
+
+
+def test_networks_of_signals_and_of_several_inputs_and_outputs_are_compiled_too(tmp_path, monkeypatch):
+    x, z = fc.Input((1, 8, 8)), fc.Input((3,))
+    both = fc.Concatenate()([fc.Flatten()(x), z])
+    fc.Model([x, z], [fc.Dense(2)(both), fc.Dense(1)(both)]).save(tmp_path / "two.npz")
+    fc.Sequential([fc.Conv1d(2, 3), fc.Flatten(), fc.Dense(1)], (1, 12)).save(tmp_path / "signal.npz")
+    monkeypatch.chdir(tmp_path)
+    assert main(["warm", "two.npz", "signal.npz"]) == 0
+
+
+def test_every_network_that_train_knows_can_be_compiled_ahead():
+    assert set(warm._SHAPES) == {*recipes.NETWORKS, *recipes.IMAGES, *recipes.SIGNALS}
