@@ -2,6 +2,7 @@
 
 import pickle
 import warnings
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -71,10 +72,20 @@ def classifier(model, **settings):
     return ConvClassifier(**{"model": model, "epochs": 1, "random_state": 0, "dtype": "float32", **settings})
 
 
+@dataclass(frozen=True)
+class Maker:
+    """A function of this module, by name: its text, of which names of tests are made, has no address."""
+
+    name: str
+
+    def __call__(self, input_shape, n_outputs):
+        return globals()[self.name](input_shape, n_outputs)
+
+
 @parametrize_with_checks(
     [
-        ConvClassifier(model=small_fcn, epochs=60, learning_rate=0.02),
-        ConvRegressor(model=small_conv, epochs=60, learning_rate=0.02),
+        ConvClassifier(model=Maker("small_fcn"), epochs=60, learning_rate=0.02),
+        ConvRegressor(model=Maker("small_conv"), epochs=60, learning_rate=0.02),
     ]
 )
 def test_scikit_learns_own_check_passes(estimator, check):
@@ -234,7 +245,9 @@ def test_no_row_of_numbers_is_said_to_be_an_image_where_it_is_a_series():
 # In scikit-learn's company
 
 
-@pytest.mark.parametrize("model", ["time_cnn", small_fcn, fc.models.time_cnn(3, (1, 40))], ids=str)
+@pytest.mark.parametrize(
+    "model", ["time_cnn", small_fcn, fc.models.time_cnn(3, (1, 40))], ids=["name", "function", "network"]
+)
 def test_estimators_are_cloned_pickled_and_go_on(model):
     X, y = waves(40)
     original = classifier(model, warm_start=True).fit(X, y)
