@@ -205,3 +205,12 @@ def arrays_of(*wanted):
 
 ARRAYS = {argument for valid in VALID.values() for argument, v in valid.items() if isinstance(v, np.ndarray)}
 BOTH = pytest.mark.parametrize("call", [from_python, from_compiled_code], ids=["python", "compiled"])
+
+# Kernels whose arguments go through the same checks as those of another: over signals (images of one line),
+# and functions and losses of single numbers.
+SAME_CHECKS = {
+    name
+    for name in VALID
+    for other in ("1d", "relu6", "elu", "silu", "gelu", "hards", "softplus", "smooth_l1", "focal", "hinge")
+    if (other in name if other == "1d" else name.startswith((other, f"binary_{other}")))
+}
