@@ -7,7 +7,7 @@ from tests.checks.valid_calls import SAME_CHECKS, from_compiled_code
 
 @pytest.hookimpl(tryfirst=True)  # before tests are chosen by their marks
 def pytest_collection_modifyitems(items):
-    """Leave kernels that are checked as another one is for the campaigns: every case compiles its kernel anew.
+    """Leave kernels that are checked as another one is for the campaigns: a case compiles its kernel anew.
 
     All are called from Python, and once from compiled code, in every run.
     """

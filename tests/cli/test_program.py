@@ -88,7 +88,7 @@ def test_the_version_is_printed(run):
         (["compare", "a.json"], "give two runs or more"),
         (
             ["warm", "resnet"],
-            "NETWORK must be lenet, reference, vgg or a file that ends in .npz or .safetensors",
+            "NETWORK must be lenet, vgg, reference, resnet8, ds_cnn, ",
         ),
         (["train", "--crop", "--pad"], "argument --pad: not allowed with argument --crop"),
         (["bench", "--compare", "jax"], "argument --compare: invalid choice: 'jax'"),
