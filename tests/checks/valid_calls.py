@@ -207,10 +207,9 @@ ARRAYS = {argument for valid in VALID.values() for argument, v in valid.items() 
 BOTH = pytest.mark.parametrize("call", [from_python, from_compiled_code], ids=["python", "compiled"])
 
 # Kernels whose arguments go through the same checks as those of another: over signals (images of one line),
-# and functions and losses of single numbers.
-SAME_CHECKS = {
-    name
-    for name in VALID
-    for other in ("1d", "relu6", "elu", "silu", "gelu", "hards", "softplus", "smooth_l1", "focal", "hinge")
-    if (other in name if other == "1d" else name.startswith((other, f"binary_{other}")))
-}
+# transposed and adaptive ones, functions and losses of single numbers.
+_OTHERS = (
+    "conv_transpose", "upsample", "adaptive", "prelu", "layer_norm", "relu6", "elu", "silu", "gelu", "hards",
+    "softplus", "smooth_l1", "focal", "hinge", "binary_focal", "binary_hinge",
+)  # fmt: skip
+SAME_CHECKS = {name for name in VALID if "1d" in name or name.startswith(_OTHERS)}

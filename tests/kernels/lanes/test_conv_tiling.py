@@ -17,7 +17,7 @@ def plan(which, channels, out_channels, kernel, edge, padding):
     if which == "forward":
         g = conv_geometry.conv_forward(*shape, *windows, (1000, 100), (10_000, 100), 1, 0)
         return g, out_channels, (out, out)
-    g = conv_geometry.conv_grad_input(*shape, *windows, (10_000, 100), (1000, 100), (0, 0), 0)
+    g = conv_geometry.conv_grad_input(*shape, *windows, (10_000, 100), (1000, 100), (0, 0), 0, 0)
     return g, channels, (edge, edge)
 
 
