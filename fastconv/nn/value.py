@@ -63,11 +63,16 @@ def called(layer: "Layer", values: Any, name: str | None) -> Value:
                 f"{layer} is called on values, which begin with fastconv.Input, got {kind_of(value)}"
                 + (": of arrays, a network of the layer computes, model.predict(X)" * hasattr(value, "shape"))
             )
-    graph = Graph([value.shape for value in inputs])
     if len(inputs) != 1 and not layer.joins:
         raise TypeError(f"{layer} is called on one value, got {len(inputs)}")
-    made = layer.lay_out(graph, "", tuple(range(len(inputs))))
+    graph, made = laid_out(layer, inputs)
     return Value(graph.shapes[made], layer, inputs, checked_name(name))
+
+
+def laid_out(layer: "Layer", inputs: tuple[Value, ...]) -> tuple[Graph, int]:
+    """The graph of a layer alone on some values, and which value of it the layer makes."""
+    graph = Graph([value.shape for value in inputs])
+    return graph, layer.lay_out(graph, "", tuple(range(len(inputs))))
 
 
 def checked_name(name: Any) -> str | None:

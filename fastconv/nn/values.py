@@ -3,10 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .graph import Graph
 from .layer import Layer, Shape
 from .outline import Call, Outline, checked_shape
-from .value import Value, checked_name, kind_of
+from .value import Value, checked_name, kind_of, laid_out
 
 __all__ = ["Input", "Value"]
 
@@ -133,7 +132,5 @@ def _names_of(calls: list[Value]) -> list[str]:
 
 
 def _has_weights(call: Value) -> bool:
-    graph = Graph([value.shape for value in call.inputs])
-    if call.layer is not None:
-        call.layer.lay_out(graph, "", tuple(range(len(call.inputs))))
-    return any(node.layer.parameter_shapes(node.input_shape) for node in graph.nodes)
+    nodes = laid_out(call.layer, call.inputs)[0].nodes if call.layer is not None else []
+    return any(node.layer.parameter_shapes(node.input_shape) for node in nodes)
