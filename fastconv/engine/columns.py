@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from ..nn.joint_loss import parts_of
@@ -59,9 +60,9 @@ def inputs_as_given(X: Any, names: tuple[str, ...], shapes: tuple[Shape, ...], n
     TypeError, ValueError
         If there is not an array for each input, they are not of one length, or one does not fit.
     """
-    given = _by_name(X, names, name, "input")
     if len(names) == 1:
-        return samples_as_given(given[0], shapes[0], name)
+        return samples_as_given(_only(X, names, name, "input"), shapes[0], name)
+    given = _by_name(X, names, name, "input")
     arrays = [
         samples_as_given(array, shape, f"{name}[{key!r}]")
         for array, key, shape in zip(given, names, shapes, strict=True)
@@ -80,9 +81,9 @@ def outputs_as_given(
     TypeError, ValueError
         If there are not targets for each output, or some do not fit their loss.
     """
-    given = _by_name(y, names, name, "output")
     if len(names) == 1:
-        return targets_as_given(given[0], count, shapes[0], loss, name)
+        return targets_as_given(_only(y, names, name, "output"), count, shapes[0], loss, name)
+    given = _by_name(y, names, name, "output")
     arrays = [
         targets_as_given(array, count, shape, part, f"{name}[{key!r}]")
         for array, key, shape, (part, _) in zip(given, names, shapes, parts_of(loss), strict=True)
@@ -90,15 +91,20 @@ def outputs_as_given(
     return Columns(arrays, names)
 
 
+def _only(given: Any, names: tuple[str, ...], name: str, kind: str) -> Any:
+    """What is given for the only name: itself, or in a dict."""
+    if isinstance(given, np.ndarray):  # the usual case, in a hundredth of the time of the next question
+        return given
+    return _by_name(given, names, name, kind)[0] if isinstance(given, Mapping) else given
+
+
 def _by_name(given: Any, names: tuple[str, ...], name: str, kind: str) -> list[Any]:
-    """One thing for each name, from a dict, or from a list where there are several."""
+    """One thing for each name, from a dict or a list."""
     if isinstance(given, Mapping):
         if set(given) != set(names):
             have = ", ".join(map(str, given))
             raise ValueError(f"`{name}` must have the {kind}s' names, {', '.join(names)}, got {have}")
         return [given[key] for key in names]
-    if len(names) == 1:
-        return [given]
     if not isinstance(given, (list, tuple)) or len(given) != len(names):
         got = f"{len(given)} things" if isinstance(given, (list, tuple)) else type(given).__name__
         raise ValueError(

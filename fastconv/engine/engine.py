@@ -28,6 +28,8 @@ CONVERTED_AT_ONCE = 1 << 22  # bytes of what the kernels can't read, unless a si
 
 def useful_threads(network, batch_size, threads):
     """How many of the threads have enough to do in a step."""
+    if threads == 1:
+        return 1
     work = network.products() * batch_size
     return min(threads, -(-batch_size // lanes_of(network.dtype)), 1 + work // PRODUCTS_PER_THREAD)
 
@@ -69,19 +71,22 @@ class Engine:
         """Set the samples of the coming runs, arrays (or columns) that stay the caller's, and their order."""
         addresses = address_of(order) if order is not None else 0
         self._to_convert = []
-        ports, samples = self.ports, arrays_in(X)
-        sources = [*zip(ports.sources, samples, strict=True)]
-        if ports.targets:
-            sources += zip(ports.targets, arrays_in(y), strict=True)
-        if ports.weight is not None:
-            sources.append((ports.weight, weight))
-        for number, (port, array) in enumerate(sources):
-            if array.dtype in layout.DTYPE_CODES:
-                _describe_source(port, array, addresses, number < len(samples) and array.dtype == np.uint8)
-            else:
-                self._to_convert.append((port, array))
+        for port, array in zip(self.ports.sources, arrays_in(X), strict=True):
+            self._read(port, array, addresses, array.dtype == np.uint8)
+        if self.ports.targets:
+            for port, array in zip(self.ports.targets, arrays_in(y), strict=True):
+                self._read(port, array, addresses)
+        if self.ports.weight is not None:
+            self._read(self.ports.weight, weight, addresses)
         self._samples = len(X) if order is None else len(order)
         self._data = X, y, order, weight  # kept alive
+
+    def _read(self, port, array, addresses, scaled=False):
+        """Set what a gather reads; what it can't read is converted before each call."""
+        if array.dtype in layout.DTYPE_CODES:
+            _describe_source(port, array, addresses, scaled)
+        else:
+            self._to_convert.append((port, array))
 
     def release(self):
         """Let go of the caller's arrays."""
@@ -115,8 +120,11 @@ class Engine:
         """
         if self._to_convert:
             self._convert(first_step * self.batch_size, (first_step + steps) * self.batch_size)
-        self._barrier[:] = 0  # an earlier run may have been interrupted
-        run_threads(self.threads, partial(self._steps, first_step, steps), self._barrier)
+        if self.threads == 1:
+            self._steps(first_step, steps, 0)
+        else:
+            self._barrier[:] = 0  # an earlier run may have been interrupted
+            run_threads(self.threads, partial(self._steps, first_step, steps), self._barrier)
         if self.ports.log is None:
             return None
         log = self.ports.log[:steps]
@@ -144,8 +152,10 @@ class Engine:
 
     def _most_steps(self):
         """Steps that a call may take."""
+        if not self._to_convert:
+            return STEPS_PER_CALL
         converted = sum(array[:1].size for _, array in self._to_convert) * self.batch_size * 8
-        return max(1, min(STEPS_PER_CALL, CONVERTED_AT_ONCE // converted if converted else STEPS_PER_CALL))
+        return max(1, min(STEPS_PER_CALL, CONVERTED_AT_ONCE // max(converted, 1)))
 
     def run_all(self, each=None, chunk=1):
         """Take all steps, in calls of about SECONDS_PER_CALL; yields (first step, log) after each call.

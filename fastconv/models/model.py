@@ -160,8 +160,11 @@ class Model(Classifier):
         >>> fc.models.reference_cnn().empty_outputs(3).shape
         (3, 1)
         """
-        arrays = [np.empty((count, *shape), self.dtype) for shape in self.output_shapes]
-        return Columns(arrays, self.output_names) if len(arrays) > 1 else arrays[0]
+        if len(self.output_shapes) == 1:
+            return np.empty((count, *self.output_shape), self.dtype)
+        return Columns(
+            [np.empty((count, *shape), self.dtype) for shape in self.output_shapes], self.output_names
+        )
 
     def loss_and_gradients(
         self, X: Any, y: Any, loss: Any = "cross_entropy", *, loss_weights: Any = None

@@ -77,6 +77,7 @@ class Fitting:
                 if logs is None:
                     break
                 self._take_down(logs)
+            trainer._kept_steps = steps if steps.may_be_kept() else None
             call_each(self.callbacks, "on_train_end", trainer)
         finally:
             self.display.close()
@@ -86,8 +87,12 @@ class Fitting:
         trainer, feed, held_out = self.trainer, self.feed, self.held_out
         self.display.compiling(f"{len(trainer.model.nodes)} layers for {trainer.model.dtype}")
         started, task = time.perf_counter(), trainer._current_task()
-        steps = Steps(task, trainer.steps_taken, self.augment)
-        steps.engine(feed.batch_size, feed.weighted, feed.targets)
+        kept, trainer._kept_steps = trainer._kept_steps, None
+        if kept is not None and kept.serve_again(task, self.augment, feed):
+            steps = kept
+        else:
+            steps = Steps(task, trainer.steps_taken, self.augment)
+            steps.engine(feed.batch_size, feed.weighted, feed.targets)
         if held_out:
             size, weighted = held_out.batch_size, held_out.weighted
             trainer.model.engines.give_back(evaluator(task, size, weighted, held_out.targets))

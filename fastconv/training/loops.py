@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ..engine.columns import arrays_in, like
 from ..engine.engine import Engine
 from ..engine.inputs import class_numbers, readable
+from ..engine.pool import KEPT_BYTES
 from ..engine.run import Run
 from ..engine.threads import get_num_threads
 from ..models.model import Model
@@ -64,6 +65,19 @@ class Steps:
         """Whether new ones for this task would be the same."""
         as_before = self._threads == get_num_threads() and self._frozen == task.model.frozen
         return task is self.task and as_before
+
+    def may_be_kept(self) -> bool:
+        """Whether their engine may wait for the next call of `fit`: it is not large."""
+        return self._engine is not None and self._engine.program.memory.nbytes <= KEPT_BYTES
+
+    def serve_again(self, task: Task, augment: Any, feed: Feed) -> bool:
+        """Begin anew for another call of `fit`, if new ones for it would have the same engine."""
+        self.optimizer, self.after_each = task.optimizer, None
+        if self._engine is None or not self.still_fit(task):
+            return False
+        had, loss = self._engine.asked_run, task.loss.for_targets(feed.targets)
+        wanted = had._replace(batch_size=feed.batch_size, weighted=feed.weighted, augmentation=augment)
+        return had == wanted and targets_of(had.loss) == targets_of(loss)
 
     def engine(self, batch_size: int, weighted: bool, targets: Any) -> Engine:
         """An engine for a batch: the one before, if it is large enough and takes such weights and targets."""

@@ -25,6 +25,7 @@ class TrainerSettings:
     """The part of `Trainer` that is not training: its docstring says what all of it is."""
 
     _accumulate = 1  # of trainers that were pickled before there was a choice
+    _kept_steps: Steps | None = None  # of the last `fit`, for the next one
 
     @hints(other_names.TRAINER)
     def __init__(
@@ -328,6 +329,7 @@ class TrainerSettings:
         return {
             **self.__dict__,
             "_single_steps": None,
+            "_kept_steps": None,
             "_task": None,
             "_snapshot": None,
             "_at_work": False,
