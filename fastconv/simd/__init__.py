@@ -20,6 +20,7 @@ from .vectors import (
     emit_load,
     emit_masked,
     emit_masked_load,
+    emit_masked_store,
     emit_opaque,
     emit_rolled,
     emit_splat,
@@ -54,6 +55,7 @@ from .vectors import (
     select,
     splat,
     store,
+    store_part,
     subtract,
     total,
 )
@@ -76,6 +78,7 @@ __all__ = [
     "emit_load",
     "emit_masked",
     "emit_masked_load",
+    "emit_masked_store",
     "emit_opaque",
     "emit_rolled",
     "emit_splat",
@@ -110,6 +113,7 @@ __all__ = [
     "select",
     "splat",
     "store",
+    "store_part",
     "subtract",
     "total",
 ]

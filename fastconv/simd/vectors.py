@@ -237,6 +237,21 @@ def store(typingctx, p, index, value):
 
 
 @intrinsic
+def store_part(typingctx, p, index, value, count):
+    """Store the first `count` lanes of the vector `value` from scalar `index` of the memory at `p` on."""
+    if not isinstance(value, Vector):
+        return None
+
+    def codegen(context, b, sig, args):
+        base, start, lanes_, limit = args
+        first = b.bitcast(b.gep(base, [start]), llvm_vector(value).as_pointer())
+        emit_masked_store(b, first, emit_below(b, value.lanes, limit), lanes_)
+        return context.get_dummy_value()
+
+    return types.void(p, types.intp, value, types.intp), codegen
+
+
+@intrinsic
 def splat(typingctx, p, index):
     """Load one number, scalar `index` of the memory at `p`, into every lane of a vector."""
     if not is_pointer(p):
@@ -430,10 +445,15 @@ def emit_masked(b, what, vector, address, mask, value):
     p = b.bitcast(address, vec_type.as_pointer())
     if what == "load":
         return emit_masked_load(b, p, mask, value, _align(vector))
-    align = ir.Constant(ir.IntType(32), _align(vector))
-    fnty = ir.FunctionType(ir.VoidType(), [vec_type, p.type, align.type, mask.type])
-    name = f"llvm.masked.store.{_suffix(vec_type)}.p0"
-    return b.call(cgutils.get_or_insert_function(b.module, fnty, name), [value, p, align, mask])
+    return emit_masked_store(b, p, mask, value, _align(vector))
+
+
+def emit_masked_store(b, p, mask, value, align=1):
+    """Emit the store of the lanes where the mask is true; the memory of the others is left alone."""
+    number = ir.Constant(ir.IntType(32), align)
+    fnty = ir.FunctionType(ir.VoidType(), [value.type, p.type, number.type, mask.type])
+    name = f"llvm.masked.store.{_suffix(value.type)}.p0"
+    return b.call(cgutils.get_or_insert_function(b.module, fnty, name), [value, p, number, mask])
 
 
 def emit_masked_load(b, p, mask, value, align=1):

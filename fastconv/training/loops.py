@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from ..engine.columns import arrays_in, like
 from ..engine.engine import Engine
 from ..engine.inputs import class_numbers, readable
+from ..engine.lowering.strips import samples_of_strip
+from ..engine.plan import lanes_of
 from ..engine.pool import KEPT_BYTES
 from ..engine.run import Run
 from ..engine.threads import get_num_threads
@@ -58,7 +60,7 @@ class Steps:
         self.after_each: Callable[[int, float, float], bool] | None = None
         self.cut = False
         self._threads, self._frozen = get_num_threads(), task.model.frozen
-        self._engine: Engine | None = None
+        self._engines: dict[int, Engine] = {}  # by how many lanes a strip of their batches has
         self._checked: set[int] = set()  # sizes of batches that all layers can learn from
 
     def still_fit(self, task: Task) -> bool:
@@ -68,20 +70,28 @@ class Steps:
 
     def may_be_kept(self) -> bool:
         """Whether their engine may wait for the next call of `fit`: it is not large."""
-        return self._engine is not None and self._engine.program.memory.nbytes <= KEPT_BYTES
+        held = sum(engine.program.memory.nbytes for engine in self._engines.values())
+        return len(self._engines) == 1 and held <= KEPT_BYTES
 
     def serve_again(self, task: Task, augment: Any, feed: Feed) -> bool:
         """Begin anew for another call of `fit`, if new ones for it would have the same engine."""
         self.optimizer, self.after_each = task.optimizer, None
-        if self._engine is None or not self.still_fit(task):
+        if not self.still_fit(task):
             return False
-        had, loss = self._engine.asked_run, task.loss.for_targets(feed.targets)
+        (engine,) = self._engines.values()
+        had, loss = engine.asked_run, task.loss.for_targets(feed.targets)
         wanted = had._replace(batch_size=feed.batch_size, weighted=feed.weighted, augmentation=augment)
         return had == wanted and targets_of(had.loss) == targets_of(loss)
 
     def engine(self, batch_size: int, weighted: bool, targets: Any) -> Engine:
-        """An engine for a batch: the one before, if it is large enough and takes such weights and targets."""
-        had, task = self._engine, self.task
+        """An engine for a batch: the one before, if it is large enough and takes such weights and targets.
+
+        Batches so small that their images are cut in strips have engines of their own, whatever came before:
+        the last bits of a weight's gradient depend on that.
+        """
+        task = self.task
+        kind = samples_of_strip(batch_size, lanes_of(task.model.dtype))
+        had = self._engines.get(kind)
         loss = task.loss.for_targets(targets)
         if had is not None:
             had_weights = had.ports.weight is not None
@@ -101,8 +111,8 @@ class Steps:
             outputs=task.metrics.need_outputs,
             frozen=self._frozen,
         )
-        self._engine = Engine(task.model, run, task.optimizer_state, task.seed)
-        return self._engine
+        self._engines[kind] = Engine(task.model, run, task.optimizer_state, task.seed)
+        return self._engines[kind]
 
     def _check_batches(self, part: Part) -> None:
         """Raise ValueError where a batch, such as the last one, is too small for a layer to learn from."""
@@ -151,8 +161,8 @@ class Steps:
         if metrics.steps and not all_finite(task.model.flat_parameters):
             where = f"in epoch {epoch + 1}, step {metrics.steps} or before"
             raise _reason(f"the parameters became infinite or NaN {where}", part, metrics.samples - before)
-        if self._engine is not None:
-            self._engine.release()  # the order of samples, before there is the next one
+        for used in self._engines.values():
+            used.release()  # the order of samples, before there is the next one
         task.model.note_loss(task.loss)
         return metrics, rate
 

@@ -1,12 +1,15 @@
 """Convolutions as operations of a plan."""
 
+import itertools
 import math
 
 import numpy as np
 
-from ...kernels.lanes import conv, conv_geometry, single_sample
+from ...kernels.lanes import activations, conv, conv_geometry, single_sample
+from ...kernels.lanes import strips as lanes_strips
 from ...nn.conv import Conv2d
 from ..plan import Rows
+from . import strips
 from .base import WeightedLowering, ending_of
 
 
@@ -16,6 +19,11 @@ class Conv2dLowering(WeightedLowering, layer=Conv2d):
         (self.top, self.bottom), (self.left, self.right) = self.layer.pads(self.input_shape)
         self.channels, *self.in_size = self.input_shape
         self.out_size = self.output_shape[1:]
+        layer = self.layer
+        reach = [(k - 1) * d + 1 for k, d in zip(layer.kernel_size, layer.dilation, strict=True)]
+        sides = zip(self.in_size, self.out_size, layer.stride, reach, (self.top, self.left), strict=True)
+        self.axes = [strips.Axis(*side) for side in sides]
+        self.products = layer.out_channels * self.channels // layer.groups * math.prod(layer.kernel_size)
 
     @classmethod
     def takes_single_sample(cls, layer):
@@ -23,12 +31,8 @@ class Conv2dLowering(WeightedLowering, layer=Conv2d):
 
     def input_halo(self):
         ends = [
-            (out - 1) * stride + (kernel - 1) * dilation + 1 - size - first
-            for out, stride, kernel, dilation, size, first in zip(
-                self.out_size, self.layer.stride, self.layer.kernel_size, self.layer.dilation, self.in_size,
-                (self.top, self.left), strict=True,
-            )
-        ]  # fmt: skip
+            (axis.out_size - 1) * axis.stride + axis.reach - axis.in_size - axis.padding for axis in self.axes
+        ]
         return self.top, max(0, ends[0]), self.left, max(0, ends[1])
 
     def gradient_halo(self):
@@ -50,18 +54,28 @@ class Conv2dLowering(WeightedLowering, layer=Conv2d):
     def _sizes(self):
         return tuple(self.in_size), tuple(self.out_size)
 
-    def _windows(self):
-        layer = self.layer
-        return layer.stride, (self.top, self.left), layer.dilation, layer.groups
-
     def forward(self, x, y, relu):
         if self.emitter.single:
             self._forward_single(x, y, relu)
             return
         ending = ending_of(relu)
+        self.cut = self._best_cut(self.out_size, (1, 1), self._forward_cost)
+        if self.cut is None:
+            self._sums(x, y, (self.top, self.left), ending)
+            return
+        self.x_strips = self._cut_strips(self.cut, x, self.cut.windows(self.axes, x.halo), "x")
+        outputs = self.cut.spans(self.out_size)
+        y_strips = self._strips(outputs, y, "y")
+        self._sums(self.x_strips, y_strips, (0, 0), ending)
+        self._join_strips(self.cut, y_strips, y, outputs)
+
+    def _sums(self, x, y, padding, ending):
+        """Emit y from x, whose windows begin so far before its first element."""
+        layer, sizes = self.layer, ((x.height, x.width), (y.height, y.width))
         g = conv_geometry.conv_forward(
-            *self._shape(), *self._sizes(), *self._windows(), x.steps, y.steps, int(self.layer.bias), ending
-        )
+            *self._shape(), *sizes, layer.stride, padding, layer.dilation, layer.groups,
+            x.steps, y.steps, int(layer.bias), ending,
+        )  # fmt: skip
         self.plan.emit(conv.contract, [x, self.parameter("weight"), self.parameter("bias"), None, y], g)
 
     def _forward_single(self, x, y, relu):
@@ -125,27 +139,87 @@ class Conv2dLowering(WeightedLowering, layer=Conv2d):
         plan.emit(single_sample.positions_to_channels, [positions, y], g)
 
     def backward(self, x, y, dy, dx, gate):
-        if self.trains:
-            g = conv_geometry.conv_grad_weight(
-                *self._shape(), self.out_size, *self._windows(), x.steps, dy.steps, int(self.layer.bias)
-            )
-            self.plan.emit(conv.contract_grad_weight, [x, dy, self.sums_of_blocks()], g)
-        if dx is not None:
-            self._input_gradient(dy, dx, self.parameter("weight"), x if gate else None)
+        padding = self.top, self.left
+        if self.trains and self.cut is None:
+            self._weight_gradient(x, dy, padding)
+        elif self.trains:
+            dy_strips = self._cut_strips(self.cut, dy, self.cut.spans(self.out_size), "dy")
+            self._weight_gradient(self.x_strips, dy_strips, (0, 0))
+        if dx is None:
+            return
+        cut = self._best_cut(self.in_size, self.layer.stride, self._gradient_cost)
+        if cut is None:
+            self._input_gradient(dy, dx, padding, x if gate else None)
+            return
+        slopes, inputs = cut.slopes(self.axes, dy.halo), cut.spans(self.in_size)
+        before = tuple(
+            axis.padding - span.start * axis.stride for axis, span in zip(self.axes, slopes, strict=True)
+        )
+        dx_strips = self._strips(inputs, dx, "dx")
+        self._input_gradient(self._cut_strips(cut, dy, slopes, "dy"), dx_strips, before, None)
+        self._join_strips(cut, dx_strips, dx, inputs)
+        if gate:
+            self.elementwise(activations.relu_grad, [dx, dx, x], [dx, dx, x])
 
-    def _input_gradient(self, dy, dx, weight, gate):
-        ending = conv.PLAIN if gate is None else conv.GATE
-        rows, columns = map(min, self.layer.stride, self.in_size)  # from there on there are no positions
-        for row in range(rows):
-            for column in range(columns):
-                g = conv_geometry.conv_grad_input(
-                    *self._shape(),
-                    *self._sizes(),
-                    *self._windows(),
-                    dx.steps,
-                    dy.steps,
-                    (row, column),
-                    0,
-                    ending,
-                )
-                self.plan.emit(conv.contract, [dy, weight, None, gate, dx], g)
+    def _weight_gradient(self, x, dy, padding):
+        layer = self.layer
+        g = conv_geometry.conv_grad_weight(
+            *self._shape(), (dy.height, dy.width), layer.stride, padding, layer.dilation, layer.groups,
+            x.steps, dy.steps, int(layer.bias),
+        )  # fmt: skip
+        self.plan.emit(conv.contract_grad_weight, [x, dy, self.sums_of_blocks()], g)
+
+    def _input_gradient(self, dy, dx, padding, gate):
+        layer, ending = self.layer, conv.PLAIN if gate is None else conv.GATE
+        rows, columns = map(min, layer.stride, (dx.height, dx.width))  # from there on there are no positions
+        for phase in itertools.product(range(rows), range(columns)):
+            g = conv_geometry.conv_grad_input(
+                *self._shape(), (dx.height, dx.width), (dy.height, dy.width), layer.stride, padding,
+                layer.dilation, layer.groups, dx.steps, dy.steps, phase, 0, ending,
+            )  # fmt: skip
+            self.plan.emit(conv.contract, [dy, self.parameter("weight"), None, gate, dx], g)
+
+    # Strips of the images of few samples
+
+    def _best_cut(self, sizes, multiples, cost):
+        """How the images are cut for sums of these sizes, or None."""
+        plan = self.plan
+        samples = strips.samples_of_strip(plan.batch_size, plan.lanes)
+        if samples == plan.lanes or not self.emitter.training:
+            return None
+        return strips.best_cut(plan.lanes, samples, sizes, multiples, cost)
+
+    def _forward_cost(self, cut, sizes):
+        """The cost of outputs of `sizes`, and of the weight's gradient from them."""
+        passes = 1 + self.trains
+        products = passes * self.products * math.prod(sizes)
+        if cut is None:
+            return products
+        read = [(n - 1) * axis.stride + axis.reach for n, axis in zip(sizes, self.axes, strict=True)]
+        moves = cut.moves(self.channels, read) + passes * cut.moves(self.layer.out_channels, sizes)
+        return products + strips.MOVE * moves
+
+    def _gradient_cost(self, cut, sizes):
+        """The cost of an input gradient of `sizes`."""
+        products = self.products * math.prod(sizes) // math.prod(self.layer.stride)
+        if cut is None:
+            return products
+        read = [(n + axis.reach) // axis.stride for n, axis in zip(sizes, self.axes, strict=True)]
+        moves = cut.moves(self.layer.out_channels, read) + cut.moves(self.channels, sizes)
+        return products + strips.MOVE * moves
+
+    def _strips(self, spans, image, name):
+        """Planes for strips of an image."""
+        sizes = [span.size for span in spans]
+        return self.plan.planes((image.channels, *sizes), label=f"{name}{self.number}_strips")
+
+    def _cut_strips(self, cut, image, spans, name):
+        """Emit the cut of an image; returns the planes of its strips."""
+        planes = self._strips(spans, image, name)
+        self.plan.emit(lanes_strips.cut_strips, [image, planes], strips.geometry(cut, spans, image, planes))
+        return planes
+
+    def _join_strips(self, cut, planes, image, spans):
+        """Emit what makes an image of its strips."""
+        g = strips.geometry(cut, spans, image, planes)
+        self.plan.emit(lanes_strips.join_strips, [planes, image], g)
