@@ -7,7 +7,7 @@ for each batch.
 import hashlib
 import itertools
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from ..checks.settings import whole_number
 from ..engine.columns import Columns, arrays_in, inputs_as_given, named, outputs_as_given
 from ..engine.inputs import check_layout
+from ..engine.lowering.strips import samples_of_strip
 from ..nn.losses import Loss
 from ..nn.network import Network
 from .finite import first_not_finite
@@ -45,6 +46,25 @@ class Part:
     def samples(self) -> int:
         """How many samples there are to go through."""
         return len(self.X) if self.order is None else len(self.order)
+
+    def pieces(self, lanes: int) -> "Iterator[Part]":
+        """The same, with a last batch on its own that is computed in another way than the larger ones.
+
+        What becomes of a batch depends on its own size alone: see `samples_of_strip`.
+        """
+        whole, rest = divmod(self.samples, self.batch_size)
+        alike = samples_of_strip(rest, lanes) == samples_of_strip(self.batch_size, lanes)
+        if not whole or not rest or alike:
+            yield self
+            return
+        first = whole * self.batch_size
+        if self.order is None:
+            weight = None if self.weight is None else self.weight[:first]
+            yield replace(self, X=self.X[:first], y=self.y[:first], weight=weight)
+            yield replace(self, batch_size=rest, order=np.arange(first, self.samples))
+        else:
+            yield replace(self, order=self.order[:first])
+            yield replace(self, batch_size=rest, order=self.order[first:])
 
     def what_is_not_finite(self, seen: int) -> str | None:
         """What is wrong with the first `seen` samples, in words, or None where all are finite."""

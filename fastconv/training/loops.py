@@ -70,18 +70,21 @@ class Steps:
 
     def may_be_kept(self) -> bool:
         """Whether their engine may wait for the next call of `fit`: it is not large."""
-        held = sum(engine.program.memory.nbytes for engine in self._engines.values())
-        return len(self._engines) == 1 and held <= KEPT_BYTES
+        return sum(engine.program.memory.nbytes for engine in self._engines.values()) <= KEPT_BYTES
 
     def serve_again(self, task: Task, augment: Any, feed: Feed) -> bool:
         """Begin anew for another call of `fit`, if new ones for it would have the same engine."""
         self.optimizer, self.after_each = task.optimizer, None
-        if not self.still_fit(task):
+        engine = self._engines.get(self._kind(feed.batch_size))
+        if engine is None or not self.still_fit(task):
             return False
-        (engine,) = self._engines.values()
         had, loss = engine.asked_run, task.loss.for_targets(feed.targets)
         wanted = had._replace(batch_size=feed.batch_size, weighted=feed.weighted, augmentation=augment)
         return had == wanted and targets_of(had.loss) == targets_of(loss)
+
+    def _kind(self, batch_size: int) -> int:
+        """What the engine for a batch of this size has in common with others: the lanes of a strip."""
+        return samples_of_strip(batch_size, lanes_of(self.task.model.dtype))
 
     def engine(self, batch_size: int, weighted: bool, targets: Any) -> Engine:
         """An engine for a batch: the one before, if it is large enough and takes such weights and targets.
@@ -90,7 +93,7 @@ class Steps:
         the last bits of a weight's gradient depend on that.
         """
         task = self.task
-        kind = samples_of_strip(batch_size, lanes_of(task.model.dtype))
+        kind = self._kind(batch_size)
         had = self._engines.get(kind)
         loss = task.loss.for_targets(targets)
         if had is not None:
@@ -131,7 +134,9 @@ class Steps:
         task, metrics, rate = self.task, RunningMetrics(), 0.0
         self.cut = False
         per_epoch = feed.steps or 1
-        for part in feed.parts(earlier):
+        lanes = lanes_of(task.model.dtype)
+        pieces = (piece for whole in feed.parts(earlier) for piece in whole.pieces(lanes))
+        for part in pieces:
             self._check_batches(part)
             engine = self.engine(part.batch_size, part.weight is not None, part.y)
             engine.set_updates(self.taken)

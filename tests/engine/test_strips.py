@@ -122,3 +122,32 @@ def test_what_is_cut_is_what_pays():
     assert cheapest(16, 1, (8, 8), (1, 1), cost) == strips.Cut(0, 2, 4, 1)
     assert cheapest(16, 16, (8, 8), (1, 1), cost) is None
     assert cheapest(16, 1, (1, 1), (1, 1), cost) is None
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+@pytest.mark.parametrize("sizes", [(16, 35), (32, 33), (8, 11), (4, 6), (20, 28), (16, 3)])
+def test_a_last_batch_is_computed_as_a_batch_of_its_size(sizes, shuffle):
+    batch_size, samples = sizes
+    rng = np.random.default_rng(0)
+    X, y = rng.random((samples, 1, 28, 28), dtype=np.float32), rng.integers(0, 10, samples)
+    weight = rng.random(samples)
+    model, other = fc.models.lenet5(), fc.models.lenet5()
+    trainer = fc.Trainer(model, optimizer=fc.SGD(0.1), metrics=("accuracy", "f1"))
+    history = trainer.fit(X, y, batch_size=batch_size, epochs=1, shuffle=shuffle, sample_weight=weight)
+    order = np.arange(samples)
+    if shuffle:
+        np.random.default_rng((trainer.seed, 0)).shuffle(order)
+    twin = fc.Trainer(other, optimizer=fc.SGD(0.1), metrics=("accuracy", "f1"))
+    cuts = [order[k : k + batch_size] for k in range(0, samples, batch_size)]
+    expected = twin.fit([(X[rows], y[rows], weight[rows]) for rows in cuts], epochs=1)
+    assert (model.flat_parameters == other.flat_parameters).all()
+    assert [history[name] for name in ("loss", "f1")] == [expected[name] for name in ("loss", "f1")]
+
+
+def test_a_number_that_is_not_finite_in_the_last_batch_is_named():
+    rng = np.random.default_rng(0)
+    X, y = rng.random((19, 1, 28, 28), dtype=np.float32), rng.integers(0, 10, 19)
+    X[17, 0, 3, 4] = np.nan
+    for shuffle in (False, True):
+        with pytest.raises(ValueError, match=r"got nan at \[17, 0, 3, 4\]"):
+            fc.Trainer(fc.models.lenet5()).fit(X, y, batch_size=16, epochs=1, shuffle=shuffle)
