@@ -124,6 +124,12 @@ class Steps:
             check_batch([node for node in self.task.model.nodes if node.name not in self._frozen], size)
             self._checked.add(size)
 
+    def _pieces(self, feed: Feed, earlier: int) -> Iterator[Part]:
+        """What an epoch goes through, each part checked before its first step."""
+        for part in feed.parts(earlier):
+            self._check_batches(part)
+            yield from part.pieces(lanes_of(self.task.model.dtype))
+
     def epoch(
         self, feed: Feed, epoch: int, epochs: int, display: Progress, earlier: int
     ) -> tuple[RunningMetrics, float]:
@@ -134,10 +140,7 @@ class Steps:
         task, metrics, rate = self.task, RunningMetrics(), 0.0
         self.cut = False
         per_epoch = feed.steps or 1
-        lanes = lanes_of(task.model.dtype)
-        pieces = (piece for whole in feed.parts(earlier) for piece in whole.pieces(lanes))
-        for part in pieces:
-            self._check_batches(part)
+        for part in self._pieces(feed, earlier):
             engine = self.engine(part.batch_size, part.weight is not None, part.y)
             engine.set_updates(self.taken)
 

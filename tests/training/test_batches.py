@@ -63,6 +63,7 @@ def test_batches_of_any_sizes_are_steps_that_divide_by_their_own_size(monkeypatc
 
 
 def test_an_engine_is_planned_once_for_the_largest_batch(monkeypatch):
+    """Batches of at most 8, 4, 2 samples or one have engines of their own."""
     built = []
 
     class Counting(engine.Engine):
@@ -72,14 +73,17 @@ def test_an_engine_is_planned_once_for_the_largest_batch(monkeypatch):
 
     monkeypatch.setattr(loops, "Engine", Counting)
     fc.Trainer(network()).fit(batches(16, 16, 16, 2), epochs=3)
-    assert built == [16]
+    assert built == [16, 2]
     built.clear()
     first, *others = batches(3, 16, 2, 20, 9)
     fc.Trainer(network()).fit([(*first, WEIGHT[:3]), *others], epochs=3)
-    assert built == [3, 16, 20]
+    assert built == [3, 16, 2, 20]
     built.clear()
     fc.Trainer(network()).fit([*others, (*first, WEIGHT[:3])], epochs=3)
-    assert built == [16, 20, 20]
+    assert built == [16, 2, 20, 3]
+    built.clear()
+    fc.Trainer(network()).fit(batches(5, 8, 7, 9, 12), epochs=3)
+    assert built == [5, 8, 9, 12]
 
 
 @pytest.mark.parametrize("second", [1.0, 0.0])

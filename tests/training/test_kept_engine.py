@@ -34,7 +34,7 @@ def test_a_second_fit_plans_nothing(built):
     ours = trainer()
     for _ in range(3):
         ours.fit(X, y, epochs=1)
-    assert [run.purpose for run in built] == ["train"]
+        assert [run.batch_size for run in built] == [32, 8]  # the last batch has an engine of its own
 
 
 CHANGES = {
@@ -94,7 +94,7 @@ def test_a_fit_that_was_cut_short_keeps_none(built):
     with pytest.raises(RuntimeError, match="enough"):
         ours.fit(X, y, epochs=1, callbacks=[Stop()])
     ours.fit(X, y, epochs=1)
-    assert len(built) == 2
+    assert [run.batch_size for run in built] == 2 * [32, 8]
 
 
 def test_the_samples_of_the_last_fit_are_let_go():

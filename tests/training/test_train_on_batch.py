@@ -40,7 +40,9 @@ def test_train_on_batch_keeps_up_with_a_new_optimizer_and_another_number_of_thre
 def test_train_on_batch_builds_its_engine_once(monkeypatch):
     trainer = fc.Trainer(network())
     trainer.train_on_batch(X, Y)
+    trainer.train_on_batch(X[:8], Y[:8])  # so few samples have an engine of their own
     monkeypatch.setattr(loops, "Engine", None)
+    trainer.train_on_batch(X[:9], Y[:9])
     trainer.train_on_batch(X[:7], Y[:7])
 
 
