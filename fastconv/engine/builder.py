@@ -9,6 +9,7 @@ from ..kernels.lanes import augment, layout, losses, merge, optimizers, single_s
 from ..kernels.lanes.planes import plane_geometry
 from ..nn.freezing import update_runs
 from ..nn.joint_loss import parts_of
+from .again import MadeAgain
 from .emitter import Emitter
 from .lowering import lowering_of, takes_single_sample
 from .plan import CopyDistance, Plan, Planes, image_of
@@ -57,6 +58,7 @@ class Builder:
             self._backward()
             self.plan.emit_together(self.emitter.after_backward)
             self.emitter.add_shared()
+            self.made_again.emit(self.plan)
         if run.purpose == "train":
             self._update(optimizer_state)
 
@@ -184,17 +186,37 @@ class Builder:
         return layer.is_relu and self.slots[layer.output].storage is self.slots[layer.inputs[0]].storage
 
     def _forward(self):
-        done = set()  # ReLUs that the layers before them have taken over
+        self.fused, self.made_again = set(), MadeAgain()  # ReLUs that the layers before them have taken over
+        waiting = {}  # values that are made in the sum which reads them -> the layers that do so
         for layer in self.layers:
-            if layer in done:
+            if layer in self.fused:
+                continue
+            x = [self.slots[value] for value in layer.inputs]
+            if self._joins_sum(layer, waiting):
+                layer.prepare(x[0])
+                waiting[layer.output] = layer
                 continue
             output, readers = layer.output, self.values.readers[layer.output]
             fused = layer.fuses_relu and len(readers) == 1 and self._is_relu_in_place(readers[0])
             if fused:
-                done.add(readers[0])
+                self.fused.add(readers[0])
                 output = readers[0].output
-            x = [self.slots[value] for value in layer.inputs]
-            layer.forward(x if layer.layer.takes_several else x[0], self.slots[output], fused)
+            y, before = self.slots[output], len(self.plan.operations)
+            if waiting.keys() & set(layer.inputs):
+                first, other = sorted(layer.inputs, key=lambda value: value not in waiting)
+                below = waiting[first]
+                below.finish(self.slots[below.inputs[0]], y, fused, self.slots[other])
+            else:
+                layer.forward(x if layer.layer.takes_several else x[0], y, fused)
+            self.made_again.note(layer, y.storage, self.plan.operations[before:])
+
+    def _joins_sum(self, layer, waiting):
+        """Whether a layer can make the sum that its output is for, with one other value that is there."""
+        readers = self.values.readers[layer.output]
+        if self.single or not layer.joins_sum or layer.output in self.values.outputs or len(readers) != 1:
+            return False
+        values = readers[0].inputs
+        return readers[0].is_sum and len(set(values)) == len(values) == 2 and not waiting.keys() & set(values)
 
     def _result(self, value):
         """An output as features without a halo."""
@@ -287,7 +309,7 @@ class Builder:
         if not any(wanted) and not self.emitter.trains(layer.name):
             slopes.drop(layer.output)
             return
-        if layer.passes_gradient:
+        if layer.passes_gradient or self._is_gated_below(layer):
             for value in itertools.compress(layer.inputs, wanted):
                 slopes.add(value, replace(dy, label=slopes.label(value, f"d{self.slots[value].label}")))
             slopes.drop(layer.output)
@@ -312,6 +334,14 @@ class Builder:
         for value, dx in zip(targets, made, strict=True):
             if dx is not None:
                 slopes.add(value, dx)
+
+    def _is_gated_below(self, layer):
+        """Whether the layer that has taken a ReLU over does so in its backward pass, too: it is told then."""
+        below = self.values.writer[layer.inputs[0]]
+        gated = layer in self.fused and below.gates_output
+        if gated:
+            below.gated = True
+        return gated
 
     def _update(self, state):
         optimizer = self.run.optimizer

@@ -152,7 +152,6 @@ class Plan:
         self.threads = threads
         self.stages = []  # ("block" or "batch", [(operation, operands, geometry)])
         self._storages = []
-        self._moment = 0
         self._kept_alive = []
 
     # Memory
@@ -217,23 +216,30 @@ class Plan:
             self._append(operation, operands, geometry)
 
     def _append(self, operation, operands, geometry):
-        stage, operations = self.stages[-1]
-        if stage == "block" or not operations:  # threads do not wait for each other within a batch stage
-            self._moment += 1
-        for operand in operands:
-            if operand is not None:
-                operand.storage.stages.add(len(self.stages) - 1)
-                operand.storage.last = self._moment
-                if operand.storage.first < 0:
-                    operand.storage.first = self._moment
-                if stage == "batch" and operand.storage.kept == "thread":
-                    operand.storage.kept = "block"
-        operations.append((operation, operands, geometry))
+        self.stages[-1][1].append((operation, operands, geometry))
+
+    @property
+    def operations(self):
+        """All operations in order, as (operation, operands, geometry)."""
+        return [one for _, operations in self.stages for one in operations]
 
     # The finished plan
 
     def settle(self):
-        """Decide of which memory there is a copy for each block, now that all operations are known."""
+        """Find out when each memory is used, and of which there is a copy for each block.
+
+        That is what the whole batch or more than one stage reads, now that all operations are known.
+        """
+        moment = 0
+        for number, (kind, operations) in enumerate(self.stages):
+            for place, (_, operands, _) in enumerate(operations):
+                if kind == "block" or place == 0:  # threads do not wait for each other within a batch stage
+                    moment += 1
+                for storage in (operand.storage for operand in operands if operand is not None):
+                    storage.stages.add(number)
+                    storage.first, storage.last = moment if storage.first < 0 else storage.first, moment
+                    if kind == "batch" and storage.kept == "thread":
+                        storage.kept = "block"
         for storage in self._storages:
             if storage.kept == "thread" and len(storage.stages) > 1:
                 storage.kept = "block"
@@ -254,6 +260,8 @@ class Plan:
         for storage in sorted(self._storages, key=lambda storage: storage.first):
             # A vector more, so that equal planes of two storages do not share cache sets throughout.
             storage.copy_bytes = storage.size * self.dtype.itemsize + VECTOR_BYTES
+            if storage.first < 0:
+                continue
             places = held.setdefault((storage.shape, storage.kept), []) if storage.shape else []
             place = next((place for place in places if place[0] < storage.first), None)
             if place is None:
