@@ -290,8 +290,9 @@ class Builder:
         """Add the gradient of a loss to that of the value which it reads."""
         last = self.slots[value]
         dy = Planes(slope.storage, *last.sizes, label=slope.label)
-        if last.halo != NO_HALO:
-            inner = self.plan.planes(last.sizes, last.halo, f"d{last.label}")
+        halo = self._slope_halo(value)
+        if halo != NO_HALO:
+            inner = self.plan.planes(last.sizes, halo, f"d{last.label}")
             self.plan.emit(layout.copy_planes, [dy, inner], plane_geometry(dy, inner))
             dy = inner
         self.slopes.add(value, dy)
@@ -315,25 +316,31 @@ class Builder:
             slopes.drop(layer.output)
             return
         targets = layer.inputs
-        gate = wanted[0] and layer.gates and layer.follows_relu
+        relu = self.values.writer[layer.inputs[0]]
+        gate = wanted[0] and layer.follows_relu and self.values.gate(layer, relu)
         if gate:  # it gives the gradient below the ReLU
-            relu = self.values.writer[layer.inputs[0]]
             done.add(relu)
             targets = relu.inputs
         x = [self.slots[value] for value in layer.inputs]
         made = [None] * len(x)
         for k in itertools.compress(range(len(x)), wanted):
             label = slopes.label(targets[k], f"d{self.slots[targets[k]].label}")
-            if y.storage is x[k].storage and slopes.is_alone(layer.output):
-                made[k] = Planes(dy.storage, *x[k].sizes, x[k].halo, label=label)
+            halo = self._slope_halo(targets[k])
+            if y.storage is x[k].storage and slopes.is_alone(layer.output) and halo == dy.halo:
+                made[k] = Planes(dy.storage, *x[k].sizes, halo, label=label)
             else:
-                made[k] = self.plan.planes(x[k].sizes, x[k].halo, label, passing=True)
+                made[k] = self.plan.planes(x[k].sizes, halo, label, passing=True)
         several = layer.layer.takes_several
         layer.backward(x if several else x[0], y, dy, made if several else made[0], gate)
         slopes.drop(layer.output)
         for value, dx in zip(targets, made, strict=True):
             if dx is not None:
                 slopes.add(value, dx)
+
+    def _slope_halo(self, value):
+        """The halo of the gradient of a value that some layer makes, if that is a stack of images."""
+        images = len(self.values.writer[value].output_shape) > 1
+        return self.values.slope_halo(value) if images else NO_HALO
 
     def _is_gated_below(self, layer):
         """Whether the layer that has taken a ReLU over does so in its backward pass, too: it is told then."""

@@ -194,7 +194,7 @@ NETWORKS = {
          fc.Residual([conv(4, 3), fc.BatchNorm2d(), fc.ReLU(), conv(4, 3), fc.BatchNorm2d()]), fc.ReLU(),
          fc.Residual([conv(6, 3, 2), fc.BatchNorm2d()], [conv(6, 1, 2), fc.BatchNorm2d()]), fc.ReLU(),
          fc.Residual([fc.BatchNorm2d(), fc.Conv2d(6, 3, padding=1)]), fc.Flatten(), fc.Dense(2)],
-        (2, 9, 7),
+        (2, 7, 6),
     ),
     "batch norm before everything": (
         [conv(5, 3), fc.BatchNorm2d(), fc.ReLU6(), conv(4, 2), fc.BatchNorm2d(), fc.Dropout(0.0),

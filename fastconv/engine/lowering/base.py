@@ -31,6 +31,7 @@ class Lowering:
     is_relu: ClassVar[bool] = False  # it is that max(y, 0)
     is_sum: ClassVar[bool] = False  # it is the sum of its inputs
     gates: ClassVar[bool] = False  # backward can zero dx where x is not positive
+    gate_is_input: ClassVar[bool] = False  # it reads x for that, which must be laid out as dx
     gates_output: ClassVar[bool] = False  # backward can read dy as 0 where a fused ReLU gave nothing positive
     joins_sum: ClassVar[bool] = False  # forward is `prepare` and `finish`, which can end in a sum
     made_again: ClassVar[bool] = False  # y is cheaper to make again of x, which backward reads, than to keep
@@ -108,6 +109,7 @@ class WeightedLowering(Lowering):
     in_place = False
     fuses_relu = True
     gates = True
+    gate_is_input = True
 
     def __init__(self, *args):
         super().__init__(*args)
