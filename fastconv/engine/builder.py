@@ -9,6 +9,7 @@ from ..kernels.lanes import augment, layout, losses, merge, optimizers, single_s
 from ..kernels.lanes.planes import plane_geometry
 from ..nn.freezing import update_runs
 from ..nn.joint_loss import parts_of
+from .again import MadeAgain
 from .emitter import Emitter
 from .lowering import lowering_of, takes_single_sample
 from .plan import CopyDistance, Plan, Planes, image_of
@@ -57,6 +58,7 @@ class Builder:
             self._backward()
             self.plan.emit_together(self.emitter.after_backward)
             self.emitter.add_shared()
+            self.made_again.emit(self.plan)
         if run.purpose == "train":
             self._update(optimizer_state)
 
@@ -184,17 +186,37 @@ class Builder:
         return layer.is_relu and self.slots[layer.output].storage is self.slots[layer.inputs[0]].storage
 
     def _forward(self):
-        done = set()  # ReLUs that the layers before them have taken over
+        self.fused, self.made_again = set(), MadeAgain()  # ReLUs that the layers before them have taken over
+        waiting = {}  # values that are made in the sum which reads them -> the layers that do so
         for layer in self.layers:
-            if layer in done:
+            if layer in self.fused:
+                continue
+            x = [self.slots[value] for value in layer.inputs]
+            if self._joins_sum(layer, waiting):
+                layer.prepare(x[0])
+                waiting[layer.output] = layer
                 continue
             output, readers = layer.output, self.values.readers[layer.output]
             fused = layer.fuses_relu and len(readers) == 1 and self._is_relu_in_place(readers[0])
             if fused:
-                done.add(readers[0])
+                self.fused.add(readers[0])
                 output = readers[0].output
-            x = [self.slots[value] for value in layer.inputs]
-            layer.forward(x if layer.layer.takes_several else x[0], self.slots[output], fused)
+            y, before = self.slots[output], len(self.plan.operations)
+            if waiting.keys() & set(layer.inputs):
+                first, other = sorted(layer.inputs, key=lambda value: value not in waiting)
+                below = waiting[first]
+                below.finish(self.slots[below.inputs[0]], y, fused, self.slots[other])
+            else:
+                layer.forward(x if layer.layer.takes_several else x[0], y, fused)
+            self.made_again.note(layer, y.storage, self.plan.operations[before:])
+
+    def _joins_sum(self, layer, waiting):
+        """Whether a layer can make the sum that its output is for, with one other value that is there."""
+        readers = self.values.readers[layer.output]
+        if self.single or not layer.joins_sum or layer.output in self.values.outputs or len(readers) != 1:
+            return False
+        values = readers[0].inputs
+        return readers[0].is_sum and len(set(values)) == len(values) == 2 and not waiting.keys() & set(values)
 
     def _result(self, value):
         """An output as features without a halo."""
@@ -268,8 +290,9 @@ class Builder:
         """Add the gradient of a loss to that of the value which it reads."""
         last = self.slots[value]
         dy = Planes(slope.storage, *last.sizes, label=slope.label)
-        if last.halo != NO_HALO:
-            inner = self.plan.planes(last.sizes, last.halo, f"d{last.label}")
+        halo = self._slope_halo(value)
+        if halo != NO_HALO:
+            inner = self.plan.planes(last.sizes, halo, f"d{last.label}")
             self.plan.emit(layout.copy_planes, [dy, inner], plane_geometry(dy, inner))
             dy = inner
         self.slopes.add(value, dy)
@@ -287,31 +310,45 @@ class Builder:
         if not any(wanted) and not self.emitter.trains(layer.name):
             slopes.drop(layer.output)
             return
-        if layer.passes_gradient:
+        if layer.passes_gradient or self._is_gated_below(layer):
             for value in itertools.compress(layer.inputs, wanted):
                 slopes.add(value, replace(dy, label=slopes.label(value, f"d{self.slots[value].label}")))
             slopes.drop(layer.output)
             return
         targets = layer.inputs
-        gate = wanted[0] and layer.gates and layer.follows_relu
+        relu = self.values.writer[layer.inputs[0]]
+        gate = wanted[0] and layer.follows_relu and self.values.gate(layer, relu)
         if gate:  # it gives the gradient below the ReLU
-            relu = self.values.writer[layer.inputs[0]]
             done.add(relu)
             targets = relu.inputs
         x = [self.slots[value] for value in layer.inputs]
         made = [None] * len(x)
         for k in itertools.compress(range(len(x)), wanted):
             label = slopes.label(targets[k], f"d{self.slots[targets[k]].label}")
-            if y.storage is x[k].storage and slopes.is_alone(layer.output):
-                made[k] = Planes(dy.storage, *x[k].sizes, x[k].halo, label=label)
+            halo = self._slope_halo(targets[k])
+            if y.storage is x[k].storage and slopes.is_alone(layer.output) and halo == dy.halo:
+                made[k] = Planes(dy.storage, *x[k].sizes, halo, label=label)
             else:
-                made[k] = self.plan.planes(x[k].sizes, x[k].halo, label, passing=True)
+                made[k] = self.plan.planes(x[k].sizes, halo, label, passing=True)
         several = layer.layer.takes_several
         layer.backward(x if several else x[0], y, dy, made if several else made[0], gate)
         slopes.drop(layer.output)
         for value, dx in zip(targets, made, strict=True):
             if dx is not None:
                 slopes.add(value, dx)
+
+    def _slope_halo(self, value):
+        """The halo of the gradient of a value that some layer makes, if that is a stack of images."""
+        images = len(self.values.writer[value].output_shape) > 1
+        return self.values.slope_halo(value) if images else NO_HALO
+
+    def _is_gated_below(self, layer):
+        """Whether the layer that has taken a ReLU over does so in its backward pass, too: it is told then."""
+        below = self.values.writer[layer.inputs[0]]
+        gated = layer in self.fused and below.gates_output
+        if gated:
+            below.gated = True
+        return gated
 
     def _update(self, state):
         optimizer = self.run.optimizer

@@ -20,6 +20,7 @@ import numpy as np
 
 from ..kernels.lanes.operation import STATE_SIZE, Operation
 from ..simd import VECTOR_BYTES
+from .arranging import arrange
 
 MAX_SHARDS = 64  # more threads than that would wait for blocks; memory is MAX_SHARDS x conv parameters
 
@@ -152,7 +153,6 @@ class Plan:
         self.threads = threads
         self.stages = []  # ("block" or "batch", [(operation, operands, geometry)])
         self._storages = []
-        self._moment = 0
         self._kept_alive = []
 
     # Memory
@@ -161,7 +161,7 @@ class Plan:
         """New planes for one block of samples of `shape`, in a halo of `fill`.
 
         Of `passing` ones, an operation writes every element, of all lanes, before one is read: their memory
-        may be that of others of the same sizes, whose halo is as untouched.
+        may be that of others, if there is a halo of ones of the same sizes, whose halo is as untouched.
         """
         planes = Planes(Storage(0, fill=fill), *image_of(shape), halo, label=label)
         planes.storage.size = (planes.channels * planes.plane) * self.lanes
@@ -217,23 +217,30 @@ class Plan:
             self._append(operation, operands, geometry)
 
     def _append(self, operation, operands, geometry):
-        stage, operations = self.stages[-1]
-        if stage == "block" or not operations:  # threads do not wait for each other within a batch stage
-            self._moment += 1
-        for operand in operands:
-            if operand is not None:
-                operand.storage.stages.add(len(self.stages) - 1)
-                operand.storage.last = self._moment
-                if operand.storage.first < 0:
-                    operand.storage.first = self._moment
-                if stage == "batch" and operand.storage.kept == "thread":
-                    operand.storage.kept = "block"
-        operations.append((operation, operands, geometry))
+        self.stages[-1][1].append((operation, operands, geometry))
+
+    @property
+    def operations(self):
+        """All operations in order, as (operation, operands, geometry)."""
+        return [one for _, operations in self.stages for one in operations]
 
     # The finished plan
 
     def settle(self):
-        """Decide of which memory there is a copy for each block, now that all operations are known."""
+        """Find out when each memory is used, and of which there is a copy for each block.
+
+        That is what the whole batch or more than one stage reads, now that all operations are known.
+        """
+        moment = 0
+        for number, (kind, operations) in enumerate(self.stages):
+            for place, (_, operands, _) in enumerate(operations):
+                if kind == "block" or place == 0:  # threads do not wait for each other within a batch stage
+                    moment += 1
+                for storage in (operand.storage for operand in operands if operand is not None):
+                    storage.stages.add(number)
+                    storage.first, storage.last = moment if storage.first < 0 else storage.first, moment
+                    if kind == "batch" and storage.kept == "thread":
+                        storage.kept = "block"
         for storage in self._storages:
             if storage.kept == "thread" and len(storage.stages) > 1:
                 storage.kept = "block"
@@ -246,22 +253,31 @@ class Plan:
     def lay_out(self):
         """Give each storage its place in memory; returns how many bytes that takes.
 
-        Where the last use of planes has passed, others of the same sizes lie there.
+        All copies for one block lie together, and so do those for one thread: what belongs to each of them
+        is laid out alike.
         """
         self.settle()
-        end = 0
-        held = {}  # sizes and kind of copies -> [last use so far, offset] of each place for such planes
+        end, groups = 0, {}
         for storage in sorted(self._storages, key=lambda storage: storage.first):
             # A vector more, so that equal planes of two storages do not share cache sets throughout.
             storage.copy_bytes = storage.size * self.dtype.itemsize + VECTOR_BYTES
-            places = held.setdefault((storage.shape, storage.kept), []) if storage.shape else []
-            place = next((place for place in places if place[0] < storage.first), None)
-            if place is None:
-                place = [storage.last, end]
-                places.append(place)
-                end += storage.copy_bytes * self.copies(storage)
-            place[0], storage.offset = storage.last, place[1]
+            if storage.first >= 0:
+                groups.setdefault(storage.kept, []).append(storage)
+        for storages in groups.values():
+            copy_bytes = arrange(storages)
+            for storage in storages:
+                storage.offset += end
+                storage.copy_bytes = copy_bytes
+            end += copy_bytes * self.copies(storages[0])
         return end
+
+    def _fill(self, memory, storage):
+        """Fill all copies of a storage with what it holds at first."""
+        numbers = memory.view(self.dtype)
+        for copy in range(self.copies(storage)):
+            start = storage.address - memory.ctypes.data + copy * storage.copy_bytes
+            first = start // self.dtype.itemsize
+            numbers[first : first + storage.size] = storage.fill
 
     def finish(self):
         """Lay the memory out, compile the operations and build the tables. Returns a `Program`."""
@@ -269,10 +285,8 @@ class Plan:
         base = -(-memory.ctypes.data // VECTOR_BYTES) * VECTOR_BYTES
         for storage in self._storages:
             storage.address = base + storage.offset
-            if storage.fill:
-                first = (storage.address - memory.ctypes.data) // self.dtype.itemsize
-                count = storage.copy_bytes * self.copies(storage) // self.dtype.itemsize
-                memory.view(self.dtype)[first : first + count] = storage.fill
+            if storage.fill and storage.first >= 0:
+                self._fill(memory, storage)
         dtype = self.dtype.name  # NumPy makes the name anew each time
         rows, stage_rows, geometries = [], [], []
         for kind, operations in self.stages:

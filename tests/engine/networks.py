@@ -6,6 +6,12 @@ import pytest
 import fastconv as fc
 from fastconv.nn.block import Composite
 
+
+def conv(channels, kernel_size, stride=1):
+    """A convolution before a normalisation, which takes away what a bias adds."""
+    return fc.Conv2d(channels, kernel_size, stride=stride, padding=kernel_size // 2, bias=False)
+
+
 # Name -> (layers, input shape). Together: every layer, in every position.
 NETWORKS = {
     "conv stride padding": ([fc.Conv2d(3, 3, stride=2, padding=1), fc.Flatten(), fc.Dense(3)], (2, 7, 6)),
@@ -183,6 +189,21 @@ NETWORKS = {
         (2, 12),
     ),
     "signal without weights before the end": ([fc.PReLU(), fc.GlobalMaxPool1d(), fc.Flatten()], (3, 9)),
+    "batch norm and sums": (
+        [conv(4, 3), fc.BatchNorm2d(), fc.ReLU(),
+         fc.Residual([conv(4, 3), fc.BatchNorm2d(), fc.ReLU(), conv(4, 3), fc.BatchNorm2d()]), fc.ReLU(),
+         fc.Residual([conv(6, 3, 2), fc.BatchNorm2d()], [conv(6, 1, 2), fc.BatchNorm2d()]), fc.ReLU(),
+         fc.Residual([fc.BatchNorm2d(), fc.Conv2d(6, 3, padding=1)]), fc.Flatten(), fc.Dense(2)],
+        (2, 7, 6),
+    ),
+    "batch norm before everything": (
+        [conv(5, 3), fc.BatchNorm2d(), fc.ReLU6(), conv(4, 2), fc.BatchNorm2d(), fc.Dropout(0.0),
+         conv(4, 3), fc.BatchNorm2d(), fc.ReLU(), fc.Concatenate(conv(3, 1), []), fc.BatchNorm2d(),
+         fc.ReLU(), fc.MaxPool2d(2), conv(3, 1), fc.BatchNorm2d(), fc.ReLU(), fc.AvgPool2d(2, stride=1),
+         conv(4, 1), fc.BatchNorm2d(), fc.ReLU(), fc.Flatten(), fc.Dense(17, bias=False), fc.BatchNorm1d(),
+         fc.ReLU(), fc.Dense(3)],
+        (1, 8, 9),
+    ),
     "residual": (
         [fc.Conv2d(4, 3, padding=1), fc.ReLU(),
          fc.Residual([fc.Conv2d(4, 3, padding=1), fc.BatchNorm2d(), fc.ReLU(), fc.Conv2d(4, 1)]), fc.ReLU(),

@@ -81,3 +81,40 @@ def test_gradients_take_turns_in_training():
     planes = 2 * 8 * 18 * 18 * VECTOR_BYTES  # of a batch of two blocks
     grown = row(20).memory(32) - row(10).memory(32)
     assert grown < 10 * (1.3 * planes)  # each layer keeps its output, and none its gradient
+
+
+def batch_norm_rows(count):
+    layers = [fc.Conv2d(8, 3, padding="same"), fc.BatchNorm2d(), fc.ReLU()] * count
+    return fc.Sequential(layers, (8, 16, 16))
+
+
+def test_a_normalised_convolution_keeps_its_sums_alone():
+    """Neither what the normalisation gives of them nor ReLU's part of it, and they have no halo."""
+    planes = 4 * 8 * 16 * 16 * VECTOR_BYTES  # of a batch of four blocks
+    grown = batch_norm_rows(20).memory(64) - batch_norm_rows(10).memory(64)
+    assert grown < 10 * (1.1 * planes)
+
+
+def span(storage):
+    return range(storage.offset, storage.offset + storage.size * 4)
+
+
+def test_memory_that_is_needed_at_one_moment_does_not_overlap():
+    plan = Plan("float32", 40, 2)
+    rng, made = np.random.default_rng(0), []
+    for number in range(60):
+        halo = (0, 0, 0, 0) if number % 3 else (1, 0, 1, 0)
+        made.append(plan.planes((int(rng.integers(1, 5)), 4, 4), halo, passing=number % 7 != 0))
+        operands = [made[k] for k in rng.integers(max(0, number - 9), number + 1, 3)]
+        plan.emit(None, [made[-1], *operands], stage="batch" if number % 10 == 9 else "block")
+    plan.lay_out()
+    shared = 0
+    for k, one in enumerate(planes.storage for planes in made):
+        for other in (planes.storage for planes in made[:k]):
+            overlap = one.kept == other.kept and set(span(one)) & set(span(other))
+            if overlap and (one.first <= other.last and other.first <= one.last):
+                pytest.fail("two of them are needed at once")
+            if overlap and (any(one.shape[3:]) or any(other.shape[3:])):
+                assert one.shape == other.shape
+            shared += bool(overlap)
+    assert shared > 20

@@ -29,11 +29,17 @@ class Lowering:
     needs_output: ClassVar[bool] = False  # backward reads y, so that no later layer may overwrite it
     fuses_relu: ClassVar[bool] = False  # forward can end in max(y, 0)
     is_relu: ClassVar[bool] = False  # it is that max(y, 0)
+    is_sum: ClassVar[bool] = False  # it is the sum of its inputs
     gates: ClassVar[bool] = False  # backward can zero dx where x is not positive
+    gate_is_input: ClassVar[bool] = False  # it reads x for that, which must be laid out as dx
+    gates_output: ClassVar[bool] = False  # backward can read dy as 0 where a fused ReLU gave nothing positive
+    joins_sum: ClassVar[bool] = False  # forward is `prepare` and `finish`, which can end in a sum
+    made_again: ClassVar[bool] = False  # y is cheaper to make again of x, which backward reads, than to keep
     passes_gradient: ClassVar[bool] = False  # the gradient of every input is that of the output: no backward
     reads_positions: ClassVar[bool] = False  # x, of a single sample, are planes of scalars
     # Set by the builder:
     reads_input_alone = False  # x is the network's input, and nobody else reads it
+    gated = False  # dy is that above the fused ReLU
     follows_relu = False  # x is what a ReLU gave in the same memory, fused or not, for this layer alone
 
     def __init_subclass__(cls, layer=None):
@@ -103,6 +109,7 @@ class WeightedLowering(Lowering):
     in_place = False
     fuses_relu = True
     gates = True
+    gate_is_input = True
 
     def __init__(self, *args):
         super().__init__(*args)

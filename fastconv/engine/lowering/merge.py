@@ -12,6 +12,7 @@ class SumLowering(Lowering, layer=Sum):
     """The gradient of each input is that of the output: the builder hands it on."""
 
     fuses_relu = True
+    is_sum = True
     passes_gradient = True
 
     def forward(self, x, y, relu):

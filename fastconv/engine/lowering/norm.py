@@ -1,52 +1,80 @@
 """Normalisation as operations of a plan."""
 
-from ...kernels.lanes import norm, single_sample
+from ...kernels.lanes import batch_norm, norm, single_sample
 from ...nn.norm import BatchNorm2d, GroupNorm, InstanceNorm2d, LayerNorm
 from ..plan import CopyDistance
 from .base import WeightedLowering
 
 
 class BatchNorm2dLowering(WeightedLowering, layer=BatchNorm2d):
-    """Where it is frozen, the running mean and variance hold in training too, and stay as they are.
+    """Sums of a block are made as soon as there is one; only what they come to waits for the whole batch.
 
-    They are constants then: of the sums that dx is made of nothing is left, and the zeros that stand for
-    them are those of the gradients that nobody computes.
+    Where it is frozen, the running mean and variance hold in training too, and stay as they are. They are
+    constants then: of the sums that dx is made of nothing is left, and the zeros that stand for them are
+    those of the gradients that nobody computes.
     """
 
-    fuses_relu = False
     gates = False
+    gates_output = True  # x tells where y is positive
+    joins_sum = True
+    made_again = True
 
-    def _geometry(self, x, y, dx):
-        x_block, y_block = CopyDistance(x.storage), CopyDistance(y.storage)
-        shape = self.input_shape[0], x.height, x.width
-        by_batch = self.emitter.training and self.trains
-        return norm.norm_geometry(shape, x, y, dx, x_block, y_block, by_batch)
+    @property
+    def fuses_relu(self):
+        return not self.emitter.single
 
     def forward(self, x, y, relu):
-        x_channels = self.input_shape[0]
-        self.saved = self.plan.rows(2 * x_channels, label=f"saved{self.number}")
+        self.prepare(x)
+        self.finish(x, y, relu)
+
+    def prepare(self, x):
+        """Emit what `finish` needs to know of x: mean and deviation."""
+        by_batch = self.emitter.training and self.trains
+        # Where it is constant, each block has its own, so that nobody waits for another one.
+        kept = "all" if by_batch else "thread"
+        self.saved = self.plan.rows(2 * self.input_shape[0], kept, f"saved{self.number}")
         momentum = self.layer.momentum if self.emitter.updates_statistics else 0.0
         options = self.emitter.numbers([momentum, self.layer.eps])
         running = self.emitter.statistic(f"{self.name}.running_mean")
-        g = self._geometry(x, y, y)
-        self.plan.emit(norm.batch_norm_statistics, [x, self.saved, running, options], g, stage="batch")
-        gamma, beta = self.parameter("weight"), self.parameter("bias")
-        operands = [x, y, self.saved, gamma, beta]
-        if self.emitter.single:
-            operands[0] = self.laid_out_as(x, y)
-            g = single_sample.norm_channels_geometry(operands[0], y, x_channels)
-            self.plan.emit(single_sample.norm_channels, operands, g)
-        else:
-            self.plan.emit(norm.batch_norm, operands, g)
+        if not by_batch:
+            g = batch_norm.PartsGeometry(self.input_shape[0], x.height * x.width, 0)
+            self.plan.emit(batch_norm.batch_norm_running, [self.saved, running, options], g)
+            return
+        parts, g = self._parts(x, batch_norm.PARTS_OF_SUMS, "parts")
+        self.plan.emit(batch_norm.batch_norm_sums, [x, parts], batch_norm.batch_norm_geometry(x))
+        operands = [parts, self.saved, running, options]
+        self.plan.emit(batch_norm.batch_norm_statistics, operands, g, stage="batch")
+
+    def _parts(self, x, count, name):
+        """Where the sums of each block of x lie, `count` a channel, and how they are found."""
+        channels = self.input_shape[0]
+        parts = self.plan.rows(count * channels, "block", f"{name}{self.number}")
+        distance = CopyDistance(parts.storage)
+        return parts, batch_norm.PartsGeometry(channels, x.height * x.width, distance)
+
+    def finish(self, x, y, relu, z=None):
+        """Emit y of what has been prepared, the sum with z if that is given."""
+        gamma = self.parameter("weight")
+        if not self.emitter.single:
+            g = batch_norm.batch_norm_geometry(x, y, z, relu, z is not None)
+            self.plan.emit(batch_norm.batch_norm, [x, y, self.saved, gamma, z], g)
+            return
+        x = self.laid_out_as(x, y)
+        g = single_sample.norm_channels_geometry(x, y, self.input_shape[0])
+        self.plan.emit(single_sample.norm_channels, [x, y, self.saved, gamma, self.parameter("bias")], g)
 
     def backward(self, x, y, dy, dx, gate):
-        dgamma, dbeta = self.gradient("weight"), self.gradient("bias")
-        g = self._geometry(x, dy, dy if dx is None else dx)
+        """The gradient below a ReLU that took the layer over is that above it, where `gated`."""
+        gamma, dgamma = self.parameter("weight"), self.gradient("weight")
+        g = batch_norm.batch_norm_geometry(x, dy, dx, self.gated)
         if self.trains:
-            self.plan.emit(norm.batch_norm_grad_sums, [x, dy, self.saved, dgamma, dbeta], g, stage="batch")
+            parts, totals = self._parts(x, batch_norm.PARTS_OF_SLOPES, "slopes")
+            self.plan.emit(batch_norm.batch_norm_grad_sums, [x, dy, self.saved, gamma, parts], g)
+            operands = [parts, self.saved, dgamma]
+            self.plan.emit(batch_norm.batch_norm_grad_total, operands, totals, stage="batch")
         if dx is not None:
-            operands = [x, dy, dx, self.saved, self.parameter("weight"), dgamma]
-            self.plan.emit(norm.batch_norm_grad_input, operands, g)
+            operands = [x, dy, dx, self.saved, gamma, dgamma]
+            self.plan.emit(batch_norm.batch_norm_grad_input, operands, g)
 
 
 class _SampleNorm(WeightedLowering):

@@ -1,182 +1,28 @@
-"""Normalisation in the lane layout: by batch, by groups of channels of each sample, and of whole samples.
+"""Normalisation in the lane layout by groups of channels of each sample, and of whole samples.
 
-The sums of a batch run over all its blocks, so each thread takes channels; those of a group stay in a lane,
-so each thread takes its own blocks. The lanes past the batch's samples hold numbers that do not count.
-`saved` holds the means, one for each channel (or group: a vector), then the inverse standard deviations.
+Sums stay in a lane, so that each thread takes its own blocks (those of a batch do not: `batch_norm.py`). The
+lanes past the batch's samples hold numbers that do not count. `saved` holds the means, a vector for each
+group, then the inverse standard deviations.
 """
 
-import math
 from typing import NamedTuple
 
-from ... import simd
 from ...simd import (
     add,
-    advance,
     divide,
     fill,
     fma,
     lane_mask,
     load,
     multiply,
-    select,
     splat,
     store,
     subtract,
-    total,
 )
 from ...simd.compiling import compiled
 from ...simd.vector_math import square_root
-from .operation import STATE, offsets_of, operation, share
+from .operation import STATE, offsets_of, operation
 from .planes import add_lane_sum
-
-
-class NormGeometry(NamedTuple):
-    """Sizes of the images, and distances: in vectors, but those between blocks in scalars."""
-
-    channels: int
-    height: int
-    width: int
-    x_plane: int
-    x_line: int
-    y_plane: int  # of y, or of dy in the backward pass
-    y_line: int
-    dx_plane: int
-    dx_line: int
-    x_block: int  # from one block of samples to the next
-    y_block: int
-    training: int  # whether mean and variance are those of the batch, or the running ones
-
-
-NORM = offsets_of(NormGeometry)
-
-
-def norm_geometry(shape, x, y, dx, x_block, y_block, training):
-    """Make the geometry of batch normalisation of samples (C, H, W), from x to y; backward, y is dy."""
-    return NormGeometry(
-        channels=shape[0],
-        height=shape[1],
-        width=shape[2],
-        x_plane=x.plane,
-        x_line=x.row,
-        y_plane=y.plane,
-        y_line=y.row,
-        dx_plane=dx.plane,
-        dx_line=dx.row,
-        x_block=x_block,
-        y_block=y_block,
-        training=int(training),
-    )
-
-
-@compiled
-def _x_at(g, c, h, w):
-    """At which vector of x place `w` in line `h` of channel `c` lies."""
-    return c * g[NORM.x_plane] + h * g[NORM.x_line] + w
-
-
-@compiled
-def _y_at(g, c, h, w):
-    """At which vector of y, or of dy, place `w` in line `h` of channel `c` lies."""
-    return c * g[NORM.y_plane] + h * g[NORM.y_line] + w
-
-
-@operation
-def batch_norm_statistics(x, saved, running, options, _d, _e, g, s):
-    """Mean and inverse deviation of every channel, and the running ones after them (PyTorch's rule).
-
-    options: momentum, eps. running: the means, then the variances (unbiased).
-    """
-    channels, height, width = g[NORM.channels], g[NORM.height], g[NORM.width]
-    count = s[STATE.samples] * height * width
-    lane_count = simd.lanes(x)
-    first, last = share(channels, s)
-    for c in range(first, last):
-        if g[NORM.training]:
-            mean = 0.0
-            variance = 0.0
-            for turn in range(2):
-                centre = fill(x, mean)
-                result = 0.0
-                for block in range(s[STATE.blocks]):
-                    plane = advance(x, block * g[NORM.x_block])
-                    valid = lane_mask(x, s[STATE.samples] - block * lane_count)
-                    for h in range(height):
-                        acc = fill(x, 0.0)
-                        for w in range(width):
-                            v = subtract(load(plane, c * g[NORM.x_plane] + h * g[NORM.x_line] + w), centre)
-                            acc = add(acc, v) if turn == 0 else fma(v, v, acc)
-                        result += total(select(valid, acc, fill(x, 0.0)))
-                if turn == 0:
-                    mean = result / count
-                else:
-                    variance = result / count
-            unbiased = variance * count / max(count - 1, 1)
-            running[c] += options[0] * (mean - running[c])
-            running[channels + c] += options[0] * (unbiased - running[channels + c])
-        else:
-            mean, variance = running[c], running[channels + c]
-        saved[c] = mean
-        saved[channels + c] = 1.0 / math.sqrt(variance + options[1])
-
-
-@operation
-def batch_norm(x, y, saved, gamma, beta, _e, g, s):
-    """y = gamma * (x - mean) * inverse deviation + beta."""
-    for c in range(g[NORM.channels]):
-        scale = gamma[c] * saved[g[NORM.channels] + c]
-        factor, mean, shift = fill(x, scale), fill(x, saved[c]), fill(x, beta[c])
-        for h in range(g[NORM.height]):
-            for w in range(g[NORM.width]):
-                v = subtract(load(x, _x_at(g, c, h, w)), mean)
-                store(y, _y_at(g, c, h, w), fma(v, factor, shift))
-
-
-@operation
-def batch_norm_grad_sums(x, dy, saved, dgamma, dbeta, _e, g, s):
-    """dbeta = the sum of dy, dgamma = the sum of dy * xhat, channel by channel over the whole batch."""
-    channels, height, width = g[NORM.channels], g[NORM.height], g[NORM.width]
-    lane_count = simd.lanes(x)
-    first, last = share(channels, s)
-    for c in range(first, last):
-        mean = fill(x, saved[c])
-        sum_dy, sum_dy_x = 0.0, 0.0
-        for block in range(s[STATE.blocks]):
-            x_block, dy_block = advance(x, block * g[NORM.x_block]), advance(dy, block * g[NORM.y_block])
-            valid = lane_mask(x, s[STATE.samples] - block * lane_count)
-            for h in range(height):
-                acc, acc_x = fill(x, 0.0), fill(x, 0.0)
-                for w in range(width):
-                    slope = load(dy_block, _y_at(g, c, h, w))
-                    acc = add(acc, slope)
-                    acc_x = fma(slope, subtract(load(x_block, _x_at(g, c, h, w)), mean), acc_x)
-                zero = fill(x, 0.0)
-                sum_dy += total(select(valid, acc, zero))
-                sum_dy_x += total(select(valid, acc_x, zero))
-        dbeta[c] = sum_dy
-        dgamma[c] = sum_dy_x * saved[channels + c]
-
-
-@operation
-def batch_norm_grad_input(x, dy, dx, saved, gamma, dgamma_dbeta, g, s):
-    """dx = gamma * inverse deviation * (dy - dbeta / m - xhat * dgamma / m); 0 past the batch.
-
-    m: elements of a channel over the batch.
-    """
-    channels, height, width = g[NORM.channels], g[NORM.height], g[NORM.width]
-    m = s[STATE.samples] * height * width
-    valid, zero = lane_mask(x, s[STATE.valid]), fill(x, 0.0)
-    for c in range(channels):
-        inverse = saved[channels + c]
-        mean = fill(x, saved[c])
-        slope = fill(x, -dgamma_dbeta[c] * inverse / m)
-        offset = fill(x, -dgamma_dbeta[channels + c] / m)
-        factor = fill(x, gamma[c] * inverse)
-        for h in range(height):
-            for w in range(width):
-                v = subtract(load(x, _x_at(g, c, h, w)), mean)
-                v = fma(v, slope, add(load(dy, _y_at(g, c, h, w)), offset))
-                dx_at = c * g[NORM.dx_plane] + h * g[NORM.dx_line] + w
-                store(dx, dx_at, select(valid, multiply(v, factor), zero))
 
 
 class GroupNormGeometry(NamedTuple):
