@@ -8,6 +8,7 @@ from ...kernels.lanes import conv, conv_geometry, single_sample
 from ...nn.conv import Conv2d
 from ..plan import Rows
 from .base import WeightedLowering, ending_of
+from .depthwise import emit_forward, emit_grad_input, emit_grad_weight
 
 
 class Conv2dLowering(WeightedLowering, layer=Conv2d):
@@ -58,11 +59,9 @@ class Conv2dLowering(WeightedLowering, layer=Conv2d):
         if self.emitter.single:
             self._forward_single(x, y, relu)
             return
-        ending = ending_of(relu)
-        g = conv_geometry.conv_forward(
-            *self._shape(), *self._sizes(), *self._windows(), x.steps, y.steps, int(self.layer.bias), ending
-        )
-        self.plan.emit(conv.contract, [x, self.parameter("weight"), self.parameter("bias"), None, y], g)
+        operands = [x, self.parameter("weight"), self.parameter("bias"), None, y]
+        rest = x.steps, y.steps, int(self.layer.bias), ending_of(relu)
+        emit_forward(self.plan, operands, self._shape(), self._sizes(), self._windows(), *rest)
 
     def _forward_single(self, x, y, relu):
         if self.reads_positions:
@@ -126,26 +125,13 @@ class Conv2dLowering(WeightedLowering, layer=Conv2d):
 
     def backward(self, x, y, dy, dx, gate):
         if self.trains:
-            g = conv_geometry.conv_grad_weight(
-                *self._shape(), self.out_size, *self._windows(), x.steps, dy.steps, int(self.layer.bias)
-            )
-            self.plan.emit(conv.contract_grad_weight, [x, dy, self.sums_of_blocks()], g)
+            operands, rest = [x, dy, self.sums_of_blocks()], (x.steps, dy.steps, int(self.layer.bias))
+            out_size = tuple(self.out_size)
+            emit_grad_weight(self.plan, operands, self._shape(), out_size, self._windows(), *rest)
         if dx is not None:
             self._input_gradient(dy, dx, self.parameter("weight"), x if gate else None)
 
     def _input_gradient(self, dy, dx, weight, gate):
         ending = conv.PLAIN if gate is None else conv.GATE
-        rows, columns = map(min, self.layer.stride, self.in_size)  # from there on there are no positions
-        for row in range(rows):
-            for column in range(columns):
-                g = conv_geometry.conv_grad_input(
-                    *self._shape(),
-                    *self._sizes(),
-                    *self._windows(),
-                    dx.steps,
-                    dy.steps,
-                    (row, column),
-                    0,
-                    ending,
-                )
-                self.plan.emit(conv.contract, [dy, weight, None, gate, dx], g)
+        operands, rest = [dy, weight, None, gate, dx], (dx.steps, dy.steps, 0, ending)
+        emit_grad_input(self.plan, operands, self._shape(), self._sizes(), self._windows(), *rest)
