@@ -3,8 +3,9 @@
     x [N][C][H][W]  --pack-->  blocks [C][H + halo][W + halo][lanes]  --lane kernel-->  unpack  -->  y
 
 A block of samples is laid out with one sample in each lane, the padding as a halo of zeros, and run
-through the kernels of `lanes/conv.py`, which keep a tile of accumulators in registers. Where there are
-too few samples for the lanes, images are cut in strips of rows: see `row_strips.py`.
+through the kernels of `lanes/conv.py` or `lanes/depthwise.py`, which keep a tile of accumulators in
+registers. Where there are too few samples for the lanes, images are cut in strips of rows: see
+`row_strips.py`.
 """
 
 import numpy as np
@@ -17,15 +18,21 @@ from ..checks.scalars import positive_int, positive_pair
 from ..checks.windows import check_conv, check_total
 from ..simd import advance, keep, pointer
 from ..simd.compiling import compiled
+from .conv_sums import (
+    forward_geometry,
+    input_geometries,
+    make_sums,
+    make_weight_sums,
+    weight_geometry,
+)
 from .lanes import conv_geometry, layout
-from .lanes.conv import PLAIN, contract, contract_grad_weight
+from .lanes.depthwise import takes
+from .lanes.depthwise_grad_weight import takes_grad_weight
 from .lanes.operation import STATE, STATE_SIZE
 from .row_strips import Cut, gather_strips, scatter_strips, strip_rows
 
 __all__ = ["conv2d", "conv2d_grad_bias", "conv2d_grad_input", "conv2d_grad_weight"]
 
-_contract = contract.function
-_contract_grad_weight = contract_grad_weight.function
 _gather, _scatter = layout.gather.function, layout.scatter.function
 
 
@@ -349,16 +356,17 @@ def convolve(x, weight, bias, stride, padding, dilation, groups, y):
     halo = conv_geometry.forward_halo(kernel, size, out_size, stride, padding, dilation)
     x_distances, y_distances = _distances(size, halo), (out_size[0] * out_size[1], out_size[1])
     x_block, y_block = _block(x.shape[1], x_distances, x), _block(y.shape[1], y_distances, x)
-    g = conv_geometry.conv_forward(
-        x.shape[1], y.shape[1], kernel, size, out_size, stride, padding, dilation, groups,
-        x_distances, y_distances, 1 if bias.size else 0, PLAIN,
+    depthwise = takes(groups, x.shape[1], y.shape[1])
+    g = forward_geometry(
+        depthwise, x.shape[1], y.shape[1], kernel, size, out_size, stride, padding, dilation, groups,
+        x_distances, y_distances, 1 if bias.size else 0,
     )  # fmt: skip
     from_x, to_y = layout.gather_array(x, x_distances), layout.scatter_array(y, y_distances)
     state = np.zeros(STATE_SIZE, np.int64)
     image, result, count = _inner(x_block, size, halo), _first(y_block), x.shape[0] * x_cut.strips
     for first in range(0, count, lanes):
         _read(x, x_cut, from_x, first, count, state, image, x_distances)
-        _contract(image, pointer(weight), pointer(bias), image, result, image, pointer(g), pointer(state))
+        make_sums(depthwise, image, weight, bias, result, g, state)
         _write(result, y, y_cut, to_y, state, y_distances)
     keep((g, from_x, to_y, state, x_block, y_block))
 
@@ -372,25 +380,20 @@ def input_gradient(dy, weight, bias, stride, padding, dilation, groups, dx):
     halo = conv_geometry.grad_input_halo(kernel, size, out_size, stride, padding, dilation)
     dy_distances, dx_distances = _distances(out_size, halo), (size[0] * size[1], size[1])
     dy_block, dx_block = _block(dy.shape[1], dy_distances, dy), _block(dx.shape[1], dx_distances, dy)
-    geometries = [
-        conv_geometry.conv_grad_input(
-            dx.shape[1], dy.shape[1], kernel, size, out_size, stride, padding, dilation, groups,
-            dx_distances, dy_distances, (row, column), 1 if bias.size else 0, PLAIN,
-        )
-        for row in range(min(stride[0], size[0]))
-        for column in range(min(stride[1], size[1]))
-    ]  # fmt: skip
+    depthwise = takes(groups, dy.shape[1], dx.shape[1])
+    geometries = input_geometries(
+        depthwise, dx.shape[1], dy.shape[1], kernel, size, out_size, stride, padding, dilation, groups,
+        dx_distances, dy_distances, 1 if bias.size else 0,
+    )  # fmt: skip
     from_dy, to_dx = layout.gather_array(dy, dy_distances), layout.scatter_array(dx, dx_distances)
     state = np.zeros(STATE_SIZE, np.int64)
     slope, result, count = _inner(dy_block, out_size, halo), _first(dx_block), dy.shape[0] * dy_cut.strips
-    w = pointer(weight)
     for first in range(0, count, lanes):
         _read(dy, dy_cut, from_dy, first, count, state, slope, dy_distances)
         for g in geometries:
-            _contract(slope, w, pointer(bias), slope, result, slope, pointer(g), pointer(state))
-            keep(g)
+            make_sums(depthwise, slope, weight, bias, result, g, state)
         _write(result, dx, dx_cut, to_dx, state, dx_distances)
-    keep((from_dy, to_dx, state, dy_block, dx_block))
+    keep((geometries, from_dy, to_dx, state, dy_block, dx_block))
 
 
 @compiled
@@ -402,20 +405,19 @@ def weight_gradient(x, dy, stride, padding, dilation, groups, dweight):
     halo = conv_geometry.forward_halo(kernel, size, out_size, stride, padding, dilation)
     x_distances, dy_distances = _distances(size, halo), (out_size[0] * out_size[1], out_size[1])
     x_block, dy_block = _block(x.shape[1], x_distances, x), _block(dy.shape[1], dy_distances, x)
-    g = conv_geometry.conv_grad_weight(
-        x.shape[1], dy.shape[1], kernel, out_size, stride, padding, dilation, groups,
-        x_distances, dy_distances, 0,
+    depthwise = takes_grad_weight(groups, dy.shape[1], kernel, stride, dilation)
+    g = weight_geometry(
+        depthwise, x.shape[1], dy.shape[1], kernel, out_size, stride, padding, dilation, groups,
+        x_distances, dy_distances,
     )  # fmt: skip
     from_x, from_dy = layout.gather_array(x, x_distances), layout.gather_array(dy, dy_distances)
     state = np.zeros(STATE_SIZE, np.int64)
-    gradient, count = pointer(dweight), x.shape[0] * x_cut.strips
+    count = x.shape[0] * x_cut.strips
     image, slope = _inner(x_block, size, halo), _first(dy_block)
     for first in range(0, count, lanes):
         _read(x, x_cut, from_x, first, count, state, image, x_distances)
         _read(dy, dy_cut, from_dy, first, count, state, slope, dy_distances)
-        _contract_grad_weight(
-            image, slope, gradient, gradient, gradient, gradient, pointer(g), pointer(state)
-        )
+        make_weight_sums(depthwise, image, slope, dweight, g, state)
     keep((g, from_x, from_dy, state, x_block, dy_block))
 
 

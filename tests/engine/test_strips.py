@@ -36,6 +36,10 @@ NETWORKS = {
         [fc.Conv2d(2, 2, padding=5), fc.Tanh(), fc.Conv2d(3, 5, padding=1, stride=4)],
         (1, 9, 9),
     ),
+    "depthwise": (
+        [fc.Conv2d(6, 3), fc.ReLU(), fc.DepthwiseConv2d(3, padding="same"), fc.ReLU(), fc.Conv2d(4, 1)],
+        (2, 11, 14),
+    ),
     "branches": (
         [fc.Conv2d(4, 3, padding=1), fc.Residual([fc.ReLU(), fc.Conv2d(4, 3, padding="same")]), fc.ReLU()],
         (2, 12, 9),

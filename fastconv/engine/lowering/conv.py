@@ -1,6 +1,5 @@
 """Convolutions as operations of a plan."""
 
-import itertools
 import math
 
 import numpy as np
@@ -11,6 +10,11 @@ from ...nn.conv import Conv2d
 from ..plan import Rows
 from . import strips
 from .base import WeightedLowering, ending_of
+from .depthwise import emit_forward, emit_grad_input, emit_grad_weight
+
+
+def _size(planes):
+    return planes.height, planes.width
 
 
 class Conv2dLowering(WeightedLowering, layer=Conv2d):
@@ -54,6 +58,10 @@ class Conv2dLowering(WeightedLowering, layer=Conv2d):
     def _sizes(self):
         return tuple(self.in_size), tuple(self.out_size)
 
+    def _windows(self, padding):
+        layer = self.layer
+        return layer.stride, padding, layer.dilation, layer.groups
+
     def forward(self, x, y, relu):
         if self.emitter.single:
             self._forward_single(x, y, relu)
@@ -71,12 +79,9 @@ class Conv2dLowering(WeightedLowering, layer=Conv2d):
 
     def _sums(self, x, y, padding, ending):
         """Emit y from x, whose windows begin so far before its first element."""
-        layer, sizes = self.layer, ((x.height, x.width), (y.height, y.width))
-        g = conv_geometry.conv_forward(
-            *self._shape(), *sizes, layer.stride, padding, layer.dilation, layer.groups,
-            x.steps, y.steps, int(layer.bias), ending,
-        )  # fmt: skip
-        self.plan.emit(conv.contract, [x, self.parameter("weight"), self.parameter("bias"), None, y], g)
+        operands = [x, self.parameter("weight"), self.parameter("bias"), None, y]
+        rest = x.steps, y.steps, int(self.layer.bias), ending
+        emit_forward(self.plan, operands, self._shape(), (_size(x), _size(y)), self._windows(padding), *rest)
 
     def _forward_single(self, x, y, relu):
         if self.reads_positions:
@@ -162,22 +167,15 @@ class Conv2dLowering(WeightedLowering, layer=Conv2d):
             self.elementwise(activations.relu_grad, [dx, dx, x], [dx, dx, x])
 
     def _weight_gradient(self, x, dy, padding):
-        layer = self.layer
-        g = conv_geometry.conv_grad_weight(
-            *self._shape(), (dy.height, dy.width), layer.stride, padding, layer.dilation, layer.groups,
-            x.steps, dy.steps, int(layer.bias),
-        )  # fmt: skip
-        self.plan.emit(conv.contract_grad_weight, [x, dy, self.sums_of_blocks()], g)
+        operands, rest = [x, dy, self.sums_of_blocks()], (x.steps, dy.steps, int(self.layer.bias))
+        emit_grad_weight(self.plan, operands, self._shape(), _size(dy), self._windows(padding), *rest)
 
     def _input_gradient(self, dy, dx, padding, gate):
-        layer, ending = self.layer, conv.PLAIN if gate is None else conv.GATE
-        rows, columns = map(min, layer.stride, (dx.height, dx.width))  # from there on there are no positions
-        for phase in itertools.product(range(rows), range(columns)):
-            g = conv_geometry.conv_grad_input(
-                *self._shape(), (dx.height, dx.width), (dy.height, dy.width), layer.stride, padding,
-                layer.dilation, layer.groups, dx.steps, dy.steps, phase, 0, ending,
-            )  # fmt: skip
-            self.plan.emit(conv.contract, [dy, self.parameter("weight"), None, gate, dx], g)
+        operands = [dy, self.parameter("weight"), None, gate, dx]
+        rest = dx.steps, dy.steps, 0, conv.PLAIN if gate is None else conv.GATE
+        emit_grad_input(
+            self.plan, operands, self._shape(), (_size(dx), _size(dy)), self._windows(padding), *rest
+        )
 
     # Strips of the images of few samples
 

@@ -6,6 +6,7 @@ from ...checks.padding import first_of
 from ...kernels.lanes import conv, conv_geometry
 from ...nn.conv_transpose import ConvTranspose2d
 from .base import WeightedLowering, ending_of
+from .depthwise import emit_forward, emit_grad_input, emit_grad_weight
 
 
 class ConvTranspose2dLowering(WeightedLowering, layer=ConvTranspose2d):
@@ -33,33 +34,23 @@ class ConvTranspose2dLowering(WeightedLowering, layer=ConvTranspose2d):
 
     def forward(self, x, y, relu):
         weight, bias = self.parameter("weight"), self.parameter("bias")
-        rows, columns = map(min, self.layer.stride, self.output_shape[1:])
-        for row in range(rows):
-            for column in range(columns):
-                g = conv_geometry.conv_grad_input(
-                    *self.back, *self.sizes, *self.windows, y.steps, x.steps, (row, column),
-                    int(self.layer.bias), ending_of(relu),
-                )  # fmt: skip
-                self.plan.emit(conv.contract, [x, weight, bias, None, y], g)
+        operands = [x, weight, bias, None, y]
+        rest = y.steps, x.steps, int(self.layer.bias), ending_of(relu)
+        emit_grad_input(self.plan, operands, self.back, self.sizes, self.windows, *rest)
 
     def backward(self, x, y, dy, dx, gate):
         if self.trains:
             self._weight_gradient(x, dy)
         if dx is not None:
-            g = conv_geometry.conv_forward(
-                *self.back, *self.sizes, *self.windows, dy.steps, dx.steps, 0,
-                conv.GATE if gate else conv.PLAIN,
-            )  # fmt: skip
-            weight = self.parameter("weight")
-            self.plan.emit(conv.contract, [dy, weight, None, x if gate else None, dx], g)
+            operands = [dy, self.parameter("weight"), None, x if gate else None, dx]
+            rest = dy.steps, dx.steps, 0, conv.GATE if gate else conv.PLAIN
+            emit_forward(self.plan, operands, self.back, self.sizes, self.windows, *rest)
 
     def _weight_gradient(self, x, dy):
         """Emit the gradients of weight and bias."""
         sums = self.sums_of_blocks()
-        g = conv_geometry.conv_grad_weight(
-            *self.back, self.input_shape[1:], *self.windows, dy.steps, x.steps, 0
-        )
-        self.plan.emit(conv.contract_grad_weight, [dy, x, sums], g)
+        operands, rest = [dy, x, sums], (dy.steps, x.steps, 0)
+        emit_grad_weight(self.plan, operands, self.back, self.input_shape[1:], self.windows, *rest)
         if self.layer.bias:
             self.plan.emit(conv.channel_sums, [dy, self._sums_of_bias(sums)], conv.channel_sums_geometry(dy))
 
