@@ -11,7 +11,8 @@ from dataclasses import replace
 class MadeAgain:
     """Which memory holds what can be made again, and by which operations.
 
-    Those are a normalisation and what works in place on what it gave.
+    Those are a normalisation and cheap layers that work in place on what it gave. Random numbers or
+    exponentials cost more than the way to memory and back.
     """
 
     def __init__(self):
@@ -22,7 +23,7 @@ class MadeAgain:
         own = [made for made in operations if any(_in(operand, storage) for operand in made[1])]
         if layer.made_again:
             self._makers[storage] = own
-        elif len(layer.inputs) == 1 and storage in self._makers:
+        elif layer.repeated and storage in self._makers:
             self._makers[storage] += own
         else:
             self._makers.pop(storage, None)

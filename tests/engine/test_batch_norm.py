@@ -99,6 +99,13 @@ def test_what_a_normalisation_gives_is_made_again_and_not_kept():
         assert re.search(rf"^# {name} .* each block$", text, re.MULTILINE), name
 
 
+def test_what_is_dear_to_make_is_kept():
+    head = [fc.GlobalAvgPool2d(), fc.Flatten(), fc.Dense(2)]
+    for layer, kept in [(fc.ReLU6(), "thread"), (fc.Tanh(), "block"), (fc.Dropout(0.5), "block")]:
+        body = [fc.Conv2d(4, 3), fc.BatchNorm2d(), layer, fc.Conv2d(4, 3), fc.BatchNorm2d()]
+        assert re.search(rf"^# y1 .* each {kept}$", source([*body, *head]), re.MULTILINE), layer
+
+
 def test_a_sum_is_made_as_its_branch_is_normalised():
     body = [*conv_norm_relu(), fc.Conv2d(4, 3, padding=1), fc.BatchNorm2d()]
     layers = [fc.Conv2d(4, 3, padding=1), fc.ReLU(), fc.Residual(body), fc.ReLU(), fc.Flatten(), fc.Dense(2)]
@@ -124,6 +131,41 @@ def test_a_network_without_normalisation_makes_nothing_again():
     model = fc.models.lenet5()
     made = re.findall(r"^ +(\w+)\(", model.source(kernels=False, batch_size=64), re.MULTILINE)
     assert made.count("contract") == 3  # two forward, one gradient of an input
+
+
+# Memory
+
+PEAK = """
+import sys
+import numpy as np, torch, fastconv as fc
+torch.set_num_threads(1)
+model = fc.models.resnet8()
+net = model.to_torch().train()
+
+def step(count):
+    X, y = torch.rand(count, *model.input_shape), torch.rand(count, *model.output_shape)
+    ((net(X) - y) ** 2).mean().backward()
+
+def status(name):
+    lines = open("/proc/self/status").read().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(name))
+
+step(2)
+before = status("VmRSS")
+open("/proc/self/clear_refs", "w").write("5")
+step(128)
+print(status("VmHWM") - before, model.memory(128))
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="memory is read from /proc")
+def test_a_step_of_a_residual_network_takes_much_less_memory_than_pytorchs():
+    pytest.importorskip("torch")
+    made = subprocess.run([sys.executable, "-c", PEAK], capture_output=True, text=True, check=False)
+    if made.returncode and "clear_refs" in made.stderr:
+        pytest.skip("the peak of a process can't be reset here")
+    others, own = map(int, made.stdout.split())
+    assert own < 0.7 * others
 
 
 # A narrower unit

@@ -27,10 +27,12 @@ class Activation(Lowering):
 
 class ReLULowering(Activation, layer=ReLU):
     is_relu = True
+    repeated = True
     function, gradient = activations.relu, activations.relu_grad
 
 
 class LeakyReLULowering(Activation, layer=LeakyReLU):
+    repeated = True
     function, gradient = activations.leaky_relu, activations.leaky_relu_grad
 
     def options(self):

@@ -35,6 +35,7 @@ class Lowering:
     gates_output: ClassVar[bool] = False  # backward can read dy as 0 where a fused ReLU gave nothing positive
     joins_sum: ClassVar[bool] = False  # forward is `prepare` and `finish`, which can end in a sum
     made_again: ClassVar[bool] = False  # y is cheaper to make again of x, which backward reads, than to keep
+    repeated: ClassVar[bool] = False  # so cheap, in place, that it may follow when y is made again
     passes_gradient: ClassVar[bool] = False  # the gradient of every input is that of the output: no backward
     reads_positions: ClassVar[bool] = False  # x, of a single sample, are planes of scalars
     # Set by the builder:

@@ -9,10 +9,12 @@ from .base import Lowering
 
 
 class ReLU6Lowering(Activation, layer=ReLU6):
+    repeated = True
     function, gradient = curves.relu6, curves.relu6_grad
 
 
 class HardsigmoidLowering(Activation, layer=Hardsigmoid):
+    repeated = True
     function, gradient = curves.hardsigmoid, curves.hardsigmoid_grad
 
 

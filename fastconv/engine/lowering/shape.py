@@ -13,6 +13,8 @@ class FlattenLowering(Lowering, layer=Flatten):
     A single sample stays as it is: its readers know the order of the features.
     """
 
+    repeated = True
+
     def forward(self, x, y, relu):
         self._copy(x, Planes(y.storage, *x.sizes, label=y.label))
 
