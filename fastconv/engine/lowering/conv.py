@@ -4,9 +4,10 @@ import math
 
 import numpy as np
 
-from ...kernels.lanes import conv, conv_geometry, single_sample
+from ...kernels.lanes import conv, single_sample
 from ...nn.conv import Conv2d
 from ..plan import Rows
+from . import conv_geometry
 from .base import WeightedLowering, ending_of
 
 
