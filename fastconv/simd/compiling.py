@@ -14,6 +14,7 @@ import os
 import pkgutil
 import sys
 import tempfile
+import types
 from pathlib import Path
 
 import llvmlite
@@ -22,6 +23,7 @@ import numpy as np
 from numba import njit
 from numba.core import caching, config
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, IndexDataCacheFile
+from numba.core.dispatcher import Dispatcher
 
 from . import host  # noqa: F401 - before Numba has chosen its target CPU
 
@@ -196,6 +198,20 @@ def compiled(function, fingerprint=None, cached=True, **options):
     if cached:
         dispatcher._cache = _Cache(function, fingerprint)
     return dispatcher
+
+
+@functools.cache
+def interpreted(function):
+    """A `compiled` function run by Python, with all `compiled` functions that it calls.
+
+    For what runs once where compiling takes longer than Python does.
+    """
+    source = function.py_func
+    names = dict(source.__globals__)
+    for name in source.__code__.co_names:
+        if isinstance(names.get(name), Dispatcher):
+            names[name] = interpreted(names[name])
+    return types.FunctionType(source.__code__, names, source.__name__, source.__defaults__)
 
 
 def inlined(function):

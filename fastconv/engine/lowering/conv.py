@@ -4,11 +4,11 @@ import math
 
 import numpy as np
 
-from ...kernels.lanes import activations, conv, conv_geometry, single_sample
+from ...kernels.lanes import activations, conv, single_sample
 from ...kernels.lanes import strips as lanes_strips
 from ...nn.conv import Conv2d
 from ..plan import Rows
-from . import strips
+from . import conv_geometry, strips
 from .base import WeightedLowering, ending_of
 from .depthwise import emit_forward, emit_grad_input, emit_grad_weight
 

@@ -3,8 +3,9 @@
 from dataclasses import replace
 
 from ...checks.padding import first_of
-from ...kernels.lanes import conv, conv_geometry
+from ...kernels.lanes import conv
 from ...nn.conv_transpose import ConvTranspose2d
+from . import conv_geometry
 from .base import WeightedLowering, ending_of
 from .depthwise import emit_forward, emit_grad_input, emit_grad_weight
 

@@ -1,8 +1,9 @@
 """Dense layers as operations of a plan."""
 
-from ...kernels.lanes import conv, conv_geometry, dense
+from ...kernels.lanes import conv, dense
 from ...nn.dense import Dense
 from ..plan import Planes
+from . import conv_geometry
 from .base import WeightedLowering, ending_of
 
 FEW_WEIGHTS = 32  # a dense layer of so few is faster differentiated block by block than as a matrix product

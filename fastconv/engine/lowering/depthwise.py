@@ -1,11 +1,12 @@
 """The sums of convolutions, forward and back: those of a depthwise one have kernels of their own."""
 
-from ...kernels.lanes import conv, conv_geometry, depthwise, depthwise_geometry
+from ...kernels.lanes import conv, depthwise, depthwise_geometry
 from ...kernels.lanes.depthwise_grad_weight import (
     depthwise_grad_weight,
     depthwise_weight_geometry,
     takes_grad_weight,
 )
+from . import conv_geometry
 
 
 def emit_forward(plan, operands, shape, sizes, windows, *rest):

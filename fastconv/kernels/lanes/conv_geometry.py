@@ -27,7 +27,7 @@ from .conv import (
     lines_at_once,
     sweeps,
 )
-from .conv_tiling import AREA, box, box_taps, covers, next_position, position, tile_count
+from .conv_tiling import AREA, area_taps, corner, covers, tile_count, tile_taps
 
 
 class Axis(NamedTuple):
@@ -82,29 +82,27 @@ class Contraction(NamedTuple):
 @compiled
 def _axis(positions, start, stride, size, taps, tap_start, tap_stride):
     """An `Axis` of int64."""
-    whole = np.int64
     return Axis(
-        whole(positions), whole(start), whole(stride), whole(size),
-        whole(taps), whole(tap_start), whole(tap_stride),
-    )  # fmt: skip
+        int(positions), int(start), int(stride), int(size), int(taps), int(tap_start), int(tap_stride)
+    )
 
 
 @compiled
 def _grid(first, down, right):
     """A `Grid` of int64."""
-    return Grid(np.int64(first), np.int64(down), np.int64(right))
+    return Grid(int(first), int(down), int(right))
 
 
 @compiled
 def _channels(number, least_taps, x_distance, w_distance):
     """`Channels` of int64."""
-    return Channels(np.int64(number), np.int64(least_taps), np.int64(x_distance), np.int64(w_distance))
+    return Channels(int(number), int(least_taps), int(x_distance), int(w_distance))
 
 
 @compiled
 def _useful_taps(axis):
     """The taps that meet the source and no padding, at every position of an axis: (first, after the last)."""
-    ranges = np.zeros((axis.positions, 2), np.int64)
+    ranges = []
     for i in range(axis.positions):
         at = axis.start + i * axis.stride + axis.tap_start
         first = 0
@@ -113,7 +111,7 @@ def _useful_taps(axis):
         last = first
         while last < axis.taps and 0 <= at + last * axis.tap_stride < axis.size:
             last += 1
-        ranges[i, 0], ranges[i, 1] = first, last
+        ranges.append((first, last))
     return ranges
 
 
@@ -139,7 +137,7 @@ def _contraction(outputs, sums):
     g[CONTRACT.x_channel], g[CONTRACT.w_channel] = sums.channels.x_distance, sums.channels.w_distance
     g[CONTRACT.x_tap_h], g[CONTRACT.w_tap_h] = sums.down.tap_stride * sums.x_line, sums.weights.down
     g[CONTRACT.x_tap_w], g[CONTRACT.w_tap_w] = sums.across.tap_stride, sums.weights.right
-    at = np.int64(TILES_AT)
+    at = int(TILES_AT)
     for number in range(len(planned)):
         sweep, tile_length, tiles_at = SWEEPS_AT + number * len(SWEEP), _tile_length(planned[number]), at
         for area in areas[number]:
@@ -159,56 +157,17 @@ def _tile_length(sweep):
 @compiled
 def _write_area(g, at, area, tile_length, taps_h, taps_w, sums):
     """Write the tiles of an area from g[at] on; returns where they end."""
-    fields = (
-        area[0],
-        area[1],
-        area[2],
-        area[3],
-        area[4],
-        area[5],
-        area[6],
-        area[7],
-    )  # g may be the same memory
-    for number in range(fields[AREA.tiles]):
-        bounds = box(fields, number)
-        taps, corner = box_taps(taps_h, taps_w, bounds), (bounds[0], bounds[2])
+    taps, alike = area_taps(taps_h, taps_w, area)
+    for number in range(area[AREA.tiles]):
+        if not alike:
+            taps = tile_taps(taps_h, taps_w, area, number)
         at_once, parts = _parts(sums.channels, (taps[1] - taps[0]) * (taps[3] - taps[2]))
+        place = corner(area, number)
         for part in range(parts):
             _write_part(g, at, taps, part * at_once, at_once, sums)
-            _write_positions(g, at + POSITIONS_AT, fields, number, corner, taps, part * at_once, sums)
+            _write_positions(g, at + POSITIONS_AT, area, place, taps, part * at_once, sums)
             at += tile_length
     return at
-
-
-@compiled
-def _write_positions(g, at, area, number, corner, taps, channel, sums):
-    """Write where the positions of a tile are read in x, then where in y their sums go, from g[at] on.
-
-    A tile that goes on past the end of its area repeats its last position.
-    """
-    tile_h, tile_w = area[AREA.tile_h], area[AREA.tile_w]
-    if min(tile_h, tile_w) > 1:
-        count = tile_h + tile_w
-        first = _addresses(corner, taps, channel, sums)
-        for k in range(tile_h):
-            place = min(corner[0] + k, area[AREA.bottom] - 1), corner[1]
-            g[at + k], g[at + count + k] = _addresses(place, taps, channel, sums)
-        for k in range(tile_w):
-            place = corner[0], min(corner[1] + k, area[AREA.right] - 1)
-            here = _addresses(place, taps, channel, sums)
-            g[at + tile_h + k] = here[0] - first[0]
-            g[at + count + tile_h + k] = here[1] - first[1]
-        return
-    size = tile_h * tile_w
-    place = position(area, number * size) if area[AREA.wraps] else corner
-    for k in range(size):
-        g[at + k], g[at + size + k] = _addresses(place, taps, channel, sums)
-        if area[AREA.wraps]:
-            place = next_position(area, place)
-        elif tile_h > 1:
-            place = min(place[0] + 1, area[AREA.bottom] - 1), place[1]
-        else:
-            place = place[0], min(place[1] + 1, area[AREA.right] - 1)
 
 
 @compiled
@@ -221,6 +180,41 @@ def _write_part(g, at, taps, channel, at_once, sums):
     g[at + TILE.w_first] = first_tap + channel * sums.channels.w_distance
     g[at + TILE.channels], g[at + TILE.taps_h], g[at + TILE.taps_w] = here, h1 - h0, w1 - w0
     g[at + TILE.adds], g[at + TILE.ends] = channel > 0, channel + here == count
+
+
+@compiled
+def _write_positions(g, at, area, place, taps, channel, sums):
+    """Write where the positions of a tile are read in x, then where in y their sums go, from g[at] on.
+
+    The first of them is `place`. A tile that goes on past the end of its area repeats its last position.
+    """
+    down, across, target = sums.down, sums.across, sums.target
+    x_line, x_place, y_line, y_place = down.stride * sums.x_line, across.stride, target.down, target.right
+    i, j = place
+    tile_h, tile_w, bottom, right = area[AREA.tile_h], area[AREA.tile_w], area[AREA.bottom], area[AREA.right]
+    x, y = _addresses(place, taps, channel, sums)
+    if tile_h > 1 and tile_w > 1:
+        count = tile_h + tile_w
+        for k in range(tile_h):
+            lines = min(k, bottom - 1 - i)
+            g[at + k], g[at + count + k] = x + lines * x_line, y + lines * y_line
+        for k in range(tile_w):
+            places = min(k, right - 1 - j)
+            g[at + tile_h + k], g[at + count + tile_h + k] = places * x_place, places * y_place
+        return
+    size = tile_h * tile_w
+    along, across_too = (1, 0) if tile_h > 1 else (0, 1)
+    for k in range(size):
+        g[at + k], g[at + size + k] = x, y
+        next_i, next_j = i + along, j + across_too
+        if area[AREA.wraps] and next_i == bottom:
+            next_i, next_j = area[AREA.top], j + 1
+        elif area[AREA.wraps] and next_j == right:
+            next_i, next_j = i + 1, area[AREA.left]
+        if next_i < bottom and next_j < right:
+            x += (next_i - i) * x_line + (next_j - j) * x_place
+            y += (next_i - i) * y_line + (next_j - j) * y_place
+            i, j = next_i, next_j
 
 
 @compiled
@@ -247,7 +241,7 @@ def conv_forward(
     sums = Contraction(
         _axis(out_size[0], -padding[0], stride[0], in_size[0], kernel[0], 0, dilation[0]),
         _axis(out_size[1], -padding[1], stride[1], in_size[1], kernel[1], 0, dilation[1]),
-        np.int64(x_distances[1]),
+        int(x_distances[1]),
         _grid(0, kernel[1], 1),
         _grid(0, y_distances[1], 1),
         _channels(c_count, taps, x_distances[0], taps),  # as in the sums of one sample alone
@@ -303,7 +297,7 @@ def conv_grad_input(
     sums = Contraction(
         down,
         across,
-        np.int64(dy_distances[1]),
+        int(dy_distances[1]),
         _grid(kh * kernel[1] + kw, every_kh * kernel[1], every_kw),
         _grid(phase[0] * dx_distances[1] + phase[1], stride[0] * dx_distances[1], stride[1]),
         _channels(o_count, 0, dy_distances[0], c_count * taps),

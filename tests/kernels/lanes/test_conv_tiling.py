@@ -1,7 +1,9 @@
 """The plans of convolutions: which tiles they make, and of which taps."""
 
+import numpy as np
 import pytest
 
+from fastconv.engine.lowering import conv_geometry as in_python
 from fastconv.kernels.lanes import conv, conv_geometry
 
 # channels, output channels, kernel, edge of the image, padding
@@ -87,3 +89,26 @@ def test_one_output_alone_is_cut_in_patches_where_these_waste_little():
         1, 1, (1, 1), (1, 64), (1, 64), (1, 1), (0, 0), (1, 1), 1, (100, 100), (100, 100), 0, 0
     )
     assert {n for n, *_ in tiles(g, 1, (1, 64))} == {conv.ALONG_LINES}
+
+
+@pytest.mark.parametrize(
+    ("groups", "stride", "padding"), [(1, (1, 1), (2, 0)), (2, (2, 3), (1, 2)), (1, (3, 1), (0, 1))]
+)
+@pytest.mark.parametrize("size", [(1, 5), (9, 20), (24, 23)])
+@pytest.mark.parametrize("channels", [(2, 6), (34, 14), (4, 10)])
+def test_python_makes_the_geometries_that_compiled_code_makes(channels, size, groups, stride, padding):
+    kernel, dilation = (3, 4), (2, 1)
+    out = tuple(max(1, (n + 3 * p) // s) for n, s, p in zip(size, stride, padding, strict=True))
+    shape, windows = (*channels, kernel, size, out), (stride, padding, dilation, groups)
+    for name in ("forward_halo", "grad_input_halo"):
+        arguments = kernel, size, out, stride, padding, dilation
+        assert getattr(in_python, name)(*arguments) == getattr(conv_geometry, name)(*arguments)
+    calls = {
+        "conv_forward": (*shape, *windows, (1000, 40), (900, 30), 1, conv.RELU),
+        "conv_grad_input": (*shape, *windows, (1000, 40), (900, 30), (0, 0), 0, conv.GATE),
+        "conv_grad_weight": (*channels, kernel, out, *windows, (1000, 40), (900, 30), 1),
+    }
+    for name, arguments in calls.items():
+        made, expected = (getattr(where, name)(*arguments) for where in (in_python, conv_geometry))
+        assert made.dtype == expected.dtype == np.int64
+        np.testing.assert_array_equal(made, expected)
