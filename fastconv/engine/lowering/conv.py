@@ -8,6 +8,7 @@ from ...kernels.lanes import conv, conv_geometry, single_sample
 from ...nn.conv import Conv2d
 from ..plan import Rows
 from .base import WeightedLowering, ending_of
+from .winograd import Winograd
 
 
 class Conv2dLowering(WeightedLowering, layer=Conv2d):
@@ -16,6 +17,7 @@ class Conv2dLowering(WeightedLowering, layer=Conv2d):
         (self.top, self.bottom), (self.left, self.right) = self.layer.pads(self.input_shape)
         self.channels, *self.in_size = self.input_shape
         self.out_size = self.output_shape[1:]
+        self.winograd = Winograd(self)
 
     @classmethod
     def takes_single_sample(cls, layer):
@@ -54,9 +56,15 @@ class Conv2dLowering(WeightedLowering, layer=Conv2d):
         layer = self.layer
         return layer.stride, (self.top, self.left), layer.dilation, layer.groups
 
+    def prepare(self):
+        self.winograd.prepare(self)
+
     def forward(self, x, y, relu):
         if self.emitter.single:
             self._forward_single(x, y, relu)
+            return
+        if self.winograd.forward:
+            self.winograd.emit_forward(self, x, y, ending_of(relu))
             return
         ending = ending_of(relu)
         g = conv_geometry.conv_forward(
@@ -125,12 +133,16 @@ class Conv2dLowering(WeightedLowering, layer=Conv2d):
         plan.emit(single_sample.positions_to_channels, [positions, y], g)
 
     def backward(self, x, y, dy, dx, gate):
-        if self.trains:
+        if self.winograd.weight_gradient:
+            self.winograd.emit_weight_gradient(self, x, dy)
+        elif self.trains:
             g = conv_geometry.conv_grad_weight(
                 *self._shape(), self.out_size, *self._windows(), x.steps, dy.steps, int(self.layer.bias)
             )
             self.plan.emit(conv.contract_grad_weight, [x, dy, self.sums_of_blocks()], g)
-        if dx is not None:
+        if dx is not None and self.winograd.input_gradient:
+            self.winograd.emit_input_gradient(dy, dx, x if gate else None)
+        elif dx is not None:
             self._input_gradient(dy, dx, self.parameter("weight"), x if gate else None)
 
     def _input_gradient(self, dy, dx, weight, gate):
