@@ -36,8 +36,8 @@ def set_precision(precision: str) -> None:
     Notes
     -----
     Networks of float64 use direct sums either way, and so do predictions of a few samples, which are made one
-    by one: at "high", their last bits may differ from those of the same samples in a batch. The environment variable FASTCONV_PRECISION says what
-    holds at first.
+    by one: at "high", their last bits may differ from those of the same samples in a batch. The environment
+    variable FASTCONV_PRECISION says what holds at first.
 
     Examples
     --------
