@@ -11,6 +11,7 @@ if _interrupts.is_program():  # before the imports that take their time
 
 from . import kernels, models
 from .engine.threads import get_num_threads, set_num_threads
+from .kernels.precision import get_precision, set_precision
 from .models import Model, Sequential, from_onnx, from_torch, load
 from .nn import *  # noqa: F403
 from .nn import __all__ as _layers
@@ -78,6 +79,7 @@ __all__ = [  # layers and optimizers are listed in their own files
     "from_onnx",
     "from_torch",
     "get_num_threads",
+    "get_precision",
     "inspection",
     "kernels",
     "load",
@@ -88,6 +90,7 @@ __all__ = [  # layers and optimizers are listed in their own files
     "optimizers",
     "schedules",
     "set_num_threads",
+    "set_precision",
 ]
 
 # `from fastconv.metrics import f1` and the like, as in earlier versions.

@@ -57,6 +57,7 @@ def facts() -> dict[str, Any]:
         },
         "threads": fastconv.get_num_threads(),
         "FASTCONV_NUM_THREADS": os.environ.get("FASTCONV_NUM_THREADS"),
+        "precision": fastconv.get_precision(),
         "cache": [_describe_folder(folder) for folder in cache_folders()],
         "extras": {PACKAGES.get(module, module): _installed_version(module) for module in EXTRAS},
     }
@@ -78,6 +79,7 @@ def _lines(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     setting = facts["FASTCONV_NUM_THREADS"]
     source = f"FASTCONV_NUM_THREADS={setting}" if setting else "FASTCONV_NUM_THREADS is not set"
     yield "threads", f"{facts['threads']} ({source})"
+    yield "precision", f"{facts['precision']} (FASTCONV_PRECISION or fastconv.set_precision)"
     for number, cache in enumerate(facts["cache"]):
         state = "" if cache["writable"] else ", read-only" if cache["readable"] else ", not readable"
         size = f"{cache['files']} files, {cache['bytes'] / 1e6:.1f} MB" if cache["files"] else "empty"

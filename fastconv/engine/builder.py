@@ -46,6 +46,9 @@ class Builder:
             writer = self.values.writer[layer.inputs[0]]
             alone = self.values.readers[layer.inputs[0]] == [layer]
             layer.follows_relu = alone and writer is not None and self._is_relu_in_place(writer)
+        for layer in self.layers:
+            layer.prepare()
+        self.plan.emit_together(self.emitter.before_forward)
         for value in network.inputs:
             self._read_input(value)
         self._forward()

@@ -17,6 +17,10 @@ class Emitter:
         Whether gradients are wanted, and whether running statistics follow the batch.
     single : bool
         Whether a single sample is predicted, with its channels in the lanes.
+    precision : str
+        How convolutions are summed up: see `set_precision`.
+    before_forward : list
+        Operations on the parameters, as Plan.emit takes them, for the start of the step.
     after_backward : list
         Operations on the whole batch, as Plan.emit takes them, left for the end of the backward pass.
     """
@@ -24,7 +28,8 @@ class Emitter:
     def __init__(self, network, run, plan, gradient, single):
         self.plan, self.single = plan, single
         self.training, self.updates_statistics = run.training, run.purpose == "train"
-        self.after_backward = []
+        self.precision = run.precision
+        self.before_forward, self.after_backward = [], []
         self._network, self._gradient = network, gradient
         self._parameters = _offsets(network.parameters(), network.flat_parameters)
         # What some layers would give frozen parameters lies where nobody reads it, and never adds to a norm.

@@ -10,6 +10,7 @@ from types import FunctionType
 from typing import Any
 
 from ..kernels.lanes.operation import Operation
+from ..kernels.precision import get_precision
 from ..nn.joint_loss import default_for
 from ..nn.losses import Loss
 from ..nn.network import Network
@@ -28,7 +29,13 @@ PURPOSES = {
     "predict": "a prediction",
 }
 HERE = ("fastconv.engine.", "fastconv.kernels.lanes.")  # the modules whose functions are shown
-COPIES = {"thread": "each thread", "block": "each block", "shard": "each shard of blocks", "all": "all"}
+COPIES = {
+    "thread": "each thread",
+    "scratch": "each thread",
+    "block": "each block",
+    "shard": "each shard of blocks",
+    "all": "all",
+}
 
 
 def source(
@@ -46,6 +53,7 @@ def source(
         f"# A vector has {plan.lanes} lanes: {_lanes(builder.single, plan.lanes)}.",
         *(() if loss is None else (f"# Loss: {loss}.",)),
         *(() if purpose != "train" else (f"# Optimizer: {optimizer}.",)),
+        f"# Precision: {run.precision}.",
         "#",
         *_memory(plan),
         "",
@@ -78,7 +86,7 @@ def _run(
     elif loss is None:
         loss = default_for(network.last_layers(), network.output_names, network.output_shapes)
     training = optimizer if purpose == "train" else None
-    return Run(purpose, batch_size, threads, loss, training, frozen=network.frozen)
+    return Run(purpose, batch_size, threads, loss, training, frozen=network.frozen, precision=get_precision())
 
 
 def _lanes(single: bool, lanes: int) -> str:

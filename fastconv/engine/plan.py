@@ -51,7 +51,10 @@ def lanes_of(dtype):
 
 @dataclass(eq=False)
 class Storage:
-    """Memory of `size` scalars; `kept` says for what there is a copy: thread, block, shard or all."""
+    """Memory of `size` scalars; `kept` says for what there is a copy: thread, scratch, block, shard or all.
+
+    Scratch is a thread's too, and holds nothing from one operation to the next.
+    """
 
     size: int
     kept: str = "thread"
@@ -153,6 +156,7 @@ class Plan:
         self.threads = threads
         self.stages = []  # ("block" or "batch", [(operation, operands, geometry)])
         self._storages = []
+        self._scratch = None
         self._kept_alive = []
 
     # Memory
@@ -194,6 +198,15 @@ class Plan:
         rows = self.rows(samples * length, kept, label)
         rows.length = length
         return rows
+
+    def scratch(self, size):
+        """Scalars for one operation to work in, which those of all other operations share."""
+        if self._scratch is None:
+            self._scratch = self.rows(0, "scratch", "scratch")
+        storage = self._scratch.storage
+        storage.size = max(storage.size, -(-size // self.lanes) * self.lanes)
+        self._scratch.count = storage.size
+        return self._scratch
 
     def array(self, array, start=0, count=0, label=""):
         """Memory of a NumPy array of the plan's dtype: `count` elements from element `start`."""
@@ -247,8 +260,13 @@ class Plan:
 
     def copies(self, storage):
         """How many copies of a storage there are."""
-        shards = min(self.blocks, MAX_SHARDS)
-        return {"thread": self.threads, "block": self.blocks, "shard": shards, "all": 1}[storage.kept]
+        kinds = {"thread": self.threads, "scratch": self.threads, "block": self.blocks, "shard": self.shards}
+        return kinds.get(storage.kept, 1)
+
+    @property
+    def shards(self):
+        """How many runs of blocks have sums of their own."""
+        return min(self.blocks, MAX_SHARDS)
 
     def lay_out(self):
         """Give each storage its place in memory; returns how many bytes that takes.
@@ -321,7 +339,8 @@ def _operand_fields(operand):
     if operand is None:
         return [0, 0, 0, 0]
     storage = operand.storage
-    steps = [storage.copy_bytes if storage.kept == kept else 0 for kept in ("block", "thread", "shard")]
+    kept = "thread" if storage.kept == "scratch" else storage.kept
+    steps = [storage.copy_bytes if kept == kind else 0 for kind in ("block", "thread", "shard")]
     return [storage.address + operand.first_byte, *steps]
 
 

@@ -1,5 +1,6 @@
 """Engines that wait for their next use."""
 
+from ..kernels.precision import get_precision
 from .engine import Engine
 from .lowering import takes_single_sample
 from .one_thread import OneThread
@@ -43,7 +44,7 @@ class EnginePool:
             lanes = lanes_of(network.dtype)
             batch_size = -(-samples // lanes) * lanes
         frozen = network.frozen if purpose == "gradients" else frozenset()
-        run = Run(purpose, batch_size, get_num_threads(), frozen=frozen, **others)
+        run = Run(purpose, batch_size, get_num_threads(), frozen=frozen, precision=get_precision(), **others)
         for engine in self._engines.copy():
             if engine.asked_run == run:
                 try:

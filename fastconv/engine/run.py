@@ -29,6 +29,8 @@ class Run(NamedTuple):
         Whether the outputs are written, too, where there is a loss.
     frozen : frozenset of str
         The places of the layers that training leaves as they are.
+    precision : str
+        How convolutions are summed up: see `set_precision`.
     """
 
     purpose: str
@@ -40,6 +42,7 @@ class Run(NamedTuple):
     augmentation: Any = None
     outputs: bool = False
     frozen: frozenset[str] = frozenset()
+    precision: str = "high"
 
     @property
     def training(self) -> bool:

@@ -16,6 +16,7 @@ from ..engine.plan import lanes_of
 from ..engine.pool import KEPT_BYTES
 from ..engine.run import Run
 from ..engine.threads import get_num_threads
+from ..kernels.precision import get_precision
 from ..models.model import Model
 from ..nn.class_losses import is_labels
 from ..nn.freezing import update_runs
@@ -60,13 +61,14 @@ class Steps:
         self.after_each: Callable[[int, float, float], bool] | None = None
         self.cut = False
         self._threads, self._frozen = get_num_threads(), task.model.frozen
+        self._precision = get_precision()
         self._engines: dict[int, Engine] = {}  # by how many lanes a strip of their batches has
         self._checked: set[int] = set()  # sizes of batches that all layers can learn from
 
     def still_fit(self, task: Task) -> bool:
         """Whether new ones for this task would be the same."""
         as_before = self._threads == get_num_threads() and self._frozen == task.model.frozen
-        return task is self.task and as_before
+        return task is self.task and as_before and self._precision == get_precision()
 
     def may_be_kept(self) -> bool:
         """Whether their engine may wait for the next call of `fit`: it is not large."""
@@ -113,6 +115,7 @@ class Steps:
             self._augment,
             outputs=task.metrics.need_outputs,
             frozen=self._frozen,
+            precision=self._precision,
         )
         self._engines[kind] = Engine(task.model, run, task.optimizer_state, task.seed)
         return self._engines[kind]

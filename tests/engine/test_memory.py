@@ -8,6 +8,7 @@ from fastconv.engine import engine as module
 from fastconv.engine.engine import Engine
 from fastconv.engine.plan import VECTOR_BYTES, Plan
 from fastconv.engine.run import Run
+from fastconv.kernels import precision
 from fastconv.nn.losses import MSE
 from fastconv.nn.optimizers import SGD
 
@@ -62,8 +63,9 @@ def test_memory_that_values_share_changes_no_bit(name, dtype, monkeypatch):
             np.testing.assert_array_equal(before, after, err_msg=str(case))
 
 
-def test_values_of_one_size_take_turns_in_prediction():
-    """Twenty convolutions in a row need two values at a time."""
+def test_values_of_one_size_take_turns_in_prediction(monkeypatch):
+    """Twenty convolutions in a row need two values at a time, where no weights are transformed."""
+    monkeypatch.setattr(precision, "_precision", "highest")
 
     def row(count):
         layers = [fc.Conv2d(8, 3, padding="same"), fc.Tanh()] * count

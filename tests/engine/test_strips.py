@@ -49,7 +49,8 @@ NETWORKS = {
 
 def always(lanes, samples, sizes, multiples, cost):
     """The cheapest cut that there is, whatever whole images cost."""
-    return cheapest(lanes, samples, sizes, multiples, lambda cut, n: np.inf if cut is None else cost(cut, n))
+    cut, _ = cheapest(lanes, samples, sizes, multiples, lambda cut, n: 1e18 if cut is None else cost(cut, n))
+    return cut, 0.0
 
 
 cheapest = strips.best_cut
@@ -60,8 +61,9 @@ def step(name, dtype, batch_size, monkeypatch, choice):
     cuts = []
 
     def chosen(*arguments):
-        cuts.append(choice(*arguments))
-        return cuts[-1]
+        cut, share = choice(*arguments)
+        cuts.append(cut)
+        return cut, share
 
     monkeypatch.setattr(strips, "best_cut", chosen)
     layers, shape = NETWORKS[name]
@@ -78,7 +80,7 @@ def step(name, dtype, batch_size, monkeypatch, choice):
 @pytest.mark.parametrize("name", NETWORKS)
 def test_strips_and_whole_images_agree(name, dtype, batch_size, monkeypatch):
     loss, gradient, cuts = step(name, dtype, batch_size, monkeypatch, always)
-    expected_loss, expected, _ = step(name, dtype, batch_size, monkeypatch, lambda *_: None)
+    expected_loss, expected, _ = step(name, dtype, batch_size, monkeypatch, lambda *_: (None, 1.0))
     lanes = 64 // np.dtype(dtype).itemsize
     assert any(cuts) == (batch_size <= lanes // 2)
     assert loss == expected_loss
@@ -123,9 +125,9 @@ def test_what_is_cut_is_what_pays():
     def cost(cut, sizes):
         return 1000 if cut is None else 100 * sizes[0] + (950 if cut.number > 2 else 0)
 
-    assert cheapest(16, 1, (8, 8), (1, 1), cost) == strips.Cut(0, 2, 4, 1)
-    assert cheapest(16, 16, (8, 8), (1, 1), cost) is None
-    assert cheapest(16, 1, (1, 1), (1, 1), cost) is None
+    assert cheapest(16, 1, (8, 8), (1, 1), cost)[0] == strips.Cut(0, 2, 4, 1)
+    assert cheapest(16, 16, (8, 8), (1, 1), cost) == (None, 1.0)
+    assert cheapest(16, 1, (1, 1), (1, 1), cost) == (None, 1.0)
 
 
 @pytest.mark.parametrize("shuffle", [False, True])

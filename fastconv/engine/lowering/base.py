@@ -69,6 +69,9 @@ class Lowering:
         """Zeros that backward reads around dy."""
         return (0, 0, 0, 0)
 
+    def prepare(self):
+        """Leave operations on the parameters to the start of the step, in `emitter.before_forward`."""
+
     def forward(self, x, y, relu):
         """Emit y from x; `relu` asks for max(y, 0), where `fuses_relu`."""
         raise NotImplementedError
@@ -132,16 +135,16 @@ class WeightedLowering(Lowering):
         """Where the sum of the parameter's gradient goes, or None."""
         return self.emitter.gradient(f"{self.name}.{name}", self.number)
 
-    def sums_of_blocks(self):
-        """Where an operation adds up the gradients of weight and bias, block by block.
+    def sums_of_blocks(self, names=("weight", "bias")):
+        """Where an operation adds up the gradients of weight and bias, or of one of them, block by block.
 
         Of several blocks, that is a place for each shard of them; these are added up at the end.
         """
-        total = self.gradient("weight")
+        total = self.gradient(names[0])
         if self.plan.blocks == 1:
             return total
-        bias = self.parameter("bias")
-        size = self.parameter("weight").count + (0 if bias is None else bias.count)
+        parameters = [self.parameter(name) for name in names]
+        size = sum(parameter.count for parameter in parameters if parameter is not None)
         shard = self.plan.rows(size, "shard", f"shards{self.number}")
         g = conv.AddShardsGeometry(numbers=size, distance=CopyDistance(shard.storage))
         self.emitter.after_backward.append((conv.add_shards, [shard, total], g))

@@ -11,6 +11,7 @@ from ..plan import Rows
 from . import conv_geometry, strips
 from .base import WeightedLowering, ending_of
 from .depthwise import emit_forward, emit_grad_input, emit_grad_weight
+from .winograd import Winograd
 
 
 def _size(planes):
@@ -28,6 +29,7 @@ class Conv2dLowering(WeightedLowering, layer=Conv2d):
         sides = zip(self.in_size, self.out_size, layer.stride, reach, (self.top, self.left), strict=True)
         self.axes = [strips.Axis(*side) for side in sides]
         self.products = layer.out_channels * self.channels // layer.groups * math.prod(layer.kernel_size)
+        self._choose()
 
     @classmethod
     def takes_single_sample(cls, layer):
@@ -62,12 +64,17 @@ class Conv2dLowering(WeightedLowering, layer=Conv2d):
         layer = self.layer
         return layer.stride, padding, layer.dilation, layer.groups
 
+    def prepare(self):
+        self.winograd.prepare(self)
+
     def forward(self, x, y, relu):
         if self.emitter.single:
             self._forward_single(x, y, relu)
             return
+        if self.winograd.forward:
+            self.winograd.emit_forward(self, x, y, ending_of(relu))
+            return
         ending = ending_of(relu)
-        self.cut = self._best_cut(self.out_size, (1, 1), self._forward_cost)
         if self.cut is None:
             self._sums(x, y, (self.top, self.left), ending)
             return
@@ -145,17 +152,25 @@ class Conv2dLowering(WeightedLowering, layer=Conv2d):
 
     def backward(self, x, y, dy, dx, gate):
         padding = self.top, self.left
-        if self.trains and self.cut is None:
+        if self.winograd.weight_gradient:
+            self.winograd.emit_weight_gradient(self, x, dy)
+        elif self.trains and self.cut is None:
             self._weight_gradient(x, dy, padding)
         elif self.trains:
             dy_strips = self._cut_strips(self.cut, dy, self.cut.spans(self.out_size), "dy")
             self._weight_gradient(self.x_strips, dy_strips, (0, 0))
         if dx is None:
             return
-        cut = self._best_cut(self.in_size, self.layer.stride, self._gradient_cost)
-        if cut is None:
+        if self.winograd.input_gradient:
+            self.winograd.emit_input_gradient(dy, dx, x if gate else None)
+        elif self.gradient_cut is None:
             self._input_gradient(dy, dx, padding, x if gate else None)
-            return
+        else:
+            self._input_gradient_in_strips(dy, dx, self.gradient_cut)
+            if gate:
+                self.elementwise(activations.relu_grad, [dx, dx, x], [dx, dx, x])
+
+    def _input_gradient_in_strips(self, dy, dx, cut):
         slopes, inputs = cut.slopes(self.axes, dy.halo), cut.spans(self.in_size)
         before = tuple(
             axis.padding - span.start * axis.stride for axis, span in zip(self.axes, slopes, strict=True)
@@ -163,8 +178,6 @@ class Conv2dLowering(WeightedLowering, layer=Conv2d):
         dx_strips = self._strips(inputs, dx, "dx")
         self._input_gradient(self._cut_strips(cut, dy, slopes, "dy"), dx_strips, before, None)
         self._join_strips(cut, dx_strips, dx, inputs)
-        if gate:
-            self.elementwise(activations.relu_grad, [dx, dx, x], [dx, dx, x])
 
     def _weight_gradient(self, x, dy, padding):
         operands, rest = [x, dy, self.sums_of_blocks()], (x.steps, dy.steps, int(self.layer.bias))
@@ -179,12 +192,22 @@ class Conv2dLowering(WeightedLowering, layer=Conv2d):
 
     # Strips of the images of few samples
 
+    def _choose(self):
+        """Decide how each pass is computed: in strips, by Winograd's products, or neither."""
+        self.cut, share = self._best_cut(self.out_size, (1, 1), self._forward_cost)
+        self.gradient_cut, gradient_share = self._best_cut(
+            self.in_size, self.layer.stride, self._gradient_cost
+        )
+        self.winograd = Winograd(self, share, gradient_share)
+        if self.winograd.forward or self.winograd.weight_gradient:
+            self.cut = None
+
     def _best_cut(self, sizes, multiples, cost):
-        """How the images are cut for sums of these sizes, or None."""
+        """How the images are cut for sums of these sizes, or None, and the share of the cost that is left."""
         plan = self.plan
         samples = strips.samples_of_strip(plan.batch_size, plan.lanes)
         if samples == plan.lanes or not self.emitter.training:
-            return None
+            return None, 1.0
         return strips.best_cut(plan.lanes, samples, sizes, multiples, cost)
 
     def _forward_cost(self, cut, sizes):

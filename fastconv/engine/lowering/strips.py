@@ -89,12 +89,13 @@ class Cut:
 
 
 def best_cut(lanes, samples, sizes, multiples, cost):
-    """The cheapest cut of images of `sizes`, or None where whole ones are cheaper.
+    """The cheapest cut of images of `sizes` and its share of the cost of whole ones: None and 1 where these win.
 
     `cost(cut, sizes)` is that of a strip's sums and of all moves, in products of vectors. The length of a
     strip is a multiple of `multiples`, so that all are alike.
     """
-    best, least = None, cost(None, sizes)
+    whole = cost(None, sizes)
+    best, least = None, whole
     for axis, power in itertools.product(range(2), range(1, 7)):
         count = 2**power
         size = -(-sizes[axis] // count)
@@ -104,7 +105,7 @@ def best_cut(lanes, samples, sizes, multiples, cost):
             found = cost(cut, [span.size for span in cut.spans(sizes)])
             if found < least:
                 best, least = cut, found
-    return best
+    return best, least / max(whole, 1)
 
 
 def geometry(cut, spans, image, planes):

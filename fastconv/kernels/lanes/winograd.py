@@ -1,0 +1,338 @@
+"""Convolutions of 3x3 taps, stride 1, by Winograd's F(4x4, 3x3): 36 products where direct sums have 144.
+
+    x   +-----------+     a tile is 6x6 of x, which gives 4x4 of y; tiles are 4 apart, the last ones of a
+        |   +-------|--+  plane so far inside as to end with y: what both compute is the later one's.
+        |   |tile   |  |
+        +---|-------+  |        v  [36][channels][tiles of a strip]       vectors of samples
+            +----------+        m  [36][outputs][tiles of a strip]        vectors of samples
+                                u  [36][outputs][channels]                scalars
+
+For each of the 36 points of `winograd_transforms.py`, m = u v is a matrix product like any other. The
+gradient of x is the same of dy, with the weights turned round. The gradient of the weights is
+du = d v^T, d being the transform of dy; as it is summed over samples, their lanes are turned into channels:
+
+    d   [36][outputs][tiles of a strip][samples]                          scalars
+    v^T [36][tiles of a strip][samples][channels]                         vectors of channels
+    du  [36][outputs][channels]                                           vectors of channels
+
+A strip is as many tiles as stay in the second-level cache. Matrices are `APART` vectors further apart than
+they are long: at powers of two, the 36 stores of a transform would fall into one set of the cache.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ... import simd
+from ...simd import advance, tiles
+from ...simd.compiling import compiled, inlined
+from ...simd.tiles import (
+    columns,
+    multiply_add,
+    offsets,
+    rows,
+    shape,
+    tile_add_stored,
+    tile_store,
+    zeros,
+)
+from ...simd.transpose import square_part, store_square, transpose
+from .conv import GATE, MANY_ROWS, RELU
+from .operation import STATE, offsets_of, operation
+from .winograd_transforms import (
+    MATRICES,
+    RESULTS,
+    result_column,
+    transform_gradient,
+    transform_input,
+    transform_products,
+)
+
+APART = 5
+CHANNELS_AT_ONCE = 64  # in a part of a sum: in one run, 128 channels lose 1.4 times as much to rounding
+SCRATCH_BYTES = 3 << 18  # of v and m of a strip: most of a second-level cache of 1 MiB
+WORK = MATRICES  # vectors of scratch for half of a transform
+
+# Tiles of the matrix products: outputs x vectors. One of two vectors needs more outputs for its loads.
+WIDE_ROWS = 4 if tiles.tile_columns(4) >= 4 else 2
+WIDE = min(4, tiles.tile_columns(WIDE_ROWS))
+NARROW_ROWS = MANY_ROWS
+PAIR_ROWS, PAIR = (NARROW_ROWS, 2) if tiles.tile_columns(NARROW_ROWS) >= 2 else (WIDE_ROWS, WIDE)
+OUTPUTS_AT_ONCE = 8  # outputs are rounded up to as many, in u, m, d and du; each tile has a divisor of it
+
+
+class WinogradGeometry(NamedTuple):
+    """What `winograd` and `winograd_grad_weight` compute; distances in vectors, those of u in scalars."""
+
+    channels: int
+    outputs: int
+    tiles: int
+    strip: int  # tiles at once
+    x_channel: int  # from one channel to the next
+    x_line: int
+    y_output: int  # from one output to the next, in y or dy
+    y_line: int
+    u_output: int  # from one output to the next: the channels, rounded up to whole vectors
+    u_matrix: int  # from one of the 36 matrices to the next
+    v_matrix: int
+    m_matrix: int  # of m or d
+    ending: int = 0  # PLAIN, RELU or GATE, as in `contract`
+    bias: int = 0
+
+
+WINOGRAD = offsets_of(WinogradGeometry)
+# Behind the named numbers: 0, 1, 2, 3, where the columns of a register tile lie, then the plane's tiles.
+COLUMNS_AT = len(WINOGRAD)
+TILES_AT = COLUMNS_AT + 4
+
+
+class PlaneTile(NamedTuple):
+    """Where a tile of a plane begins, and how much of it the tiles before it have done."""
+
+    x: int  # vectors
+    y: int
+    lines_done: int
+    columns_done: int
+
+
+PLANE_TILE = offsets_of(PlaneTile)
+
+
+def rounded(count, unit):
+    """`count`, rounded up to a multiple of `unit`."""
+    return -(-count // unit) * unit
+
+
+def matrix_distance(outputs, channels, lanes):
+    """Vectors from one of the 36 matrices of u or du to the next."""
+    return rounded(outputs, OUTPUTS_AT_ONCE) * -(-channels // lanes) + APART
+
+
+def _tile_starts(size):
+    """Where the tiles of a line begin: pairs (first result, results that earlier tiles have done)."""
+    last = size - RESULTS
+    return [(min(at, last), max(0, at - last)) for at in range(0, size, RESULTS)]
+
+
+def rounded_outputs(outputs, size):
+    """How many outputs are computed, tiles of the products being whole, for a plane of results of `size`."""
+    return rounded(outputs, WIDE_ROWS if tile_count(*size) % WIDE == 0 else OUTPUTS_AT_ONCE)
+
+
+def tile_count(height, width):
+    """How many tiles a plane of results has."""
+    return -(-height // RESULTS) * -(-width // RESULTS)
+
+
+def strip_of(channels, outputs, tile_count):
+    """How many tiles are computed at once: all, or some that stay in cache and fill register tiles."""
+    a_tile = MATRICES * simd.VECTOR_BYTES * (channels + rounded(outputs, OUTPUTS_AT_ONCE))
+    fits = SCRATCH_BYTES // a_tile
+    return min(tile_count, max(4, fits // 4 * 4))
+
+
+def _geometry(channels, outputs, size, padding, x, y, lanes, v_matrix, **others):
+    """A geometry of planes x [channels] and y [outputs] of `size`, whose windows start in the padding."""
+    starts = [_tile_starts(n) for n in size]
+    strip = strip_of(channels, outputs, len(starts[0]) * len(starts[1]))
+    named = WinogradGeometry(
+        channels=channels,
+        outputs=outputs,
+        tiles=len(starts[0]) * len(starts[1]),
+        strip=strip,
+        x_channel=x[0],
+        x_line=x[1],
+        y_output=y[0],
+        y_line=y[1],
+        u_output=rounded(channels, lanes),
+        u_matrix=matrix_distance(outputs, channels, lanes) * lanes,
+        v_matrix=v_matrix(strip) + APART,
+        m_matrix=rounded(outputs, OUTPUTS_AT_ONCE) * strip + APART,
+        **others,
+    )
+    plane_tiles = [
+        PlaneTile((i - padding[0]) * x[1] + j - padding[1], i * y[1] + j, lines_done, columns_done)
+        for i, lines_done in starts[0]
+        for j, columns_done in starts[1]
+    ]
+    table = [number for tile in plane_tiles for number in tile]
+    return np.array([*named, *range(TILES_AT - COLUMNS_AT), *table], np.int64)
+
+
+def winograd_geometry(channels, outputs, size, padding, x, y, lanes, ending, has_bias):
+    """Make the geometry of `winograd`: `x` and `y` are (plane, line), `padding` is (top, left)."""
+    return _geometry(
+        channels, outputs, size, padding, x, y, lanes,
+        lambda strip: channels * strip, ending=ending, bias=has_bias,
+    )  # fmt: skip
+
+
+def grad_weight_geometry(channels, outputs, size, padding, x, dy, lanes):
+    """Make the geometry of `winograd_grad_weight`; `size` is that of dy."""
+    return _geometry(
+        channels, outputs, size, padding, x, dy, lanes, lambda strip: strip * rounded(channels, lanes)
+    )
+
+
+def scratch_size(g, lanes):
+    """Scalars of scratch that an operation of this geometry works in."""
+    matrices = int(g[WINOGRAD.v_matrix] + g[WINOGRAD.m_matrix] + lanes + APART)
+    return (WORK + MATRICES * matrices) * lanes
+
+
+@inlined
+def _multiply(form, a, a_at, a_row, b, b_at, b_step, depth, place, y, y_at, y_row, fresh):
+    """A register tile of y = a b, or y += a b: sums of `depth` products; rows of b are `b_step` apart."""
+    acc = zeros(form)
+    for k in range(depth):
+        acc = multiply_add(acc, a, a_at + k, a_row, b, b_at + k * b_step, place)
+    if not fresh:
+        acc = tile_add_stored(acc, y, y_at, y_row, place)
+    tile_store(acc, y, y_at, y_row, place)
+
+
+@compiled
+def _product(a, a_row, b, b_step, depth, y, y_row, outputs, count, fresh, g):
+    """y [outputs][count] = a b, or y += a b, in vectors; rows are `y_row` apart, rounded up."""
+    at_columns, done = advance(g, COLUMNS_AT), count // WIDE * WIDE
+    wide, pair, narrow = shape(b, WIDE_ROWS, WIDE), shape(b, PAIR_ROWS, PAIR), shape(b, NARROW_ROWS, 1)
+    place = offsets(wide, at_columns, 0)
+    for j in range(0, done, columns(wide)):
+        for o in range(0, outputs, rows(wide)):
+            _multiply(wide, a, o * a_row, a_row, b, j, b_step, depth, place, y, o * y_row + j, y_row, fresh)
+    pairs = done + (count - done) // PAIR * PAIR
+    place = offsets(pair, at_columns, 0)
+    for j in range(done, pairs, columns(pair)):
+        for o in range(0, outputs, rows(pair)):
+            _multiply(pair, a, o * a_row, a_row, b, j, b_step, depth, place, y, o * y_row + j, y_row, fresh)
+    place = offsets(narrow, at_columns, 0)
+    for j in range(pairs, count):
+        for o in range(0, outputs, rows(narrow)):
+            _multiply(narrow, a, o * a_row, a_row, b, j, b_step, depth, place, y, o * y_row + j, y_row, fresh)
+
+
+@compiled
+def _plane_tile(g, number):
+    """The numbers of one of the plane's tiles."""
+    return advance(g, TILES_AT + number * len(PLANE_TILE))
+
+
+@compiled
+def _finish(work, bias, gate, y, at, g, o):
+    """Write the 4x4 results of a tile of output o to y from vector `at` on, with bias and ending."""
+    line, ending = g[WINOGRAD.y_line], g[WINOGRAD.ending]
+    b = simd.splat(bias, o) if g[WINOGRAD.bias] else simd.fill(y, 0.0)
+    zero = simd.fill(y, 0.0)
+    for j in range(RESULTS):
+        r0, r1, r2, r3 = result_column(work, j)
+        r0, r1, r2, r3 = simd.add(r0, b), simd.add(r1, b), simd.add(r2, b), simd.add(r3, b)
+        k = at + j
+        if ending == RELU:
+            r0, r1 = _relu(r0, zero), _relu(r1, zero)
+            r2, r3 = _relu(r2, zero), _relu(r3, zero)
+        elif ending == GATE:
+            r0, r1 = _gated(r0, gate, k, zero), _gated(r1, gate, k + line, zero)
+            r2, r3 = _gated(r2, gate, k + 2 * line, zero), _gated(r3, gate, k + 3 * line, zero)
+        simd.store(y, k, r0)
+        simd.store(y, k + line, r1)
+        simd.store(y, k + 2 * line, r2)
+        simd.store(y, k + 3 * line, r3)
+
+
+@inlined
+def _relu(v, zero):
+    """0 where v is below it; NaN stays."""
+    return simd.select(simd.less(v, zero), zero, v)
+
+
+@inlined
+def _gated(v, gate, k, zero):
+    """V where vector k of the gate is positive, else 0."""
+    return simd.select(simd.greater(simd.load(gate, k), zero), v, zero)
+
+
+@operation
+def winograd(x, u, bias, gate, y, scratch, g, s):
+    """y = bias + the convolution of x with the transformed weights u; then ReLU, or the gate."""
+    channels, outputs, tile_count = g[WINOGRAD.channels], g[WINOGRAD.outputs], g[WINOGRAD.tiles]
+    strip, v_matrix, m_matrix = g[WINOGRAD.strip], g[WINOGRAD.v_matrix], g[WINOGRAD.m_matrix]
+    work, v = scratch, advance(scratch, WORK * simd.lanes(x))
+    m = advance(v, MATRICES * v_matrix * simd.lanes(x))
+    for start in range(0, tile_count, strip):
+        count = min(strip, tile_count - start)
+        for c in range(channels):
+            for t in range(count):
+                corner = c * g[WINOGRAD.x_channel] + _plane_tile(g, start + t)[PLANE_TILE.x]
+                transform_input(x, corner, g[WINOGRAD.x_line], v, c * strip + t, v_matrix, work)
+        for k in range(MATRICES):
+            for c in range(0, channels, CHANNELS_AT_ONCE):
+                _product(
+                    advance(u, k * g[WINOGRAD.u_matrix] + c), g[WINOGRAD.u_output],
+                    advance(v, (k * v_matrix + c * strip) * simd.lanes(x)), strip,
+                    min(CHANNELS_AT_ONCE, channels - c),
+                    advance(m, k * m_matrix * simd.lanes(x)), strip, outputs, count, c == 0, g,
+                )  # fmt: skip
+        for o in range(outputs):
+            for t in range(count):
+                transform_products(m, o * strip + t, m_matrix, work)
+                at = o * g[WINOGRAD.y_output] + _plane_tile(g, start + t)[PLANE_TILE.y]
+                _finish(work, bias, gate, y, at, g, o)
+
+
+@compiled
+def _gradient_tile(dy, o, tile, d, d_at, work, g):
+    """Transform a tile of dy, where what the tiles before it have done counts as 0."""
+    at, line = o * g[WINOGRAD.y_output] + tile[PLANE_TILE.y], g[WINOGRAD.y_line]
+    lines_done, columns_done = tile[PLANE_TILE.lines_done], tile[PLANE_TILE.columns_done]
+    if lines_done == 0 and columns_done == 0:
+        transform_gradient(dy, at, line, d, d_at, g[WINOGRAD.m_matrix], work)
+        return
+    rest = MATRICES - RESULTS * RESULTS  # `work` is read before a line of it is overwritten: see below
+    for i in range(RESULTS):
+        for j in range(RESULTS):
+            value = simd.load(dy, at + i * line + j)
+            done = i < lines_done or j < columns_done
+            simd.store(work, rest + i * RESULTS + j, simd.fill(dy, 0.0) if done else value)
+    transform_gradient(work, rest, RESULTS, d, d_at, g[WINOGRAD.m_matrix], work)
+
+
+@compiled
+def _channels_in_lanes(x, start, count, v, squares, work, g):
+    """v^T of a strip of `count` tiles from tile `start` on; `squares` is memory for 36 squares of lanes."""
+    lanes, channels, vectors = simd.lanes(x), g[WINOGRAD.channels], g[WINOGRAD.u_output] // simd.lanes(x)
+    square_distance = lanes + APART
+    for c in range(0, channels, lanes):
+        here = min(lanes, channels - c)
+        for t in range(count):
+            corner = _plane_tile(g, start + t)[PLANE_TILE.x]
+            for k in range(here):
+                at = (c + k) * g[WINOGRAD.x_channel] + corner
+                transform_input(x, at, g[WINOGRAD.x_line], squares, k, square_distance, work)
+            for k in range(MATRICES):
+                samples = square_part(squares, k * square_distance * lanes, lanes, here, lanes)
+                at = k * g[WINOGRAD.v_matrix] + t * lanes * vectors + c // lanes
+                store_square(transpose(samples), v, at * lanes, vectors * lanes, lanes, lanes)
+
+
+@operation
+def winograd_grad_weight(x, dy, du, scratch, _a, _b, g, s):
+    """du += the sums over samples and tiles of d v^T; the first block of a shard starts at 0."""
+    outputs, tile_count, strip = g[WINOGRAD.outputs], g[WINOGRAD.tiles], g[WINOGRAD.strip]
+    v_matrix, m_matrix, lanes = g[WINOGRAD.v_matrix], g[WINOGRAD.m_matrix], simd.lanes(x)
+    vectors, work = g[WINOGRAD.u_output] // lanes, scratch
+    squares = advance(work, WORK * lanes)
+    v = advance(squares, MATRICES * (lanes + APART) * lanes)
+    d = advance(v, MATRICES * v_matrix * lanes)
+    for start in range(0, tile_count, strip):
+        count = min(strip, tile_count - start)
+        _channels_in_lanes(x, start, count, v, squares, work, g)
+        for o in range(outputs):
+            for t in range(count):
+                _gradient_tile(dy, o, _plane_tile(g, start + t), d, o * strip + t, work, g)
+        for k in range(MATRICES):
+            _product(
+                advance(d, k * m_matrix * lanes), strip * lanes,
+                advance(v, k * v_matrix * lanes), vectors, count * lanes,
+                advance(du, k * g[WINOGRAD.u_matrix]), vectors, outputs, vectors,
+                s[STATE.fresh] != 0 and start == 0, g,
+            )  # fmt: skip
