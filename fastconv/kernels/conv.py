@@ -29,6 +29,7 @@ from .lanes import conv_geometry, layout
 from .lanes.depthwise import takes
 from .lanes.depthwise_grad_weight import takes_grad_weight
 from .lanes.operation import STATE, STATE_SIZE
+from .pointwise import is_pointwise, pointwise, pointwise_grad_input, pointwise_grad_weight
 from .row_strips import Cut, gather_strips, scatter_strips, strip_rows
 
 __all__ = ["conv2d", "conv2d_grad_bias", "conv2d_grad_input", "conv2d_grad_weight"]
@@ -351,12 +352,15 @@ def _input_cuts(dx_shape, dy_shape, kernel, stride, padding, dilation, lanes):
 def convolve(x, weight, bias, stride, padding, dilation, groups, y):
     """y of a convolution; an empty bias stands for none."""
     kernel, lanes = weight.shape[2:], simd.lanes(pointer(x))
+    depthwise = takes(groups, x.shape[1], y.shape[1])
+    if not depthwise and is_pointwise(x, y, kernel, stride):
+        pointwise(x, weight, bias, groups, y)
+        return
     x_cut, y_cut, top = _output_cuts(x.shape, y.shape, kernel, stride, padding, dilation, lanes)
     size, out_size, padding = (x_cut.height, x.shape[3]), (y_cut.height, y.shape[3]), (top, padding[1])
     halo = conv_geometry.forward_halo(kernel, size, out_size, stride, padding, dilation)
     x_distances, y_distances = _distances(size, halo), (out_size[0] * out_size[1], out_size[1])
     x_block, y_block = _block(x.shape[1], x_distances, x), _block(y.shape[1], y_distances, x)
-    depthwise = takes(groups, x.shape[1], y.shape[1])
     g = forward_geometry(
         depthwise, x.shape[1], y.shape[1], kernel, size, out_size, stride, padding, dilation, groups,
         x_distances, y_distances, 1 if bias.size else 0,
@@ -375,12 +379,15 @@ def convolve(x, weight, bias, stride, padding, dilation, groups, y):
 def input_gradient(dy, weight, bias, stride, padding, dilation, groups, dx):
     """dx of a convolution; with a bias, y of the transposed one, whose x is dy."""
     kernel, lanes = weight.shape[2:], simd.lanes(pointer(dy))
+    depthwise = takes(groups, dy.shape[1], dx.shape[1])
+    if not depthwise and is_pointwise(dx, dy, kernel, stride):
+        pointwise_grad_input(dy, weight, bias, groups, dx)
+        return
     dy_cut, dx_cut, top = _input_cuts(dx.shape, dy.shape, kernel, stride, padding, dilation, lanes)
     size, out_size, padding = (dx_cut.height, dx.shape[3]), (dy_cut.height, dy.shape[3]), (top, padding[1])
     halo = conv_geometry.grad_input_halo(kernel, size, out_size, stride, padding, dilation)
     dy_distances, dx_distances = _distances(out_size, halo), (size[0] * size[1], size[1])
     dy_block, dx_block = _block(dy.shape[1], dy_distances, dy), _block(dx.shape[1], dx_distances, dy)
-    depthwise = takes(groups, dy.shape[1], dx.shape[1])
     geometries = input_geometries(
         depthwise, dx.shape[1], dy.shape[1], kernel, size, out_size, stride, padding, dilation, groups,
         dx_distances, dy_distances, 1 if bias.size else 0,
@@ -400,6 +407,9 @@ def input_gradient(dy, weight, bias, stride, padding, dilation, groups, dx):
 def weight_gradient(x, dy, stride, padding, dilation, groups, dweight):
     """Add the gradient of a convolution's weight to dweight."""
     kernel, lanes = dweight.shape[2:], simd.lanes(pointer(x))
+    if is_pointwise(x, dy, kernel, stride):
+        pointwise_grad_weight(x, dy, groups, dweight)
+        return
     x_cut, dy_cut, top = _output_cuts(x.shape, dy.shape, kernel, stride, padding, dilation, lanes)
     size, out_size, padding = (x_cut.height, x.shape[3]), (dy_cut.height, dy.shape[3]), (top, padding[1])
     halo = conv_geometry.forward_halo(kernel, size, out_size, stride, padding, dilation)
