@@ -196,7 +196,7 @@ class Builder:
                 continue
             x = [self.slots[value] for value in layer.inputs]
             if self._joins_sum(layer, waiting):
-                layer.prepare(x[0])
+                layer.sum_up(x[0])
                 waiting[layer.output] = layer
                 continue
             output, readers = layer.output, self.values.readers[layer.output]

@@ -24,10 +24,10 @@ class BatchNorm2dLowering(WeightedLowering, layer=BatchNorm2d):
         return not self.emitter.single
 
     def forward(self, x, y, relu):
-        self.prepare(x)
+        self.sum_up(x)
         self.finish(x, y, relu)
 
-    def prepare(self, x):
+    def sum_up(self, x):
         """Emit what `finish` needs to know of x: mean and deviation."""
         by_batch = self.emitter.training and self.trains
         # Where it is constant, each block has its own, so that nobody waits for another one.

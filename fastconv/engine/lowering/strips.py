@@ -89,7 +89,7 @@ class Cut:
 
 
 def best_cut(lanes, samples, sizes, multiples, cost):
-    """The cheapest cut of images of `sizes` and its share of the cost of whole ones: None and 1 where these win.
+    """The cheapest cut of images of `sizes`, and its share of the cost of whole ones; or None, and 1.
 
     `cost(cut, sizes)` is that of a strip's sums and of all moves, in products of vectors. The length of a
     strip is a multiple of `multiples`, so that all are alike.
