@@ -316,7 +316,7 @@ CALLS = {
         lambda m, x: m.larger(F.interpolate(F.interpolate(x, None, 2, mode="bilinear"), size=(24, 36))),
         {"larger": nn.Upsample(size=(48, 36), mode="bilinear", align_corners=True)},
         [
-            "Upsample(mode='bilinear')",
+            "Upsample(2, mode='bilinear')",
             "Upsample((2, 3))",
             "Upsample((2, 1), mode='bilinear', align_corners=True)",
         ],
