@@ -216,8 +216,16 @@ class RunningMetrics:
             if metric != "accuracy":
                 figures[name] = wanted.figure(name, y, outputs)
             elif wanted.loss.targets != "numbers":  # its numbers are neither right nor wrong
-                figures[name] = float(np.concatenate(self._logs)[:, column + 1].sum()) / self.samples
+                figures[name] = float(self._joined()[0][:, column + 1].sum()) / self.samples
         return figures
 
     def _mean_loss(self, column: int) -> float:
-        return float(np.concatenate(self._logs)[:, column] @ np.concatenate(self._counts)) / self.samples
+        log, counts = self._joined()
+        return float(log[:, column] @ counts) / self.samples
+
+    def _joined(self) -> tuple[NDArray[Any], NDArray[Any]]:
+        """The log of all steps, and how many samples each took; what has been joined once stays so."""
+        for parts in (self._logs, self._counts):
+            if len(parts) > 1:
+                parts[:] = [np.concatenate(parts)]
+        return self._logs[0], self._counts[0]
