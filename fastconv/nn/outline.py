@@ -106,7 +106,7 @@ class Outline:
     def _check_ends(self) -> None:
         """Raise ValueError unless names are texts and those of ends different, and everything is needed."""
         for name in (*self.input_names, *self.output_names, *(call.name for call in self.calls)):
-            if not isinstance(name, str) or not name:
+            if not isinstance(name, str) or not name or not name.isprintable():  # which files can hold
                 raise ValueError(f"names of inputs, outputs and layers must be texts, got {name!r}")
         for what, names in (("inputs", self.input_names), ("outputs", self.output_names)):
             if len(set(names)) != len(names):
