@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from ..checks.jit import LARGEST
 from .graph import Graph, Node
 from .layer import Layer, Shape
 
@@ -111,12 +112,12 @@ class Outline:
         for what, names in (("inputs", self.input_names), ("outputs", self.output_names)):
             if len(set(names)) != len(names):
                 raise ValueError(f"`{what}` must have names of their own, got {', '.join(names)}")
-        read = {value for call in self.calls for value in call.inputs}
+        read = {value for call in self.calls for value in call.inputs} | set(self.outputs)
         for value, name in enumerate(self.input_names):
             if value not in read:
                 raise ValueError(f"`inputs` must be needed by `outputs`, got {name!r} that nothing reads")
         for value, call in enumerate(self.calls, start=len(self.input_names)):
-            if value not in read and value not in self.outputs:
+            if value not in read:
                 raise ValueError(f"layer {call.name}: nothing reads what {call.layer.call()} gives")
 
 
@@ -143,6 +144,6 @@ def checked_shape(input_shape: Any) -> Shape:
         shape = tuple(map(operator.index, sizes))
     except TypeError:
         raise TypeError(f"`input_shape` {_SHAPES}, got {input_shape!r}") from None
-    if len(shape) not in (1, 2, 3) or min(shape) < 1 or math.prod(shape) > 2**31 - 1:
+    if len(shape) not in (1, 2, 3) or min(shape) < 1 or math.prod(shape) > LARGEST:
         raise ValueError(f"`input_shape` {_SHAPES}, got {input_shape!r}")
     return shape

@@ -184,6 +184,16 @@ def test_a_value_that_is_an_output_twice_has_two_targets():
     np.testing.assert_allclose(gradients["0.weight"], slopes.T @ X, rtol=1e-10)
 
 
+def test_a_layer_that_makes_too_much_is_named_before_any_memory_is_taken():
+    y = fc.Input((1, 1, 1))
+    for _ in range(31):
+        y = fc.Concatenate()([y, y]) if y.shape[0] < 2**30 else y
+    with pytest.raises(ValueError, match=r"Concatenate\(\) gives samples of shape .*, which are too large"):
+        fc.Concatenate()([y, y])
+    with pytest.raises(ValueError, match=r"layer 1: Upsample\(32768\) gives samples of shape .* too large"):
+        fc.Sequential([fc.Upsample(32768), fc.Upsample(32768)], (1, 1, 1))
+
+
 def test_layers_that_are_nested_too_deep_for_a_file_are_refused_in_one_line(tmp_path):
     for depth in (150, 400):
         layer = fc.Dense(4)
