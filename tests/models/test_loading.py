@@ -77,6 +77,7 @@ def test_a_suffix_of_another_format_is_refused_before_anything_is_written(tmp_pa
     "change",
     [
         lambda d, s: d["layers"].append({"name": "Exec"}),
+        lambda d, s: d["layers"].append({"name": "Block"}),
         lambda d, s: d["layers"][0].update(name="__class__"),
         lambda d, s: d["layers"][0].update(kernel_size=0),
         lambda d, s: d["layers"][0].update(unknown=1),
