@@ -13,8 +13,16 @@ def written(outline: Outline) -> dict[str, Any]:
     Raises
     ------
     ValueError
-        If a layer's class can't be imported, so that no other process could read the file.
+        If a layer's class can't be imported, so that no other process could read the file, or layers are
+        nested too deep.
     """
+    try:
+        return _written(outline)
+    except RecursionError:
+        raise ValueError("`layers` are nested too deep for a file") from None
+
+
+def _written(outline: Outline) -> dict[str, Any]:
     if outline.is_row:
         shape = list(outline.input_shapes[0])
         return {"input_shape": shape, "layers": [call.layer.record() for call in outline.calls]}
@@ -47,19 +55,24 @@ def read(description: dict[str, Any], layer_of: Callable[[Any], Layer]) -> Outli
     inputs, outputs = description["inputs"], description["outputs"]
     layers_by_name = {name: layer_of(entry) for name, entry in description["layers"].items()}
     calls = tuple(Call(name, layers_by_name[name], tuple(values)) for name, values in description["calls"])
+    if unused := set(layers_by_name) - {call.name for call in calls}:
+        raise ValueError(f"layer {min(unused)} is called nowhere")
     count = len(inputs)
     for number, call in enumerate(calls):
-        if not all(isinstance(value, int) and 0 <= value < count + number for value in call.inputs):
+        if not all(_is_among(value, 0, count + number) for value in call.inputs):
             raise ValueError(f"layer {call.name} takes a value that is not there: {call.inputs}")
     values = tuple(entry["value"] for entry in outputs)
-    if not (
-        inputs and values and all(isinstance(v, int) and count <= v < count + len(calls) for v in values)
-    ):
+    if not (inputs and values and all(_is_among(value, count, count + len(calls)) for value in values)):
         raise ValueError(f"its outputs are no values of its layers: {values}")
     return Outline(
         tuple(checked_shape(entry["shape"]) for entry in inputs),
-        tuple(str(entry["name"]) for entry in inputs),
+        tuple(entry["name"] for entry in inputs),
         calls,
         values,
-        tuple(str(entry["name"]) for entry in outputs),
+        tuple(entry["name"] for entry in outputs),
     )
+
+
+def _is_among(value: Any, low: int, high: int) -> bool:
+    """Whether it is the number of one of the values from `low` to before `high`."""
+    return isinstance(value, int) and not isinstance(value, bool) and low <= value < high

@@ -1,31 +1,17 @@
 """Elementwise functions of arrays of any shape, softmax over the last axis, and their gradients.
 
-Loops run over the flat array, a vector of 64 bytes at a time with the functions of `simd/`; a last,
-partial vector goes through a small buffer, so that every element is computed by the same instructions.
+The loops of elementwise functions are in `elementwise.py`; here is what they compute of one vector.
 """
 
 import numpy as np
 
-from .. import simd
-from ..checks.arrays import check_same_shape, float_array, same_dtype
+from ..checks.arrays import float_array
 from ..checks.jit import Array, public
 from ..checks.scalars import scalar
-from ..simd import (
-    add,
-    divide,
-    fill,
-    fill_like,
-    greater,
-    load,
-    multiply,
-    pointer,
-    select,
-    store,
-    subtract,
-    vector_math,
-)
+from ..simd import add, divide, fill_like, greater, multiply, select, subtract, vector_math
 from ..simd.compiling import compiled
 from ..simd.vector_math import exp
+from .elementwise import elementwise
 
 __all__ = [
     "leaky_relu",
@@ -71,10 +57,7 @@ def relu(x: Array) -> Array:
     >>> relu(np.array([-1.0, 2.0]))
     array([0., 2.])
     """
-    x = float_array(x, "x", -1)
-    y = np.empty(x.shape, x.dtype)
-    _forward(RELU, x.reshape(-1), 0.0, y.reshape(-1))
-    return y
+    return _activation(RELU, x, 0.0)
 
 
 @public
@@ -106,12 +89,7 @@ def relu_grad(dy: Array, x: Array) -> Array:
     >>> relu_grad(np.array([3.0, 3.0]), np.array([-1.0, 2.0]))
     array([0., 3.])
     """
-    dy, x = float_array(dy, "dy", -1), float_array(x, "x", -1)
-    same_dtype(dy, "dy", x, "x")
-    check_same_shape(dy.shape, x.shape, "dy", "x")
-    dx = np.empty(x.shape, x.dtype)
-    _gradient(RELU, dy.reshape(-1), x.reshape(-1), 0.0, dx.reshape(-1))
-    return dx
+    return _gradient(RELU, dy, x, "x", 0.0)
 
 
 @public
@@ -144,10 +122,7 @@ def leaky_relu(x: Array, negative_slope: float = 0.01) -> Array:
     >>> leaky_relu(np.array([-1.0, 2.0]), 0.5)
     array([-0.5,  2. ])
     """
-    x = float_array(x, "x", -1)
-    y = np.empty(x.shape, x.dtype)
-    _forward(LEAKY_RELU, x.reshape(-1), scalar(negative_slope, "negative_slope"), y.reshape(-1))
-    return y
+    return _activation(LEAKY_RELU, x, scalar(negative_slope, "negative_slope"))
 
 
 @public
@@ -176,13 +151,7 @@ def leaky_relu_grad(dy: Array, x: Array, negative_slope: float = 0.01) -> Array:
     >>> leaky_relu_grad(np.array([3.0, 3.0]), np.array([-1.0, 2.0]), 0.5)
     array([1.5, 3. ])
     """
-    dy, x = float_array(dy, "dy", -1), float_array(x, "x", -1)
-    same_dtype(dy, "dy", x, "x")
-    check_same_shape(dy.shape, x.shape, "dy", "x")
-    dx = np.empty(x.shape, x.dtype)
-    slope = scalar(negative_slope, "negative_slope")
-    _gradient(LEAKY_RELU, dy.reshape(-1), x.reshape(-1), slope, dx.reshape(-1))
-    return dx
+    return _gradient(LEAKY_RELU, dy, x, "x", scalar(negative_slope, "negative_slope"))
 
 
 @public
@@ -214,10 +183,7 @@ def sigmoid(x: Array) -> Array:
     >>> sigmoid(np.array([0.0]))
     array([0.5])
     """
-    x = float_array(x, "x", -1)
-    y = np.empty(x.shape, x.dtype)
-    _forward(SIGMOID, x.reshape(-1), 0.0, y.reshape(-1))
-    return y
+    return _activation(SIGMOID, x, 0.0)
 
 
 @public
@@ -249,12 +215,7 @@ def sigmoid_grad(dy: Array, y: Array) -> Array:
     >>> sigmoid_grad(np.array([4.0]), np.array([0.5]))
     array([1.])
     """
-    dy, y = float_array(dy, "dy", -1), float_array(y, "y", -1)
-    same_dtype(dy, "dy", y, "y")
-    check_same_shape(dy.shape, y.shape, "dy", "y")
-    dx = np.empty(y.shape, y.dtype)
-    _gradient(SIGMOID, dy.reshape(-1), y.reshape(-1), 0.0, dx.reshape(-1))
-    return dx
+    return _gradient(SIGMOID, dy, y, "y", 0.0)
 
 
 @public
@@ -282,10 +243,7 @@ def tanh(x: Array) -> Array:
     >>> tanh(np.array([0.0, 50.0]))
     array([0., 1.])
     """
-    x = float_array(x, "x", -1)
-    y = np.empty(x.shape, x.dtype)
-    _forward(TANH, x.reshape(-1), 0.0, y.reshape(-1))
-    return y
+    return _activation(TANH, x, 0.0)
 
 
 @public
@@ -313,12 +271,7 @@ def tanh_grad(dy: Array, y: Array) -> Array:
     >>> tanh_grad(np.array([4.0]), np.array([0.5]))
     array([3.])
     """
-    dy, y = float_array(dy, "dy", -1), float_array(y, "y", -1)
-    same_dtype(dy, "dy", y, "y")
-    check_same_shape(dy.shape, y.shape, "dy", "y")
-    dx = np.empty(y.shape, y.dtype)
-    _gradient(TANH, dy.reshape(-1), y.reshape(-1), 0.0, dx.reshape(-1))
-    return dx
+    return _gradient(TANH, dy, y, "y", 0.0)
 
 
 @public
@@ -384,37 +337,7 @@ def _slope(kind, dy, v, slope):
     return multiply(dy, multiply(subtract(one, v), add(one, v)))  # 1 - v * v would lose digits near 1
 
 
-@compiled
-def _forward(kind, x, slope, y):
-    source, target = pointer(x), pointer(y)
-    lanes = simd.lanes(source)
-    factor = fill(source, slope)
-    for k in range(x.size // lanes):
-        store(target, k, _value(kind, load(source, k), factor))
-    done = x.size // lanes * lanes
-    if done < x.size:
-        rest = np.zeros(lanes, x.dtype)
-        rest[: x.size - done] = x[done:]
-        last = pointer(rest)
-        store(last, 0, _value(kind, load(last, 0), factor))
-        y[done:] = rest[: x.size - done]
-
-
-@compiled
-def _gradient(kind, dy, x, slope, dx):
-    first, second, target = pointer(dy), pointer(x), pointer(dx)
-    lanes = simd.lanes(first)
-    factor = fill(first, slope)
-    for k in range(x.size // lanes):
-        store(target, k, _slope(kind, load(first, k), load(second, k), factor))
-    done = x.size // lanes * lanes
-    if done < x.size:
-        rest = np.zeros((2, lanes), x.dtype)
-        rest[0, : x.size - done] = dy[done:]
-        rest[1, : x.size - done] = x[done:]
-        pair = pointer(rest)
-        store(pair, 0, _slope(kind, load(pair, 0), load(pair, 1), factor))
-        dx[done:] = rest[0, : x.size - done]
+_activation, _gradient = elementwise(_value, _slope)
 
 
 @compiled

@@ -9,7 +9,7 @@ bias is `conv2d_grad_bias`.
 """
 
 import numpy as np
-from numba.extending import overload
+from numba.extending import overload, register_jitable
 
 from ..checks.arrays import check_length, check_shape4, float_array, same_dtype
 from ..checks.jit import Array, IntOrPair, Padding, public
@@ -25,6 +25,19 @@ __all__ = [
 ]  # fmt: skip
 
 _NOT_CAUSAL = '`padding` of a transposed convolution must not be "causal"'
+
+
+@register_jitable
+def _settings(stride, dilation, output_padding, groups):
+    """(stride, dilation, output padding, groups) as pairs and an int."""
+    step, gap = positive_pair(stride, "stride"), positive_pair(dilation, "dilation")
+    return step, gap, nonnegative_pair(output_padding, "output_padding"), positive_int(groups, "groups")
+
+
+@register_jitable
+def _full_size(size, stride):
+    """What "same" padding leaves of an output: as many rows and columns as there are strides."""
+    return size[0] * stride[0], size[1] * stride[1]
 
 
 @public
@@ -86,10 +99,9 @@ def conv_transpose2d(
     """
     x, weight = float_array(x, "x", 4), float_array(weight, "weight", 4)
     same_dtype(weight, "weight", x, "x")
-    step, gap = positive_pair(stride, "stride"), positive_pair(dilation, "dilation")
-    more, count = nonnegative_pair(output_padding, "output_padding"), positive_int(groups, "groups")
-    size = x.shape[2] * step[0], x.shape[3] * step[1]
-    pads = padding_around(padding, "padding", size, weight.shape[2:], step, gap)
+    step, gap, more, count = _settings(stride, dilation, output_padding, groups)
+    full = _full_size(x.shape[2:], step)
+    pads = padding_around(padding, "padding", full, weight.shape[2:], step, gap)
     height, width = check_conv_transpose(x.shape, weight.shape, step, pads, more, gap, count, "weight")
     y = np.empty((x.shape[0], weight.shape[1] * count, height, width), x.dtype)
     if bias is None:
@@ -145,8 +157,7 @@ def conv_transpose2d_grad_input(
     """
     dy, weight = float_array(dy, "dy", 4), float_array(weight, "weight", 4)
     same_dtype(weight, "weight", dy, "dy")
-    step, gap = positive_pair(stride, "stride"), positive_pair(dilation, "dilation")
-    more, count = nonnegative_pair(output_padding, "output_padding"), positive_int(groups, "groups")
+    step, gap, more, count = _settings(stride, dilation, output_padding, groups)
     kernel = weight.shape[2:]
     pads = padding_around(padding, "padding", dy.shape[2:], kernel, step, gap)
     rows = conv_output_size(dy.shape[2] - more[0], kernel[0], step[0], pads[0], gap[0])
@@ -206,10 +217,8 @@ def conv_transpose2d_grad_weight(
     x, dy = float_array(x, "x", 4), float_array(dy, "dy", 4)
     same_dtype(dy, "dy", x, "x")
     kernel = positive_pair(kernel_size, "kernel_size")
-    step, gap = positive_pair(stride, "stride"), positive_pair(dilation, "dilation")
-    more, count = nonnegative_pair(output_padding, "output_padding"), positive_int(groups, "groups")
-    size = x.shape[2] * step[0], x.shape[3] * step[1]
-    pads = padding_around(padding, "padding", size, kernel, step, gap)
+    step, gap, more, count = _settings(stride, dilation, output_padding, groups)
+    pads = padding_around(padding, "padding", _full_size(x.shape[2:], step), kernel, step, gap)
     shape = x.shape[1], dy.shape[1] // count, kernel[0], kernel[1]
     height, width = check_conv_transpose(x.shape, shape, step, pads, more, gap, count, "kernel_size")
     check_shape4(dy.shape, x.shape[0], shape[1] * count, height, width, "dy")

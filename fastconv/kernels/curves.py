@@ -1,17 +1,13 @@
 """Smooth and bent activations of arrays of any shape, elementwise, and their gradients.
 
-What they compute of a vector is in `simd/curves.py`; loops run over the flat array, a vector at a time, and a
-last, partial vector goes through a small buffer, so that every element is computed by the same instructions.
+What they compute of a vector is in `simd/curves.py`, their loops are in `elementwise.py`.
 """
 
-import numpy as np
-
-from .. import simd
-from ..checks.arrays import check_same_shape, float_array, same_dtype
 from ..checks.jit import Array, public
 from ..checks.scalars import flag, scalar
-from ..simd import curves, fill, load, pointer, store
+from ..simd import curves
 from ..simd.compiling import compiled
+from .elementwise import elementwise
 
 __all__ = [
     "elu", "elu_grad", "gelu", "gelu_grad", "hardsigmoid", "hardsigmoid_grad", "hardswish", "hardswish_grad",
@@ -50,10 +46,7 @@ def relu6(x: Array) -> Array:
     >>> relu6(np.array([-1.0, 2.0, 8.0]))
     array([0., 2., 6.])
     """
-    x = float_array(x, "x", -1)
-    y = np.empty(x.shape, x.dtype)
-    _forward(RELU6, x.reshape(-1), 0.0, y.reshape(-1))
-    return y
+    return _activation(RELU6, x, 0.0)
 
 
 @public
@@ -85,12 +78,7 @@ def relu6_grad(dy: Array, y: Array) -> Array:
     >>> relu6_grad(np.ones(3), np.array([0.0, 2.0, 6.0]))
     array([0., 1., 0.])
     """
-    dy, y = float_array(dy, "dy", -1), float_array(y, "y", -1)
-    same_dtype(dy, "dy", y, "y")
-    check_same_shape(dy.shape, y.shape, "dy", "y")
-    dx = np.empty(y.shape, y.dtype)
-    _gradient(RELU6, dy.reshape(-1), y.reshape(-1), 0.0, dx.reshape(-1))
-    return dx
+    return _gradient(RELU6, dy, y, "y", 0.0)
 
 
 @public
@@ -122,10 +110,7 @@ def silu(x: Array) -> Array:
     >>> silu(np.array([0.0, 100.0]))
     array([  0., 100.])
     """
-    x = float_array(x, "x", -1)
-    y = np.empty(x.shape, x.dtype)
-    _forward(SILU, x.reshape(-1), 0.0, y.reshape(-1))
-    return y
+    return _activation(SILU, x, 0.0)
 
 
 @public
@@ -157,12 +142,7 @@ def silu_grad(dy: Array, x: Array) -> Array:
     >>> silu_grad(np.ones(1), np.zeros(1))
     array([0.5])
     """
-    dy, x = float_array(dy, "dy", -1), float_array(x, "x", -1)
-    same_dtype(dy, "dy", x, "x")
-    check_same_shape(dy.shape, x.shape, "dy", "x")
-    dx = np.empty(x.shape, x.dtype)
-    _gradient(SILU, dy.reshape(-1), x.reshape(-1), 0.0, dx.reshape(-1))
-    return dx
+    return _gradient(SILU, dy, x, "x", 0.0)
 
 
 @public
@@ -194,10 +174,7 @@ def hardsigmoid(x: Array) -> Array:
     >>> hardsigmoid(np.array([-4.0, 0.0, 4.0]))
     array([0. , 0.5, 1. ])
     """
-    x = float_array(x, "x", -1)
-    y = np.empty(x.shape, x.dtype)
-    _forward(HARDSIGMOID, x.reshape(-1), 0.0, y.reshape(-1))
-    return y
+    return _activation(HARDSIGMOID, x, 0.0)
 
 
 @public
@@ -229,12 +206,7 @@ def hardsigmoid_grad(dy: Array, y: Array) -> Array:
     >>> hardsigmoid_grad(np.array([6.0, 6.0]), np.array([0.5, 1.0]))
     array([1., 0.])
     """
-    dy, y = float_array(dy, "dy", -1), float_array(y, "y", -1)
-    same_dtype(dy, "dy", y, "y")
-    check_same_shape(dy.shape, y.shape, "dy", "y")
-    dx = np.empty(y.shape, y.dtype)
-    _gradient(HARDSIGMOID, dy.reshape(-1), y.reshape(-1), 0.0, dx.reshape(-1))
-    return dx
+    return _gradient(HARDSIGMOID, dy, y, "y", 0.0)
 
 
 @public
@@ -266,10 +238,7 @@ def hardswish(x: Array) -> Array:
     >>> hardswish(np.array([-4.0, 3.0]))
     array([-0.,  3.])
     """
-    x = float_array(x, "x", -1)
-    y = np.empty(x.shape, x.dtype)
-    _forward(HARDSWISH, x.reshape(-1), 0.0, y.reshape(-1))
-    return y
+    return _activation(HARDSWISH, x, 0.0)
 
 
 @public
@@ -301,12 +270,7 @@ def hardswish_grad(dy: Array, x: Array) -> Array:
     >>> hardswish_grad(np.ones(3), np.array([-4.0, 0.0, 4.0]))
     array([0. , 0.5, 1. ])
     """
-    dy, x = float_array(dy, "dy", -1), float_array(x, "x", -1)
-    same_dtype(dy, "dy", x, "x")
-    check_same_shape(dy.shape, x.shape, "dy", "x")
-    dx = np.empty(x.shape, x.dtype)
-    _gradient(HARDSWISH, dy.reshape(-1), x.reshape(-1), 0.0, dx.reshape(-1))
-    return dx
+    return _gradient(HARDSWISH, dy, x, "x", 0.0)
 
 
 @public
@@ -338,10 +302,7 @@ def softplus(x: Array) -> Array:
     >>> softplus(np.array([0.0, 100.0])).round(6)
     array([  0.693147, 100.      ])
     """
-    x = float_array(x, "x", -1)
-    y = np.empty(x.shape, x.dtype)
-    _forward(SOFTPLUS, x.reshape(-1), 0.0, y.reshape(-1))
-    return y
+    return _activation(SOFTPLUS, x, 0.0)
 
 
 @public
@@ -373,12 +334,7 @@ def softplus_grad(dy: Array, y: Array) -> Array:
     >>> softplus_grad(np.ones(1), np.log([2.0]))
     array([0.5])
     """
-    dy, y = float_array(dy, "dy", -1), float_array(y, "y", -1)
-    same_dtype(dy, "dy", y, "y")
-    check_same_shape(dy.shape, y.shape, "dy", "y")
-    dx = np.empty(y.shape, y.dtype)
-    _gradient(SOFTPLUS, dy.reshape(-1), y.reshape(-1), 0.0, dx.reshape(-1))
-    return dx
+    return _gradient(SOFTPLUS, dy, y, "y", 0.0)
 
 
 @public
@@ -412,10 +368,7 @@ def elu(x: Array, alpha: float = 1.0) -> Array:
     >>> elu(np.array([-50.0, 2.0]))
     array([-1.,  2.])
     """
-    x = float_array(x, "x", -1)
-    y = np.empty(x.shape, x.dtype)
-    _forward(ELU, x.reshape(-1), scalar(alpha, "alpha"), y.reshape(-1))
-    return y
+    return _activation(ELU, x, scalar(alpha, "alpha"))
 
 
 @public
@@ -449,12 +402,7 @@ def elu_grad(dy: Array, y: Array, alpha: float = 1.0) -> Array:
     >>> elu_grad(np.ones(2), np.array([-0.5, 2.0]))
     array([0.5, 1. ])
     """
-    dy, y = float_array(dy, "dy", -1), float_array(y, "y", -1)
-    same_dtype(dy, "dy", y, "y")
-    check_same_shape(dy.shape, y.shape, "dy", "y")
-    dx = np.empty(y.shape, y.dtype)
-    _gradient(ELU, dy.reshape(-1), y.reshape(-1), scalar(alpha, "alpha"), dx.reshape(-1))
-    return dx
+    return _gradient(ELU, dy, y, "y", scalar(alpha, "alpha"))
 
 
 @public
@@ -488,10 +436,7 @@ def gelu(x: Array, approximate: bool = False) -> Array:
     >>> gelu(np.array([-1.0, 1.0])).round(6)
     array([-0.158655,  0.841345])
     """
-    x = float_array(x, "x", -1)
-    y = np.empty(x.shape, x.dtype)
-    _forward(GELU_TANH if flag(approximate, "approximate") else GELU, x.reshape(-1), 0.0, y.reshape(-1))
-    return y
+    return _activation(GELU_TANH if flag(approximate, "approximate") else GELU, x, 0.0)
 
 
 @public
@@ -525,13 +470,7 @@ def gelu_grad(dy: Array, x: Array, approximate: bool = False) -> Array:
     >>> gelu_grad(np.ones(1), np.zeros(1))
     array([0.5])
     """
-    dy, x = float_array(dy, "dy", -1), float_array(x, "x", -1)
-    same_dtype(dy, "dy", x, "x")
-    check_same_shape(dy.shape, x.shape, "dy", "x")
-    dx = np.empty(x.shape, x.dtype)
-    kind = GELU_TANH if flag(approximate, "approximate") else GELU
-    _gradient(kind, dy.reshape(-1), x.reshape(-1), 0.0, dx.reshape(-1))
-    return dx
+    return _gradient(GELU_TANH if flag(approximate, "approximate") else GELU, dy, x, "x", 0.0)
 
 
 @compiled
@@ -574,34 +513,4 @@ def _slope(kind, dy, v, alpha):
     return curves.softplus_slope(dy, v)
 
 
-@compiled
-def _forward(kind, x, alpha, y):
-    source, target = pointer(x), pointer(y)
-    lanes = simd.lanes(source)
-    factor = fill(source, alpha)
-    for k in range(x.size // lanes):
-        store(target, k, _value(kind, load(source, k), factor))
-    done = x.size // lanes * lanes
-    if done < x.size:
-        rest = np.zeros(lanes, x.dtype)
-        rest[: x.size - done] = x[done:]
-        last = pointer(rest)
-        store(last, 0, _value(kind, load(last, 0), factor))
-        y[done:] = rest[: x.size - done]
-
-
-@compiled
-def _gradient(kind, dy, v, alpha, dx):
-    first, second, target = pointer(dy), pointer(v), pointer(dx)
-    lanes = simd.lanes(first)
-    factor = fill(first, alpha)
-    for k in range(v.size // lanes):
-        store(target, k, _slope(kind, load(first, k), load(second, k), factor))
-    done = v.size // lanes * lanes
-    if done < v.size:
-        rest = np.zeros((2, lanes), v.dtype)
-        rest[0, : v.size - done] = dy[done:]
-        rest[1, : v.size - done] = v[done:]
-        pair = pointer(rest)
-        store(pair, 0, _slope(kind, load(pair, 0), load(pair, 1), factor))
-        dx[done:] = rest[0, : v.size - done]
+_activation, _gradient = elementwise(_value, _slope)

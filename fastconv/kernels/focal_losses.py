@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from ..checks.arrays import check_indices, check_length, check_same_shape, float_array, int_array, same_dtype
 from ..checks.jit import Array, public_with_text
 from ..checks.scalars import scalar
 from ..simd.compiling import compiled
+from .loss_arguments import slope_factor, with_labels, with_target
 from .reductions import reduce_losses, reduction_code
 
 __all__ = ["binary_focal", "binary_focal_grad", "focal", "focal_grad"]
@@ -53,12 +53,9 @@ def focal(logits: Array, labels: Array, gamma: float = 2.0, reduction: str = "me
     >>> round(float(focal(np.zeros((2, 2)), np.array([0, 1]))), 6)  # 0.5**2 log 2
     0.173287
     """
-    logits = float_array(logits, "logits", 2)
-    labels = int_array(labels, "labels", 1)
+    logits, labels = with_labels(logits, "logits", labels)
     power = _not_negative(scalar(gamma, "gamma"))
     reduction_code(reduction)
-    check_length(labels.size, logits.shape[0], "labels", "entries, one for each row of `logits`")
-    check_indices(labels, logits.shape[1], "labels")
     losses = np.empty(logits.shape[0], logits.dtype)
     _focal(logits, labels, power, losses)
     return reduce_losses(losses, reduction)
@@ -91,14 +88,10 @@ def focal_grad(logits: Array, labels: Array, gamma: float = 2.0, reduction: str 
     >>> focal_grad(np.zeros((1, 2)), np.array([1]), gamma=0.0)
     array([[ 0.5, -0.5]])
     """
-    logits = float_array(logits, "logits", 2)
-    labels = int_array(labels, "labels", 1)
+    logits, labels = with_labels(logits, "logits", labels)
     power = _not_negative(scalar(gamma, "gamma"))
-    code = reduction_code(reduction)
-    check_length(labels.size, logits.shape[0], "labels", "entries, one for each row of `logits`")
-    check_indices(labels, logits.shape[1], "labels")
+    scale = slope_factor(reduction, logits.shape[0])
     slopes = np.empty(logits.shape, logits.dtype)
-    scale = 1.0 / max(logits.shape[0], 1) if code == 1 else 1.0
     _focal_grad(logits, labels, power, scale, slopes)
     return slopes
 
@@ -143,9 +136,7 @@ def binary_focal(
     >>> round(float(binary_focal(np.array([0.0]), np.array([1.0]))), 6)  # 0.25 * 0.5**2 log 2
     0.043322
     """
-    z, target = float_array(z, "z", -1), float_array(target, "target", -1)
-    same_dtype(target, "target", z, "z")
-    check_same_shape(target.shape, z.shape, "target", "z")
+    z, target = with_target(z, "z", -1, target)
     part, power = _at_most_1(scalar(alpha, "alpha")), _not_negative(scalar(gamma, "gamma"))
     reduction_code(reduction)
     losses = np.empty(z.shape, z.dtype)
@@ -182,11 +173,9 @@ def binary_focal_grad(
     >>> binary_focal_grad(np.array([0.0]), np.array([1.0]), alpha=-1.0, gamma=0.0)
     array([-0.5])
     """
-    z, target = float_array(z, "z", -1), float_array(target, "target", -1)
-    same_dtype(target, "target", z, "z")
-    check_same_shape(target.shape, z.shape, "target", "z")
+    z, target = with_target(z, "z", -1, target)
     part, power = _at_most_1(scalar(alpha, "alpha")), _not_negative(scalar(gamma, "gamma"))
-    scale = 1.0 / max(z.size, 1) if reduction_code(reduction) == 1 else 1.0
+    scale = slope_factor(reduction, z.size)
     slopes = np.empty(z.shape, z.dtype)
     _binary_focal_grad(z.reshape(-1), target.reshape(-1), part, power, scale, slopes.reshape(-1))
     return slopes

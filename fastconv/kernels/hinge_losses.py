@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from ..checks.arrays import check_indices, check_length, check_same_shape, float_array, int_array, same_dtype
 from ..checks.jit import Array, public_with_text
 from ..checks.scalars import scalar
 from ..simd.compiling import compiled
+from .loss_arguments import positive, slope_factor, with_labels, with_target
 from .reductions import reduce_losses, reduction_code
 
 __all__ = ["binary_hinge", "binary_hinge_grad", "hinge", "hinge_grad"]
@@ -53,12 +53,9 @@ def hinge(scores: Array, labels: Array, margin: float = 1.0, reduction: str = "m
     >>> float(hinge(np.array([[2.0, 1.5, 0.0, -3.0]]), np.array([0])))  # (0.5 + 0 + 0) / 4
     0.125
     """
-    scores = float_array(scores, "scores", 2)
-    labels = int_array(labels, "labels", 1)
-    lead = _positive(scalar(margin, "margin"))
+    scores, labels = with_labels(scores, "scores", labels)
+    lead = positive(scalar(margin, "margin"), "margin")
     reduction_code(reduction)
-    check_length(labels.size, scores.shape[0], "labels", "entries, one for each row of `scores`")
-    check_indices(labels, scores.shape[1], "labels")
     losses = np.empty(scores.shape[0], scores.dtype)
     _hinge(scores, labels, lead, losses)
     return reduce_losses(losses, reduction)
@@ -89,14 +86,10 @@ def hinge_grad(scores: Array, labels: Array, margin: float = 1.0, reduction: str
     >>> hinge_grad(np.array([[2.0, 1.5, 0.0, -3.0]]), np.array([0]))
     array([[-0.25,  0.25,  0.  ,  0.  ]])
     """
-    scores = float_array(scores, "scores", 2)
-    labels = int_array(labels, "labels", 1)
-    lead = _positive(scalar(margin, "margin"))
-    code = reduction_code(reduction)
-    check_length(labels.size, scores.shape[0], "labels", "entries, one for each row of `scores`")
-    check_indices(labels, scores.shape[1], "labels")
+    scores, labels = with_labels(scores, "scores", labels)
+    lead = positive(scalar(margin, "margin"), "margin")
+    scale = slope_factor(reduction, scores.shape[0])
     slopes = np.empty(scores.shape, scores.dtype)
-    scale = 1.0 / max(scores.shape[0], 1) if code == 1 else 1.0
     _hinge_grad(scores, labels, lead, scale, slopes)
     return slopes
 
@@ -134,9 +127,7 @@ def binary_hinge(z: Array, target: Array, reduction: str = "mean") -> Any:
     >>> float(binary_hinge(np.array([0.25, -3.0]), np.array([1.0, 0.0])))  # (0.75 + 0) / 2
     0.375
     """
-    z, target = float_array(z, "z", -1), float_array(target, "target", -1)
-    same_dtype(target, "target", z, "z")
-    check_same_shape(target.shape, z.shape, "target", "z")
+    z, target = with_target(z, "z", -1, target)
     reduction_code(reduction)
     losses = np.empty(z.shape, z.dtype)
     _binary_hinge(z.reshape(-1), target.reshape(-1), losses.reshape(-1))
@@ -168,21 +159,11 @@ def binary_hinge_grad(z: Array, target: Array, reduction: str = "mean") -> Array
     >>> binary_hinge_grad(np.array([0.25, 0.5, 3.0]), np.array([1.0, 0.0, 1.0]), "sum")
     array([-1.,  1.,  0.])
     """
-    z, target = float_array(z, "z", -1), float_array(target, "target", -1)
-    same_dtype(target, "target", z, "z")
-    check_same_shape(target.shape, z.shape, "target", "z")
-    scale = 1.0 / max(z.size, 1) if reduction_code(reduction) == 1 else 1.0
+    z, target = with_target(z, "z", -1, target)
+    scale = slope_factor(reduction, z.size)
     slopes = np.empty(z.shape, z.dtype)
     _binary_hinge_grad(z.reshape(-1), target.reshape(-1), scale, slopes.reshape(-1))
     return slopes
-
-
-@compiled
-def _positive(margin):
-    """`margin`, if it is a positive number."""
-    if not margin > 0:
-        raise ValueError("`margin` must be a number > 0")
-    return margin
 
 
 @compiled

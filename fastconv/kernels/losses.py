@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from ..checks.arrays import check_indices, check_length, check_same_shape, float_array, int_array, same_dtype
 from ..checks.jit import Array, public_with_text
 from ..simd.compiling import compiled
+from .loss_arguments import slope_factor, with_labels, with_target
 from .reductions import reduce_losses, reduction_code
 
 __all__ = [
@@ -62,9 +62,7 @@ def bce(p: Array, target: Array, reduction: str = "mean") -> Any:
     >>> round(float(bce(np.array([0.5, 1.0]), np.array([1.0, 1.0]))), 6)
     0.346574
     """
-    p, target = float_array(p, "p", -1), float_array(target, "target", -1)
-    same_dtype(target, "target", p, "p")
-    check_same_shape(target.shape, p.shape, "target", "p")
+    p, target = with_target(p, "p", -1, target)
     reduction_code(reduction)
     losses = np.empty(p.shape, p.dtype)
     _bce(p.reshape(-1), target.reshape(-1), losses.reshape(-1))
@@ -96,10 +94,8 @@ def bce_grad(p: Array, target: Array, reduction: str = "mean") -> Array:
     >>> bce_grad(np.array([0.5]), np.array([1.0]))
     array([-2.])
     """
-    p, target = float_array(p, "p", -1), float_array(target, "target", -1)
-    same_dtype(target, "target", p, "p")
-    check_same_shape(target.shape, p.shape, "target", "p")
-    scale = 1.0 / max(p.size, 1) if reduction_code(reduction) == 1 else 1.0
+    p, target = with_target(p, "p", -1, target)
+    scale = slope_factor(reduction, p.size)
     slopes = np.empty(p.shape, p.dtype)
     _bce_grad(p.reshape(-1), target.reshape(-1), scale, slopes.reshape(-1))
     return slopes
@@ -137,9 +133,7 @@ def bce_with_logits(z: Array, target: Array, reduction: str = "mean") -> Any:
     >>> float(bce_with_logits(np.array([1e4]), np.array([0.0])))
     10000.0
     """
-    z, target = float_array(z, "z", -1), float_array(target, "target", -1)
-    same_dtype(target, "target", z, "z")
-    check_same_shape(target.shape, z.shape, "target", "z")
+    z, target = with_target(z, "z", -1, target)
     reduction_code(reduction)
     losses = np.empty(z.shape, z.dtype)
     _bce_with_logits(z.reshape(-1), target.reshape(-1), losses.reshape(-1))
@@ -171,10 +165,8 @@ def bce_with_logits_grad(z: Array, target: Array, reduction: str = "mean") -> Ar
     >>> bce_with_logits_grad(np.array([0.0]), np.array([1.0]))
     array([-0.5])
     """
-    z, target = float_array(z, "z", -1), float_array(target, "target", -1)
-    same_dtype(target, "target", z, "z")
-    check_same_shape(target.shape, z.shape, "target", "z")
-    scale = 1.0 / max(z.size, 1) if reduction_code(reduction) == 1 else 1.0
+    z, target = with_target(z, "z", -1, target)
+    scale = slope_factor(reduction, z.size)
     slopes = np.empty(z.shape, z.dtype)
     _bce_with_logits_grad(z.reshape(-1), target.reshape(-1), scale, slopes.reshape(-1))
     return slopes
@@ -211,9 +203,7 @@ def mse(y: Array, target: Array, reduction: str = "mean") -> Any:
     >>> float(mse(np.array([1.0, 3.0]), np.array([0.0, 0.0])))
     5.0
     """
-    y, target = float_array(y, "y", -1), float_array(target, "target", -1)
-    same_dtype(target, "target", y, "y")
-    check_same_shape(target.shape, y.shape, "target", "y")
+    y, target = with_target(y, "y", -1, target)
     reduction_code(reduction)
     losses = np.empty(y.shape, y.dtype)
     _mse(y.reshape(-1), target.reshape(-1), losses.reshape(-1))
@@ -245,10 +235,8 @@ def mse_grad(y: Array, target: Array, reduction: str = "mean") -> Array:
     >>> mse_grad(np.array([3.0]), np.array([1.0]))
     array([4.])
     """
-    y, target = float_array(y, "y", -1), float_array(target, "target", -1)
-    same_dtype(target, "target", y, "y")
-    check_same_shape(target.shape, y.shape, "target", "y")
-    scale = 1.0 / max(y.size, 1) if reduction_code(reduction) == 1 else 1.0
+    y, target = with_target(y, "y", -1, target)
+    scale = slope_factor(reduction, y.size)
     slopes = np.empty(y.shape, y.dtype)
     _mse_grad(y.reshape(-1), target.reshape(-1), scale, slopes.reshape(-1))
     return slopes
@@ -286,11 +274,8 @@ def cross_entropy(logits: Array, labels: Array, reduction: str = "mean") -> Any:
     >>> round(float(cross_entropy(np.zeros((2, 4)), np.array([0, 3]))), 6)
     1.386294
     """
-    logits = float_array(logits, "logits", 2)
-    labels = int_array(labels, "labels", 1)
+    logits, labels = with_labels(logits, "logits", labels)
     reduction_code(reduction)
-    check_length(labels.size, logits.shape[0], "labels", "entries, one for each row of `logits`")
-    check_indices(labels, logits.shape[1], "labels")
     losses = np.empty(logits.shape[0], logits.dtype)
     _cross_entropy(logits, labels, losses)
     return reduce_losses(losses, reduction)
@@ -325,13 +310,9 @@ def cross_entropy_grad(logits: Array, labels: Array, reduction: str = "mean") ->
     >>> cross_entropy_grad(np.zeros((1, 2)), np.array([1]))
     array([[ 0.5, -0.5]])
     """
-    logits = float_array(logits, "logits", 2)
-    labels = int_array(labels, "labels", 1)
-    code = reduction_code(reduction)
-    check_length(labels.size, logits.shape[0], "labels", "entries, one for each row of `logits`")
-    check_indices(labels, logits.shape[1], "labels")
+    logits, labels = with_labels(logits, "logits", labels)
+    scale = slope_factor(reduction, logits.shape[0])
     slopes = np.empty(logits.shape, logits.dtype)
-    scale = 1.0 / max(logits.shape[0], 1) if code == 1 else 1.0
     _cross_entropy_grad(logits, labels, scale, slopes)
     return slopes
 
@@ -369,9 +350,7 @@ def soft_cross_entropy(logits: Array, target: Array, reduction: str = "mean") ->
     >>> round(float(soft_cross_entropy(np.zeros((1, 4)), np.array([[0.5, 0.5, 0.0, 0.0]]))), 6)
     1.386294
     """
-    logits, target = float_array(logits, "logits", 2), float_array(target, "target", 2)
-    same_dtype(target, "target", logits, "logits")
-    check_same_shape(target.shape, logits.shape, "target", "logits")
+    logits, target = with_target(logits, "logits", 2, target)
     reduction_code(reduction)
     losses = np.empty(logits.shape[0], logits.dtype)
     _soft_cross_entropy(logits, target, losses)
@@ -407,10 +386,8 @@ def soft_cross_entropy_grad(logits: Array, target: Array, reduction: str = "mean
     >>> soft_cross_entropy_grad(np.zeros((1, 2)), np.array([[0.25, 0.75]]))
     array([[ 0.25, -0.25]])
     """
-    logits, target = float_array(logits, "logits", 2), float_array(target, "target", 2)
-    same_dtype(target, "target", logits, "logits")
-    check_same_shape(target.shape, logits.shape, "target", "logits")
-    scale = 1.0 / max(logits.shape[0], 1) if reduction_code(reduction) == 1 else 1.0
+    logits, target = with_target(logits, "logits", 2, target)
+    scale = slope_factor(reduction, logits.shape[0])
     slopes = np.empty(logits.shape, logits.dtype)
     _soft_cross_entropy_grad(logits, target, scale, slopes)
     return slopes

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from ..checks.arrays import check_same_shape, float_array, same_dtype
 from ..checks.jit import Array, public_with_text
 from ..checks.scalars import scalar
 from ..simd.compiling import compiled
+from .loss_arguments import positive, slope_factor, with_target
 from .reductions import reduce_losses, reduction_code
 
 __all__ = ["huber", "huber_grad", "smooth_l1", "smooth_l1_grad"]
@@ -53,10 +53,8 @@ def huber(y: Array, target: Array, delta: float = 1.0, reduction: str = "mean") 
     >>> float(huber(np.array([0.5, 3.0]), np.array([0.0, 0.0])))  # (0.125 + 2.5) / 2
     1.3125
     """
-    y, target = float_array(y, "y", -1), float_array(target, "target", -1)
-    same_dtype(target, "target", y, "y")
-    check_same_shape(target.shape, y.shape, "target", "y")
-    limit = _positive(scalar(delta, "delta"), "delta")
+    y, target = with_target(y, "y", -1, target)
+    limit = positive(scalar(delta, "delta"), "delta")
     reduction_code(reduction)
     losses = np.empty(y.shape, y.dtype)
     _huber(y.reshape(-1), target.reshape(-1), limit, losses.reshape(-1))
@@ -88,11 +86,9 @@ def huber_grad(y: Array, target: Array, delta: float = 1.0, reduction: str = "me
     >>> huber_grad(np.array([0.5, -3.0]), np.array([0.0, 0.0]), reduction="sum")
     array([ 0.5, -1. ])
     """
-    y, target = float_array(y, "y", -1), float_array(target, "target", -1)
-    same_dtype(target, "target", y, "y")
-    check_same_shape(target.shape, y.shape, "target", "y")
-    limit = _positive(scalar(delta, "delta"), "delta")
-    scale = 1.0 / max(y.size, 1) if reduction_code(reduction) == 1 else 1.0
+    y, target = with_target(y, "y", -1, target)
+    limit = positive(scalar(delta, "delta"), "delta")
+    scale = slope_factor(reduction, y.size)
     slopes = np.empty(y.shape, y.dtype)
     _huber_grad(y.reshape(-1), target.reshape(-1), limit, scale, slopes.reshape(-1))
     return slopes
@@ -131,10 +127,8 @@ def smooth_l1(y: Array, target: Array, beta: float = 1.0, reduction: str = "mean
     >>> float(smooth_l1(np.array([0.5, 3.0]), np.array([0.0, 0.0]), 0.5))  # (0.25 + 2.75) / 2
     1.5
     """
-    y, target = float_array(y, "y", -1), float_array(target, "target", -1)
-    same_dtype(target, "target", y, "y")
-    check_same_shape(target.shape, y.shape, "target", "y")
-    limit = _positive(scalar(beta, "beta"), "beta")
+    y, target = with_target(y, "y", -1, target)
+    limit = positive(scalar(beta, "beta"), "beta")
     reduction_code(reduction)
     losses = np.empty(y.shape, y.dtype)
     _smooth_l1(y.reshape(-1), target.reshape(-1), limit, losses.reshape(-1))
@@ -166,22 +160,12 @@ def smooth_l1_grad(y: Array, target: Array, beta: float = 1.0, reduction: str = 
     >>> smooth_l1_grad(np.array([0.25, -3.0]), np.array([0.0, 0.0]), 0.5, reduction="sum")
     array([ 0.5, -1. ])
     """
-    y, target = float_array(y, "y", -1), float_array(target, "target", -1)
-    same_dtype(target, "target", y, "y")
-    check_same_shape(target.shape, y.shape, "target", "y")
-    limit = _positive(scalar(beta, "beta"), "beta")
-    scale = 1.0 / max(y.size, 1) if reduction_code(reduction) == 1 else 1.0
+    y, target = with_target(y, "y", -1, target)
+    limit = positive(scalar(beta, "beta"), "beta")
+    scale = slope_factor(reduction, y.size)
     slopes = np.empty(y.shape, y.dtype)
     _huber_grad(y.reshape(-1), target.reshape(-1), limit, scale / limit, slopes.reshape(-1))
     return slopes
-
-
-@compiled
-def _positive(value, name):
-    """`value`, if it is a positive number."""
-    if not value > 0:
-        raise ValueError(f"`{name}` must be a number > 0")
-    return value
 
 
 @compiled

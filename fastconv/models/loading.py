@@ -67,7 +67,7 @@ def load(path: str | os.PathLike[str]) -> Model:
         model.metadata = description["metadata"]
         if frozen := description.get("frozen", []):
             model.freeze(*frozen)
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, OverflowError, NotImplementedError) as error:
         raise ValueError(f"{path} does not describe a network: {error}") from None
     if epochs is not None:
         text = f"{epochs} epoch{'s' * (epochs != 1)}"
@@ -281,7 +281,10 @@ def from_onnx(path: Any) -> Model:
     from ..formats.onnx.reader import read_onnx  # few processes need it
 
     found = read_onnx(path)
-    model = _filled(found.outline, found.dtype, found.state)
+    try:
+        model = _filled(found.outline, found.dtype, found.state)
+    except ValueError as error:
+        raise ValueError(f"{found.name} cannot be read as a network: {error}") from None
     model.metadata = found.metadata
     _check_against_file(found, model)
     for shape, last in zip(model.input_shapes, found.channels_last, strict=True):

@@ -10,9 +10,12 @@ Values are numbered: the inputs of the network first, then what each node makes,
 nodes run. In a row of layers, node k reads value k and makes value k + 1.
 """
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+from ..checks.jit import LARGEST
 
 if TYPE_CHECKING:
     from .layer import Array, Arrays, Layer, Shape
@@ -72,11 +75,13 @@ class Graph:
         Raises
         ------
         ValueError
-            If the layer can't take such samples; the message names it.
+            If the layer can't take such samples, or makes too much of them; the message names it.
         """
         shapes = tuple(self.shapes[value] for value in inputs)
         try:
             made = tuple(int(n) for n in layer.output_shape(*shapes))
+            if math.prod(made) > LARGEST:
+                raise ValueError(f"{layer.call()} gives samples of shape {made}, which are too large")
         except ValueError as error:
             raise ValueError(f"layer {name}: {error}" if name else str(error)) from None
         self.nodes.append(Node(name, layer, tuple(inputs), len(self.shapes), shapes, made))

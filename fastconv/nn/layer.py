@@ -45,6 +45,7 @@ class Layer:
     )
     joins: ClassVar[bool] = False  # whether it may be called on several values
     decayed: ClassVar[tuple[str, ...]] = ("weight",)  # parameters that decay="weights" of an optimizer means
+    spelt_out: ClassVar[tuple[str, ...]] = ()  # settings that `call` writes though they be the default
     takes_several: ClassVar[bool] = False  # whether forward and backward take a list of arrays for x
 
     def __new__(cls, *args: Any, **kwargs: Any) -> "Layer":
@@ -353,7 +354,7 @@ class Layer:
             )
 
     def call(self) -> str:
-        """The layer as one would write it: only settings that differ from their defaults.
+        """The layer as one would write it: only settings that differ from their defaults, and `spelt_out`.
 
         Returns
         -------
@@ -369,7 +370,7 @@ class Layer:
         by_name: set[str] = {f.name for f in fields(self) if f.kw_only} if is_dataclass(self) else set()
         for number, (name, default) in enumerate(settings_and_defaults(self)):
             value = getattr(self, name)
-            if default is inspect.Parameter.empty or not _same(value, default):
+            if default is inspect.Parameter.empty or name in self.spelt_out or not _same(value, default):
                 # A pair of equal numbers is written as one; of equal pairs, one would mean something else.
                 if isinstance(value, tuple) and len(set(value)) == 1 and not isinstance(value[0], tuple):
                     value = value[0]

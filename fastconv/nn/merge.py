@@ -26,6 +26,7 @@ class Sum(Layer):
     takes_several = True
 
     def output_shape(self, *input_shapes: Shape) -> Shape:
+        _check_several("Add", input_shapes)
         if len(set(input_shapes)) != 1:
             shapes = ", ".join(map(str, input_shapes))
             raise ValueError(f"Add takes values of one shape, got {shapes}")
@@ -50,6 +51,7 @@ class Stack(Layer):
     takes_several = True
 
     def output_shape(self, *input_shapes: Shape) -> Shape:
+        _check_several("Concatenate", input_shapes)
         if len({(len(shape), *shape[1:]) for shape in input_shapes}) != 1:
             shapes = ", ".join(map(str, input_shapes))
             raise ValueError(f"Concatenate takes values that differ in their channels only, got {shapes}")
@@ -64,6 +66,11 @@ class Stack(Layer):
 
     def call(self) -> str:
         return "Concatenate()"
+
+
+def _check_several(kind: str, shapes: tuple[Shape, ...]) -> None:
+    if len(shapes) < 2:
+        raise ValueError(f"{kind}() takes two values or more, got {len(shapes) or 'none'}")
 
 
 # What users write
@@ -91,9 +98,13 @@ class _Branches(Composite):
         set_fields(self, branches=tuple(checked))
 
     def lay_out(self, graph: Graph, name: str, inputs: tuple[int, ...]) -> int:
+        kind = type(self).__name__
         if len(inputs) == 1 and not self.branches:
-            kind = type(self).__name__
             raise ValueError(f"{kind}() has nothing to join: give it branches, {kind}([...], [...])")
+        if len(inputs) != 1 and self.branches:
+            raise ValueError(
+                f"{kind} with branches takes one value, which each of them reads, got {len(inputs)}"
+            )
         prefix = f"{name}." if name else ""
         ends = [graph.chain(branch, inputs[0], f"{prefix}{k}.") for k, branch in enumerate(self.branches)]
         return graph.add(name, self.joint(), ends or inputs)

@@ -35,6 +35,8 @@ class Upsample(Layer):
     >>> import fastconv as fc
     >>> fc.Upsample(2).output_shape((16, 7, 7)), fc.Upsample(4, "linear").output_shape((8, 10))
     ((16, 14, 14), (8, 40))
+    >>> fc.Upsample((2, 2), align_corners=False).call()
+    'Upsample(2)'
     """
 
     scale_factor: IntOrPair = 2
@@ -42,6 +44,7 @@ class Upsample(Layer):
     _: KW_ONLY
     align_corners: bool = False
     MODES: ClassVar[tuple[str, ...]] = ("nearest", "bilinear", "linear")
+    spelt_out: ClassVar[tuple[str, ...]] = ("scale_factor",)  # "Upsample()" would not say by how much
 
     def __post_init__(self) -> None:
         if not isinstance(self.mode, str) or self.mode not in self.MODES:

@@ -7,7 +7,7 @@ from ..checks.settings import whole_number
 from .block import Block, Composite
 from .conv import Conv2d
 from .graph import Graph
-from .layer import IntOrPair, Layer, set_fields
+from .layer import IntOrPair, set_fields
 from .signal import Conv1d
 
 __all__ = ["DepthwiseConv1d", "DepthwiseConv2d", "SeparableConv1d", "SeparableConv2d"]
@@ -131,8 +131,37 @@ class DepthwiseConv1d(_Depthwise):
     kind: ClassVar[type[Conv1d]] = Conv1d
 
 
+class _Separable(Block):
+    """A depthwise convolution, and one of size 1 across the channels."""
+
+    depthwise: ClassVar[Any]  # kinds of convolutions
+    pointwise: ClassVar[Any]
+    out_channels: int
+    kernel_size: Any
+    stride: Any
+    padding: Any
+    depth_multiplier: int
+    bias: bool
+    dilation: Any
+
+    def __post_init__(self) -> None:
+        """Keep the settings as the two convolutions have them."""
+        depthwise, pointwise = self.layers()
+        set_fields(self, kernel_size=depthwise.kernel_size, **_windows(depthwise))
+        set_fields(self, out_channels=pointwise.out_channels, bias=pointwise.bias)
+
+    def layers(self) -> list[Any]:
+        depthwise = self.depthwise(self.kernel_size, bias=False, **_windows(self))
+        return [depthwise, self.pointwise(self.out_channels, 1, bias=self.bias)]
+
+
+def _windows(layer: Any) -> dict[str, Any]:
+    """The settings that a separable convolution shares with its depthwise one."""
+    return {name: getattr(layer, name) for name in ("stride", "padding", "depth_multiplier", "dilation")}
+
+
 @dataclass(frozen=True)
-class SeparableConv2d(Block):
+class SeparableConv2d(_Separable):
     """A `DepthwiseConv2d`, then a `Conv2d` of size 1 across the channels, which has the bias.
 
     Parameters
@@ -169,17 +198,12 @@ class SeparableConv2d(Block):
     depth_multiplier: int = 1
     bias: bool = True
     dilation: IntOrPair = 1
-
-    def __post_init__(self) -> None:
-        _check_separable(self)
-
-    def layers(self) -> list[Layer]:
-        depthwise = DepthwiseConv2d(self.kernel_size, bias=False, **_windows(self))
-        return [depthwise, Conv2d(self.out_channels, 1, bias=self.bias)]
+    depthwise: ClassVar[type[DepthwiseConv2d]] = DepthwiseConv2d
+    pointwise: ClassVar[type[Conv2d]] = Conv2d
 
 
 @dataclass(frozen=True)
-class SeparableConv1d(Block):
+class SeparableConv1d(_Separable):
     """A `DepthwiseConv1d`, then a `Conv1d` of size 1 across the channels, which has the bias.
 
     Parameters
@@ -211,22 +235,5 @@ class SeparableConv1d(Block):
     depth_multiplier: int = 1
     bias: bool = True
     dilation: int = 1
-
-    def __post_init__(self) -> None:
-        _check_separable(self)
-
-    def layers(self) -> list[Layer]:
-        depthwise = DepthwiseConv1d(self.kernel_size, bias=False, **_windows(self))
-        return [depthwise, Conv1d(self.out_channels, 1, bias=self.bias)]
-
-
-def _windows(layer: Any) -> dict[str, Any]:
-    """The settings that a separable convolution shares with its depthwise one."""
-    return {name: getattr(layer, name) for name in ("stride", "padding", "depth_multiplier", "dilation")}
-
-
-def _check_separable(layer: Any) -> None:
-    """Fill in the settings as the two convolutions have them."""
-    depthwise, pointwise = layer.layers()
-    set_fields(layer, kernel_size=depthwise.kernel_size, **_windows(depthwise))
-    set_fields(layer, out_channels=pointwise.out_channels, bias=pointwise.bias)
+    depthwise: ClassVar[type[DepthwiseConv1d]] = DepthwiseConv1d
+    pointwise: ClassVar[type[Conv1d]] = Conv1d

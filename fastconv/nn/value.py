@@ -75,11 +75,11 @@ def laid_out(layer: "Layer", inputs: tuple[Value, ...]) -> tuple[Graph, int]:
     return graph, layer.lay_out(graph, "", tuple(range(len(inputs))))
 
 
-def checked_name(name: Any) -> str | None:
-    """A name that parameters and files can have, or None."""
-    if name is None:
+def checked_name(name: Any, optional: bool = True) -> str | None:
+    """A name that parameters and files can have, or None where it is optional."""
+    if name is None and optional:
         return None
-    if not isinstance(name, str) or not all(part for part in name.split(".")):
+    if not isinstance(name, str) or not name.isprintable() or not all(name.split(".")):
         raise ValueError(f'`name` must be a text such as "conv1" or "block.conv1", got {name!r}')
     return name
 

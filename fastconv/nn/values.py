@@ -49,7 +49,7 @@ def outline_of(inputs: Any, outputs: Any) -> Outline:
     TypeError
         If they are no values.
     ValueError
-        If an output depends on an input that is not there, an input on nothing, or names do not fit.
+        If an output depends on an input that is not there, or names do not fit.
     """
     starts, start_names = _named(inputs, "inputs", "input")
     ends, end_names = _named(outputs, "outputs", "output")
@@ -63,10 +63,6 @@ def outline_of(inputs: Any, outputs: Any) -> Outline:
             raise ValueError("`outputs` must be made by layers, got an Input")
     calls = _calls_before(ends, starts)
     numbers = {id(value): k for k, value in enumerate([*starts, *calls])}
-    read = {numbers[id(value)] for call in calls for value in call.inputs}
-    for k, name in enumerate(start_names):
-        if k not in read:
-            raise ValueError(f"`inputs` must be needed by `outputs`, got {name!r} that nothing reads")
     named = [
         Call(name, call.layer, tuple(numbers[id(value)] for value in call.inputs))
         for name, call in zip(_names_of(calls), calls, strict=True)
@@ -80,7 +76,7 @@ def _named(given: Any, what: str, kind: str) -> tuple[list[Value], tuple[str, ..
     """Values, and a name for each: a dict's, their own, "input" where there is one, "input_0", ..."""
     names: list[str | None]
     if isinstance(given, Mapping):
-        values, names = list(given.values()), [checked_name(name) for name in given]
+        values, names = list(given.values()), [checked_name(name, optional=False) for name in given]
     else:
         values = list(given) if isinstance(given, Sequence) else [given]
         names = [v.name if isinstance(v, Value) and v.layer is None else None for v in values]
@@ -91,8 +87,6 @@ def _named(given: Any, what: str, kind: str) -> tuple[list[Value], tuple[str, ..
         raise ValueError(f"`{what}` must hold at least one value, got none")
     plain = [kind] if len(values) == 1 else [f"{kind}_{k}" for k in range(len(values))]
     found = tuple(name or other for name, other in zip(names, plain, strict=True))
-    if len(set(found)) != len(found):
-        raise ValueError(f"`{what}` must have names of their own, got {', '.join(found)}")
     return values, found
 
 

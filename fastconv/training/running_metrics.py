@@ -1,5 +1,6 @@
 """What the batches of one pass over the data add up to: the loss, and the metrics asked for."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import Any, Literal
@@ -45,9 +46,8 @@ class MetricSet:
             raise TypeError(f"`metrics` must be names among {NAMES} or functions, got {wanted!r}")
         self.wanted = tuple(wanted)
         names = [self._name(metric) for metric in self.wanted]
-        for name in names:
-            if names.count(name) > 1 or name in TAKEN:
-                raise ValueError(f"`metrics` must have names of their own, got {name!r} twice")
+        if (twice := _figure_twice(names)) is not None:
+            raise ValueError(f"`metrics` must have names of their own, got {twice!r} twice")
         self.by_name = dict(zip(names, self.wanted, strict=True))
 
     def _name(self, metric: Any) -> str:
@@ -118,7 +118,7 @@ class JointMetricSet:
     Raises
     ------
     TypeError, ValueError
-        If a metric is unknown, or fits no output.
+        If a metric is unknown, or fits no output, or two figures would have one name.
     """
 
     def __init__(self, wanted: Any, loss: JointLoss, gives_probabilities: list[bool]) -> None:
@@ -134,6 +134,10 @@ class JointMetricSet:
         for name, part, ready in zip(loss.names, loss.losses, gives_probabilities, strict=True):
             own = wanted.get(name, ()) if by_output else _fitting(wanted, loss, part)
             self.sets[name] = MetricSet(own, part, ready)
+        if (twice := _figure_twice([*(f"{name}_loss" for name in loss.names), *self.by_name])) is not None:
+            raise ValueError(
+                f"outputs must have names whose figures are their own, got {twice!r} twice: rename one"
+            )
 
     @property
     def by_name(self) -> dict[str, Any]:
@@ -144,6 +148,13 @@ class JointMetricSet:
     def need_outputs(self) -> bool:
         """Whether any of them needs more than the number of right answers, which each step counts."""
         return any(own.need_outputs for own in self.sets.values())
+
+
+def _figure_twice(names: list[str]) -> str | None:
+    """A name that a history would have for two figures, if any: in validation all are called "val_..."."""
+    known = [*TAKEN, *names]
+    name, count = Counter([*known, *(f"val_{name}" for name in known)]).most_common(1)[0]
+    return name if count > 1 else None
 
 
 def _fitting(wanted: Any, loss: JointLoss, part: Loss) -> Any:
@@ -216,8 +227,16 @@ class RunningMetrics:
             if metric != "accuracy":
                 figures[name] = wanted.figure(name, y, outputs)
             elif wanted.loss.targets != "numbers":  # its numbers are neither right nor wrong
-                figures[name] = float(np.concatenate(self._logs)[:, column + 1].sum()) / self.samples
+                figures[name] = float(self._joined()[0][:, column + 1].sum()) / self.samples
         return figures
 
     def _mean_loss(self, column: int) -> float:
-        return float(np.concatenate(self._logs)[:, column] @ np.concatenate(self._counts)) / self.samples
+        log, counts = self._joined()
+        return float(log[:, column] @ counts) / self.samples
+
+    def _joined(self) -> tuple[NDArray[Any], NDArray[Any]]:
+        """The log of all steps, and how many samples each took; what has been joined once stays so."""
+        for parts in (self._logs, self._counts):
+            if len(parts) > 1:
+                parts[:] = [np.concatenate(parts)]
+        return self._logs[0], self._counts[0]

@@ -77,6 +77,7 @@ def test_a_suffix_of_another_format_is_refused_before_anything_is_written(tmp_pa
     "change",
     [
         lambda d, s: d["layers"].append({"name": "Exec"}),
+        lambda d, s: d["layers"].append({"name": "Block"}),
         lambda d, s: d["layers"][0].update(name="__class__"),
         lambda d, s: d["layers"][0].update(kernel_size=0),
         lambda d, s: d["layers"][0].update(unknown=1),
@@ -212,17 +213,28 @@ def put(value, place, new):
     value[place[-1]] = new
 
 
-@pytest.mark.parametrize("kind", ["model", "checkpoint", "resumed"])
+def graph():
+    """A network with two inputs, two outputs, branches, and a layer that is called twice."""
+    image, speed = fc.Input((2, 6, 6), name="image"), fc.Input((3,), name="speed")
+    y = fc.ReLU()(fc.Conv2d(2, 3, padding="same")(image, name="stem"))
+    y = fc.Residual([fc.Conv2d(2, 1)])(y) + image
+    dense = fc.Dense(3)
+    features = fc.Concatenate()([fc.Flatten()(y), dense(dense(speed))])
+    return fc.Model([image, speed], {"policy": fc.Dense(5)(features), "value": fc.Dense(1)(features)})
+
+
+@pytest.mark.parametrize("kind", ["model", "graph", "checkpoint", "resumed"])
 def test_a_file_that_describes_anything_is_read_or_refused_by_its_name(tmp_path, kind):
     path = tmp_path / "whole.npz"
     model = fc.Sequential(EVERY_LAYER, SHAPE, seed=9)
     X, y = np.ones((4, *SHAPE)), np.zeros((4, *model.output_shape))
+    model = graph() if kind == "graph" else model
     options = {"epochs": 1, "progress": False}
 
     def trainer():
         return fc.Trainer(fc.Sequential(EVERY_LAYER, SHAPE), loss="mse", optimizer=fc.Adam(0.01))
 
-    if kind == "model":
+    if kind in ("model", "graph"):
         model.save(path, metadata={"classes": ["a"]})
     else:
         trainer().fit(X, y, checkpoint=path, **options)

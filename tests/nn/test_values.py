@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -94,11 +95,18 @@ X1, X2 = fc.Input((4,)), fc.Input((4,), name="other")
         (lambda: fc.Input(4), TypeError, "`input_shape` must be positive ints"),
         (lambda: fc.Input((4,), name=""), ValueError, "`name` must be a text"),
         (lambda: fc.Input((4,), name=3), ValueError, "`name` must be a text"),
+        (lambda: fc.ReLU()(X1, name="a\nb"), ValueError, "`name` must be a text"),
+        (lambda: fc.ReLU()(X1, name="\ud800"), ValueError, "`name` must be a text"),
         (lambda: fc.ReLU()(np.ones(4)), TypeError, "is called on values, which begin with fastconv.Input"),
         (lambda: fc.ReLU()([X1, X2]), TypeError, "ReLU.* is called on one value, got 2"),
         (lambda: fc.Add()(X1), ValueError, "has nothing to join"),
         (lambda: fc.Add()([X1, fc.Dense(3)(X1)]), ValueError, "takes values of one shape"),
+        (lambda: fc.Add()([]), ValueError, r"Add\(\) takes two values or more, got none"),
+        (lambda: fc.Concatenate()([]), ValueError, r"Concatenate\(\) takes two values or more, got none"),
+        (lambda: fc.Concatenate([], [])([X1, X2]), ValueError, "with branches takes one value, .* got 2"),
         (lambda: fc.Conv2d(2, 3)(X1), ValueError, "takes images"),
+        (lambda: fc.Input((True,)), TypeError, "`input_shape` must be positive ints"),
+        (lambda: fc.Model({None: X1}, fc.ReLU()(X1)), ValueError, "`name` must be a text"),
         (lambda: fc.Model(X1, X1), ValueError, "`outputs` must be made by layers, got an Input"),
         (lambda: fc.Model(X1, fc.ReLU()(X2)), ValueError, "depend on an Input 'other' of shape .* not in"),
         (lambda: fc.Model([X1, X2], fc.ReLU()(X1)), ValueError, "got 'other' that nothing reads"),
@@ -129,6 +137,72 @@ def test_two_names_for_a_shared_layer_are_refused():
     assert fc.Model(X1, relu(relu(X1, name="a"), name="b")).output_shape == (4,)
 
 
+def test_a_name_inside_a_block_is_no_name_for_another_layer():
+    inner = fc.Residual([fc.Dense(4)])(X1, name="block")  # its Dense is "block.layers.0"
+    for features in (4, 3):
+        with pytest.raises(ValueError, match=r"own, got 'block\.layers\.0' for two"):
+            fc.Model(X1, fc.Dense(features)(inner, name="block.layers.0"))
+    assert len(fc.Model(X1, fc.Dense(4)(inner, name="block.weight")).parameters()) == 4
+
+
+def test_a_layer_shares_its_weights_only_where_they_have_one_shape():
+    dense = fc.Dense(4)
+    with pytest.raises(
+        ValueError, match=r"layer 0: Dense\(4\) is called on samples of shape \(3,\) and \(4,\)"
+    ):
+        fc.Model(three := fc.Input((3,)), dense(dense(three)))
+    block = fc.Residual([fc.LayerNorm()])
+    wide, narrow = fc.Input((2, 6, 6)), fc.Input((2, 5, 5))
+    with pytest.raises(ValueError, match=r"layer 0.layers.0: LayerNorm\(\) is called on samples of shape"):
+        fc.Model([wide, narrow], [block(wide), block(narrow)])
+    conv = fc.Conv2d(2, 3)  # whose weights do not depend on the size
+    assert fc.Model([wide, narrow], [conv(wide), conv(narrow)]).num_parameters == 38
+
+
+@dataclass(frozen=True)
+class Nothing(fc.Block):
+    def layers(self):
+        return []
+
+
+def test_a_block_without_layers_passes_its_input_on_but_makes_no_output_of_it():
+    assert fc.Model(X1, fc.Dense(2)(Nothing()(X1))).output_shape == (2,)
+    with pytest.raises(ValueError, match="`outputs` must be made by layers that compute something"):
+        fc.Model(X1, [Nothing()(X1), fc.Dense(2)(X1)])
+
+
+def test_a_value_that_is_an_output_twice_has_two_targets():
+    hidden = fc.Dense(3)(X1)
+    model = fc.Model(X1, [hidden, hidden, fc.ReLU()(hidden)], dtype="float64")
+    X, y = np.random.default_rng(0).normal(size=(5, 4)), [np.full((5, 3), k) for k in range(3)]
+    first, second, third = model.predict(X)
+    assert (first == second).all()
+    assert (third == first.clip(0)).all()
+    loss, gradients = model.loss_and_gradients(X, y, "mse")
+    slopes = 2 * ((first - y[0]) + (second - y[1]) + (third - y[2]) * (first > 0)) / first.size
+    assert loss == pytest.approx(sum(((a - b) ** 2).mean() for a, b in zip(model.predict(X), y, strict=True)))
+    np.testing.assert_allclose(gradients["0.weight"], slopes.T @ X, rtol=1e-10)
+
+
+def test_a_layer_that_makes_too_much_is_named_before_any_memory_is_taken():
+    y = fc.Input((1, 1, 1))
+    for _ in range(31):
+        y = fc.Concatenate()([y, y]) if y.shape[0] < 2**30 else y
+    with pytest.raises(ValueError, match=r"Concatenate\(\) gives samples of shape .*, which are too large"):
+        fc.Concatenate()([y, y])
+    with pytest.raises(ValueError, match=r"layer 1: Upsample\(32768\) gives samples of shape .* too large"):
+        fc.Sequential([fc.Upsample(32768), fc.Upsample(32768)], (1, 1, 1))
+
+
+def test_layers_that_are_nested_too_deep_for_a_file_are_refused_in_one_line(tmp_path):
+    for depth in (150, 400):
+        layer = fc.Dense(4)
+        for _ in range(depth):
+            layer = fc.Residual([layer])
+        with pytest.raises(ValueError, match="nested"):
+            fc.Sequential([layer], (4,)).save(tmp_path / "deep.npz")
+
+
 def test_the_outline_of_a_model_cannot_be_assigned():
     model = two_headed()
     for name in ("outline", "inputs", "outputs", "input_names", "output_shapes"):
@@ -150,6 +224,21 @@ def test_values_say_what_they_are():
         (lambda d: d["outputs"][0].__setitem__("value", 0), "outputs are no values of its layers"),
         (lambda d: d["layers"].pop("stem"), "does not describe a network"),
         (lambda d: d["inputs"].clear(), "does not describe a network"),
+        (
+            lambda d: d["inputs"][0].__setitem__("name", "extra"),
+            "must have names of their own, got extra, extra",
+        ),
+        (
+            lambda d: d["inputs"][0].__setitem__("name", 3),
+            "names of inputs, outputs and layers must be texts, got 3",
+        ),
+        (lambda d: d["inputs"][0].__setitem__("name", "a\0b"), "must be texts, got 'a\\x00b'"),
+        (lambda d: d["outputs"][0].__setitem__("name", "value"), "must have names of their own"),
+        (lambda d: d["outputs"][0].__setitem__("value", True), "outputs are no values of its layers"),
+        (lambda d: d["calls"][0].__setitem__(1, [False]), "takes a value that is not there"),
+        (lambda d: d["calls"][0].__setitem__(1, [0, 0]), "takes one value, got 2"),
+        (lambda d: d["calls"][2].__setitem__(1, [0]), "nothing reads"),
+        (lambda d: d["layers"].__setitem__("more", {"name": "ReLU"}), "layer more is called nowhere"),
     ],
 )
 def test_files_of_graphs_that_do_not_fit_are_refused(change, message):

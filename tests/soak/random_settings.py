@@ -163,6 +163,7 @@ OTHERS = {
         "clip_value": 0.5,
     },
     fc.AdamW: {"lr": 0.1, "betas": (0.9, 0.99), "eps": 1e-8, "weight_decay": 0.1},
+    fc.Lion: {"lr": 0.01, "betas": (0.9, 0.99), "weight_decay": 0.1, "clip_norm": 1.0, "clip_value": None},
     fc.StepDecay: {"lr": 0.1, "factor": 0.5, "every": 3},
     fc.CosineDecay: {"lr": 0.1},
     fc.OneCycle: {"lr": 0.1},

@@ -184,3 +184,28 @@ def test_what_does_not_fit_is_said_in_one_line(call, message):
 def test_weights_of_losses_are_for_several_outputs():
     with pytest.raises(ValueError, match="`loss_weights` are for several outputs"):
         fc.Trainer(fc.models.reference_cnn(), "bce", loss_weights=[1.0])
+
+
+@pytest.mark.parametrize(
+    ("names", "metrics", "twice"),
+    [
+        (("val", "b"), (), "val_loss"),  # the loss of an output, and that of all in validation
+        (("a", "val_a"), (), "val_a_loss"),
+        (("learning", "b"), lambda y, outputs: 0.0, "learning_rate"),
+    ],
+)
+def test_two_figures_of_one_name_are_refused(names, metrics, twice):
+    if callable(metrics):
+        metrics.__name__ = "rate"
+    x = fc.Input((3,))
+    model = fc.Model(x, {name: fc.Dense(1)(x) for name in names})
+    with pytest.raises(ValueError, match=f"figures are their own, got '{twice}' twice: rename one"):
+        fc.Trainer(model, loss="mse", metrics=metrics)
+
+
+def test_a_metric_called_like_a_figure_of_validation_is_refused():
+    def val_loss(y, outputs):
+        return 0.0
+
+    with pytest.raises(ValueError, match="`metrics` must have names of their own, got 'val_loss' twice"):
+        fc.Trainer(fc.models.reference_cnn(), loss="bce", metrics=val_loss)

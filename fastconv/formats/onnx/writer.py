@@ -4,6 +4,7 @@ The graph is written in operators of opset 17, in their plainest form: paddings 
 windows that hang over the edge (`ceil_mode`) are padded, because runtimes differ in how they round.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -43,7 +44,7 @@ def onnx_model(network: Network, softmax: bool = False) -> Any:
     Raises
     ------
     ValueError
-        If a layer has no counterpart, or the network's outputs are no logits.
+        If a layer has no counterpart, the network's outputs are no logits, or a name is that of two arrays.
     TypeError
         If JSON can't hold the network's metadata.
     ImportError
@@ -87,6 +88,12 @@ def _written(onnx: Any, network: Network, softmax: bool) -> Graph:
             raise ValueError(f"layer {node.name}: {error}") from None
         graph.end(node)
     graph.finish(outputs, network.output_names)
+    outcomes = [name for node in graph.nodes for name in node.output]
+    twice, count = Counter([*network.input_names, *outcomes, *graph.used]).most_common(1)[0]
+    if count > 1:
+        raise ValueError(
+            f"an ONNX file can't have two arrays {twice!r}: give the input or output another name"
+        )
     return graph
 
 

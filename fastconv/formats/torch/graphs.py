@@ -200,10 +200,12 @@ class _Run:
         if isinstance(found, Mapping):
             names, wires = [str(name) for name in found], list(found.values())
         else:
-            wires = list(found) if isinstance(found, (list, tuple)) else [found]
+            several = isinstance(found, (list, tuple)) and not isinstance(found, (Constant, ValuesAndPlaces))
+            wires = list(found) if several else [found]
             names = ["output"] if len(wires) == 1 else [f"output_{k}" for k in range(len(wires))]
         if not wires or not all(isinstance(wire, Wire) for wire in wires):
-            got = ", ".join("a tensor" if isinstance(w, Wire) else type(w).__name__ for w in wires)
+            titles = {Wire: "a tensor", Constant: "a constant", ValuesAndPlaces: "what x.max(2) gives"}
+            got = ", ".join(titles.get(type(wire), type(wire).__name__) for wire in wires)
             raise ValueError(
                 "`module` must give a tensor that depends on its input, a tuple or a dictionary of such, got "
                 f"({got})"

@@ -107,6 +107,7 @@ def run_module(module: Any, X: Sequence[NDArray[Any]]) -> tuple[list[NDArray[np.
     torch = require("torch", "torch", "`from_torch`")
     kind, device = kind_and_device(torch, module)
     with evaluating(torch, module):
+        torch.default_generator.seed()  # what draws random numbers gives others than while it was read
         try:
             output = module(*(torch.tensor(x).to(device, kind) for x in X))
         except Exception as error:  # whatever the user's own code in it raises

@@ -142,12 +142,10 @@ def conv(
 ) -> Wire:
     tensor = weights(site, weight=weight, bias=bias)
     channels, _, *kernel = weight.tensor.shape
-    settings: dict[str, Any] = {"groups": groups, "bias": bias is not None}
-    if len(kernel) == 1:
-        sizes = {"stride": one(stride), "padding": one(padding), "dilation": one(dilation)}
-        return windowed(site, Conv1d(channels, kernel[0], **sizes, **settings), input, tensor)
-    sizes = {"stride": _both(stride), "padding": _both(padding), "dilation": _both(dilation)}
-    return windowed(site, Conv2d(channels, tuple(kernel), **sizes, **settings), input, tensor)
+    size, step, around, gap = _along(len(kernel), kernel, stride, padding, dilation)
+    settings: dict[str, Any] = {"stride": step, "padding": around, "dilation": gap, "groups": groups}
+    layer = (Conv1d, Conv2d)[len(kernel) - 1](channels, size, bias=bias is not None, **settings)
+    return windowed(site, layer, input, tensor)
 
 
 @reads("conv_transpose1d", "conv_transpose2d")
@@ -164,13 +162,11 @@ def conv_transpose(
 ) -> Wire:
     tensor = weights(site, weight=weight, bias=bias)
     _, channels, *kernel = weight.tensor.shape
-    given = {"stride": stride, "padding": padding, "output_padding": output_padding, "dilation": dilation}
-    settings: dict[str, Any] = {"groups": groups, "bias": bias is not None}
-    if len(kernel) == 1:
-        sizes = {name: one(value) for name, value in given.items()}
-        return site.layer(ConvTranspose1d(channels * groups, kernel[0], **sizes, **settings), input, tensor)
-    sizes = {name: _both(value) for name, value in given.items()}
-    return site.layer(ConvTranspose2d(channels * groups, tuple(kernel), **sizes, **settings), input, tensor)
+    size, step, around, more, gap = _along(len(kernel), kernel, stride, padding, output_padding, dilation)
+    settings: dict[str, Any] = {"stride": step, "padding": around, "output_padding": more, "dilation": gap}
+    kind = (ConvTranspose1d, ConvTranspose2d)[len(kernel) - 1]
+    layer = kind(channels * groups, size, groups=groups, bias=bias is not None, **settings)
+    return site.layer(layer, input, tensor)
 
 
 @reads("interpolate", "upsample", "upsample_nearest", "upsample_bilinear")
@@ -205,6 +201,11 @@ def _upsample_module(site: Site, module: Any, x: Wire) -> Wire:
     return interpolate(site, x, module.size, module.scale_factor, module.mode, module.align_corners)
 
 
+def _along(axes: int, *settings: Any) -> list[Any]:
+    """Settings as layers of signals (one axis) or images (two) take them."""
+    return [one(value) if axes == 1 else _both(value) for value in settings]
+
+
 def _both(value: Any) -> Any:
     """A setting of two axes as a pair or a text; PyTorch takes a list of one for both, too."""
     if isinstance(value, (list, tuple)):
@@ -212,8 +213,13 @@ def _both(value: Any) -> Any:
     return value
 
 
-@reads("max_pool2d")
-def max_pool2d(
+def _axes(site: Site) -> int:
+    """How many axes the windows of a called function have: its name says it, max_pool1d."""
+    return 1 if site.called.endswith("1d") else 2
+
+
+@reads("max_pool1d", "max_pool2d")
+def max_pool(
     site: Site,
     input: Wire,
     kernel_size: Any,
@@ -225,29 +231,14 @@ def max_pool2d(
 ) -> Wire:
     if return_indices:
         raise ValueError("`return_indices` must be False, got True")
-    kernel, step, around, gap = map(_both, (kernel_size, stride or None, padding, dilation))
-    return windowed(site, MaxPool2d(kernel, step, around, gap, ceil_mode=ceil_mode), input)
+    axes = _axes(site)
+    kernel, step, around, gap = _along(axes, kernel_size, stride or None, padding, dilation)
+    pool = (MaxPool1d, MaxPool2d)[axes - 1](kernel, step, around, gap, ceil_mode=ceil_mode)
+    return windowed(site, pool, input)
 
 
-@reads("max_pool1d")
-def max_pool1d(
-    site: Site,
-    input: Wire,
-    kernel_size: Any,
-    stride: Any = None,
-    padding: Any = 0,
-    dilation: Any = 1,
-    ceil_mode: bool = False,
-    return_indices: bool = False,
-) -> Wire:
-    if return_indices:
-        raise ValueError("`return_indices` must be False, got True")
-    kernel, step, around, gap = map(one, (kernel_size, stride or None, padding, dilation))
-    return windowed(site, MaxPool1d(kernel, step, around, gap, ceil_mode=ceil_mode), input)
-
-
-@reads("avg_pool2d")
-def avg_pool2d(
+@reads("avg_pool1d", "avg_pool2d")
+def avg_pool(
     site: Site,
     input: Wire,
     kernel_size: Any,
@@ -259,22 +250,10 @@ def avg_pool2d(
 ) -> Wire:
     if divisor_override is not None:
         raise ValueError(f"`divisor_override` must be None, got {divisor_override!r}")
-    kernel, step, around = map(_both, (kernel_size, stride or None, padding))
-    return windowed(site, AvgPool2d(kernel, step, around, ceil_mode, count_include_pad), input)
-
-
-@reads("avg_pool1d")
-def avg_pool1d(
-    site: Site,
-    input: Wire,
-    kernel_size: Any,
-    stride: Any = None,
-    padding: Any = 0,
-    ceil_mode: bool = False,
-    count_include_pad: bool = True,
-) -> Wire:
-    kernel, step, around = map(one, (kernel_size, stride or None, padding))
-    return windowed(site, AvgPool1d(kernel, step, around, ceil_mode, count_include_pad), input)
+    axes = _axes(site)
+    kernel, step, around = _along(axes, kernel_size, stride or None, padding)
+    pool = (AvgPool1d, AvgPool2d)[axes - 1](kernel, step, around, ceil_mode, count_include_pad)
+    return windowed(site, pool, input)
 
 
 @reads("truediv", "div", "itruediv", "div_")

@@ -1,6 +1,7 @@
 """Networks as PyTorch's modules: a Sequential of a row of layers, a program of torch.fx of anything else."""
 
 import functools
+import keyword
 import math
 import operator
 import re
@@ -111,11 +112,19 @@ def _put(torch: Any, root: Any, name: str, module: Any) -> None:
     *path, last = name.split(".")
     for part in path:
         if part not in root._modules:
-            root.add_module(part, torch.nn.Module())
+            _add(root, part, torch.nn.Module(), name)
         root = root._modules[part]
     for part, within in root._modules[last].named_children() if last in root._modules else ():
-        module.add_module(part, within)
-    root.add_module(last, module)
+        _add(module, part, within, f"{name}.{part}")
+    _add(root, last, module, name)
+
+
+def _add(root: Any, part: str, module: Any, name: str) -> None:
+    """Make `module` a part of `root`, if Python code can call it so; `name` is that of the layer."""
+    used = part == "self" or keyword.iskeyword(part) or (hasattr(root, part) and part not in root._modules)
+    if used or not part.isprintable() or set(part) & set('"\\'):
+        raise ValueError(f"layer {name}: in PyTorch no module can be called {part!r}; give it another name")
+    root.add_module(part, module)
 
 
 def _unused(name: str, taken: set[str]) -> str:
@@ -126,7 +135,11 @@ def _placeholders(names: Sequence[str]) -> list[str]:
     """Arguments of a Python function for the inputs of these names."""
     if len(names) == 1:
         return ["x"]
-    return [re.sub(r"\W|^(?=\d)", "_", name) for name in names]
+    found: list[str] = []
+    for name in names:
+        plain = re.sub(r"\W|^(?=\d)", "_", name)
+        found.append(_unused(plain, {*found, *keyword.kwlist, "self"}))
+    return found
 
 
 def _packed(outputs: list[Any], names: Sequence[str]) -> Any:

@@ -186,8 +186,7 @@ def lite(num_classes: int, input_shape: Shape, dtype: str = "float32", seed: int
     """
     shape, filters = _series(input_shape), _hand_made_filters()
     hand_made = Concatenate(*[[_same(1, len(weights))] for weights in filters])
-    learned: list[list[Layer]] = [[_same(32, length)] for length in (40, 20, 10)]
-    layers: list[Layer] = [Concatenate(*learned, [hand_made, ReLU()]), BatchNorm1d(), ReLU()]
+    layers: list[Layer] = [Concatenate(*_three_lengths(), [hand_made, ReLU()]), BatchNorm1d(), ReLU()]
     channels = 3 * 32 + len(filters)
     for length, dilation in ((20, 2), (10, 4)):
         layers += [
@@ -256,9 +255,14 @@ def _head(num_classes: int) -> list[Layer]:
     return [GlobalAvgPool1d(), Flatten(), Dense(num_classes)]
 
 
+def _three_lengths() -> list[list[Layer]]:
+    """The convolutions of an inception module, each a branch."""
+    return [[_same(32, length)] for length in (40, 20, 10)]
+
+
 def _inception(bottleneck: bool = True) -> list[Layer]:
     """An inception module: convolutions of three lengths, which a bottleneck may go before, and a pool."""
-    lengths = Concatenate(*[[_same(32, length)] for length in (40, 20, 10)])
+    lengths = Concatenate(*_three_lengths())
     first: list[Layer] = [_same(32, 1)] if bottleneck else []
     pool = [MaxPool1d(3, stride=1, padding="same"), _same(32, 1)]
     return [Concatenate([*first, lengths], pool), BatchNorm1d(), ReLU()]

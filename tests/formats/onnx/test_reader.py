@@ -403,6 +403,24 @@ def test_what_has_no_counterpart_is_refused_by_file_and_node(tmp_path, kind):
     assert "\n" not in str(caught.value)
 
 
+def test_ends_of_a_graph_that_no_network_has_are_refused(tmp_path):
+    path = tmp_path / "model.onnx"
+    for outputs, message in (
+        (("x", "y"), "must be made by layers that compute something, got an input as it is"),
+        (("y", "y"), "must have names of their own, got y, y"),
+    ):
+        write(path, [R], (5,), outputs=outputs)
+        with pytest.raises(ValueError, match=f"model.onnx cannot be read as a network: `outputs` {message}"):
+            fc.from_onnx(path)
+    model = onnx.load(write(path, [R], (5,)))
+    model.graph.input.append(onnx.helper.make_tensor_value_info("z", onnx.TensorProto.FLOAT, ["N", 5]))
+    onnx.save(model, path)
+    with pytest.raises(
+        ValueError, match=r"model\.onnx cannot .* `inputs` must be needed .* 'z' that nothing"
+    ):
+        fc.from_onnx(path)
+
+
 def test_an_old_opset_and_other_numbers_are_refused(tmp_path):
     path = tmp_path / "model.onnx"
     write(path, [R], (5,), opset=6)

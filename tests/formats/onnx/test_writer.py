@@ -272,6 +272,18 @@ def test_a_layer_at_places_of_different_sizes_has_what_it_needs_at_each(tmp_path
     np.testing.assert_array_equal(again.predict(X), model.predict(X))
 
 
+@pytest.mark.parametrize(
+    ("input_name", "output_name"), [("x", "x"), ("0.weight", "y"), ("x", "0.Gemm.output")]
+)
+def test_two_arrays_of_one_name_are_refused(tmp_path, input_name, output_name):
+    x = fc.Input((3,), name=input_name)
+    model = fc.Model(x, {output_name: fc.ReLU()(fc.Dense(3)(x)), "other": fc.Tanh()(x)})
+    with pytest.raises(
+        ValueError, match=r"an ONNX file can't have two arrays '.*': give the input or output"
+    ):
+        model.to_onnx(tmp_path / "model.onnx")
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_the_file_is_whole_and_says_what_it_takes(tmp_path, dtype):
     model = network(*NETWORKS["in a row"], dtype)

@@ -316,7 +316,7 @@ CALLS = {
         lambda m, x: m.larger(F.interpolate(F.interpolate(x, None, 2, mode="bilinear"), size=(24, 36))),
         {"larger": nn.Upsample(size=(48, 36), mode="bilinear", align_corners=True)},
         [
-            "Upsample(mode='bilinear')",
+            "Upsample(2, mode='bilinear')",
             "Upsample((2, 3))",
             "Upsample((2, 1), mode='bilinear', align_corners=True)",
         ],
@@ -566,6 +566,10 @@ MISSING = {
     ),
     "a size": (lambda m, x: x.size(1), {}, (3,), r"`module` must give a tensor .*, got \(int\)"),
     "nothing": (lambda m, x: None, {}, (3,), r"`module` must give a tensor .*, got \(NoneType\)"),
+    "a constant": (lambda m, x: (x.relu(), m.one), {"one": torch.ones(3)}, (3,), r"\(a tensor, a constant\)"),
+    "the largest and its places": (lambda m, x: x.max(2), {}, (3, 4), r"got \(what x\.max\(2\) gives\)"),
+    "random numbers": (lambda m, x: x.relu() + torch.rand(1), {}, (3, 4), "gives other outputs"),
+    "an output without a name": (lambda m, x: {"": x.relu()}, {}, (3,), "names of .* must be texts, got ''"),
     "a product": (
         lambda m, x: x * x.relu(), {}, (3, 4, 4),
         r"`mul` \(operator\.mul\) has no counterpart in fastconv: values of images and signals are scaled",

@@ -206,6 +206,28 @@ def test_several_inputs_become_arguments_by_their_names():
     )
 
 
+@pytest.mark.parametrize("names", [("a.b", "a_b"), ("self", "class"), ("1", "_1"), ("x", "x_")])
+def test_names_of_inputs_become_arguments_that_python_can_have(names):
+    first, second = (fc.Input((3,), name=name) for name in names)
+    model = fc.Model([first, second], fc.Dense(2)(fc.Add([], [fc.ReLU()])(first) + second))
+    X = list(np.random.default_rng(0).standard_normal((2, 5, 3)).astype(np.float32))
+    found = model.to_torch()(*map(torch.from_numpy, X)).detach().numpy()
+    np.testing.assert_allclose(found, model.predict(X), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["self", "class", "training", "forward", "block.lambda", 'a"b', "a\\b"])
+def test_a_name_that_no_module_can_have_is_refused(name):
+    x = fc.Input((3,))
+    with pytest.raises(ValueError, match=r"in PyTorch no module can be called .*; give it another name"):
+        fc.Model(x, fc.Dense(3)(x, name=name) + x).to_torch()
+
+
+def test_a_name_within_a_layer_is_no_name_of_its_weights():
+    x = fc.Input((3,))
+    with pytest.raises(ValueError, match=r"layer a\.weight: in PyTorch no module can be called 'weight'"):
+        fc.Model(x, fc.Dense(3)(fc.Dense(3)(x, name="a"), name="a.weight")).to_torch()
+
+
 def test_probabilities_come_after_a_graph():
     model = fc.Sequential([fc.Residual([fc.Dense(4)]), fc.Dense(3)], (4,))
     found = model.to_torch(softmax=True)(torch.ones(2, 4)).detach()
