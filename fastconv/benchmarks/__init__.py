@@ -10,7 +10,6 @@ processes.py     start-up time and peak memory of whole processes
 workloads.py     every piece of work with its contenders
 timing.py        several contenders timed in turns, best of many
 machine.py       threads and versions
-peak.py          the measured peak of fused multiply-adds
 results.py       one measured piece of work
 table.py         the table of ratios
 goals.py         what fastconv wants to reach, with the measured figures

@@ -5,11 +5,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TextIO
 
+from ..engine.peak import fma_peak
 from ..formats.atomic import write_bytes
 from ..formats.json_text import to_json
 from . import chart as charts
 from . import goals, machine, workloads
-from .peak import fma_peak
 from .results import Row
 from .timing import QUICK, Effort, race
 

@@ -8,10 +8,10 @@ from llvmlite import ir
 from numba.extending import intrinsic
 
 from .. import simd
-from ..engine.threads import run_threads
 from ..simd import pointer, tiles
 from ..simd.compiling import compiled
 from ..simd.tiles import tile
+from .threads import run_threads
 
 # Independent chains: more than latency x throughput of any machine (8 to 10), and all in registers.
 CHAINS = min(16, simd.HOST.registers // simd.HOST.registers_per_vector - 2)
