@@ -17,7 +17,7 @@ from .workloads import LEARNING_RATE, Work
 
 STEP_BATCHES = (1, 8, 32, 128)
 PREDICT_BATCHES = (1, 8, 64, 256)
-MOST_FLOPS = 2e10  # in one piece of work: with more, it takes a large part of a second and gigabytes
+MOST_FLOPS = 4e10  # in one piece of work: with more, it takes a large part of a second and gigabytes
 SHORT, LONG = 1e8, 1e9  # operations in the batches that all step through, and in one call of `fit`
 MOST_BATCHES, MOST_EPOCHS = 64, 20
 FLOOR = 1e-2  # of the largest gradient: what is smaller, before a normalisation for example, is rounding

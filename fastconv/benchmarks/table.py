@@ -170,6 +170,7 @@ def _caption(facts: Mapping[str, str]) -> str:
 
 def _table(rows: Sequence[Row], others: Sequence[str]) -> str:
     with_peak = rows[0].peak is not None
+    others = [who for who in others if any(who in row.timings for row in rows)]
     heads = ["work", "fastconv", "GFLOP/s", *["of peak"] * with_peak, *(f"x {TITLES[who]}" for who in others)]
     lines = [heads, ["---", *["---:"] * (len(heads) - 1)]]
     for row in rows:

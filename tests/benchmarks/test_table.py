@@ -48,6 +48,11 @@ def test_columns_of_those_who_are_not_there_are_left_out():
     assert heads == "| work | fastconv | GFLOP/s | x im2col |"
 
 
+def test_so_are_those_of_contenders_who_did_nothing():
+    heads = table.markdown(ROWS, ["im2col", "torch", "onnxruntime"], {}).splitlines()[6]
+    assert heads.endswith("| x im2col | x PyTorch |")
+
+
 def test_a_wrong_result_is_said():
     text = table.markdown([ROWS[0]._replace(right=False)], [], {})
     assert "| conv (WRONG RESULT) | 100 us |" in text
