@@ -44,6 +44,7 @@ if TYPE_CHECKING:  # at run time by `__getattr__`
     from .inspection.classify import classify
     from .inspection.explain import explain
     from .inspection.gradient_check import check_gradients
+    from .inspection.profile import Profile, ProfileRow, profile
 
 __version__ = "0.1.0"
 
@@ -63,6 +64,8 @@ __all__ = [  # layers and optimizers are listed in their own files
     "ModelCheckpoint",
     "NotFiniteError",
     "OneCycle",
+    "Profile",
+    "ProfileRow",
     "RateSearch",
     "ReduceLROnPlateau",
     "Sequential",
@@ -88,6 +91,7 @@ __all__ = [  # layers and optimizers are listed in their own files
     "metrics",
     "models",
     "optimizers",
+    "profile",
     "schedules",
     "set_num_threads",
     "set_precision",
@@ -107,6 +111,9 @@ _LATER = {
     "check_gradients": ".inspection.gradient_check",
     "classify": ".inspection.classify",
     "explain": ".inspection.explain",
+    "Profile": ".inspection.profile",
+    "ProfileRow": ".inspection.profile",
+    "profile": ".inspection.profile",
 }
 
 

@@ -59,6 +59,8 @@ BY_POSITION = {
     "fastconv.Trainer.evaluate": "y",
     "fastconv.check_gradients": "loss",
     "fastconv.lr_finder": "y",
+    "fastconv.profile": "y loss",
+    "fastconv.Profile.total": "part",
     "fastconv.explain": "loss",
     "fastconv.models.reference_cnn": "dtype seed",
     "fastconv.models.lenet5": "num_classes input_shape dtype seed",

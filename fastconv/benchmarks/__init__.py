@@ -7,10 +7,12 @@ torch_kernels.py torch_nets.py   the same in PyTorch
 onnx_nets.py     the networks for ONNX Runtime
 lane_kernels.py  the engine's convolutions alone
 processes.py     start-up time and peak memory of whole processes
-workloads.py     every piece of work with its contenders
+networks.py      the networks that everybody trains and predicts with, by to_torch and to_onnx
+kernel_grid.py   the public convolutions on a grid of shapes
+workloads.py     works that are written out by hand, with their contenders
+choice.py        which works a run measures
 timing.py        several contenders timed in turns, best of many
 machine.py       threads and versions
-peak.py          the measured peak of fused multiply-adds
 results.py       one measured piece of work
 table.py         the table of ratios
 goals.py         what fastconv wants to reach, with the measured figures

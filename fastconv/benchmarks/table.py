@@ -1,15 +1,17 @@
 """The table of ratios that `python -m fastconv bench` prints."""
 
+import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TextIO
 
+from ..engine.peak import fma_peak
 from ..formats.atomic import write_bytes
 from ..formats.json_text import to_json
 from . import chart as charts
-from . import goals, machine, workloads
-from .peak import fma_peak
+from . import goals, machine
+from .choice import EVERYTHING, Choice, works
 from .results import Row
 from .timing import QUICK, Effort, race
 
@@ -23,8 +25,17 @@ TITLES = {
     "im2col": "im2col",
     "im2col_inside": "im2col, samples innermost",
     "torch": "PyTorch",
+    "torch_compile": "torch.compile",
     "onnxruntime": "ONNX Runtime",
 }
+
+
+_NEEDED = (
+    ("torch", "torch"),
+    ("torch_compile", "torch"),
+    ("onnxruntime", "onnxruntime"),
+    ("onnxruntime", "onnx"),
+)
 
 
 def run(
@@ -36,12 +47,14 @@ def run(
     update_readme: str | None = None,
     chart: str | None = None,
     with_goals: bool = False,
+    choice: Choice = EVERYTHING,
+    seconds: float | None = None,
 ) -> int:
-    """Measure everything and print the table.
+    """Measure everything, or what is chosen, and print the table.
 
     Parameters
     ----------
-    compare : iterable of {"im2col", "im2col_inside", "torch", "onnxruntime"}
+    compare : iterable of {"im2col", "im2col_inside", "torch", "torch_compile", "onnxruntime"}
         What to compare fastconv with. What isn't installed is left out.
     quick : bool
         Seconds instead of minutes; good for a look, not for figures to quote.
@@ -56,7 +69,11 @@ def run(
     chart : str, optional
         Image file to draw the ratios in.
     with_goals : bool
-        Whether to measure whole processes too, and print the table of goals.
+        Whether to print the table of goals, and, where everything is measured, whole processes for it.
+    choice : Choice
+        Which works are measured.
+    seconds : float, optional
+        For each contender of a work, more or less; default is 2, or 0.2 where `quick`.
 
     Returns
     -------
@@ -74,8 +91,10 @@ def run(
         _replace(Path(update_readme).read_text(encoding="utf-8"), "")
     facts = machine.facts()
     effort = QUICK if quick else Effort()
-    rows = [row for count in counts for row in measure(others, count, effort, sys.stderr)]
-    goal_table = "\n\n" + goals.markdown(goals.measure(rows, effort)) if with_goals else ""
+    effort = effort if seconds is None else effort._replace(seconds=seconds)
+    rows = [row for count in counts for row in measure(others, count, effort, sys.stderr, choice)]
+    reached = goals.measure(rows, effort, choice == EVERYTHING) if with_goals else []
+    goal_table = "\n\n" + goals.markdown(reached) if reached else ""
     text = markdown(rows, others, facts) + goal_table
     print(to_json(_plain(rows, facts)) if json == "-" else text)
     if save:
@@ -96,15 +115,23 @@ def _known(compare: Iterable[str]) -> list[str]:
     for name in names:
         if name not in TITLES:
             raise ValueError(f"`compare` must be some of {', '.join(TITLES)}, got {name!r}")
-    for name, package in (("torch", "torch"), ("onnxruntime", "onnxruntime"), ("onnxruntime", "onnx")):
+    for name, package in _NEEDED:
         if name in names and not machine.installed(package):
             print(f"{TITLES[name]} is left out: pip install {package}", file=sys.stderr)
             names.remove(name)
+    if "torch_compile" in names and not any(map(shutil.which, ("c++", "g++", "clang++", "cl"))):
+        print("torch.compile is left out: it needs a C++ compiler", file=sys.stderr)
+        names.remove("torch_compile")
     return names
 
 
-def measure(others: Sequence[str], threads: int, effort: Effort, report: TextIO) -> list[Row]:
-    """Measure all works with `threads` threads; `report` is told about each."""
+def measure(
+    others: Sequence[str], threads: int, effort: Effort, report: TextIO, choice: Choice = EVERYTHING
+) -> list[Row]:
+    """Measure works with `threads` threads; `report` is told about each.
+
+    Results are compared with those of the others before anything is timed.
+    """
     if not machine.numpy_threads_are_set(threads):
         print("NumPy chooses its own threads: pip install threadpoolctl to set them", file=report)
     effort = effort._replace(settle=0.05 if threads > 1 else 0.0)
@@ -112,14 +139,14 @@ def measure(others: Sequence[str], threads: int, effort: Effort, report: TextIO)
     rows = []
     with machine.threads(threads):
         peak = fma_peak(threads)
-        works = workloads.step_works() + workloads.predict_works() + workloads.kernel_works()
-        if threads == 1:
-            works += workloads.lane_works()
-        for k, work in enumerate(works):
-            print(f"{start}{k + 1}/{len(works)} {work.name}", end=end, file=report, flush=True)
-            timings = race(work.contenders(["fastconv", *others]), effort)
+        chosen = works(choice, threads)
+        for k, work in enumerate(chosen):
+            print(f"{start}{k + 1}/{len(chosen)} {work.name}", end=end, file=report, flush=True)
             right = work.largest_difference(others) < TOLERANCE
+            timings = race(work.contenders(["fastconv", *others]), effort)
             rows.append(Row(work.name, work.flops, threads, timings, peak, right, work.kind))
+        peak = max(peak, fma_peak(threads))  # whichever was less disturbed
+        rows = [row._replace(peak=peak) for row in rows]
     print(start, end="", file=report, flush=True)
     return rows
 
@@ -145,6 +172,7 @@ def _caption(facts: Mapping[str, str]) -> str:
 
 def _table(rows: Sequence[Row], others: Sequence[str]) -> str:
     with_peak = rows[0].peak is not None
+    others = [who for who in others if any(who in row.timings for row in rows)]
     heads = ["work", "fastconv", "GFLOP/s", *["of peak"] * with_peak, *(f"x {TITLES[who]}" for who in others)]
     lines = [heads, ["---", *["---:"] * (len(heads) - 1)]]
     for row in rows:

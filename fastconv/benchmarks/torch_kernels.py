@@ -63,6 +63,33 @@ def conv2d_grad_input(
     return _conv_gradient(x, weight, dy, stride, padding, dilation, groups, 0)
 
 
+def conv1d(
+    x: Tensor, weight: Tensor, bias: Tensor | None = None, stride: int = 1, padding: int = 0
+) -> Tensor:
+    """Convolution of signals."""
+    return F.conv1d(x, weight, bias, stride, padding)
+
+
+def conv1d_grad_weight(x: Tensor, dy: Tensor, kernel_size: int, stride: int = 1, padding: int = 0) -> Tensor:
+    """Gradient of the loss with respect to the weight."""
+    weight = x.new_empty(dy.shape[1], x.shape[1], kernel_size)
+    return _signal_gradient(x, weight, dy, stride, padding, 1)
+
+
+def conv1d_grad_input(dy: Tensor, weight: Tensor, length: int, stride: int = 1, padding: int = 0) -> Tensor:
+    """Gradient of the loss with respect to the input."""
+    x = dy.new_empty(dy.shape[0], weight.shape[1], length)
+    return _signal_gradient(x, weight, dy, stride, padding, 0)
+
+
+def _signal_gradient(x: Tensor, weight: Tensor, dy: Tensor, stride: int, padding: int, which: int) -> Tensor:
+    mask = [which == 0, which == 1, False]
+    gradient: Tensor = _convolution_backward(
+        dy, x, weight, None, [stride], [padding], [1], False, [0], 1, mask
+    )[which]
+    return gradient
+
+
 def max_pool2d(
     x: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1
 ) -> tuple[Tensor, Tensor]:

@@ -87,11 +87,15 @@ _KERNEL_MODULES = {
 }
 
 
-def _kernel(name: str, label: str, flops: int, *args: Any, **settings: Any) -> Work:
+def kernel_work(name: str, label: str, flops: int, *args: Any, **settings: Any) -> Work:
+    """A public kernel on these arguments."""
+
     def make(who: str) -> Contender | None:
         if who not in _KERNEL_MODULES:
             return None
-        function = getattr(importlib.import_module(_KERNEL_MODULES[who]), name)
+        function = getattr(importlib.import_module(_KERNEL_MODULES[who]), name, None)
+        if function is None:  # the baseline has no signals
+            return None
         mine = args
         if who == "torch":
             import torch
@@ -102,7 +106,8 @@ def _kernel(name: str, label: str, flops: int, *args: Any, **settings: Any) -> W
     return Work(f"{name} {label}", flops, make)
 
 
-def _random(*shape: int) -> Any:
+def random_array(*shape: int) -> Any:
+    """Normal random float32 numbers."""
     return np.random.default_rng(0).standard_normal(shape, dtype=np.float32)
 
 
@@ -121,37 +126,37 @@ def conv_works(label: str, batch_size: int | None = None) -> list[Work]:
     n, c, edge, o, k, padding = CONV_SHAPES[label]
     n = batch_size or n
     out = edge + 2 * padding - k + 1
-    x, weight, dy = _random(n, c, edge, edge), _random(o, c, k, k), _random(n, o, out, out)
+    x, weight, dy = random_array(n, c, edge, edge), random_array(o, c, k, k), random_array(n, o, out, out)
     flops = 2 * dy.size * c * k * k
     label = f"{n}x{c}x{edge}x{edge} -> {o}, {k}x{k}"
     return [
-        _kernel("conv2d", label, flops, x, weight, _random(o), padding=padding),
-        _kernel("conv2d_grad_weight", label, flops, x, dy, (k, k), padding=padding),
-        _kernel("conv2d_grad_input", label, flops, dy, weight, (edge, edge), padding=padding),
+        kernel_work("conv2d", label, flops, x, weight, random_array(o), padding=padding),
+        kernel_work("conv2d_grad_weight", label, flops, x, dy, (k, k), padding=padding),
+        kernel_work("conv2d_grad_input", label, flops, dy, weight, (edge, edge), padding=padding),
     ]
 
 
 def other_kernel_works(batch_size: int | None = None) -> list[Work]:
     """Everything but convolutions, on shapes of LeNet-5 and the VGG net."""
     n, m = batch_size or 128, batch_size or 64
-    image, volume = _random(n, 6, 24, 24), _random(m, 32, 32, 32)
-    x, weight, dy = _random(n, 256), _random(120, 256), _random(n, 120)
+    image, volume = random_array(n, 6, 24, 24), random_array(m, 32, 32, 32)
+    x, weight, dy = random_array(n, 256), random_array(120, 256), random_array(n, 120)
     flops = 2 * n * 256 * 120
-    logits, labels = _random(n, 10), np.arange(n) % 10
+    logits, labels = random_array(n, 10), np.arange(n) % 10
     image_label, volume_label = f"{n}x6x24x24", f"{m}x32x32x32"
     ones, zeros = np.ones(32, np.float32), np.zeros(32, np.float32)
     norm = (volume, ones, zeros, zeros.copy(), ones.copy(), True)
     return [
-        _kernel("max_pool2d", f"{image_label}, 2x2", 0, image, 2),
-        _kernel("max_pool2d", f"{volume_label}, 2x2", 0, volume, 2),
-        _kernel("avg_pool2d", f"{volume_label}, 2x2", 0, volume, 2),
-        _kernel("batch_norm2d", f"{volume_label}, training", 0, *norm),
-        _kernel("relu", volume_label, 0, volume),
-        _kernel("dense", f"{n}x256 -> 120", flops, x, weight, _random(120)),
-        _kernel("dense_grad_weight", f"{n}x256 -> 120", flops, x, dy),
-        _kernel("dense_grad_input", f"{n}x256 -> 120", flops, dy, weight),
-        _kernel("softmax", f"{n}x10", 0, logits),
-        _kernel("cross_entropy", f"{n}x10", 0, logits, labels),
+        kernel_work("max_pool2d", f"{image_label}, 2x2", 0, image, 2),
+        kernel_work("max_pool2d", f"{volume_label}, 2x2", 0, volume, 2),
+        kernel_work("avg_pool2d", f"{volume_label}, 2x2", 0, volume, 2),
+        kernel_work("batch_norm2d", f"{volume_label}, training", 0, *norm),
+        kernel_work("relu", volume_label, 0, volume),
+        kernel_work("dense", f"{n}x256 -> 120", flops, x, weight, random_array(120)),
+        kernel_work("dense_grad_weight", f"{n}x256 -> 120", flops, x, dy),
+        kernel_work("dense_grad_input", f"{n}x256 -> 120", flops, dy, weight),
+        kernel_work("softmax", f"{n}x10", 0, logits),
+        kernel_work("cross_entropy", f"{n}x10", 0, logits, labels),
     ]
 
 

@@ -6,9 +6,11 @@ from typing import Any
 from ..checks.extras import require
 from . import options, output
 
+PARTS = ("steps", "predict", "kernels", "grid", "lanes")
 EXAMPLES = """\
 bench
 bench --quick --compare torch
+bench --parts steps predict --networks resnet8 ds_cnn --batches 32 --threads 1 --seconds 0.5
 bench --threads 1 2 --save table.md --chart ratios.png"""
 
 
@@ -20,7 +22,7 @@ def add_to(commands: Any) -> None:
     add(
         "--compare",
         nargs="+",
-        choices=("im2col", "im2col_inside", "torch", "onnxruntime"),
+        choices=("im2col", "im2col_inside", "torch", "torch_compile", "onnxruntime"),
         default=("im2col", "torch", "onnxruntime"),
         help="what to compare with, where it is installed (default: im2col torch onnxruntime)",
     )
@@ -31,6 +33,26 @@ def add_to(commands: Any) -> None:
         default=[1, 2],
         metavar="N",
         help="a table for each of these numbers of threads (default: 1 2)",
+    )
+    add("--parts", nargs="+", choices=PARTS, default=PARTS, help="what to measure (default: all of it)")
+    add(
+        "--networks",
+        nargs="+",
+        metavar="NAME",
+        help="networks by their names in fastconv.models, or vgg_bn, cnn, mlp (default: all)",
+    )
+    add(
+        "--batches",
+        type=options.number(int, 1),
+        nargs="+",
+        metavar="N",
+        help="batch sizes of networks and of the grid (default: 1 to 256, 16 and 128)",
+    )
+    add(
+        "--seconds",
+        type=options.number(float, 0, above=True),
+        metavar="S",
+        help="how long each contender is timed, more or less (default: 2)",
     )
     add("--quick", action="store_true", help="fewer repetitions: seconds instead of minutes")
     add("--save", metavar="FILE", help="write the table to a Markdown file")
@@ -49,7 +71,13 @@ def add_to(commands: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Measure."""
     from ..benchmarks import table
+    from ..benchmarks.choice import Choice
+    from ..benchmarks.networks import NETWORKS
 
+    networks = tuple(args.networks or NETWORKS)
+    for name in networks:
+        if name not in NETWORKS:
+            args.refuse(f"--networks must be some of {', '.join(NETWORKS)}, got {name!r}")
     for path, option in ((args.save, "--save"), (args.json, "--json"), (args.chart, "--chart")):
         if path not in (None, "-"):
             output.check_output(path, option)
@@ -67,4 +95,6 @@ def run(args: argparse.Namespace) -> int:
         update_readme=args.update_readme,
         chart=args.chart,
         with_goals=not args.no_goals,
+        choice=Choice(tuple(args.parts), networks, tuple(args.batches) if args.batches else None),
+        seconds=args.seconds,
     )

@@ -7,6 +7,8 @@ keep it and read it, and the memory that it needs is that of a block.
 
 from dataclasses import replace
 
+from .plan import Emitted
+
 
 class MadeAgain:
     """Which memory holds what can be made again, and by which operations.
@@ -54,4 +56,4 @@ def _moved(one, storage, own):
     """An operation with the memory `own` in place of `storage`."""
     operation, operands, geometry = one
     moved = [replace(operand, storage=own) if _in(operand, storage) else operand for operand in operands]
-    return operation, moved, geometry
+    return Emitted((operation, moved, geometry), one.owner)

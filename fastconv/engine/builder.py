@@ -12,7 +12,7 @@ from ..nn.joint_loss import parts_of
 from .again import MadeAgain
 from .emitter import Emitter
 from .lowering import lowering_of, takes_single_sample
-from .plan import CopyDistance, Plan, Planes, image_of
+from .plan import CopyDistance, Owner, Plan, Planes, image_of
 from .ports import STEPS_PER_CALL, Ports
 from .values import Slopes, Values
 
@@ -47,8 +47,10 @@ class Builder:
             alone = self.values.readers[layer.inputs[0]] == [layer]
             layer.follows_relu = alone and writer is not None and self._is_relu_in_place(writer)
         for layer in self.layers:
+            self.plan.owner = Owner("forward", (layer.number,))
             layer.prepare()
         self.plan.emit_together(self.emitter.before_forward)
+        self.plan.owner = Owner("input")
         for value in network.inputs:
             self._read_input(value)
         self._forward()
@@ -60,6 +62,7 @@ class Builder:
         if run.training:
             self._backward()
             self.plan.emit_together(self.emitter.after_backward)
+            self.plan.owner = Owner("shared")
             self.emitter.add_shared()
             self.made_again.emit(self.plan)
         if run.purpose == "train":
@@ -196,11 +199,14 @@ class Builder:
                 continue
             x = [self.slots[value] for value in layer.inputs]
             if self._joins_sum(layer, waiting):
+                self.plan.owner = Owner("forward", (layer.number,))
                 layer.sum_up(x[0])
                 waiting[layer.output] = layer
                 continue
             output, readers = layer.output, self.values.readers[layer.output]
             fused = layer.fuses_relu and len(readers) == 1 and self._is_relu_in_place(readers[0])
+            together = (layer.number, readers[0].number) if fused else (layer.number,)
+            self.plan.owner = Owner("forward", together)
             if fused:
                 self.fused.add(readers[0])
                 output = readers[0].output
@@ -208,6 +214,7 @@ class Builder:
             if waiting.keys() & set(layer.inputs):
                 first, other = sorted(layer.inputs, key=lambda value: value not in waiting)
                 below = waiting[first]
+                self.plan.owner = Owner("forward", (below.number, *together))
                 below.finish(self.slots[below.inputs[0]], y, fused, self.slots[other])
             else:
                 layer.forward(x if layer.layer.takes_several else x[0], y, fused)
@@ -233,6 +240,7 @@ class Builder:
 
     def _write_output(self, value, ending):
         """Emit the scatter of an output, after a final layer that its loss does not need."""
+        self.plan.owner = Owner("output")
         if self.single:
             result, operation = self.slots[value], layout.store_sample
             table = result.scalar_table(self.plan.lanes)
@@ -241,7 +249,9 @@ class Builder:
             if ending is not None:
                 features = result
                 result = self.plan.planes((result.features,), label=self._ending_label(ending))
+                self.plan.owner = Owner("forward", (ending.number,))
                 ending.forward(features, result, False)
+                self.plan.owner = Owner("output")
             table = result.table()
         sink = layout.scatter_geometry(table)
         self.plan.emit(operation, [result], sink)
@@ -258,6 +268,7 @@ class Builder:
         self.slopes = Slopes(self.plan)
         for k, (loss, factor) in enumerate(self.losses):
             value = self.values.outputs[k]
+            self.plan.owner = Owner("loss", () if endings[k] is None else (endings[k].number,))
             slope, weight = self._loss(k, loss, endings[k], weight)
             if factor != 1 and self.run.training:
                 operands = [slope, slope, self.emitter.numbers([factor])]
@@ -334,6 +345,8 @@ class Builder:
             else:
                 made[k] = self.plan.planes(x[k].sizes, halo, label, passing=True)
         several = layer.layer.takes_several
+        layers = (layer.number, relu.number) if gate else (layer.number,)
+        self.plan.owner = Owner("backward", layers, self.emitter.trains(layer.name) + any(wanted))
         layer.backward(x if several else x[0], y, dy, made if several else made[0], gate)
         slopes.drop(layer.output)
         for value, dx in zip(targets, made, strict=True):
@@ -354,7 +367,7 @@ class Builder:
         return gated
 
     def _update(self, state):
-        optimizer = self.run.optimizer
+        optimizer, self.plan.owner = self.run.optimizer, Owner("optimizer")
         self.ports.rates = np.zeros(STEPS_PER_CALL, self.network.dtype)
         operands = [
             self.plan.array(self.network.flat_parameters, label="parameters"),

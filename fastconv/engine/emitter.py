@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from ..kernels.lanes import layout, merge
+from .plan import Postponed
 
 
 class Emitter:
@@ -29,7 +30,7 @@ class Emitter:
         self.plan, self.single = plan, single
         self.training, self.updates_statistics = run.training, run.purpose == "train"
         self.precision = run.precision
-        self.before_forward, self.after_backward = [], []
+        self.before_forward, self.after_backward = Postponed(plan), Postponed(plan)
         self._network, self._gradient = network, gradient
         self._parameters = _offsets(network.parameters(), network.flat_parameters)
         # What some layers would give frozen parameters lies where nobody reads it, and never adds to a norm.

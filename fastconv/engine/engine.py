@@ -132,12 +132,12 @@ class Engine:
             log[:, 0] = sum(weight * log[:, 2 + 2 * k] for k, weight in enumerate(self._weights))
         return log
 
-    def _steps(self, first_step, steps, thread):
-        """One thread's part of a run."""
+    def _steps(self, first_step, steps, thread, times=None):
+        """One thread's part of a run; see `run_steps` for `times`."""
         program = self.program
         run_steps(
             program.operations, program.stages, program.calls, program.held, program.state, self._barrier,
-            self.lanes, self.batch_size, self._samples, first_step, steps, thread, self.threads,
+            self.lanes, self.batch_size, self._samples, first_step, steps, thread, self.threads, times,
         )  # fmt: skip
 
     def _convert(self, first, stop):

@@ -6,13 +6,14 @@ from numba.extending import intrinsic
 
 from ..kernels.lanes.operation import STATE, operation_types
 from ..simd.compiling import compiled
+from .clock import ticks
 from .denormals import flush_denormals, restore_denormals
 from .plan import BATCH, FIRST_OPERAND, MAX_SHARDS, OPERAND_FIELDS, OPERANDS
 from .threads import wait_for_all
 
 
 @compiled
-def _point(operations, calls, first, last, block, thread, shard):
+def point(operations, calls, first, last, block, thread, shard):
     """Point the calls first..last to the copies of their memory that belong to this block."""
     for k in range(first, last):
         row = operations[k]
@@ -32,9 +33,18 @@ def _first_block(shard, blocks, shards):
 
 
 @compiled
-def _run_calls(calls, first, last, state):
-    for k in range(first, last):
-        call_operation(calls, k, state)
+def run_calls(calls, first, last, state, times):
+    """Call the operations first..last; `times`, unless it is None, gets what each takes, in ticks."""
+    if times is None:
+        for k in range(first, last):
+            call_operation(calls, k, state)
+    else:
+        before = ticks()
+        for k in range(first, last):
+            call_operation(calls, k, state)
+            now = ticks()
+            times[k] += now - before
+            before = now
 
 
 @compiled
@@ -52,10 +62,12 @@ def run_steps(
     steps,
     thread,
     threads,
+    times,
 ):
     """Take `steps` steps from `first_step` on; every thread calls this with its own number.
 
-    Ends early where another thread was kept from coming to the barrier.
+    Ends early where another thread was kept from coming to the barrier. `times` is None, which Numba compiles
+    into no code, or an array of ticks to add to: one for each operation, and one for waiting.
     """
     control = flush_denormals()
     calls, held, state = all_calls[thread], all_held[thread], states[thread]
@@ -73,24 +85,27 @@ def run_steps(
             first, last = stages[stage, 1], stages[stage, 2]
             if stages[stage, 0] == BATCH:
                 if held[stage] < 0:
-                    _point(operations, calls, first, last, 0, 0, 0)
+                    point(operations, calls, first, last, 0, 0, 0)
                     held[stage] = 0
-                _run_calls(calls, first, last, state)
+                run_calls(calls, first, last, state, times)
             else:
                 for shard in range(thread, shards, threads):
                     begin = _first_block(shard, blocks, shards)
                     for block in range(begin, _first_block(shard + 1, blocks, shards)):
                         place = block * MAX_SHARDS + shard
                         if held[stage] != place:
-                            _point(operations, calls, first, last, block, thread, shard)
+                            point(operations, calls, first, last, block, thread, shard)
                             held[stage] = place
                         state[STATE.first_sample] = block * lanes
                         state[STATE.valid] = min(lanes, count - block * lanes)
                         state[STATE.fresh] = block == begin
-                        _run_calls(calls, first, last, state)
+                        run_calls(calls, first, last, state, times)
+            arrived = 0 if times is None else ticks()
             if not wait_for_all(barrier, threads):
                 restore_denormals(control)
                 return
+            if times is not None:
+                times[-1] += ticks() - arrived
     restore_denormals(control)
 
 

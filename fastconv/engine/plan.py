@@ -15,6 +15,7 @@ the batch alone, and they are added up in order: results have the same bits on a
 
 import ctypes
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
@@ -145,6 +146,38 @@ class CopyDistance:
     storage: Storage
 
 
+class Owner(NamedTuple):
+    """Who asks for operations: a pass over the network, and its layers there, fused ones together.
+
+    `products` says how many times these compute all their products: once forward, backward for the weights
+    and for the input.
+    """
+
+    part: str
+    layers: tuple[int, ...] = ()
+    products: int = 1
+
+
+class Emitted(tuple):
+    """(operation, operands, geometry), with its `owner`."""
+
+    def __new__(cls, parts, owner):
+        made = super().__new__(cls, parts)
+        made.owner = getattr(parts, "owner", owner)
+        return made
+
+
+class Postponed(list):
+    """Operations that are left for later, with the owners that they have now."""
+
+    def __init__(self, plan):
+        super().__init__()
+        self._plan = plan
+
+    def append(self, operation):
+        super().append(Emitted(operation, self._plan.owner))
+
+
 class Plan:
     """Collects operations and memory; `finish` turns them into the table that the engine runs."""
 
@@ -155,6 +188,7 @@ class Plan:
         self.batch_size = batch_size
         self.threads = threads
         self.stages = []  # ("block" or "batch", [(operation, operands, geometry)])
+        self.owner = None  # of the operations that are emitted next, for whoever wants to know
         self._storages = []
         self._scratch = None
         self._kept_alive = []
@@ -220,17 +254,17 @@ class Plan:
         """Append an operation; block operations in a row share a stage, a batch operation has its own."""
         if stage == "batch" or not self.stages or self.stages[-1][0] == "batch":
             self.stages.append((stage, []))
-        self._append(operation, operands, geometry)
+        self._append((operation, operands, geometry))
 
     def emit_together(self, operations):
         """Append batch operations as one stage: each thread needs only what it has itself made in it."""
         if operations:
             self.stages.append(("batch", []))
-        for operation, operands, geometry in operations:
-            self._append(operation, operands, geometry)
+        for one in operations:
+            self._append(one)
 
-    def _append(self, operation, operands, geometry):
-        self.stages[-1][1].append((operation, operands, geometry))
+    def _append(self, one):
+        self.stages[-1][1].append(Emitted(one, self.owner))
 
     @property
     def operations(self):
@@ -289,13 +323,20 @@ class Plan:
             end += copy_bytes * self.copies(storages[0])
         return end
 
-    def _fill(self, memory, storage):
-        """Fill all copies of a storage with what it holds at first."""
+    def clear(self, memory):
+        """Put into the memory what it held at first."""
+        memory[:] = 0
+        self._fill(memory)
+
+    def _fill(self, memory):
+        """Fill all copies of storages with what they hold at first."""
         numbers = memory.view(self.dtype)
-        for copy in range(self.copies(storage)):
-            start = storage.address - memory.ctypes.data + copy * storage.copy_bytes
-            first = start // self.dtype.itemsize
-            numbers[first : first + storage.size] = storage.fill
+        for storage in self._storages:
+            if storage.fill and storage.first >= 0:
+                for copy in range(self.copies(storage)):
+                    start = storage.address - memory.ctypes.data + copy * storage.copy_bytes
+                    first = start // self.dtype.itemsize
+                    numbers[first : first + storage.size] = storage.fill
 
     def finish(self):
         """Lay the memory out, compile the operations and build the tables. Returns a `Program`."""
@@ -303,8 +344,7 @@ class Plan:
         base = -(-memory.ctypes.data // VECTOR_BYTES) * VECTOR_BYTES
         for storage in self._storages:
             storage.address = base + storage.offset
-            if storage.fill and storage.first >= 0:
-                self._fill(memory, storage)
+        self._fill(memory)
         dtype = self.dtype.name  # NumPy makes the name anew each time
         rows, stage_rows, geometries = [], [], []
         for kind, operations in self.stages:
@@ -321,6 +361,7 @@ class Plan:
             memory=memory,
             geometries=geometries,
             kept_alive=self._kept_alive,
+            plan=self,
             calls=np.zeros((self.threads, len(rows), CALL), np.int64),
             held=np.full((self.threads, len(stage_rows)), -1, np.int64),
             state=np.zeros((self.threads, STATE_SIZE), np.int64),
@@ -353,6 +394,7 @@ class Program:
     memory: np.ndarray
     geometries: list
     kept_alive: list
+    plan: Plan
     calls: np.ndarray  # for each thread: the operations with the addresses of one block, ready to call
     held: np.ndarray  # for each thread and stage: block and shard that these are, or -1
     state: np.ndarray

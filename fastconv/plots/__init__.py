@@ -7,6 +7,7 @@ Matplotlib is imported as a function is called: pip install ".[plot]".
 
 from .network import feature_maps, filters, gradient_maps
 from .network_graph import graph
+from .profiling import profile
 from .results import confusion_matrix, history, worst_mistakes
 from .training import lr_finder
 
@@ -18,5 +19,6 @@ __all__ = [
     "graph",
     "history",
     "lr_finder",
+    "profile",
     "worst_mistakes",
 ]

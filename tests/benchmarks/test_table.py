@@ -4,9 +4,10 @@ import json
 import pytest
 
 from fastconv.benchmarks import machine, table
+from fastconv.benchmarks.choice import EVERYTHING, Choice, works
 from fastconv.benchmarks.results import Row
 from fastconv.benchmarks.timing import QUICK, Contender, Timing
-from fastconv.benchmarks.workloads import Work, kernel_works, lane_works, predict_works, step_works
+from fastconv.benchmarks.workloads import Work
 
 
 def timing(seconds):
@@ -47,6 +48,11 @@ def test_columns_of_those_who_are_not_there_are_left_out():
     assert heads == "| work | fastconv | GFLOP/s | x im2col |"
 
 
+def test_so_are_those_of_contenders_who_did_nothing():
+    heads = table.markdown(ROWS, ["im2col", "torch", "onnxruntime"], {}).splitlines()[6]
+    assert heads.endswith("| x im2col | x PyTorch |")
+
+
 def test_a_wrong_result_is_said():
     text = table.markdown([ROWS[0]._replace(right=False)], [], {})
     assert "| conv (WRONG RESULT) | 100 us |" in text
@@ -61,9 +67,7 @@ def test_each_number_of_threads_has_its_own_table():
 
 
 def only(monkeypatch, work):
-    monkeypatch.setattr(table.workloads, "step_works", lambda: [work])
-    for kind in ("predict_works", "kernel_works", "lane_works"):
-        monkeypatch.setattr(table.workloads, kind, list)
+    monkeypatch.setattr(table, "works", lambda choice, threads: [work])
 
 
 @pytest.fixture
@@ -110,9 +114,8 @@ def test_without_pytorch_its_column_is_left_out(monkeypatch, capsys):
 
 
 def test_a_contender_that_does_not_exist_is_named():
-    with pytest.raises(
-        ValueError, match="`compare` must be some of im2col, im2col_inside, torch, onnxruntime, got 'keras'"
-    ):
+    names = "im2col, im2col_inside, torch, torch_compile, onnxruntime"
+    with pytest.raises(ValueError, match=f"`compare` must be some of {names}, got 'keras'"):
         table.run(["keras"])
 
 
@@ -139,8 +142,39 @@ def test_a_wrong_result_makes_the_exit_code_1(monkeypatch, capsys):
 
 
 def test_every_work_has_a_name_of_its_own():
-    names = [work.name for work in step_works() + predict_works() + kernel_works(1) + lane_works()]
+    names = [work.name for work in works(EVERYTHING, 1)]
     assert len(names) == len(set(names))
+    assert len(names) > 250
+
+
+def test_a_choice_measures_a_part():
+    chosen = works(Choice(("steps", "predict"), ("lenet5", "resnet8"), (4, 32)), 1)
+    assert [work.name for work in chosen] == [
+        f"{title}, {kind}, batch {batch}"
+        for kind in ("training step", "predict")
+        for title in ("LeNet-5", "ResNet-8")
+        for batch in (4, 32)
+    ]
+    assert works(Choice(("lanes",)), 2) == []
+
+
+def test_results_are_compared_before_anything_is_timed(monkeypatch):
+    calls = []
+
+    def make(who):
+        return Contender(lambda: calls.append(who) or 1.0)
+
+    only(monkeypatch, Work("nothing", 0, make))
+    monkeypatch.setattr(table, "fma_peak", lambda threads: 1e12)
+    table.measure(["torch"], 1, QUICK, io.StringIO())
+    assert calls[:2] == ["fastconv", "torch"]
+    assert len(calls) > 10
+
+
+def test_without_a_compiler_torch_compile_is_left_out(monkeypatch, capsys):
+    monkeypatch.setattr(table.shutil, "which", lambda name: None)
+    assert table._known(["im2col", "torch_compile"]) == ["im2col"]
+    assert "left out" in capsys.readouterr().err
 
 
 def test_threads_are_as_they_were_afterwards():

@@ -1,0 +1,95 @@
+"""What each operation of an engine takes, in the course of steps that it takes anyway."""
+
+import time
+from typing import NamedTuple
+
+import numpy as np
+
+from .clock import read_often
+from .ports import STEPS_PER_CALL
+from .threads import run_threads
+
+READS = 10_000  # of the clock, to see what one takes
+ROUND_SECONDS = 0.02  # of steps in a row: long enough for the start of threads not to count
+TURNS = 3  # at least, of steps with clocks and without
+
+
+class Measured(NamedTuple):
+    """A step: the seconds of each operation in the order of the plan, and those of everything else.
+
+    Of several threads, each figure is the mean over them, so that all of them add up to the step. What the
+    readings of the clock took is in none of these, but in `clock`; `plain` is a step without any.
+    """
+
+    operations: np.ndarray
+    waiting: float
+    rest: float
+    clock: float
+    plain: float
+
+    @property
+    def total(self):
+        """Seconds of a step."""
+        return self.operations.sum() + self.waiting + self.rest
+
+
+def measure(engine, X, y, outputs, seconds):
+    """Time an engine on X and y, again and again for about so many seconds.
+
+    A "step" is all of these samples, even where the engine takes them in several. `outputs` makes memory for
+    the outputs of so many samples, where the engine writes some. Rounds of steps with clocks and without take
+    turns; the fastest of each counts.
+    """
+    load(engine, X, y, outputs, 1)
+    once = min(_plain(engine, 1) for _ in range(3))
+    steps = max(1, min(STEPS_PER_CALL // engine.steps, int(ROUND_SECONDS / max(once, 1e-9))))
+    load(engine, X, y, outputs, steps)
+    first, last = read_often(READS)
+    cost = (last - first) / READS  # in ticks
+    best, plain, turns, end = None, np.inf, 0, time.perf_counter() + seconds
+    while turns < TURNS or time.perf_counter() < end:
+        plain = min(plain, _plain(engine, steps))
+        measured = _with_clocks(engine, steps, cost)
+        best = measured if best is None or measured.total < best.total else best
+        turns += 1
+    return best._replace(plain=plain)
+
+
+def load(engine, X, y, outputs, steps):
+    """Set samples that are the same in every step."""
+    engine.load(X, y, np.tile(np.arange(len(X)), steps))
+    if engine.ports.sinks:
+        engine.write_to(outputs(steps * len(X)))
+
+
+def _plain(engine, steps):
+    """Seconds of a step without clocks."""
+    started = time.perf_counter()
+    engine.run(0, engine.steps)
+    return (time.perf_counter() - started) / steps
+
+
+def _with_clocks(engine, steps, cost):
+    """Take steps with clocks, whose readings take `cost` ticks each."""
+    program, threads = engine.program, engine.threads
+    times = np.zeros((threads, len(program.operations) + 1), np.int64)
+    engine._barrier[:] = 0
+    first, started = read_often(0)[0], time.perf_counter()
+    run_threads(threads, lambda k: engine._steps(0, engine.steps, k, times[k]), engine._barrier)
+    seconds, ticks = time.perf_counter() - started, read_often(0)[0] - first
+    runs = _runs(engine)
+    intervals = np.array([*runs, len(program.stages)])
+    begun = sum(runs[first] for _, first, _ in program.stages) + len(program.stages)
+    second = seconds / ticks / steps  # of a step, for a tick of all of them
+    own = np.maximum(times.mean(axis=0) - cost * intervals * engine.steps, 0) * second
+    clock = cost * (intervals.sum() + begun) * engine.steps * second
+    rest = max(0.0, seconds / steps - clock - own.sum())
+    return Measured(own[:-1], float(own[-1]), rest, clock, 0.0)
+
+
+def _runs(engine):
+    """How often each thread runs each operation in a step of the engine, on the average."""
+    program, runs = engine.program, []
+    for kind, operations in program.plan.stages:
+        runs += [program.plan.blocks / engine.threads if kind == "block" else 1] * len(operations)
+    return runs
