@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from fastconv.kernels import precision
+
 FIGURES: list[tuple[str, object]] = []
 SECONDS = float(os.environ.get("FASTCONV_SOAK_SECONDS", "300"))  # of each campaign under load
 
@@ -21,6 +23,13 @@ def pytest_terminal_summary(terminalreporter):
         width = max(len(name) for name, _ in FIGURES)
         for name, value in FIGURES:
             terminalreporter.write_line(f"{name:<{width}}  {value}")
+
+
+@pytest.fixture(autouse=True)
+def _direct_sums(monkeypatch):
+    """Campaigns hold errors at or below PyTorch's, and bits of one sample to those in a batch."""
+    monkeypatch.setattr(precision, "_precision", "highest")
+    monkeypatch.setenv("FASTCONV_PRECISION", "highest")  # of processes that a campaign starts
 
 
 @pytest.fixture

@@ -1,4 +1,7 @@
-"""A single sample, whose channels lie in the lanes, against the same sample in a batch: the same bits."""
+"""A single sample, whose channels lie in the lanes, against the same sample in a batch: the same bits.
+
+That holds of direct sums; at precision "high" a batch may go by Winograd's products, one sample does not.
+"""
 
 import numba
 import numpy as np
@@ -8,6 +11,7 @@ import fastconv as fc
 from fastconv.engine.engine import Engine
 from fastconv.engine.pool import FEW_SAMPLES
 from fastconv.engine.run import Run
+from fastconv.kernels import precision
 from tests.engine.networks import NETWORKS
 
 
@@ -19,6 +23,11 @@ def square(x):
 @numba.njit
 def twice(x):
     return 2 * x
+
+
+@pytest.fixture(autouse=True)
+def _direct_sums(monkeypatch):
+    monkeypatch.setattr(precision, "_precision", "highest")
 
 
 both_dtypes = pytest.mark.parametrize("dtype", ["float32", "float64"])
