@@ -217,6 +217,7 @@ def interpreted(function):
 def inlined(function):
     """As `compiled`, for functions that take a register tile: they become part of the code that calls them.
 
-    Passed to a function, the tile would go through memory.
+    Passed to a function, the tile would go through memory. On their own they are neither called, so that they
+    need no wrapper for Python, nor kept in the cache.
     """
-    return compiled(function, forceinline=True)
+    return compiled(function, cached=False, forceinline=True, no_cpython_wrapper=True)
