@@ -1,11 +1,13 @@
 """Transposed convolutions as operations of a plan."""
 
+import math
 from dataclasses import replace
 
 from ...checks.padding import first_of
 from ...kernels.lanes import conv, conv_geometry
 from ...nn.conv_transpose import ConvTranspose2d
-from .base import WeightedLowering, ending_of
+from .base import WeightedLowering
+from .channels import ending_of
 
 
 class ConvTranspose2dLowering(WeightedLowering, layer=ConvTranspose2d):
@@ -20,8 +22,16 @@ class ConvTranspose2dLowering(WeightedLowering, layer=ConvTranspose2d):
         self.windows = layer.stride, self.first, layer.dilation, layer.groups
 
     @classmethod
-    def takes_single_sample(cls, layer):
+    def takes_few_samples(cls, layer):
         return False  # its phases have tiles for a block of samples only
+
+    @property
+    def folds(self):
+        """Whether the outputs are an axis of the weight: those of groups lie in two."""
+        return self.layer.groups == 1
+
+    def weight_axes(self):
+        return self.input_shape[0], self.output_shape[0], math.prod(self.layer.kernel_size)
 
     def input_halo(self):
         return conv_geometry.grad_input_halo(self.layer.kernel_size, *self.sizes, *self.windows[:3])
@@ -38,7 +48,7 @@ class ConvTranspose2dLowering(WeightedLowering, layer=ConvTranspose2d):
             for column in range(columns):
                 g = conv_geometry.conv_grad_input(
                     *self.back, *self.sizes, *self.windows, y.steps, x.steps, (row, column),
-                    int(self.layer.bias), ending_of(relu),
+                    int(bias is not None), ending_of(relu),
                 )  # fmt: skip
                 self.plan.emit(conv.contract, [x, weight, bias, None, y], g)
 

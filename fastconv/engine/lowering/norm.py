@@ -32,7 +32,7 @@ class BatchNorm2dLowering(WeightedLowering, layer=BatchNorm2d):
         self.plan.emit(norm.batch_norm_statistics, [x, self.saved, running, options], g, stage="batch")
         gamma, beta = self.parameter("weight"), self.parameter("bias")
         operands = [x, y, self.saved, gamma, beta]
-        if self.emitter.single:
+        if self.emitter.few:
             operands[0] = self.laid_out_as(x, y)
             g = single_sample.norm_channels_geometry(operands[0], y, x_channels)
             self.plan.emit(single_sample.norm_channels, operands, g)
@@ -57,7 +57,7 @@ class _SampleNorm(WeightedLowering):
     operation, gradient_operation = norm.group_norm, norm.group_norm_grad
 
     @classmethod
-    def takes_single_sample(cls, layer):
+    def takes_few_samples(cls, layer):
         return False
 
     def groups(self):
