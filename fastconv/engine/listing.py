@@ -134,7 +134,8 @@ def _size(operand: Any, itemsize: int) -> tuple[str, str]:
 
 
 def _steps(plan: Any) -> list[str]:
-    lines, explained = [], set()
+    lines: list[str] = []
+    explained: set[Operation] = set()
     if plan.preparation:
         lines += ["# Before the first step, and again when a parameter has changed:"]
         lines += [*_calls(plan.preparation, "", explained), ""]
