@@ -10,7 +10,6 @@ from ..kernels.lanes.planes import plane_geometry
 from ..nn.freezing import update_runs
 from ..nn.joint_loss import parts_of
 from .emitter import Emitter
-from .few_samples import few_samples
 from .folding import fold_norms
 from .lowering import lowering_of
 from .plan import CopyDistance, Plan, Planes, image_of
@@ -29,11 +28,11 @@ class Builder:
 
     def __init__(self, network, run, optimizer_state=None):
         self.network, self.run = network, run
-        self.plan = Plan(network.dtype, run.batch_size, run.threads)
+        self.plan = Plan(network.dtype, run.batch_size, run.threads, run.few)
         self.ports = Ports()
         if run.training:
             self.ports.gradient = np.zeros(max(1, network.num_parameters), network.dtype)
-        self.few = few_samples(network, run.batch_size) if run.purpose == "predict" else 0
+        self.few = run.few
         self.emitter = Emitter(network, run, self.plan, self.ports.gradient, self.few)
         self.layers = [
             lowering_of(node.layer)(number, node, self.emitter) for number, node in enumerate(network.nodes)

@@ -16,6 +16,7 @@ from ..kernels.lanes.operation import STATE
 from ..nn.joint_loss import JointLoss
 from .builder import Builder
 from .columns import arrays_in
+from .few_samples import threads_of_few
 from .loop import run_steps
 from .plan import address_of, lanes_of
 from .ports import STEPS_PER_CALL
@@ -54,14 +55,15 @@ class Engine:
     """
 
     def __init__(self, network, run, optimizer_state=None, seed=0):
-        self.asked_run, lanes = run, lanes_of(network.dtype)
-        threads = useful_threads(network, run.batch_size, run.threads)
+        self.asked_run, in_a_block = run, run.few or lanes_of(network.dtype)
+        useful = threads_of_few if run.few else useful_threads
+        threads = useful(network, run.batch_size, run.threads)
         started = time.perf_counter()
         built = Builder(network, run._replace(threads=threads), optimizer_state)
         self.batch_size, self.ports = run.batch_size, built.ports
         self._live, self._changes = network.live_arrays(), run.purpose == "train"
         self._weights = run.loss.weights if isinstance(run.loss, JointLoss) else ()
-        self.program, self.lanes, self.threads = built.plan.finish(), lanes, threads
+        self.program, self.in_a_block, self.threads = built.plan.finish(), in_a_block, threads
         self.chunk = 1
         self._form = None  # dtype and strides of the samples that are described
         self._samples_at_once = SHORT_PRODUCTS // max(1, network.products())
@@ -157,7 +159,7 @@ class Engine:
         program = self.program
         run_steps(
             program.operations, program.stages, program.calls, program.held, program.state, self._barrier,
-            self.lanes, self.batch_size, self._samples, first_step, steps, thread, self.threads,
+            self.in_a_block, self.batch_size, self._samples, first_step, steps, thread, self.threads,
         )  # fmt: skip
 
     def _prepare(self):
@@ -168,7 +170,7 @@ class Engine:
             program = self.program
             run_steps(
                 program.operations, program.preparation, program.calls, self._prepared, program.state,
-                self._barrier, self.lanes, self.batch_size, self.batch_size, 0, 1, 0, 1,
+                self._barrier, self.in_a_block, self.batch_size, self.batch_size, 0, 1, 0, 1,
             )  # fmt: skip
             self._stamp = stamp
 

@@ -7,6 +7,7 @@ from .plan import image_of, lanes_of
 # Bytes of values that stay in the second-level cache. Of more, samples follow each other, unless there are
 # even more weights: these are read for each batch.
 VALUES_AT_ONCE = 1 << 18
+PRODUCTS_PER_START = 4_000_000  # 30 to 70 us, in which a thread is started and ended
 
 
 def few_samples(network, samples):
@@ -27,8 +28,8 @@ def few_samples(network, samples):
     return samples if channels < block else 0
 
 
-def samples_at_once(network, samples):
-    """In batches of how many so few samples are predicted with their channels in the lanes; 0 for a block.
+def samples_at_once(network, samples, threads=1):
+    """In blocks of how many so few samples have their channels in the lanes; 0 where samples lie in them.
 
     All at once use each vector of weights that is loaded for all, as long as their values stay in the cache.
     """
@@ -40,7 +41,13 @@ def samples_at_once(network, samples):
     )
     weights = network.num_parameters * (VECTOR_BYTES // lanes)
     fit = max(1, max(VALUES_AT_ONCE, weights) // (VECTOR_BYTES * most))
-    return -(-samples // -(-samples // fit))
+    blocks, threads = -(-samples // fit), threads_of_few(network, samples, threads)
+    return -(-samples // (-(-blocks // threads) * threads))
+
+
+def threads_of_few(network, samples, threads):
+    """How many threads have enough to do with so few samples to make up for their start."""
+    return min(threads, samples, 1 + network.products() * samples // PRODUCTS_PER_START)
 
 
 def _vectors(shape, lanes):

@@ -17,6 +17,7 @@ from ..nn.optimizers import Optimizer
 from . import loop
 from .builder import Builder
 from .engine import useful_threads
+from .few_samples import samples_at_once
 from .plan import Planes
 from .run import Run
 from .threads import get_num_threads
@@ -78,7 +79,8 @@ def _run(
     elif loss is None:
         loss = default_for(network.last_layers(), network.output_names, network.output_shapes)
     training = optimizer if purpose == "train" else None
-    return Run(purpose, batch_size, threads, loss, training, frozen=network.frozen)
+    few = samples_at_once(network, batch_size) if purpose == "predict" else 0
+    return Run(purpose, batch_size, threads, loss, training, frozen=network.frozen, few=few)
 
 
 def _lanes(few: int, lanes: int) -> str:

@@ -152,10 +152,10 @@ class CopyDistance:
 class Plan:
     """Collects operations and memory; `finish` turns them into the table that the engine runs."""
 
-    def __init__(self, dtype, batch_size, threads):
+    def __init__(self, dtype, batch_size, threads, few=0):
         self.dtype = np.dtype(dtype)
         self.lanes = lanes_of(dtype)
-        self.blocks = -(-batch_size // self.lanes)
+        self.blocks = -(-batch_size // (few or self.lanes))
         self.batch_size = batch_size
         self.threads = threads
         self.stages = []  # ("block" or "batch", [(operation, operands, geometry)])

@@ -55,8 +55,10 @@ class EnginePool:
         asked = samples, batch_size, get_num_threads()
         run = self._predictions.get(asked)
         if run is None:
-            few = samples_at_once(network, samples)
-            run = Run("predict", few or _in_blocks(network, samples, batch_size), asked[2])
+            together = min(samples, batch_size or samples)
+            few = samples_at_once(network, together, asked[2])
+            size = together if few else _in_blocks(network, samples, batch_size)
+            run = Run("predict", size, asked[2], few=few)
             self._predictions = dict([*self._predictions.items(), (asked, run)][-REMEMBERED:])
         return run
 

@@ -29,6 +29,9 @@ class Run(NamedTuple):
         Whether the outputs are written, too, where there is a loss.
     frozen : frozenset of str
         The places of the layers that training leaves as they are.
+    few : int
+        For "predict": so many samples are a block, with their channels in the lanes; 0 where the samples of
+        a block lie in them.
     """
 
     purpose: str
@@ -40,6 +43,7 @@ class Run(NamedTuple):
     augmentation: Any = None
     outputs: bool = False
     frozen: frozenset[str] = frozenset()
+    few: int = 0
 
     @property
     def training(self) -> bool:

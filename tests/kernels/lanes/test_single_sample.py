@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import fastconv as fc
+from fastconv.engine import few_samples
 from fastconv.engine.builder import Builder
 from fastconv.engine.few_samples import samples_at_once
 from fastconv.engine.run import Run
@@ -253,7 +254,7 @@ def outputs_layer_by_layer(model, X):
 
 def steps_of(model, batch_size):
     """The operations of a step that predicts."""
-    plan = Builder(model, Run("predict", batch_size, 1)).plan
+    plan = Builder(model, Run("predict", batch_size, 1, few=samples_at_once(model, batch_size))).plan
     return [operation for _, operations in plan.stages for operation in operations]
 
 
@@ -271,6 +272,25 @@ def test_samples_of_many_values_follow_each_other():
     assert samples_at_once(many, 8) == 1
     weights = fc.Sequential([fc.Dense(1000), fc.Dense(1000)], (1000,))
     assert samples_at_once(weights, 9) == 9
+
+
+@both_dtypes
+def test_threads_share_few_samples(dtype, monkeypatch):
+    monkeypatch.setattr(few_samples, "PRODUCTS_PER_START", 1)
+    layers = [fc.BatchNorm2d(), fc.Conv2d(32, 2), fc.BatchNorm2d(), fc.ReLU()]  # the first is not folded
+    model = trained(layers, (32, 3, 3), dtype)
+    X, threads = samples(model.input_shape), fc.get_num_threads()
+    expected = model.predict(X)
+    try:
+        for number in (1, 2, 3):
+            fc.set_num_threads(number)
+            for count in (1, 2, 5, 7):
+                assert_same_bits(model.predict(X[:count]), expected[:count])
+                engine = model.engines._engines[-1]
+                assert engine.threads == min(number, count)
+                assert engine.in_a_block == -(-count // engine.threads)
+    finally:
+        fc.set_num_threads(threads)
 
 
 def uint8(X):
