@@ -11,7 +11,8 @@ from ..nn.freezing import update_runs
 from ..nn.joint_loss import parts_of
 from .again import MadeAgain
 from .emitter import Emitter
-from .lowering import lowering_of, takes_single_sample
+from .folding import fold_norms
+from .lowering import lowering_of
 from .plan import CopyDistance, Owner, Plan, Planes, image_of
 from .ports import STEPS_PER_CALL, Ports
 from .values import Slopes, Values
@@ -28,18 +29,20 @@ class Builder:
 
     def __init__(self, network, run, optimizer_state=None):
         self.network, self.run = network, run
-        self.plan = Plan(network.dtype, run.batch_size, run.threads)
+        self.plan = Plan(network.dtype, run.batch_size, run.threads, run.few)
         self.ports = Ports()
         if run.training:
             self.ports.gradient = np.zeros(max(1, network.num_parameters), network.dtype)
-        self.single = run.purpose == "predict" and run.batch_size == 1 and takes_single_sample(network)
-        self.emitter = Emitter(network, run, self.plan, self.ports.gradient, self.single)
+        self.few = run.few
+        self.emitter = Emitter(network, run, self.plan, self.ports.gradient, self.few)
         self.layers = [
             lowering_of(node.layer)(number, node, self.emitter) for number, node in enumerate(network.nodes)
         ]
         self.losses = parts_of(run.loss)
         endings, outputs = self._endings()
         self.layers = [layer for layer in self.layers if layer not in endings]
+        if not run.training:
+            self.layers = fold_norms(self.layers, outputs)
         self.values = Values(self.layers, len(network.inputs) + len(network.nodes), outputs)
         self.slots = self._slots()
         for layer in self.layers:
@@ -86,13 +89,13 @@ class Builder:
     # Memory of the values
 
     def _planes(self, shape, halo, label, passing=False):
-        """New planes for samples of `shape`; of a single sample, the channels share planes."""
-        if not self.single:
+        """New planes for samples of `shape`; of few samples, the channels share planes."""
+        if not self.few:
             return self.plan.planes(shape, halo, label, passing=passing)
         image = image_of(shape)
-        sizes = -(-image[0] // self.plan.lanes), *image[1:]
+        sizes = -(-image[0] // self.plan.lanes) * self.few, *image[1:]
         planes = self.plan.planes(sizes, halo, label, passing=passing)
-        planes.image = image
+        planes.image, planes.samples = image, self.few
         return planes
 
     def _slots(self):
@@ -112,15 +115,10 @@ class Builder:
         label = self._label("X", value, self.network.inputs)
         if len(readers) == 1:
             readers[0].reads_input_alone = True
-        if self._reads_positions(value):
+        if self.few and readers and all(reader.reads_scalars for reader in readers):
             slack = single_sample.OVERRUN * self.plan.lanes
-            return self.plan.scalar_planes(image_of(shape), halo, slack, label)
+            return self.plan.scalar_planes(image_of(shape), self.few, halo, slack, label)
         return self._planes(shape, halo, label)
-
-    def _reads_positions(self, value):
-        """Whether an input is read with its positions in the lanes, of a single sample."""
-        readers = self.values.readers[value]
-        return self.single and len(readers) == 1 and readers[0].reads_positions
 
     def _label(self, name, k, all_of_them):
         """What the k-th of several is called, or the only one."""
@@ -130,8 +128,8 @@ class Builder:
         """The planes of what a layer makes, `slots` being those of the values before it."""
         label, shape = f"y{layer.number}", layer.output_shape
         below = next((slots[value] for value in layer.inputs if self._may_overwrite(layer, value)), None)
-        if self.single and layer.in_place:
-            if below is None:  # a copy: the layout of a single sample says how its features lie
+        if self.few and layer.in_place:
+            if below is None:  # a copy: the layout of few samples says how its features lie
                 below = slots[layer.inputs[0]]
                 return replace(below, storage=self.plan.storage_like(below.storage), label=label)
             return replace(below, label=label)
@@ -157,11 +155,12 @@ class Builder:
 
     def _read_input(self, value):
         planes, augmentation = self.slots[value], self.run.augmentation
-        if self.single:
-            positions = self._reads_positions(value)
-            table = planes.table() if positions else planes.scalar_table(self.plan.lanes)
-            source = layout.gather_geometry(planes.sizes if positions else planes.image, table)
-            self.plan.emit(layout.load_sample, [None, planes], source)
+        if self.few:
+            lanes = self.plan.lanes
+            source = layout.gather_geometry(
+                planes.image, planes.scalar_table(lanes), planes.sample_distance(lanes)
+            )
+            self.plan.emit(layout.load_samples, [None, planes], source)
         elif augmentation is None:
             source = self._gather(planes)
         else:
@@ -223,7 +222,7 @@ class Builder:
     def _joins_sum(self, layer, waiting):
         """Whether a layer can make the sum that its output is for, with one other value that is there."""
         readers = self.values.readers[layer.output]
-        if self.single or not layer.joins_sum or layer.output in self.values.outputs or len(readers) != 1:
+        if self.few or not layer.joins_sum or layer.output in self.values.outputs or len(readers) != 1:
             return False
         values = readers[0].inputs
         return readers[0].is_sum and len(set(values)) == len(values) == 2 and not waiting.keys() & set(values)
@@ -241,20 +240,20 @@ class Builder:
     def _write_output(self, value, ending):
         """Emit the scatter of an output, after a final layer that its loss does not need."""
         self.plan.owner = Owner("output")
-        if self.single:
-            result, operation = self.slots[value], layout.store_sample
-            table = result.scalar_table(self.plan.lanes)
+        if self.few:
+            result, lanes = self.slots[value], self.plan.lanes
+            sink = layout.scatter_geometry(result.scalar_table(lanes), result.sample_distance(lanes))
+            self.plan.emit(layout.store_samples, [result], sink)
         else:
-            result, operation = self._result(value), layout.scatter
+            result = self._result(value)
             if ending is not None:
                 features = result
                 result = self.plan.planes((result.features,), label=self._ending_label(ending))
                 self.plan.owner = Owner("forward", (ending.number,))
                 ending.forward(features, result, False)
                 self.plan.owner = Owner("output")
-            table = result.table()
-        sink = layout.scatter_geometry(table)
-        self.plan.emit(operation, [result], sink)
+            sink = layout.scatter_geometry(result.table())
+            self.plan.emit(layout.scatter, [result], sink)
         self.ports.sinks.append(sink)
 
     def _ending_label(self, ending):
@@ -370,7 +369,7 @@ class Builder:
         optimizer, self.plan.owner = self.run.optimizer, Owner("optimizer")
         self.ports.rates = np.zeros(STEPS_PER_CALL, self.network.dtype)
         operands = [
-            self.plan.array(self.network.flat_parameters, label="parameters"),
+            self.plan.array(self.network.live_arrays()[0].flat, label="parameters"),
             self.plan.array(self.ports.gradient, label="gradients"),
             *self._optimizer_state(state),
             self.emitter.numbers(optimizer.numbers()),

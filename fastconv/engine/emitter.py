@@ -16,8 +16,8 @@ class Emitter:
     plan : Plan
     training, updates_statistics : bool
         Whether gradients are wanted, and whether running statistics follow the batch.
-    single : bool
-        Whether a single sample is predicted, with its channels in the lanes.
+    few : int
+        So many samples are predicted with their channels in the lanes; 0 where samples lie in them.
     precision : str
         How convolutions are summed up: see `set_precision`.
     before_forward : list
@@ -26,13 +26,15 @@ class Emitter:
         Operations on the whole batch, as Plan.emit takes them, left for the end of the backward pass.
     """
 
-    def __init__(self, network, run, plan, gradient, single):
-        self.plan, self.single = plan, single
+    def __init__(self, network, run, plan, gradient, few):
+        self.plan, self.few = plan, few
         self.training, self.updates_statistics = run.training, run.purpose == "train"
         self.precision = run.precision
         self.before_forward, self.after_backward = Postponed(plan), Postponed(plan)
         self._network, self._gradient = network, gradient
-        self._parameters = _offsets(network.parameters(), network.flat_parameters)
+        # The network's own arrays: who asks for those that it hands out seems to change them.
+        self._flat_parameters, self._flat_statistics = (live.flat for live in network.live_arrays())
+        self._parameters, self._statistics = map(_offsets, network.live_arrays())
         # What some layers would give frozen parameters lies where nobody reads it, and never adds to a norm.
         self._frozen = run.frozen
         self._unread = np.zeros_like(gradient) if run.frozen and run.training else None
@@ -54,7 +56,7 @@ class Emitter:
 
     def parameter(self, name):
         """The parameter in memory, or None where there is none of that name."""
-        return self._flat(self._network.flat_parameters, name, f'parameters["{name}"]')
+        return self._flat(self._flat_parameters, name, f'parameters["{name}"]')
 
     def gradient(self, name, node):
         """Where node `node` puts the gradient of a parameter, or None where there is none of that name.
@@ -97,8 +99,18 @@ class Emitter:
 
     def statistic(self, name):
         """A statistic in memory; those of a layer lie one after the other."""
-        start, count = _offsets(self._network.statistics(), self._network.flat_statistics)[name]
-        return self.plan.array(self._network.flat_statistics, start, count, f'statistics["{name}"]')
+        start, count = self._statistics[name]
+        return self.plan.array(self._flat_statistics, start, count, f'statistics["{name}"]')
+
+    def prepare(self, operation, operands, geometry=()):
+        """Emit what depends on parameters and statistics alone: in training with each step, else once.
+
+        It must write `rows` of its own, and is not shared among threads where it runs once.
+        """
+        if self.training:
+            self.before_forward.append((operation, operands, geometry))
+        else:
+            self.plan.prepare(operation, operands, geometry)
 
     def numbers(self, values):
         """Constants of the network's dtype in memory."""
@@ -111,6 +123,7 @@ class Emitter:
         return rows
 
 
-def _offsets(views, flat):
-    """Name -> (first element, number of elements) of views into a flat vector."""
-    return {n: ((a.ctypes.data - flat.ctypes.data) // flat.itemsize, a.size) for n, a in views.items()}
+def _offsets(live):
+    """Name -> (first element, number of elements) of the arrays in a flat vector."""
+    flat = live.flat
+    return {n: ((a.ctypes.data - flat.ctypes.data) // flat.itemsize, a.size) for n, a in live.views.items()}

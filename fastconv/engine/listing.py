@@ -18,6 +18,7 @@ from ..nn.optimizers import Optimizer
 from . import loop
 from .builder import Builder
 from .engine import useful_threads
+from .few_samples import samples_at_once
 from .plan import Planes
 from .run import Run
 from .threads import get_num_threads
@@ -44,13 +45,13 @@ def source(
     """The text of `Model.source`; its arguments have been checked."""
     run = _run(network, purpose, loss, optimizer, batch_size, 1)
     loss = run.loss
-    builder = Builder(network, run, optimizer.initial_state(network.flat_parameters))
+    builder = Builder(network, run, optimizer.initial_state(network.live_arrays()[0].flat))
     plan = builder.plan
     plan.settle()
     lines = [
         f"# What runs for {PURPOSES[purpose]}: {network.num_parameters:,} parameters, {network.dtype}, "
         f"batches of {batch_size:,}.",
-        f"# A vector has {plan.lanes} lanes: {_lanes(builder.single, plan.lanes)}.",
+        f"# A vector has {plan.lanes} lanes: {_lanes(builder.few, plan.lanes)}.",
         *(() if loss is None else (f"# Loss: {loss}.",)),
         *(() if purpose != "train" else (f"# Optimizer: {optimizer}.",)),
         f"# Precision: {run.precision}.",
@@ -69,11 +70,11 @@ def memory(network: Network, purpose: str, loss: Loss | None, optimizer: Optimiz
     run = _run(
         network, purpose, loss, optimizer, batch_size, useful_threads(network, batch_size, get_num_threads())
     )
-    state = optimizer.initial_state(network.flat_parameters) if purpose == "train" else []
+    state = optimizer.initial_state(network.live_arrays()[0].flat) if purpose == "train" else []
     plan = Builder(network, run, state).plan
-    own = [network.flat_parameters, network.flat_statistics, *state]
+    own = [network.live_arrays()[0].flat, network.live_arrays()[1].flat, *state]
     if run.training:
-        own.append(network.flat_parameters)  # the gradient is as long
+        own.append(network.live_arrays()[0].flat)  # the gradient is as long
     return plan.lay_out() + sum(array.nbytes for array in own)
 
 
@@ -86,17 +87,27 @@ def _run(
     elif loss is None:
         loss = default_for(network.last_layers(), network.output_names, network.output_shapes)
     training = optimizer if purpose == "train" else None
-    return Run(purpose, batch_size, threads, loss, training, frozen=network.frozen, precision=get_precision())
+    few = samples_at_once(network, batch_size) if purpose == "predict" else 0
+    return Run(
+        purpose,
+        batch_size,
+        threads,
+        loss,
+        training,
+        frozen=network.frozen,
+        precision=get_precision(),
+        few=few,
+    )
 
 
-def _lanes(single: bool, lanes: int) -> str:
-    if single:
-        return "so many channels of the sample, or positions of the first layer"
+def _lanes(few: int, lanes: int) -> str:
+    if few:
+        return "so many channels of a sample, or positions of the first layer"
     return f"a batch is cut in blocks of {lanes} samples, one in each lane"
 
 
 def _operations(plan: Any) -> Iterator[tuple[Operation, list[Any]]]:
-    for _, operations in plan.stages:
+    for operations in (plan.preparation, *(operations for _, operations in plan.stages)):
         for operation, operands, _ in operations:
             yield operation, operands
 
@@ -142,8 +153,12 @@ def _size(operand: Any, itemsize: int) -> tuple[str, str]:
 
 
 def _steps(plan: Any) -> list[str]:
-    lines = [f"for step in range(steps):  # samples: {plan.batch_size:,}, blocks: {plan.blocks:,}"]
-    explained = set()
+    lines: list[str] = []
+    explained: set[Operation] = set()
+    if plan.preparation:
+        lines += ["# Before the first step, and again when a parameter has changed:"]
+        lines += [*_calls(plan.preparation, "", explained), ""]
+    lines += [f"for step in range(steps):  # samples: {plan.batch_size:,}, blocks: {plan.blocks:,}"]
     for number, (kind, operations) in enumerate(plan.stages, 1):
         indent = " " * 4
         if kind == "block":
@@ -152,13 +167,17 @@ def _steps(plan: Any) -> list[str]:
             indent *= 2
         else:
             lines += [f"{indent}# Stage {number}: once for the whole batch, shared out among the threads."]
-        for operation, operands, _ in operations:
-            if operation not in explained:
-                explained.add(operation)
-                lines += [f"{indent}# {inspect.cleandoc(operation.__doc__).splitlines()[0]}"]
-            lines += [indent + _call(operation, operands)]
-        lines += ["    wait_for_all_threads()", ""]
+        lines += [*_calls(operations, indent, explained), "    wait_for_all_threads()", ""]
     return lines
+
+
+def _calls(operations: Any, indent: str, explained: set[Operation]) -> Iterator[str]:
+    """The calls of operations, each below its first sentence where it has not been explained before."""
+    for operation, operands, _ in operations:
+        if operation not in explained:
+            explained.add(operation)
+            yield f"{indent}# {inspect.cleandoc(operation.__doc__ or '').splitlines()[0]}"
+        yield indent + _call(operation, operands)
 
 
 def _call(operation: Operation, operands: list[Any]) -> str:

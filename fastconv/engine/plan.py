@@ -83,7 +83,8 @@ class Planes:
     halo: tuple[int, int, int, int] = (0, 0, 0, 0)  # top, bottom, left, right
     element_bytes: int = VECTOR_BYTES
     label: str = ""
-    image: tuple[int, int, int] | None = None  # of a single sample, whose channels share these planes
+    image: tuple[int, int, int] | None = None  # of few samples, whose channels share these planes
+    samples: int = 1  # how many these are
     first_channel: int = 0  # in the storage, where they are a part of other planes
 
     @property
@@ -123,9 +124,16 @@ class Planes:
         return (c[:, None, None] * self.plane + h[:, None] * self.row + w).ravel()
 
     def scalar_table(self, lanes):
-        """At which scalar each feature of a single sample lies, whose channels share these planes."""
+        """At which scalar each feature of the first of few samples lies."""
         c, h, w = (index.ravel() for index in np.indices(self.image))
-        return (c // lanes * self.plane + h * self.row + w) * lanes + c % lanes
+        if self.element_bytes != VECTOR_BYTES:
+            return c * self.plane + h * self.row + w
+        return (c // lanes * self.samples * self.plane + h * self.row + w) * lanes + c % lanes
+
+    def sample_distance(self, lanes):
+        """How many scalars lie between one of few samples and the next."""
+        scalars = self.element_bytes != VECTOR_BYTES
+        return self.plane * (self.image[0] if scalars else lanes)
 
 
 @dataclass(eq=False)
@@ -181,14 +189,15 @@ class Postponed(list):
 class Plan:
     """Collects operations and memory; `finish` turns them into the table that the engine runs."""
 
-    def __init__(self, dtype, batch_size, threads):
+    def __init__(self, dtype, batch_size, threads, few=0):
         self.dtype = np.dtype(dtype)
         self.lanes = lanes_of(dtype)
-        self.blocks = -(-batch_size // self.lanes)
+        self.blocks = -(-batch_size // (few or self.lanes))
         self.batch_size = batch_size
         self.threads = threads
         self.stages = []  # ("block" or "batch", [(operation, operands, geometry)])
         self.owner = None  # of the operations that are emitted next, for whoever wants to know
+        self.preparation = []  # operations that run once, and again when a parameter has changed
         self._storages = []
         self._scratch = None
         self._kept_alive = []
@@ -207,9 +216,10 @@ class Plan:
         self._storages.append(planes.storage)
         return planes
 
-    def scalar_planes(self, shape, halo, slack, label=""):
-        """New planes of scalars for one sample, and `slack` more behind them."""
-        planes = Planes(Storage(0), *shape, halo, self.dtype.itemsize, label)
+    def scalar_planes(self, image, samples, halo, slack, label=""):
+        """New planes of scalars for so many samples, one after the other, and `slack` more behind them."""
+        sizes = samples * image[0], *image[1:]
+        planes = Planes(Storage(0), *sizes, halo, self.dtype.itemsize, label, image, samples)
         planes.storage.size = -(-(planes.channels * planes.plane + slack) // self.lanes) * self.lanes
         self._storages.append(planes.storage)
         return planes
@@ -271,6 +281,10 @@ class Plan:
         """All operations in order, as (operation, operands, geometry)."""
         return [one for _, operations in self.stages for one in operations]
 
+    def prepare(self, operation, operands, geometry=()):
+        """Append an operation that makes something of parameters alone, in memory that it keeps: `rows`."""
+        self.preparation.append(Emitted((operation, operands, geometry), self.owner))
+
     # The finished plan
 
     def settle(self):
@@ -278,6 +292,10 @@ class Plan:
 
         That is what the whole batch or more than one stage reads, now that all operations are known.
         """
+        for _, operands, _ in self.preparation:
+            for operand in operands:
+                if operand is not None:
+                    operand.storage.first = operand.storage.last = 0
         moment = 0
         for number, (kind, operations) in enumerate(self.stages):
             for place, (_, operands, _) in enumerate(operations):
@@ -347,7 +365,7 @@ class Plan:
         self._fill(memory)
         dtype = self.dtype.name  # NumPy makes the name anew each time
         rows, stage_rows, geometries = [], [], []
-        for kind, operations in self.stages:
+        for kind, operations in (*self.stages, ("batch", self.preparation)):
             stage_rows.append((BATCH if kind == "batch" else BLOCK, len(rows), len(rows) + len(operations)))
             for operation, operands, geometry in operations:
                 geometries.append(_resolved(geometry, self.dtype.itemsize))
@@ -357,7 +375,8 @@ class Plan:
                 rows.append(row)
         return Program(
             operations=np.array(rows, np.int64).reshape(-1, ROW),
-            stages=np.array(stage_rows, np.int64).reshape(-1, 3),
+            stages=np.array(stage_rows[:-1], np.int64).reshape(-1, 3),
+            preparation=np.array(stage_rows[-1:], np.int64),
             memory=memory,
             geometries=geometries,
             kept_alive=self._kept_alive,
@@ -391,6 +410,7 @@ class Program:
 
     operations: np.ndarray
     stages: np.ndarray
+    preparation: np.ndarray  # the stage that runs when a parameter has changed
     memory: np.ndarray
     geometries: list
     kept_alive: list

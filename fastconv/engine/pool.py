@@ -2,14 +2,14 @@
 
 from ..kernels.precision import get_precision
 from .engine import Engine
-from .lowering import takes_single_sample
+from .few_samples import samples_at_once
 from .one_thread import OneThread
 from .plan import lanes_of
 from .run import Run
 from .threads import get_num_threads
 
-FEW_SAMPLES = 4  # LeNet-5 takes 8 us for each alone, 40 us for a block
 KEPT_ENGINES = 4
+REMEMBERED = 64
 KEPT_BYTES = 1 << 26  # a larger engine is built in a hundredth of the time of its step (VGG, batch 256)
 
 
@@ -23,7 +23,7 @@ class EnginePool:
 
     def __init__(self):
         self._engines = []
-        self._takes_single_sample = None
+        self._predictions = {}  # (samples, batch size, threads, precision) -> the run that predicts them
         self.training = OneThread()
 
     def __reduce__(self):
@@ -33,20 +33,18 @@ class EnginePool:
         """An engine that takes `samples` samples in batches of `batch_size`, or all at once.
 
         Where they fit in one batch, the engine is for whole blocks, so that it serves similar numbers too.
-        Predictions of a few samples are made one by one: a block would leave most of its lanes empty.
+        Predictions of few samples may have their channels in the lanes: a block would leave most lanes empty.
         `others` are further fields of the `Run`.
         """
-        if self._takes_single_sample is None:
-            self._takes_single_sample = takes_single_sample(network)
-        if purpose == "predict" and samples <= FEW_SAMPLES and self._takes_single_sample:
-            batch_size = 1
-        elif batch_size is None or batch_size >= samples:
-            lanes = lanes_of(network.dtype)
-            batch_size = -(-samples // lanes) * lanes
-        frozen = network.frozen if purpose == "gradients" else frozenset()
-        run = Run(purpose, batch_size, get_num_threads(), frozen=frozen, precision=get_precision(), **others)
+        if purpose == "predict":
+            run = self._prediction(network, samples, batch_size)
+        else:
+            batch_size = _in_blocks(network, samples, batch_size)
+            frozen = network.frozen if purpose == "gradients" else frozenset()
+            precision = get_precision()
+            run = Run(purpose, batch_size, get_num_threads(), frozen=frozen, precision=precision, **others)
         for engine in self._engines.copy():
-            if engine.asked_run == run:
+            if engine.asked_run is run or engine.asked_run == run:
                 try:
                     self._engines.remove(engine)
                 except ValueError:  # another thread was faster
@@ -54,9 +52,29 @@ class EnginePool:
                 return engine
         return Engine(network, run)
 
+    def _prediction(self, network, samples, batch_size):
+        """The run that predicts so many samples; the last ones are remembered."""
+        asked = samples, batch_size, get_num_threads(), get_precision()
+        run = self._predictions.get(asked)
+        if run is None:
+            together = min(samples, batch_size or samples)
+            few = samples_at_once(network, together, asked[2])
+            size = together if few else _in_blocks(network, samples, batch_size)
+            run = Run("predict", size, asked[2], precision=asked[3], few=few)
+            self._predictions = dict([*self._predictions.items(), (asked, run)][-REMEMBERED:])
+        return run
+
     def give_back(self, engine):
         """Keep an engine whose run has ended well; the one that has waited longest may have to go."""
         engine.release()
         if engine.program.memory.nbytes <= KEPT_BYTES:
             self._engines.append(engine)
             del self._engines[:-KEPT_ENGINES]
+
+
+def _in_blocks(network, samples, batch_size):
+    """The batch size, or whole blocks for all samples where they fit in one batch."""
+    if batch_size is None or batch_size >= samples:
+        lanes = lanes_of(network.dtype)
+        return -(-samples // lanes) * lanes
+    return batch_size

@@ -31,6 +31,9 @@ class Run(NamedTuple):
         The places of the layers that training leaves as they are.
     precision : str
         How convolutions are summed up: see `set_precision`.
+    few : int
+        For "predict": so many samples are a block, with their channels in the lanes; 0 where the samples of
+        a block lie in them.
     """
 
     purpose: str
@@ -43,6 +46,7 @@ class Run(NamedTuple):
     outputs: bool = False
     frozen: frozenset[str] = frozenset()
     precision: str = "high"
+    few: int = 0
 
     @property
     def training(self) -> bool:

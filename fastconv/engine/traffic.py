@@ -36,7 +36,7 @@ def bytes_of(engine):
     state, calls = program.state[0].copy(), program.calls[0].copy()
     blocks = int(state[STATE.blocks])
     state[STATE.thread], state[STATE.threads], state[STATE.fresh] = 0, 1, 1
-    state[STATE.first_sample], state[STATE.valid] = 0, min(engine.lanes, state[STATE.samples])
+    state[STATE.first_sample], state[STATE.valid] = 0, min(engine.in_a_block, state[STATE.samples])
     point(program.operations, calls, 0, len(calls), 0, 0, 0)
     program.plan.clear(program.memory)
     found = []

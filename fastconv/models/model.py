@@ -131,10 +131,7 @@ class Model(Classifier):
         output = self.empty_outputs(len(X))
         if len(X):
             engine = self.engines.take(self, "predict", len(X), batch_size)
-            engine.load(X)
-            engine.write_to(output)
-            for _ in engine.run_all():
-                pass
+            engine.predict(X, output)
             self.engines.give_back(engine)
         return output.as_given(self._named_outputs) if isinstance(output, Columns) else output
 

@@ -1,6 +1,5 @@
 """What a network is: its layers, the shapes between them, and one flat vector that holds its parameters."""
 
-import math
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
@@ -13,6 +12,7 @@ from .block import full_name, own_arrays
 from .freezing import Freezing
 from .graph import Node
 from .layer import Arrays, Layer, Shape
+from .live import LiveArrays
 from .outline import Outline
 
 _BUILD_ANEW = "build a new network, such as Sequential(layers, input_shape)"
@@ -32,7 +32,8 @@ class Network(Freezing):
     are views of it. The statistics (of batch normalisation) lie in `flat_statistics` likewise.
 
     Numbers may be written into these arrays; what says how many there are, and of what kind, is fixed:
-    compiled code trusts it. Each view is a new one, so that to reshape it changes nothing here.
+    compiled code trusts it. Each view is a new one, so that to reshape it changes nothing here. `nn/live.py`
+    tells how a network that has made something of these numbers sees that they have changed.
     """
 
     outline: Outline
@@ -76,12 +77,10 @@ class Network(Freezing):
             seed=seed,
         )
         rng = np.random.default_rng(seed)
-        self._flat_parameters, self._parameters = self._lay_out(
+        self._live_parameters = self._lay_out(
             lambda node: node.layer.initial_parameters(node.input_shape, rng)
         )
-        self._flat_statistics, self._statistics = self._lay_out(
-            lambda node: node.layer.initial_statistics(node.input_shape)
-        )
+        self._live_statistics = self._lay_out(lambda node: node.layer.initial_statistics(node.input_shape))
 
     def __setattr__(self, name: str, value: Any) -> None:
         self._refuse_fixed(name)
@@ -95,7 +94,7 @@ class Network(Freezing):
         if name in self._FIXED:
             raise AttributeError(f"`{name}` of a network can't be changed: {self._FIXED[name]}")
 
-    def _lay_out(self, initial: Callable[[Node], Arrays]) -> tuple[NDArray[Any], Arrays]:
+    def _lay_out(self, initial: Callable[[Node], Arrays]) -> LiveArrays:
         """One flat vector for what `initial` gives each layer, and name -> view into it."""
         owners = {node.name: node for node in reversed(self.nodes)}  # of several, the first
         arrays = {
@@ -105,25 +104,28 @@ class Network(Freezing):
             for name, array in initial(node).items()
         }
         flat = np.zeros(sum(a.size for a in arrays.values()), self.dtype)
-        views = _views(flat, {name: array.shape for name, array in arrays.items()})
+        live = LiveArrays(flat, {name: array.shape for name, array in arrays.items()})
         for name, array in arrays.items():
-            views[name][...] = array
-        return flat, views
+            live.views[name][...] = array
+        return live
 
-    def __getstate__(self) -> dict[str, Any]:
-        """What is pickled and copied: of the views only names and shapes, or they would lose their vector."""
-        kept = dict(self.__dict__)
-        for name in ("parameters", "statistics"):
-            kept[f"flat_{name}"] = kept.pop(f"_flat_{name}")
-            kept[f"_{name}"] = {key: view.shape for key, view in kept[f"_{name}"].items()}
-        return kept
+    def live_arrays(self) -> tuple[LiveArrays, LiveArrays]:
+        """The parameters and the statistics as the engine has them: whoever writes to them notes it there.
 
-    def __setstate__(self, kept: dict[str, Any]) -> None:
-        kept = dict(kept)
-        for name in ("parameters", "statistics"):  # joblib may map them from a file, read-only
-            flat = np.require(kept.pop(f"flat_{name}"), requirements=["W"])
-            kept[f"_flat_{name}"], kept[f"_{name}"] = flat, _views(flat, kept[f"_{name}"])
-        vars(self).update(kept)
+        Returns
+        -------
+        parameters, statistics : LiveArrays
+
+        Examples
+        --------
+        >>> import fastconv as fc
+        >>> parameters, statistics = fc.models.reference_cnn().live_arrays()
+        >>> before = parameters.stamp()
+        >>> parameters.note_change()
+        >>> parameters.stamp() == before
+        False
+        """
+        return self._live_parameters, self._live_statistics
 
     @property
     def flat_parameters(self) -> NDArray[Any]:
@@ -141,7 +143,7 @@ class Network(Freezing):
         >>> model.parameters()["4.bias"]
         array([7.], dtype=float32)
         """
-        return self._flat_parameters[:]
+        return self._live_parameters.hand_out_flat()
 
     @property
     def flat_statistics(self) -> NDArray[Any]:
@@ -157,7 +159,7 @@ class Network(Freezing):
         >>> fc.Sequential([fc.Conv2d(2, 3), fc.BatchNorm2d()], (1, 6, 6)).flat_statistics
         array([0., 0., 1., 1.], dtype=float32)
         """
-        return self._flat_statistics[:]
+        return self._live_statistics.hand_out_flat()
 
     @property
     def num_parameters(self) -> int:
@@ -169,7 +171,7 @@ class Network(Freezing):
         >>> fc.models.reference_cnn().num_parameters
         15
         """
-        return self._flat_parameters.size
+        return self._live_parameters.flat.size
 
     def products(self) -> int:
         """Multiplications with weights that one sample takes, forward.
@@ -256,7 +258,7 @@ class Network(Freezing):
         >>> {name: a.shape for name, a in fc.models.reference_cnn().parameters().items()}
         {'0.weight': (1, 1, 3, 3), '0.bias': (1,), '4.weight': (1, 4), '4.bias': (1,)}
         """
-        return {name: array.view() for name, array in self._parameters.items()}
+        return self._live_parameters.hand_out()
 
     def statistics(self) -> Arrays:
         """Name -> array of what training keeps beside the parameters (running means and variances); live.
@@ -272,7 +274,7 @@ class Network(Freezing):
         >>> {name: a.shape for name, a in model.statistics().items()}
         {'1.running_mean': (2,), '1.running_var': (2,)}
         """
-        return {name: array.view() for name, array in self._statistics.items()}
+        return self._live_statistics.hand_out()
 
     def state(self) -> Arrays:
         """Name -> copy of every parameter and statistic: all that training changes.
@@ -289,7 +291,7 @@ class Network(Freezing):
         >>> model.parameters()["4.bias"][:] = 7
         >>> model.load_state(before)
         """
-        return {name: array.copy() for name, array in {**self._parameters, **self._statistics}.items()}
+        return {name: array.copy() for name, array in self._own_arrays().items()}
 
     def load_state(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Copy arrays into the network.
@@ -313,7 +315,7 @@ class Network(Freezing):
         >>> bool((other.flat_parameters == model.flat_parameters).all())
         True
         """
-        own = {**self._parameters, **self._statistics}
+        own = self._own_arrays()
         missing, unknown = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
         if missing or unknown:
             raise ValueError(
@@ -327,6 +329,12 @@ class Network(Freezing):
         converted = {name: np.asarray(state[name], self.dtype) for name in own}  # all, before one is copied
         for name, array in own.items():
             array[...] = converted[name]
+        for live in self.live_arrays():
+            live.note_change()
+
+    def _own_arrays(self) -> Arrays:
+        """Name -> array of every parameter and statistic."""
+        return {**self._live_parameters.views, **self._live_statistics.views}
 
     def describe(self) -> list[tuple[str, Shape, int]]:
         """(layer, output shape, parameters) of every layer, as `summary` prints them; shared ones count once.
@@ -364,16 +372,6 @@ def parameter_shapes(outline: Outline) -> dict[str, Shape]:
 def _only(shapes: tuple[Shape, ...]) -> Any:
     """The shape of the only one; of several, all of them."""
     return shapes[0] if len(shapes) == 1 else shapes
-
-
-def _views(flat: NDArray[Any], shapes: Mapping[str, Shape]) -> Arrays:
-    """Name -> view of its part of a flat vector, one after the other."""
-    views, start = {}, 0
-    for name, shape in shapes.items():
-        end = start + math.prod(shape)
-        views[name] = flat[start:end].reshape(shape)
-        start = end
-    return views
 
 
 def _checked_dtype(dtype: Any) -> str:

@@ -261,8 +261,10 @@ def multiply_add(typingctx, grid, w, w_index, w_rows, x, x_index, x_offsets):
 def outer_add(typingctx, grid, y, y_index, y_distance, x, x_index, x_offsets):
     """Add products to a tile: to each place (r, c), a vector of y for row r times a vector of x for column c.
 
-    They are y[y_index + r * y_distance] and x[x_index + x_offsets[c]].
+    They are y[y_index + r * y_distance] and x[x_index + x_offsets[c]]; `y_distance` may also be a tuple from
+    `row_offsets`, with an offset for each row.
     """
+    evenly = isinstance(y_distance, types.Integer)
 
     def codegen(context, b, sig, args):
         acc, y_, start, by, x_, at, column = args
@@ -270,14 +272,15 @@ def outer_add(typingctx, grid, y, y_index, y_distance, x, x_index, x_offsets):
         loaded = [
             emit_load(b, grid.vector, x_, b.add(at, b.extract_value(column, c))) for c in range(grid.columns)
         ]
-        for r, where in enumerate(emit_places(b, start, by, grid.rows)):
+        for r, where in enumerate(_row_places(b, start, by, grid.rows, evenly)):
             row = emit_load(b, grid.vector, y_, where)
             for c in range(grid.columns):
                 k = r * grid.columns + c
                 acc = b.insert_value(acc, emit_fma(b, row, loaded[c], b.extract_value(acc, k)), k)
         return acc
 
-    return grid(grid, y, types.intp, types.intp, x, types.intp, x_offsets), codegen
+    rows_type = types.intp if evenly else y_distance
+    return grid(grid, y, types.intp, rows_type, x, types.intp, x_offsets), codegen
 
 
 @intrinsic

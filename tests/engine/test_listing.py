@@ -116,8 +116,11 @@ def test_it_says_what_it_was_made_for():
 
 def test_one_sample_is_predicted_by_a_program_of_its_own():
     text = fc.models.lenet5().source("predict", batch_size=1, kernels=False)
-    assert calls(text)[0] == "load_sample(y=X)"
-    assert "channels of the sample" in text
+    assert calls(text)[0] == "load_samples(y=X)"
+    assert "channels of a sample" in text
+    before, _ = text.split("for step in")
+    assert "again when a parameter has changed" in before
+    assert "pack_weights(w=parameters" in before
 
 
 @pytest.mark.parametrize(

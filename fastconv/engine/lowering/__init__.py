@@ -14,6 +14,6 @@ from . import (  # noqa: F401 - they register their layers
     resize,
     shape,
 )
-from .base import LOWERINGS, lowering_of, takes_single_sample
+from .base import LOWERINGS, lowering_of
 
-__all__ = ["LOWERINGS", "lowering_of", "takes_single_sample"]
+__all__ = ["LOWERINGS", "lowering_of"]

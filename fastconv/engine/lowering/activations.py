@@ -51,10 +51,10 @@ class SoftmaxLowering(Activation, layer=Softmax):
     function, gradient = activations.softmax, activations.softmax_grad
 
     def forward(self, x, y, relu):
-        if not self.emitter.single:
+        if not self.emitter.few:
             super().forward(x, y, relu)
             return
-        g = single_sample.softmax_channels_geometry(x.features, x.scalar_table(self.plan.lanes))
+        g = single_sample.softmax_channels_geometry(x, y, self.plan.lanes)
         self.plan.emit(single_sample.softmax_channels, [x, y], g)
 
 

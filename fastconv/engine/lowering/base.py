@@ -8,9 +8,10 @@ A record without a class of its own is computed as the record that it is a subcl
 """
 
 from dataclasses import replace
+from functools import cached_property
 from typing import ClassVar
 
-from ...kernels.lanes import conv, layout, single_sample
+from ...kernels.lanes import channels, conv, layout
 from ...kernels.lanes.planes import plane_geometry
 from ...nn.layer import Layer, entry_of
 from ..plan import CopyDistance, image_of
@@ -37,7 +38,8 @@ class Lowering:
     made_again: ClassVar[bool] = False  # y is cheaper to make again of x, which backward reads, than to keep
     repeated: ClassVar[bool] = False  # so cheap, in place, that it may follow when y is made again
     passes_gradient: ClassVar[bool] = False  # the gradient of every input is that of the output: no backward
-    reads_positions: ClassVar[bool] = False  # x, of a single sample, are planes of scalars
+    reads_scalars: ClassVar[bool] = False  # x, of few samples, may be planes of scalars
+    folds: ClassVar[bool] = False  # forward can make what a batch normalisation after it makes
     # Set by the builder:
     reads_input_alone = False  # x is the network's input, and nobody else reads it
     gated = False  # dy is that above the fused ReLU
@@ -57,8 +59,8 @@ class Lowering:
         self.inputs, self.output = node.inputs, node.output
 
     @classmethod
-    def takes_single_sample(cls, layer):
-        """Whether forward can work on a single sample with its channels in the lanes."""
+    def takes_few_samples(cls, layer):
+        """Whether forward can work on few samples with their channels in the lanes."""
         return True
 
     def input_halo(self):
@@ -83,25 +85,27 @@ class Lowering:
     def laid_out_as(self, x, y):
         """The features x, or a copy of them in the layout of y.
 
-        Those of a single sample lie as the channels of the image that they may have been.
+        Those of few samples lie as the channels of the image that they may have been.
         """
-        if not self.emitter.single or x.image == y.image:
+        if not self.emitter.few or x.image == y.image:
             return x
         storage, lanes = self.plan.storage_like(y.storage), self.plan.lanes
         storage.shape = None  # not all lanes are written, so that it is nobody else's
         copy = replace(y, storage=storage, label=f"{x.label}_for_{y.label}")
-        g = layout.regroup_geometry(x.scalar_table(lanes), y.scalar_table(lanes))
-        self.plan.emit(layout.regroup, [x, copy], g)
+        self.regroup(x.scalar_table(lanes), x, copy)
         return copy
+
+    def regroup(self, x_table, x, y, y_table=None):
+        """Emit the copy of the scalars `x_table` of few samples to y, to all of its scalars or to some."""
+        lanes = self.plan.lanes
+        y_table = y.scalar_table(lanes) if y_table is None else y_table
+        distances = x.sample_distance(lanes), y.sample_distance(lanes)
+        g = layout.regroup_geometry(y.samples, x_table, distances[0], y_table, distances[1])
+        self.plan.emit(layout.regroup, [x, y], g)
 
     def elementwise(self, operation, operands, planes):
         """Emit an operation over planes of one size: the ones it reads, those it writes, and perhaps y."""
         self.plan.emit(operation, operands, plane_geometry(*planes, layer=self.number))
-
-
-def ending_of(relu):
-    """What becomes of the sums of a forward pass."""
-    return conv.RELU if relu else conv.PLAIN
 
 
 class WeightedLowering(Lowering):
@@ -114,22 +118,42 @@ class WeightedLowering(Lowering):
     fuses_relu = True
     gates = True
     gate_is_input = True
+    norm = None  # a batch normalisation that it has taken over
 
     def __init__(self, *args):
         super().__init__(*args)
         self.trains = self.emitter.trains(self.name)
 
     def parameter(self, name):
-        """The layer's parameter in memory, or None."""
+        """The layer's parameter in memory, or None; of one that has taken over another layer, theirs."""
+        if self.norm is not None:
+            return self._folded[name]
         return self.emitter.parameter(f"{self.name}.{name}")
 
-    def forward_one_position(self, x, y, relu, table, at_once):
-        """Emit y, one position, from the x of a single sample; `table` says at which scalar each tap lies."""
-        weight, bias = self.parameter("weight"), self.parameter("bias")
-        g = single_sample.dense_channels_geometry(
-            self.output_shape[0], table, at_once, y.plane, ending_of(relu), int(bias is not None)
+    def take_over(self, norm):
+        """Make what the batch normalisation `norm` makes of the sums, with other weights."""
+        self.norm, self.output = norm, norm.output
+
+    def weight_axes(self):
+        """The weight as (outer, outputs, inner)."""
+        outputs = self.output_shape[0]
+        return 1, outputs, self.emitter.parameter(f"{self.name}.weight").count // outputs
+
+    @cached_property
+    def _folded(self):
+        """The weight and the bias that make the sums and the normalisation behind them."""
+        norm, (outer, outputs, inner) = self.norm, self.weight_axes()
+        weight, bias = (self.emitter.parameter(f"{self.name}.{name}") for name in ("weight", "bias"))
+        rows = self.plan.rows(weight.count + outputs, label=f"folded{self.number}")
+        running = self.emitter.statistic(f"{norm.name}.running_mean")
+        eps = self.emitter.numbers([norm.layer.eps])
+        g = channels.FoldGeometry(outer=outer, channels=outputs, inner=inner, bias=int(bias is not None))
+        self.emitter.prepare(
+            channels.fold_norm, [weight, bias, running, norm.parameter("weight"), eps, rows], g
         )
-        self.plan.emit(single_sample.dense_channels, [x, weight, bias, y], g)
+        first = weight.count * self.plan.dtype.itemsize
+        shifts = replace(rows, first_byte=first, count=outputs, label=f"folded_bias{self.number}")
+        return {"weight": replace(rows, count=weight.count), "bias": shifts}
 
     def gradient(self, name):
         """Where the sum of the parameter's gradient goes, or None."""
@@ -166,9 +190,3 @@ def lowering_of(layer):
         f"{type(layer).__name__} has no compiled form: make a layer of your own of existing ones "
         "(fastconv.Block), or of a function of single numbers (fastconv.Elementwise)"
     )
-
-
-def takes_single_sample(network):
-    """Whether a network can predict a single sample with its channels in the lanes."""
-    layers = [node.layer.image_layer() for node in network.nodes]
-    return all(lowering_of(layer).takes_single_sample(layer) for layer in layers)

@@ -2,14 +2,12 @@
 
 import math
 
-import numpy as np
-
-from ...kernels.lanes import activations, conv, single_sample
+from ...kernels.lanes import activations, conv
 from ...kernels.lanes import strips as lanes_strips
 from ...nn.conv import Conv2d
-from ..plan import Rows
 from . import conv_geometry, strips
-from .base import WeightedLowering, ending_of
+from .base import WeightedLowering
+from .channels import Windows, emit_positions, ending_of
 from .depthwise import emit_forward, emit_grad_input, emit_grad_weight
 from .winograd import Winograd
 
@@ -19,6 +17,8 @@ def _size(planes):
 
 
 class Conv2dLowering(WeightedLowering, layer=Conv2d):
+    folds = True
+
     def __init__(self, *args):
         super().__init__(*args)
         (self.top, self.bottom), (self.left, self.right) = self.layer.pads(self.input_shape)
@@ -30,10 +30,6 @@ class Conv2dLowering(WeightedLowering, layer=Conv2d):
         self.axes = [strips.Axis(*side) for side in sides]
         self.products = layer.out_channels * self.channels // layer.groups * math.prod(layer.kernel_size)
         self._choose()
-
-    @classmethod
-    def takes_single_sample(cls, layer):
-        return layer.groups == 1
 
     def input_halo(self):
         ends = [
@@ -68,8 +64,11 @@ class Conv2dLowering(WeightedLowering, layer=Conv2d):
         self.winograd.prepare(self)
 
     def forward(self, x, y, relu):
-        if self.emitter.single:
-            self._forward_single(x, y, relu)
+        if self.emitter.few:
+            if self._takes_positions():
+                emit_positions(self, x, y, relu)
+            else:
+                Windows(self, x, y).emit(relu)
             return
         if self.winograd.forward:
             self.winograd.emit_forward(self, x, y, ending_of(relu))
@@ -86,69 +85,24 @@ class Conv2dLowering(WeightedLowering, layer=Conv2d):
 
     def _sums(self, x, y, padding, ending):
         """Emit y from x, whose windows begin so far before its first element."""
-        operands = [x, self.parameter("weight"), self.parameter("bias"), None, y]
-        rest = x.steps, y.steps, int(self.layer.bias), ending
+        bias = self.parameter("bias")
+        operands, rest = (
+            [x, self.parameter("weight"), bias, None, y],
+            (x.steps, y.steps, int(bias is not None), ending),
+        )
         emit_forward(self.plan, operands, self._shape(), (_size(x), _size(y)), self._windows(padding), *rest)
 
-    def _forward_single(self, x, y, relu):
-        if self.reads_positions:
-            self._forward_positions(x, y, relu)
-        elif self.out_size == (1, 1):
-            at_once = self._channels_at_once() * math.prod(self.layer.kernel_size)
-            self.forward_one_position(x, y, relu, self._taps(x), at_once)
-        else:
-            self._forward_channels(x, y, relu)
-
     @property
-    def reads_positions(self):
+    def reads_scalars(self):
+        """Whether x may be planes of scalars: the sums are not those of depthwise vectors."""
+        return not 1 < self.layer.groups == self.channels == self.layer.out_channels
+
+    def _takes_positions(self):
         """Whether the first layer is better off with positions in the lanes: its channels fill too few."""
-        channels, lanes = self.output_shape[0], self.plan.lanes
-        fits = self.layer.stride == (1, 1) and self.channels <= self._channels_at_once()
-        fill = channels / (-(-channels // lanes) * lanes)
-        return self.reads_input_alone and fits and self.out_size != (1, 1) and fill <= 0.75
-
-    def _channels_at_once(self):
-        return conv.channels_at_once(math.prod(self.layer.kernel_size))
-
-    def _taps(self, x):
-        """At which scalar of the channels x each tap of the window at the first position lies."""
-        layer, lanes = self.layer, self.plan.lanes
-        c, kh, kw = (index.ravel() for index in np.indices((self.channels, *layer.kernel_size)))
-        h, w = kh * layer.dilation[0] - self.top, kw * layer.dilation[1] - self.left
-        return (c // lanes * x.plane + h * x.row + w) * lanes + c % lanes
-
-    def _forward_channels(self, x, y, relu):
-        plan, weight, bias = self.plan, self.parameter("weight"), self.parameter("bias")
-        taps = weight.count // self.output_shape[0]
-        packed, packed_bias = (
-            plan.rows(y.channels * n * plan.lanes, "thread", f"packed_{name}{self.number}")
-            for name, n in (("weight", taps), ("bias", 1))
-        )
-        has_bias = int(bias is not None)
-        g = single_sample.PackWeightsGeometry(outputs=self.output_shape[0], taps=taps, bias=has_bias)
-        plan.emit(single_sample.pack_weights, [weight, packed, bias, packed_bias], g)
-        layer, padding = self.layer, (self.top, self.left)
-        g = single_sample.contract_channels_geometry(
-            x, self.channels, y, layer.kernel_size, layer.stride, padding, layer.dilation,
-            plan.lanes, ending_of(relu), has_bias,
-        )  # fmt: skip
-        plan.emit(single_sample.contract_channels, [x, packed, packed_bias, y], g)
-
-    def _forward_positions(self, x, y, relu):
-        """The first position's window begins in the corner of the halo, where the storage does."""
-        plan, layer, bias = self.plan, self.layer, self.parameter("bias")
-        channels = self.output_shape[0]
-        vectors = -(-((y.height - 1) * x.row + y.width) // plan.lanes)
-        plane = vectors + single_sample.OVERRUN
-        positions = plan.rows(channels * plane * plan.lanes, "thread", f"positions{self.number}")
-        g = single_sample.contract_positions_geometry(
-            x, channels, vectors, self.channels, layer.kernel_size, layer.dilation, plane,
-            ending_of(relu), int(bias is not None),
-        )  # fmt: skip
-        operands = [Rows(x.storage, label=x.label), self.parameter("weight"), bias, positions]
-        plan.emit(single_sample.contract_positions, operands, g)
-        g = single_sample.positions_to_channels_geometry(channels, plane * plan.lanes, x.row, y)
-        plan.emit(single_sample.positions_to_channels, [positions, y], g)
+        layer, channels, lanes = self.layer, self.output_shape[0], self.plan.lanes
+        in_one_part = self.channels <= conv.channels_at_once(math.prod(layer.kernel_size))
+        fits = layer.stride == (1, 1) and layer.groups == 1 and in_one_part and self.out_size != (1, 1)
+        return self.reads_input_alone and fits and channels / (-(-channels // lanes) * lanes) <= 0.75
 
     def backward(self, x, y, dy, dx, gate):
         padding = self.top, self.left

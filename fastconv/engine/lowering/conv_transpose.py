@@ -1,12 +1,14 @@
 """Transposed convolutions as operations of a plan."""
 
+import math
 from dataclasses import replace
 
 from ...checks.padding import first_of
 from ...kernels.lanes import conv
 from ...nn.conv_transpose import ConvTranspose2d
 from . import conv_geometry
-from .base import WeightedLowering, ending_of
+from .base import WeightedLowering
+from .channels import ending_of
 from .depthwise import emit_forward, emit_grad_input, emit_grad_weight
 
 
@@ -22,8 +24,16 @@ class ConvTranspose2dLowering(WeightedLowering, layer=ConvTranspose2d):
         self.windows = layer.stride, self.first, layer.dilation, layer.groups
 
     @classmethod
-    def takes_single_sample(cls, layer):
+    def takes_few_samples(cls, layer):
         return False  # its phases have tiles for a block of samples only
+
+    @property
+    def folds(self):
+        """Whether the outputs are an axis of the weight: those of groups lie in two."""
+        return self.layer.groups == 1
+
+    def weight_axes(self):
+        return self.input_shape[0], self.output_shape[0], math.prod(self.layer.kernel_size)
 
     def input_halo(self):
         return conv_geometry.grad_input_halo(self.layer.kernel_size, *self.sizes, *self.windows[:3])
@@ -36,7 +46,7 @@ class ConvTranspose2dLowering(WeightedLowering, layer=ConvTranspose2d):
     def forward(self, x, y, relu):
         weight, bias = self.parameter("weight"), self.parameter("bias")
         operands = [x, weight, bias, None, y]
-        rest = y.steps, x.steps, int(self.layer.bias), ending_of(relu)
+        rest = y.steps, x.steps, int(bias is not None), ending_of(relu)
         emit_grad_input(self.plan, operands, self.back, self.sizes, self.windows, *rest)
 
     def backward(self, x, y, dy, dx, gate):

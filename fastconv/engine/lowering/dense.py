@@ -4,19 +4,23 @@ from ...kernels.lanes import conv, dense
 from ...nn.dense import Dense
 from ..plan import Planes
 from . import conv_geometry
-from .base import WeightedLowering, ending_of
+from .base import WeightedLowering
+from .channels import emit_dense, ending_of
 
 FEW_WEIGHTS = 32  # a dense layer of so few is faster differentiated block by block than as a matrix product
 
 
 class DenseLowering(WeightedLowering, layer=Dense):
+    folds = True
+    reads_scalars = True
+
     def forward(self, x, y, relu):
-        if self.emitter.single:
-            table = x.scalar_table(self.plan.lanes)
-            self.forward_one_position(x, y, relu, table, dense.DENSE_PRODUCTS)
+        if self.emitter.few:
+            emit_dense(self, x, y, relu, dense.DENSE_PRODUCTS)
             return
-        g = dense.forward_geometry(x.features, y.features, int(self.layer.bias), ending_of(relu))
-        self.plan.emit(dense.dense, [x, self.parameter("weight"), self.parameter("bias"), None, y], g)
+        bias = self.parameter("bias")
+        g = dense.forward_geometry(x.features, y.features, int(bias is not None), ending_of(relu))
+        self.plan.emit(dense.dense, [x, self.parameter("weight"), bias, None, y], g)
 
     def backward(self, x, y, dy, dx, gate):
         if self.trains:

@@ -1,5 +1,6 @@
 """Where branches meet, as operations of a plan."""
 
+import math
 from dataclasses import replace
 
 from ...kernels.lanes import layout, merge
@@ -28,13 +29,30 @@ class SumLowering(Lowering, layer=Sum):
 class StackLowering(Lowering, layer=Stack):
     in_place = False
 
-    @classmethod
-    def takes_single_sample(cls, layer):
-        return False  # its channels would have to change lanes
-
     def forward(self, x, y, relu):
+        if self.emitter.few:
+            self._stack_channels(x, y)
+            return
         for value, part in zip(x, self._parts(x, y), strict=True):
             self._copy(value, part)
+
+    def _stack_channels(self, x, y):
+        """Emit y from values whose channels share planes: whole planes, or scalars that change their lanes.
+
+        Features that were an image's still lie as that does.
+        """
+        lanes, place, first = self.plan.lanes, y.image[1] * y.image[2], 0
+        table = y.scalar_table(lanes)
+        for value in x:
+            last = first + math.prod(value.image)
+            channel, whole = first // place, last % (place * lanes) == 0 or last == len(table)
+            if value.image[1:] == y.image[1:] and channel % lanes == 0 and whole:
+                self._copy(
+                    value, replace(y, channels=value.channels, first_channel=channel // lanes * y.samples)
+                )
+            else:
+                self.regroup(value.scalar_table(lanes), value, y, table[first:last])
+            first = last
 
     def backward(self, x, y, dy, dx, gate):
         for slope, part in zip(dx, self._parts(x, dy), strict=True):

@@ -21,7 +21,7 @@ class BatchNorm2dLowering(WeightedLowering, layer=BatchNorm2d):
 
     @property
     def fuses_relu(self):
-        return not self.emitter.single
+        return not self.emitter.few
 
     def forward(self, x, y, relu):
         self.sum_up(x)
@@ -55,7 +55,7 @@ class BatchNorm2dLowering(WeightedLowering, layer=BatchNorm2d):
     def finish(self, x, y, relu, z=None):
         """Emit y of what has been prepared, the sum with z if that is given."""
         gamma = self.parameter("weight")
-        if not self.emitter.single:
+        if not self.emitter.few:
             g = batch_norm.batch_norm_geometry(x, y, z, relu, z is not None)
             self.plan.emit(batch_norm.batch_norm, [x, y, self.saved, gamma, z], g)
             return
@@ -85,7 +85,7 @@ class _SampleNorm(WeightedLowering):
     operation, gradient_operation = norm.group_norm, norm.group_norm_grad
 
     @classmethod
-    def takes_single_sample(cls, layer):
+    def takes_few_samples(cls, layer):
         return False
 
     def groups(self):

@@ -16,7 +16,7 @@ class PReLULowering(WeightedLowering, layer=PReLU):
         return not self.emitter.training
 
     @classmethod
-    def takes_single_sample(cls, layer):
+    def takes_few_samples(cls, layer):
         return not layer.per_channel  # the slopes would have to lie as the channels do
 
     def forward(self, x, y, relu):

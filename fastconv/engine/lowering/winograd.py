@@ -76,7 +76,7 @@ class Winograd:
         possible = (
             emitter.precision == "high"
             and plan.dtype.itemsize == 4  # who asks for float64 wants its precision
-            and not emitter.single
+            and not emitter.few
             and layer.kernel_size == (TAPS, TAPS)
             and layer.stride == layer.dilation == (1, 1)
             and layer.groups == 1
@@ -102,8 +102,8 @@ class Winograd:
         name = "turned" if turned else "transformed"
         weights = self.plan.rows(size, label=f"{name}_weight{lowering.number}")
         g = winograd_weights.transform_weights_geometry(self.outputs, self.channels, lanes, turned)
-        operation = winograd_weights.transform_weights, [lowering.parameter("weight"), weights], g
-        lowering.emitter.before_forward.append(operation)
+        operands = [lowering.parameter("weight"), weights]
+        lowering.emitter.prepare(winograd_weights.transform_weights, operands, g)
         return weights
 
     def emit_forward(self, lowering, x, y, ending):

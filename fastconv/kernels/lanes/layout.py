@@ -29,6 +29,7 @@ class GatherGeometry(NamedTuple):
     channels: int
     height: int
     width: int
+    y_sample: int = 0  # scalars from one sample to the next, where `load_samples` puts them
     c_bytes: int = 0  # the array's strides: bytes from one channel to the next
     h_bytes: int = 0  # from one line to the next
     w_bytes: int = 0  # from one pixel to the next
@@ -39,14 +40,14 @@ class GatherGeometry(NamedTuple):
 
 
 GATHER = offsets_of(GatherGeometry)
-GATHER_TABLE = len(GATHER)  # behind them: the vector where each feature goes, or its scalar in `load_sample`
+GATHER_TABLE = len(GATHER)  # behind them: the vector where each feature goes, or its scalar in `load_samples`
 _ARRAY_FIELDS = struct.Struct(f"={len(GATHER) - GATHER.c_bytes}q")
 
 
-def gather_geometry(shape, table):
-    """Make the geometry of `gather` or `load_sample` for samples (C, H, W), of what `set_source` will say."""
+def gather_geometry(shape, table, y_sample=0):
+    """Make the geometry of `gather` or `load_samples` of samples (C, H, W), but for the array."""
     channels, height, width = shape
-    header = GatherGeometry(kind=UINT8, channels=channels, height=height, width=width)
+    header = GatherGeometry(kind=UINT8, channels=channels, height=height, width=width, y_sample=y_sample)
     return np.array([*header, *table], np.int64)
 
 
@@ -205,16 +206,17 @@ class ScatterGeometry(NamedTuple):
     """What `scatter` writes: a C-ordered array of the network's dtype."""
 
     features: int  # of a sample
+    x_sample: int = 0  # scalars from one sample to the next, where `store_samples` finds them
     target: int = 0  # address of the array
 
 
 SCATTER = offsets_of(ScatterGeometry)
-SCATTER_TABLE = len(SCATTER)  # behind them: the vector of each feature, or its scalar in `store_sample`
+SCATTER_TABLE = len(SCATTER)  # behind them: the vector of each feature, or its scalar in `store_samples`
 
 
-def scatter_geometry(table):
-    """Make the geometry of `scatter` or `store_sample`, from a table to where `set_target` will say."""
-    return np.array([*ScatterGeometry(features=len(table)), *table], np.int64)
+def scatter_geometry(table, x_sample=0):
+    """Make the geometry of `scatter` or `store_samples`, from a table to where `set_target` will say."""
+    return np.array([*ScatterGeometry(features=len(table), x_sample=x_sample), *table], np.int64)
 
 
 def set_target(g, target):
@@ -245,40 +247,69 @@ def scatter(x, _a, _b, _c, _d, _e, g, s):
 
 @compiled
 def _load_sample(kind, y, g, sample):
-    """`load_sample` of the numbers of dtype `kind` at address `sample`."""
+    """Read the sample at address `sample`, of numbers of dtype `kind`, to where the table says."""
     table, k = advance(g, GATHER_TABLE), 0
+    height, width, w_bytes, scaled = g[GATHER.height], g[GATHER.width], g[GATHER.w_bytes], g[GATHER.scaled]
     for c in range(g[GATHER.channels]):
-        for h in range(g[GATHER.height]):
+        for h in range(height):
             at = sample + c * g[GATHER.c_bytes] + h * g[GATHER.h_bytes]
-            for w in range(g[GATHER.width]):
-                value = simd.convert(simd.scalar_at(at + w * g[GATHER.w_bytes], kind), y)
-                y[table[k]] = value / 255 if g[GATHER.scaled] else value
+            for w in range(width):
+                value = simd.convert(simd.scalar_at(at + w * w_bytes, kind), y)
+                y[table[k]] = value / 255 if scaled else value
                 k += 1
 
 
-@operation
-def load_sample(_a, y, _c, _d, _e, _f, g, s):
-    """y[table[k]] = feature k of the sample whose turn it is; g as in `gather`, its table counts scalars."""
-    sample = address(g, s[STATE.position] + s[STATE.first_sample])
-    if g[GATHER.kind] == UINT8:
-        _load_sample(np.uint8, y, g, sample)
-    elif g[GATHER.kind] == INT64:
-        _load_sample(np.int64, y, g, sample)
-    elif g[GATHER.kind] == FLOAT32:
-        _load_sample(np.float32, y, g, sample)
-    else:
-        _load_sample(np.float64, y, g, sample)
+@compiled
+def _lies_as_read(y, g):
+    """Whether lines are read and written as they are: numbers of one dtype, one after the other."""
+    width, item = g[GATHER.width], simd.VECTOR_BYTES // simd.lanes(y)
+    own = FLOAT32 if item == 4 else FLOAT64
+    together = g[GATHER_TABLE + width - 1] - g[GATHER_TABLE] == width - 1
+    return g[GATHER.kind] == own and g[GATHER.w_bytes] == item and together
+
+
+@compiled
+def _copy_lines(y, g, sample):
+    """`_load_sample` of lines that lie as they are read."""
+    height, width, k = g[GATHER.height], g[GATHER.width], GATHER_TABLE
+    for c in range(g[GATHER.channels]):
+        for h in range(height):
+            at = sample + c * g[GATHER.c_bytes] + h * g[GATHER.h_bytes]
+            source, target = simd.pointer_at(at, y), advance(y, g[k])
+            for w in range(width):
+                target[w] = source[w]
+            k += width
 
 
 @operation
-def store_sample(x, _b, _c, _d, _e, _f, g, s):
-    """Feature k of the sample whose turn it is = x[table[k]]; g as in `scatter`, its table counts scalars."""
+def load_samples(_a, y, _c, _d, _e, _f, g, s):
+    """y[table[k]] = feature k of each sample whose turn it is; g as in `gather`, its table counts scalars."""
+    as_read = _lies_as_read(y, g)
+    for n in range(s[STATE.valid]):
+        sample = address(g, s[STATE.position] + s[STATE.first_sample] + n)
+        target = advance(y, n * g[GATHER.y_sample])
+        if as_read:
+            _copy_lines(target, g, sample)
+        elif g[GATHER.kind] == UINT8:
+            _load_sample(np.uint8, target, g, sample)
+        elif g[GATHER.kind] == INT64:
+            _load_sample(np.int64, target, g, sample)
+        elif g[GATHER.kind] == FLOAT32:
+            _load_sample(np.float32, target, g, sample)
+        else:
+            _load_sample(np.float64, target, g, sample)
+
+
+@operation
+def store_samples(x, _b, _c, _d, _e, _f, g, s):
+    """Feature k of each sample whose turn it is = x[table[k]], a scalar; g as in `scatter`."""
     features, table = g[SCATTER.features], advance(g, SCATTER_TABLE)
-    target = advance(
-        simd.pointer_at(g[SCATTER.target], x), (s[STATE.position] + s[STATE.first_sample]) * features
-    )
-    for k in range(features):
-        target[k] = x[table[k]]
+    target = simd.pointer_at(g[SCATTER.target], x)
+    for n in range(s[STATE.valid]):
+        source = advance(x, n * g[SCATTER.x_sample])
+        row = advance(target, (s[STATE.position] + s[STATE.first_sample] + n) * features)
+        for k in range(features):
+            row[k] = source[table[k]]
 
 
 @operation
@@ -290,18 +321,19 @@ def copy_planes(x, y, _b, _c, _d, _e, g, s):
                 simd.store(y, target_at(g, c, h, w), simd.load(x, source_at(g, c, h, w)))
 
 
-def regroup_geometry(x_table, y_table):
+def regroup_geometry(samples, x_table, x_sample, y_table, y_sample):
     """Make the geometry of `regroup`: the tables say at which scalar each feature lies in x and in y."""
-    return np.array([len(x_table), *x_table, *y_table], np.int64)
+    return np.array([samples, x_sample, y_sample, len(x_table), *x_table, *y_table], np.int64)
 
 
 @operation
 def regroup(x, y, _b, _c, _d, _e, g, s):
-    """y = x, the features of a single sample, which lie in another order. g: how many, then both tables."""
-    features = g[0]
-    x_table, y_table = advance(g, 1), advance(g, 1 + features)
-    for k in range(features):
-        y[y_table[k]] = x[x_table[k]]
+    """y = x, the features of few samples, which lie in another order; g as `regroup_geometry` makes it."""
+    samples, x_sample, y_sample, features = g[0], g[1], g[2], g[3]
+    x_table, y_table = advance(g, 4), advance(g, 4 + features)
+    for n in range(samples):
+        for k in range(features):
+            y[n * y_sample + y_table[k]] = x[n * x_sample + x_table[k]]
 
 
 @compiled

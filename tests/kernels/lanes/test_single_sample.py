@@ -1,6 +1,6 @@
-"""A single sample, whose channels lie in the lanes, against the same sample in a batch: the same bits.
+"""Few samples, whose channels lie in the lanes, against the same samples in a batch: the same bits.
 
-That holds of direct sums; at precision "high" a batch may go by Winograd's products, one sample does not.
+That holds of direct sums; at precision "high" a batch may go by Winograd's products, few samples do not.
 """
 
 import numba
@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 import fastconv as fc
-from fastconv.engine.engine import Engine
-from fastconv.engine.pool import FEW_SAMPLES
+from fastconv.engine import few_samples
+from fastconv.engine.builder import Builder
+from fastconv.engine.few_samples import samples_at_once
 from fastconv.engine.run import Run
 from fastconv.kernels import precision
 from tests.engine.networks import NETWORKS
@@ -85,6 +86,46 @@ MORE = {
     "pools of the input": (
         [fc.MaxPool2d(2, padding=1), fc.AvgPool2d(2, padding=1, count_include_pad=False)], (18, 5, 6)
     ),
+    "depthwise after channels": (
+        [fc.Conv2d(24, 1), fc.Conv2d(24, 3, groups=24, padding=1, bias=False), fc.BatchNorm2d(), fc.ReLU(),
+         fc.Conv2d(24, (2, 5), stride=(2, 1), dilation=(1, 2), padding=(0, 3), groups=24), fc.Conv2d(40, 1)],
+        (3, 9, 7),
+    ),
+    "depthwise of the input": ([fc.Conv2d(17, 3, groups=17, padding=2), fc.ReLU()], (17, 5, 4)),
+    "several outputs of each channel": ([fc.Conv2d(57, 3, groups=19, padding=1), fc.ReLU()], (19, 5, 6)),
+    "groups that fill vectors": ([fc.Conv2d(96, 3, groups=3), fc.BatchNorm2d()], (48, 6, 5)),
+    "groups that share vectors": (
+        [fc.Conv2d(20, 3, groups=4, stride=2), fc.Conv2d(70, 2, groups=5, padding=1),
+         fc.Conv2d(6, 1, groups=2)],
+        (8, 9, 9),
+    ),
+    "stacks of odd channels": (
+        [fc.Concatenate([fc.Conv2d(5, 3, padding=1)], [fc.Conv2d(20, 1)], []), fc.ReLU(),
+         fc.Concatenate([fc.MaxPool2d(2)], [fc.AvgPool2d(2)]), fc.Conv2d(9, 2), fc.Flatten(), fc.Dense(3)],
+        (18, 6, 7),
+    ),
+    "stacks of whole vectors and a rest": (
+        [fc.Concatenate([fc.Conv2d(16, 1)], [fc.Conv2d(32, 3, padding=1)], [fc.Conv2d(7, 1)]), fc.Tanh()],
+        (3, 5, 4),
+    ),
+    "stacks of features": (
+        [fc.Conv2d(17, 2), fc.Flatten(), fc.Concatenate([], [fc.Dense(5)], [fc.Tanh()]), fc.Dense(8)],
+        (2, 4, 3),
+    ),
+    "residual sums": (
+        [fc.Conv2d(33, 3, padding=1),
+         fc.Residual([fc.Conv2d(33, 3, padding=1, bias=False), fc.BatchNorm2d()]), fc.ReLU(),
+         fc.Upsample(2), fc.GlobalAvgPool2d(), fc.Flatten(), fc.Dense(4), fc.BatchNorm1d()],
+        (4, 5, 6),
+    ),
+    "batch norm after a transposed convolution": (
+        [fc.ConvTranspose2d(9, 3, stride=2), fc.BatchNorm2d(), fc.ReLU(), fc.Conv2d(4, 2)], (5, 4, 3)
+    ),
+    "signals": (
+        [fc.Conv1d(20, 9, padding="same"), fc.BatchNorm1d(), fc.ReLU(), fc.MaxPool1d(2),
+         fc.Conv1d(33, 3, stride=2), fc.GlobalAvgPool1d(), fc.Flatten(), fc.Dense(3)],
+        (2, 40),
+    ),
     "softmax of many features": ([fc.Softmax(), fc.Dense(50), fc.Softmax()], (37,)),
     "flatten alone": ([fc.Flatten()], (18, 3, 2)),
     "global average of many channels": (
@@ -119,12 +160,8 @@ def assert_same_bits(got, expected):
 def assert_alone_as_in_a_batch(model, X):
     expected = model.predict(X)
     assert_same_bits(model.predict(X, batch_size=1), expected)
-    for count in range(1, 7):
+    for count in range(1, 16):
         assert_same_bits(model.predict(X[-count:]), expected[-count:])
-
-
-def operations(model, batch_size):
-    return Engine(model, Run("predict", batch_size, fc.get_num_threads())).program.operations
 
 
 @both_dtypes
@@ -200,12 +237,69 @@ def test_random_networks_predict_a_sample_alone_with_the_bits_that_it_has_in_a_b
 
 
 @both_dtypes
-@pytest.mark.parametrize("name", ["conv groups depthwise", "16 to 17 channels"])
-def test_only_grouped_convolutions_take_a_block_for_a_single_sample(name, dtype):
-    model = trained(*ALL[name], dtype)
-    alone, block = operations(model, 1), operations(model, 40)
-    grouped = any(getattr(layer, "groups", 1) > 1 for layer in model.layers)
-    assert (set(alone[:, 0]) == set(block[:, 0])) == grouped
+def test_predictions_that_fold_batch_norm_are_those_of_the_layers_one_by_one(dtype):
+    model = trained(*MORE["residual sums"], dtype)
+    X = samples(model.input_shape, 40).astype(dtype)
+    got = model.predict(X)
+    scale = np.abs(got).max()
+    expected = outputs_layer_by_layer(model, X)
+    assert np.abs(got - expected).max() <= (2e-6 if dtype == "float32" else 1e-13) * scale
+    names = {operation.name for operation, _, _ in steps_of(model, 3)}
+    assert "contract_channels" in names
+    for batch_size in (3, 40):
+        assert not any("norm" in operation.name for operation, _, _ in steps_of(model, batch_size))
+
+
+def outputs_layer_by_layer(model, X):
+    """What NumPy's forms of the layers make of X."""
+    values = {model.inputs[0]: X}
+    for node in model.nodes:
+        x = [values[value] for value in node.inputs]
+        values[node.output] = node.layer.forward(
+            x if node.layer.takes_several else x[0], model.arrays_of(node)
+        )
+    return values[model.outputs[0]]
+
+
+def steps_of(model, batch_size):
+    """The operations of a step that predicts."""
+    plan = Builder(model, Run("predict", batch_size, 1, few=samples_at_once(model, batch_size))).plan
+    return [operation for _, operations in plan.stages for operation in operations]
+
+
+@pytest.mark.parametrize("count", [1, 2, 7, 8, 15, 16])
+def test_few_samples_have_their_channels_in_the_lanes_where_that_makes_fewer_vectors(count):
+    wide = fc.Sequential([fc.Conv2d(64, 3), fc.Conv2d(64, 3, groups=64)], (16, 8, 8))
+    narrow = fc.Sequential([fc.Conv2d(4, 3)], (1, 8, 8))  # a quarter of the lanes
+    lanes = 16
+    assert (samples_at_once(wide, count) > 0) == (count < lanes)
+    assert (samples_at_once(narrow, count) > 0) == (count < lanes // 4)
+
+
+def test_samples_of_many_values_follow_each_other():
+    many = fc.Sequential([fc.Conv2d(16, 3, padding=1)], (16, 60, 60))
+    assert samples_at_once(many, 8) == 1
+    weights = fc.Sequential([fc.Dense(1000), fc.Dense(1000)], (1000,))
+    assert samples_at_once(weights, 9) == 9
+
+
+@both_dtypes
+def test_threads_share_few_samples(dtype, monkeypatch):
+    monkeypatch.setattr(few_samples, "PRODUCTS_PER_START", 1)
+    layers = [fc.BatchNorm2d(), fc.Conv2d(32, 2), fc.BatchNorm2d(), fc.ReLU()]  # the first is not folded
+    model = trained(layers, (32, 3, 3), dtype)
+    X, threads = samples(model.input_shape), fc.get_num_threads()
+    expected = model.predict(X)
+    try:
+        for number in (1, 2, 3):
+            fc.set_num_threads(number)
+            for count in (1, 2, 5, 7):
+                assert_same_bits(model.predict(X[:count]), expected[:count])
+                engine = model.engines._engines[-1]
+                assert engine.threads == min(number, count)
+                assert engine.in_a_block == -(-count // engine.threads)
+    finally:
+        fc.set_num_threads(threads)
 
 
 def uint8(X):
@@ -261,17 +355,6 @@ def test_numbers_that_are_not_finite_and_negative_zeros_pass_as_in_a_batch(name,
     got = model.predict(X, batch_size=1)
     np.testing.assert_array_equal(got, expected)
     assert np.array_equal(np.signbit(got[~np.isnan(got)]), np.signbit(expected[~np.isnan(got)]))
-
-
-def test_a_few_samples_take_no_more_memory_than_one():
-    model = trained(*ALL["16 to 17 channels"], "float32")
-    X = samples(model.input_shape)
-    sizes = set()
-    for count in range(1, FEW_SAMPLES + 1):
-        model.predict(X[:count])
-        (idle,) = model.engines._engines
-        sizes.add(idle.program.memory.nbytes)
-    assert len(sizes) == 1
 
 
 @both_dtypes

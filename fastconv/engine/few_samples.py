@@ -1,0 +1,62 @@
+"""How few samples are predicted: with their channels in the lanes, or as a block with most lanes empty."""
+
+from ..simd import VECTOR_BYTES
+from .lowering import lowering_of
+from .plan import image_of, lanes_of
+
+# Bytes of values that stay in the second-level cache. Of more, samples follow each other, unless there are
+# even more weights: these are read for each batch.
+VALUES_AT_ONCE = 1 << 18
+PRODUCTS_PER_START = 4_000_000  # 30 to 70 us, in which a thread is started and ended
+
+
+def few_samples(network, samples):
+    """So many samples, if they are better off with their channels in the lanes, else 0.
+
+    Counted are products and values in whole vectors: of a block, as many for any number of samples as for
+    a full one; with channels in the lanes, those of each sample, whose last vector may have empty lanes.
+    """
+    lanes = lanes_of(network.dtype)
+    if samples >= lanes or not _takes_few_samples(network):
+        return 0
+    block = channels = 0
+    for node in network.nodes:
+        c, h, w = image_of(node.output_shape)
+        work = node.layer.products(node.input_shape) + c * h * w
+        block += work
+        channels += samples * work // c * -(-c // lanes)
+    return samples if channels < block else 0
+
+
+def samples_at_once(network, samples, threads=1):
+    """In blocks of how many so few samples have their channels in the lanes; 0 where samples lie in them.
+
+    All at once use each vector of weights that is loaded for all, as long as their values stay in the cache.
+    """
+    if not few_samples(network, samples):
+        return 0
+    lanes = lanes_of(network.dtype)
+    most = max(
+        _vectors(node.output_shape, lanes) + _vectors(node.input_shape, lanes) for node in network.nodes
+    )
+    weights = network.num_parameters * (VECTOR_BYTES // lanes)
+    fit = max(1, max(VALUES_AT_ONCE, weights) // (VECTOR_BYTES * most))
+    blocks, threads = -(-samples // fit), threads_of_few(network, samples, threads)
+    return -(-samples // (-(-blocks // threads) * threads))
+
+
+def threads_of_few(network, samples, threads):
+    """How many threads have enough to do with so few samples to make up for their start."""
+    return min(threads, samples, 1 + network.products() * samples // PRODUCTS_PER_START)
+
+
+def _vectors(shape, lanes):
+    """The vectors of a value of one sample."""
+    c, h, w = image_of(shape)
+    return -(-c // lanes) * h * w
+
+
+def _takes_few_samples(network):
+    """Whether every layer can have its channels in the lanes."""
+    layers = [node.layer.image_layer() for node in network.nodes]
+    return all(lowering_of(layer).takes_few_samples(layer) for layer in layers)

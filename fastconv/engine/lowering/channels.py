@@ -1,0 +1,200 @@
+"""Convolutions and dense layers of few samples as operations of a plan: their channels lie in the lanes."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+
+from ...kernels.lanes import channels, conv, single_sample
+from ..plan import Rows
+
+
+def ending_of(relu):
+    """What becomes of the sums of a forward pass."""
+    return conv.RELU if relu else conv.PLAIN
+
+
+def emit_dense(layer, x, y, relu, part):
+    """Emit a dense layer, a sum over all features of x at one position."""
+    nowhere = np.zeros(1, np.int64)
+    _emit_sums(layer, x, y, relu, x.scalar_table(layer.plan.lanes), (nowhere, nowhere), part)
+
+
+class Windows:
+    """Where the taps and the positions of a convolution lie in the planes x and y of few samples."""
+
+    def __init__(self, lowering, x, y):
+        self.lowering, self.layer, self.x, self.y = lowering, lowering.layer, x, y
+        self.plan = lowering.plan
+        self.taps = math.prod(self.layer.kernel_size)  # of a channel
+        self.scalars = x.element_bytes == self.plan.dtype.itemsize
+
+    def positions(self, unit):
+        """Where each position lies, in x in so many scalars for an element, and in y in vectors."""
+        layer, x, y = self.layer, self.x, self.y
+        i, j = (index.ravel() for index in np.indices((y.height, y.width)))
+        line, place = (
+            index * stride - padding
+            for index, stride, padding in zip(
+                (i, j), layer.stride, (self.lowering.top, self.lowering.left), strict=True
+            )
+        )
+        return (line * x.row + place) * unit, i * y.row + j
+
+    def window(self):
+        """At which element each tap lies from the first one on."""
+        kh, kw = (index.ravel() for index in np.indices(self.layer.kernel_size))
+        return kh * self.layer.dilation[0] * self.x.row + kw * self.layer.dilation[1]
+
+    def emit(self, relu):
+        """Emit y from x."""
+        layer, groups = self.layer, self.layer.groups
+        if groups == 1:
+            every = range(self.lowering.channels)
+            part = conv.channels_at_once(self.taps) * self.taps
+            _emit_sums(self.lowering, self.x, self.y, relu, self._taps(every), self._places(), part)
+        elif groups == self.lowering.channels == layer.out_channels:
+            self._emit_depthwise(relu)
+        else:
+            self._emit_groups(relu)
+
+    def _places(self):
+        return self.positions(1 if self.scalars else self.plan.lanes)
+
+    def _taps(self, wanted):
+        """At which scalar the taps of these channels lie."""
+        x, lanes, c = self.x, self.plan.lanes, np.array(wanted)[:, None]
+        if self.scalars:
+            return (c * x.plane + self.window()).ravel()
+        return ((c // lanes * x.samples * x.plane + self.window()) * lanes + c % lanes).ravel()
+
+    def _emit_depthwise(self, relu):
+        lowering, x, y = self.lowering, self.x, self.y
+        packed, packed_bias, has_bias = _pack(lowering, self.taps, 0)
+        blocks = -(-self.layer.out_channels // self.plan.lanes)
+        g = channels.depthwise_geometry(
+            self.window(),
+            *self.positions(1),
+            blocks,
+            (y.samples, x.plane, y.plane),
+            ending_of(relu),
+            has_bias,
+        )
+        self.plan.emit(channels.depthwise_channels, [x, packed, packed_bias, y], g)
+
+    def _emit_groups(self, relu):
+        """Emit an operation for each tile of outputs: with the channels of all its groups as taps.
+
+        Weights of other groups' channels are zeros. As many vectors of outputs share a tile as make the
+        fewest products.
+        """
+        vectors = -(-self.layer.out_channels // self.plan.lanes)
+        tiles = {
+            width: [(first, min(first + width, vectors)) for first in range(0, vectors, width)]
+            for width in (channels.WIDE, 2, 1)
+        }
+        best = min(
+            tiles.values(), key=lambda runs: sum((b - a) * len(self._channels_of(a, b)) for a, b in runs)
+        )
+        for first, last in best:
+            self._emit_group(first, last, relu)
+
+    def _channels_of(self, first, last):
+        """The channels that vectors of outputs from `first` to before `last` are sums over."""
+        layer, lanes = self.layer, self.plan.lanes
+        outputs, size = layer.out_channels // layer.groups, self.lowering.channels // layer.groups
+        end = min(last * lanes, layer.out_channels) - 1
+        return range(first * lanes // outputs * size, (end // outputs + 1) * size)
+
+    def _emit_group(self, first, last, relu):
+        lowering, plan, x, y = self.lowering, self.plan, self.x, self.y
+        wanted, places = self._channels_of(first, last), self._places()
+        table = self._packed_from(first, last, wanted, len(places[0]) * y.samples)
+        packed = plan.rows(table.size, label=f"packed_weight{lowering.number}_{first}")
+        weight, bias = lowering.parameter("weight"), lowering.parameter("bias")
+        lowering.emitter.prepare(channels.pack_from, [weight, packed], channels.pack_from_geometry(table))
+        packed_bias = None
+        if bias is not None:
+            count = (last - first) * plan.lanes
+            at = first * plan.lanes + np.arange(count)
+            table = np.where(at < bias.count, at, -1)
+            packed_bias = plan.rows(count, label=f"packed_bias{lowering.number}_{first}")
+            g = channels.pack_from_geometry(table)
+            lowering.emitter.prepare(channels.pack_from, [bias, packed_bias], g)
+        part = conv.channels_at_once(self.taps) * self.taps
+        g = channels.sums_geometry(
+            self._taps(wanted), part, *places, last - first, y.plane * y.samples, _images(x, y, plan.lanes),
+            ending_of(relu), int(bias is not None),
+        )  # fmt: skip
+        target = replace(y, first_channel=y.first_channel + first * y.samples)
+        plan.emit(channels.contract_channels, [x, packed, packed_bias, target], g)
+
+    def _packed_from(self, first, last, wanted, positions):
+        """Where in the weight each packed number of these vectors of outputs comes from, -1 for zeros."""
+        layer, lanes = self.layer, self.plan.lanes
+        outputs, size = layer.out_channels // layer.groups, self.lowering.channels // layer.groups
+        o = np.arange(first * lanes, last * lanes)[:, None, None]
+        c = np.array(wanted)[:, None] - o // outputs * size  # in the group of the output
+        inside = (c >= 0) & (c < size) & (o < layer.out_channels)
+        table = np.where(inside, (o * size + c) * self.taps + np.arange(self.taps), -1)
+        table = table.reshape(last - first, lanes, -1)
+        parts = [
+            table[at : at + width].transpose(2, 0, 1).ravel()
+            for begin, end, width, _ in channels.widths(last - first, positions)
+            for at in range(begin, end, width)
+        ]
+        return np.concatenate(parts)
+
+
+def _images(x, y, lanes):
+    return y.samples, x.sample_distance(lanes), y.plane
+
+
+def _emit_sums(lowering, x, y, relu, taps, places, part):
+    """Emit y, sums over the scalars of x where `taps` are at the `places` of positions in x and in y."""
+    plan = lowering.plan
+    packed, packed_bias, has_bias = _pack(lowering, len(taps), len(places[0]) * y.samples)
+    blocks = -(-lowering.output_shape[0] // plan.lanes)
+    g = channels.sums_geometry(
+        taps, part, *places, blocks, y.plane * y.samples, _images(x, y, plan.lanes), ending_of(relu), has_bias
+    )
+    plan.emit(channels.contract_channels, [x, packed, packed_bias, y], g)
+
+
+def _pack(lowering, taps, positions):
+    """The weight and the bias in the order of the sums at so many positions, and whether there is a bias."""
+    plan, weight, bias = lowering.plan, lowering.parameter("weight"), lowering.parameter("bias")
+    outputs = lowering.output_shape[0]
+    blocks = -(-outputs // plan.lanes)
+    packed, packed_bias = (
+        plan.rows(blocks * n * plan.lanes, label=f"packed_{name}{lowering.number}")
+        for name, n in (("weight", taps), ("bias", 1))
+    )
+    has_bias = int(bias is not None)
+    g = channels.pack_geometry(outputs, taps, has_bias, plan.lanes, positions)
+    lowering.emitter.prepare(channels.pack_weights, [weight, packed, bias, packed_bias], g)
+    return packed, packed_bias, has_bias
+
+
+def emit_positions(lowering, x, y, relu):
+    """Emit a first layer of few channels, with positions in the lanes, one sample after the other.
+
+    The first position's window begins in the corner of the halo, where the storage does.
+    """
+    plan, layer = lowering.plan, lowering.layer
+    weight, bias = lowering.parameter("weight"), lowering.parameter("bias")
+    outputs = lowering.output_shape[0]
+    vectors = -(-((y.height - 1) * x.row + y.width) // plan.lanes)
+    plane = vectors + single_sample.OVERRUN
+    positions = plan.rows(outputs * plane * plan.lanes, "thread", f"positions{lowering.number}")
+    g = single_sample.contract_positions_geometry(
+        x, outputs, vectors, lowering.channels, layer.kernel_size, layer.dilation, plane, ending_of(relu),
+        int(bias is not None),
+    )  # fmt: skip
+    back = single_sample.positions_to_channels_geometry(outputs, plane * plan.lanes, x.row, y)
+    for sample in range(y.samples):
+        first = sample * x.sample_distance(plan.lanes) * plan.dtype.itemsize
+        source = Rows(x.storage, first_byte=first, label=x.label)
+        plan.emit(single_sample.contract_positions, [source, weight, bias, positions], g)
+        target = replace(y, first_channel=sample)
+        plan.emit(single_sample.positions_to_channels, [positions, target], back)
