@@ -131,7 +131,9 @@ def test_a_tensor_may_change_numbers_at_any_time(asked):
 
 
 @pytest.mark.parametrize(
-    "copied", [copy.deepcopy, copy.copy, lambda model: pickle.loads(pickle.dumps(model))], ids=str
+    "copied",
+    [copy.deepcopy, copy.copy, lambda model: pickle.loads(pickle.dumps(model))],
+    ids=["deepcopy", "copy", "pickle"],
 )
 def test_copies_see_their_own_changes(asked, copied):
     model, X = asked

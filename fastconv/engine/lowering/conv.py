@@ -86,10 +86,8 @@ class Conv2dLowering(WeightedLowering, layer=Conv2d):
     def _sums(self, x, y, padding, ending):
         """Emit y from x, whose windows begin so far before its first element."""
         bias = self.parameter("bias")
-        operands, rest = (
-            [x, self.parameter("weight"), bias, None, y],
-            (x.steps, y.steps, int(bias is not None), ending),
-        )
+        operands = [x, self.parameter("weight"), bias, None, y]
+        rest = x.steps, y.steps, int(bias is not None), ending
         emit_forward(self.plan, operands, self._shape(), (_size(x), _size(y)), self._windows(padding), *rest)
 
     @property
