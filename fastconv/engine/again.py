@@ -56,4 +56,5 @@ def _moved(one, storage, own):
     """An operation with the memory `own` in place of `storage`."""
     operation, operands, geometry = one
     moved = [replace(operand, storage=own) if _in(operand, storage) else operand for operand in operands]
-    return Emitted((operation, moved, geometry), one.owner)
+    owner = one.owner and one.owner._replace(part="backward")
+    return Emitted((operation, moved, geometry), owner)

@@ -71,13 +71,12 @@ def _plain(engine, steps):
 
 def _with_clocks(engine, steps, cost):
     """Take steps with clocks, whose readings take `cost` ticks each."""
-    program, threads = engine.program, engine.threads
-    times = np.zeros((threads, len(program.operations) + 1), np.int64)
+    program, threads, runs = engine.program, engine.threads, _runs(engine)
+    times = np.zeros((threads, len(runs) + 1), np.int64)
     engine._barrier[:] = 0
     first, started = read_often(0)[0], time.perf_counter()
     run_threads(threads, lambda k: engine._steps(0, engine.steps, k, times[k]), engine._barrier)
     seconds, ticks = time.perf_counter() - started, read_often(0)[0] - first
-    runs = _runs(engine)
     intervals = np.array([*runs, len(program.stages)])
     begun = sum(runs[first] for _, first, _ in program.stages) + len(program.stages)
     second = seconds / ticks / steps  # of a step, for a tick of all of them

@@ -47,7 +47,8 @@ def bytes_of(engine):
             found.append([size * (blocks if kind == "block" else 1) for size in sizes])
     if rates is not None:
         rates[:] = 0
-    return np.array(found, np.int64).reshape(-1, 2) + _samples(engine, int(state[STATE.samples]))
+    samples = _samples(engine, int(state[STATE.samples]))[: len(found)]
+    return np.array(found, np.int64).reshape(-1, 2) + samples
 
 
 def _sizes(run, one, plan, whole, rates):
@@ -96,12 +97,12 @@ def _put_back(areas, before):
 
 
 def _area(storage, plan, whole):
-    """The memory of a storage as ints of the size of its elements: of one block, or the whole."""
-    size = storage.size * plan.dtype.itemsize
-    if storage.copy_bytes:
-        size = storage.copy_bytes * (_copies(storage, plan) if whole else 1)
+    """The memory of a storage, a row a copy, as ints of the size of its elements: of one block, or all."""
+    item, copies = plan.dtype.itemsize, _copies(storage, plan) if whole else 1
+    size = (copies - 1) * storage.copy_bytes + storage.size * item
     memory = (ctypes.c_char * size).from_address(storage.address)
-    return np.frombuffer(memory, f"u{plan.dtype.itemsize}")
+    steps = storage.copy_bytes, item
+    return np.ndarray((copies, storage.size), f"u{item}", memory, strides=steps)
 
 
 def _copies(storage, plan):

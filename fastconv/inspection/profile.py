@@ -18,6 +18,7 @@ from ..engine.plan import Owner
 from ..engine.run import Run
 from ..engine.threads import get_num_threads
 from ..engine.traffic import bytes_of
+from ..kernels.precision import get_precision
 from ..models.model import Model
 from ..nn.joint_loss import JointLoss, default_for, resolve_for
 from ..nn.norm import check_batch
@@ -356,6 +357,7 @@ def _engine(model: Model, X: Any, y: Any, loss: Any, optimizer: Any, loss_weight
     optimizer = resolve_optimizer("sgd" if optimizer is None else optimizer)
     loss = loss.for_targets(y)
     run = Run("train", len(X), get_num_threads(), loss, optimizer, frozen=model.frozen)
+    run = run._replace(precision=get_precision())
     return Engine(model, run, optimizer.initial_state(model.flat_parameters), model.seed), y
 
 
