@@ -1,11 +1,13 @@
 """`fastconv profile`."""
 
 import argparse
+from pathlib import Path
 from typing import Any
 
 from ..checks.extras import require
 from ..checks.waiting import waiting
 from ..formats import json_text, model_file
+from ..formats.atomic import replaced
 from . import options, output
 from .recipes import SIGNALS
 
@@ -61,8 +63,8 @@ def run(args: argparse.Namespace) -> int:
     print(json_text.to_json(found.to_dict()) if args.json else found)
     if args.output:
         axes = fc.plots.profile(found)
-        with output.writing(args.output):
-            axes.figure.savefig(args.output, dpi=150)
+        with output.writing(args.output), replaced(args.output) as file:
+            axes.figure.savefig(file, dpi=150, format=Path(args.output).suffix[1:])
     return 0
 
 

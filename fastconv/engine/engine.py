@@ -138,11 +138,9 @@ class Engine:
         if self._prepares:
             self._prepare()
         try:
-            if self.threads == 1:
-                self._steps(first_step, steps, 0)
-            else:
+            if self.threads > 1:
                 self._barrier[:] = 0  # an earlier run may have been interrupted
-                run_threads(self.threads, partial(self._steps, first_step, steps), self._barrier)
+            run_threads(self.threads, partial(self._steps, first_step, steps), self._barrier)
         finally:
             if self._changes:
                 for live in self._live:

@@ -97,7 +97,7 @@ def test_an_engine_whose_run_was_interrupted_works_again(monkeypatch):
     runner, steps = engine.Engine(model, Run("predict", 64, fc.get_num_threads())), loop.run_steps
 
     def interrupted(*arguments):
-        if arguments[-2] == 0:
+        if arguments[-3] == 0:
             raise KeyboardInterrupt
         steps(*arguments)
 

@@ -100,6 +100,23 @@ def part(out, x, index, count):
     simd.store(simd.pointer(out), 0, simd.load_part(simd.pointer(x), index, count))
 
 
+@compiled
+def stored_part(out, x, index, count):
+    simd.store_part(simd.pointer(out), index, simd.load(simd.pointer(x), 0), count)
+
+
+@both_dtypes
+def test_a_part_of_a_vector_is_stored_from_any_scalar_on_and_the_rest_is_left_alone(dtype):
+    n = lane_count(dtype)
+    x = numbers(dtype, n)
+    for index in (0, 1, n + 3):
+        for count in (-2, 0, 1, n - 1, n, n + 7):
+            wanted = np.full(3 * n, 77, dtype)
+            stored = max(0, min(count, n))
+            wanted[index : index + stored] = x[:stored]
+            assert np.array_equal(run(stored_part, dtype, 3, x, index, count).ravel(), wanted), (index, count)
+
+
 @both_dtypes
 def test_a_part_of_a_vector_starts_at_any_scalar_and_is_0_where_its_count_ends(dtype):
     n = lane_count(dtype)

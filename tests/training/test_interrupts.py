@@ -60,7 +60,7 @@ INTERRUPTED = """
         signal.raise_signal(signal.SIGINT)
 
     def interrupted_steps(*arguments):
-        if arguments[-2] == 0:
+        if arguments[-3] == 0:
             engine.run_steps = steps
             signal.raise_signal(signal.SIGINT)
         return steps(*arguments)

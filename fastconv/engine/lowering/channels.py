@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from ...kernels.lanes import channels, conv, single_sample
+from ...kernels.lanes import channels, conv, depthwise, depthwise_geometry, single_sample
 from ..plan import Rows
 
 
@@ -27,6 +27,7 @@ class Windows:
         self.lowering, self.layer, self.x, self.y = lowering, lowering.layer, x, y
         self.plan = lowering.plan
         self.taps = math.prod(self.layer.kernel_size)  # of a channel
+        self.order = self._order()
         self.scalars = x.element_bytes == self.plan.dtype.itemsize
 
     def positions(self, unit):
@@ -41,9 +42,16 @@ class Windows:
         )
         return (line * x.row + place) * unit, i * y.row + j
 
+    def _order(self):
+        """The taps of a channel in the order of the sums of a block, which makes the same bits."""
+        layer = self.layer
+        if depthwise.takes(layer.groups, self.lowering.channels, layer.out_channels):
+            return depthwise_geometry.tap_order(layer.kernel_size, layer.stride[1], layer.dilation[1])
+        return np.arange(self.taps)
+
     def window(self):
-        """At which element each tap lies from the first one on."""
-        kh, kw = (index.ravel() for index in np.indices(self.layer.kernel_size))
+        """At which element each tap lies from the first one on, in their order."""
+        kh, kw = (index.ravel()[self.order] for index in np.indices(self.layer.kernel_size))
         return kh * self.layer.dilation[0] * self.x.row + kw * self.layer.dilation[1]
 
     def emit(self, relu):
@@ -70,15 +78,18 @@ class Windows:
 
     def _emit_depthwise(self, relu):
         lowering, x, y = self.lowering, self.x, self.y
-        packed, packed_bias, has_bias = _pack(lowering, self.taps, 0)
         blocks = -(-self.layer.out_channels // self.plan.lanes)
+        output = np.arange(blocks * self.plan.lanes).reshape(blocks, 1, -1)
+        table = np.where(output < self.layer.out_channels, output * self.taps + self.order[None, :, None], -1)
+        packed = self._packed(lowering.parameter("weight"), table.ravel(), "weight")
+        packed_bias = self._packed_bias(0, blocks)
         g = channels.depthwise_geometry(
             self.window(),
             *self.positions(1),
             blocks,
             (y.samples, x.plane, y.plane),
             ending_of(relu),
-            has_bias,
+            int(packed_bias is not None),
         )
         self.plan.emit(channels.depthwise_channels, [x, packed, packed_bias, y], g)
 
@@ -110,24 +121,30 @@ class Windows:
         lowering, plan, x, y = self.lowering, self.plan, self.x, self.y
         wanted, places = self._channels_of(first, last), self._places()
         table = self._packed_from(first, last, wanted, len(places[0]) * y.samples)
-        packed = plan.rows(table.size, label=f"packed_weight{lowering.number}_{first}")
-        weight, bias = lowering.parameter("weight"), lowering.parameter("bias")
-        lowering.emitter.prepare(channels.pack_from, [weight, packed], channels.pack_from_geometry(table))
-        packed_bias = None
-        if bias is not None:
-            count = (last - first) * plan.lanes
-            at = first * plan.lanes + np.arange(count)
-            table = np.where(at < bias.count, at, -1)
-            packed_bias = plan.rows(count, label=f"packed_bias{lowering.number}_{first}")
-            g = channels.pack_from_geometry(table)
-            lowering.emitter.prepare(channels.pack_from, [bias, packed_bias], g)
+        packed = self._packed(lowering.parameter("weight"), table, f"weight_{first}")
+        packed_bias = self._packed_bias(first, last)
         part = conv.channels_at_once(self.taps) * self.taps
         g = channels.sums_geometry(
             self._taps(wanted), part, *places, last - first, y.plane * y.samples, _images(x, y, plan.lanes),
-            ending_of(relu), int(bias is not None),
+            ending_of(relu), int(packed_bias is not None),
         )  # fmt: skip
         target = replace(y, first_channel=y.first_channel + first * y.samples)
         plan.emit(channels.contract_channels, [x, packed, packed_bias, target], g)
+
+    def _packed(self, numbers, table, name):
+        """Emit the packing of the numbers that a table names; returns where they lie."""
+        packed = self.plan.rows(table.size, label=f"packed{self.lowering.number}_{name}")
+        g = channels.pack_from_geometry(table)
+        self.lowering.emitter.prepare(channels.pack_from, [numbers, packed], g)
+        return packed
+
+    def _packed_bias(self, first, last):
+        """The biases of these vectors of outputs, or None."""
+        bias, lanes = self.lowering.parameter("bias"), self.plan.lanes
+        if bias is None:
+            return None
+        at = np.arange(first * lanes, last * lanes)
+        return self._packed(bias, np.where(at < bias.count, at, -1), f"bias_{first}")
 
     def _packed_from(self, first, last, wanted, positions):
         """Where in the weight each packed number of these vectors of outputs comes from, -1 for zeros."""
@@ -136,7 +153,7 @@ class Windows:
         o = np.arange(first * lanes, last * lanes)[:, None, None]
         c = np.array(wanted)[:, None] - o // outputs * size  # in the group of the output
         inside = (c >= 0) & (c < size) & (o < layer.out_channels)
-        table = np.where(inside, (o * size + c) * self.taps + np.arange(self.taps), -1)
+        table = np.where(inside, (o * size + c) * self.taps + self.order, -1)
         table = table.reshape(last - first, lanes, -1)
         parts = [
             table[at : at + width].transpose(2, 0, 1).ravel()

@@ -83,6 +83,20 @@ def _set_taps(g, phase, taps, stride, dilation):
     g[phase + PHASE.ones] = left - 2 * twos
 
 
+def tap_order(kernel, stride, dilation):
+    """The taps of a kernel in the order of a forward pass's sums: of a few columns, line by line."""
+    g = np.zeros(PHASES_AT + len(PHASE), np.int64)
+    _set_taps(g, PHASES_AT, kernel[1], stride, dilation)
+    phase = g[PHASES_AT:]
+    at_once = [3] * (phase[PHASE.threes] + phase[PHASE.strided_threes])
+    at_once += [2] * phase[PHASE.twos] + [1] * phase[PHASE.ones]
+    numbers, order, first = np.arange(kernel[0] * kernel[1]).reshape(kernel), [], 0
+    for columns in at_once:
+        order += numbers[:, first : first + columns].ravel().tolist()
+        first += columns
+    return np.array(order)
+
+
 @compiled
 def _write_phase(g, phase, axes, row, cut, kernel_w, x_line, y_line):
     """Fill in the phase at g[phase], whose table lies at g[patches_at]; rows `row` and on of `axes` are its.
