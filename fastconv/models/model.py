@@ -112,7 +112,9 @@ class Model(Classifier):
             Real numbers, of any strides; those of uint8, and no others, are divided by 255. Of several
             inputs, a list of arrays, or a dict of them by the inputs' names.
         batch_size : int
-            Samples in work at a time; results do not depend on it, as long as all weights are finite.
+            Samples in work at a time; results do not depend on it, as long as all weights are finite. (At
+            precision "high", the last bits of fewer samples than a vector has lanes may: see
+            `fastconv.set_precision`.)
 
         Returns
         -------
