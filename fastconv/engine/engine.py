@@ -66,7 +66,8 @@ class Engine:
         self.program, self.in_a_block, self.threads = built.plan.finish(), in_a_block, threads
         self.chunk = 1
         self._form = None  # dtype and strides of the samples that are described
-        self._samples_at_once = SHORT_PRODUCTS // max(1, network.products())
+        predicts = run.purpose == "predict"  # others go through their samples in calls of a limited time
+        self._samples_at_once = SHORT_PRODUCTS // max(1, network.products()) if predicts else 0
         self._barrier = np.zeros(2, np.int64)
         # What is made of parameters once: it has been made of those of this stamp.
         self._prepares = bool(built.plan.preparation)
