@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 
 from .. import simd
-from ..engine.loop import call_operation
-from ..engine.plan import CALL, FIRST_OPERAND, FUNCTION, GEOMETRY, Planes, Storage
+from ..engine.loop import run_calls_at
+from ..engine.plan import Planes, Storage
+from ..engine.tables import CALL, FIRST_OPERAND, FUNCTION, GEOMETRY
 from ..kernels.lanes import conv, conv_geometry
 from ..kernels.lanes.operation import STATE, STATE_SIZE, Operation
 from ..simd.compiling import compiled
@@ -25,9 +26,9 @@ SHAPES = {
 
 
 @compiled
-def _call(calls: Any, state: Any, times: int) -> None:
+def _call(calls: int, state: int, times: int) -> None:
     for _ in range(times):
-        call_operation(calls, 0, state)  # type: ignore[call-arg]
+        run_calls_at(calls, 0, 1, state)
 
 
 class _Memory:
@@ -75,7 +76,7 @@ def contender(shape: tuple[int, int, int, int, int], which: str) -> tuple[Conten
     calls[0, FIRST_OPERAND : FIRST_OPERAND + len(buffers)] = buffers
     state[STATE.fresh] = 1
 
-    def call(_kept: Any = (memory, g)) -> None:
-        _call(calls, state, REPEATS)
+    def call(_kept: Any = (memory, g, calls, state)) -> None:
+        _call(calls.ctypes.data, state.ctypes.data, REPEATS)
 
     return Contender(call, REPEATS), 2 * 16 * out * out * o * c * k * k

@@ -7,7 +7,6 @@ by sample, as blocks are packed; other numbers are converted before each call. N
 """
 
 import time
-from functools import partial
 
 import numpy as np
 
@@ -17,10 +16,10 @@ from ..nn.joint_loss import JointLoss
 from .builder import Builder
 from .columns import arrays_in
 from .few_samples import threads_of_few
-from .loop import run_steps
+from .loop import JOB
 from .plan import address_of, lanes_of
 from .ports import STEPS_PER_CALL
-from .threads import run_threads
+from .workers import run_job
 
 PRODUCTS_PER_THREAD = 500_000  # some 4 us: with less to do, a thread costs more than it brings
 SHORT_PRODUCTS = 100_000_000  # so many take a few milliseconds on one thread
@@ -68,13 +67,16 @@ class Engine:
         self._form = None  # dtype and strides of the samples that are described
         predicts = run.purpose == "predict"  # others go through their samples in calls of a limited time
         self._samples_at_once = SHORT_PRODUCTS // max(1, network.products()) if predicts else 0
-        self._barrier = np.zeros(2, np.int64)
         # What is made of parameters once: it has been made of those of this stamp.
         self._prepares = bool(built.plan.preparation)
-        self._stamp, self._prepared = (0, 0), np.full((1, 1), -1, np.int64)
+        self._stamp = 0, 0
         self.release()
         self.set_seed(seed)
-        self._steps(0, 0, 0)
+        self._job = self.program.job(in_a_block)
+        self._job_address = address_of(self._job)
+        if self._prepares:
+            self._preparing = self.program.preparing_job(in_a_block)
+        run_job(self._job_address, 1)  # no steps
         self.build_seconds = time.perf_counter() - started
 
     def load(self, X, y=None, order=None, weight=None):
@@ -122,7 +124,7 @@ class Engine:
 
     def set_updates(self, count):
         """Tell how many optimizer steps came before."""
-        self.program.state[:, STATE.update] = count
+        self._job[JOB.update] = count
 
     def set_seed(self, seed):
         """Set the seed of the random numbers; of a large one, the lower 63 bits."""
@@ -138,11 +140,11 @@ class Engine:
             self._convert(first_step * self.batch_size, (first_step + steps) * self.batch_size)
         if self._prepares:
             self._prepare()
+        job = self.job(first_step, steps)
         try:
-            if self.threads > 1:
-                self._barrier[:] = 0  # an earlier run may have been interrupted
-            run_threads(self.threads, partial(self._steps, first_step, steps), self._barrier)
+            run_job(job, self.threads)
         finally:
+            self._job[JOB.update] += steps
             if self._changes:
                 for live in self._live:
                     live.note_change()
@@ -153,24 +155,20 @@ class Engine:
             log[:, 0] = sum(weight * log[:, 2 + 2 * k] for k, weight in enumerate(self._weights))
         return log
 
-    def _steps(self, first_step, steps, thread, times=None):
-        """One thread's part of a run; see `run_steps` for `times`."""
-        program = self.program
-        run_steps(
-            program.operations, program.stages, program.calls, program.held, program.state, self._barrier,
-            self.in_a_block, self.batch_size, self._samples, first_step, steps, thread, self.threads, times,
-        )  # fmt: skip
+    def job(self, first_step, steps):
+        """The address of what `run_steps` has to do."""
+        job = self._job
+        job[JOB.samples], job[JOB.first_step], job[JOB.steps] = self._samples, first_step, steps
+        if self.threads > 1:
+            self.program.claims[:] = 0
+        return self._job_address
 
     def _prepare(self):
         """Make anew what is made of parameters and statistics, if they have changed."""
         parameters, statistics = self._live
         stamp = parameters.stamp(), statistics.stamp()
         if stamp != self._stamp:
-            program = self.program
-            run_steps(
-                program.operations, program.preparation, program.calls, self._prepared, program.state,
-                self._barrier, self.in_a_block, self.batch_size, self.batch_size, 0, 1, 0, 1, None,
-            )  # fmt: skip
+            run_job(address_of(self._preparing), 1)
             self._stamp = stamp
 
     def _convert(self, first, stop):

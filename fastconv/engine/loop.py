@@ -1,27 +1,71 @@
-"""The compiled loop: step, stage, block, operation."""
+"""The compiled loop: step, stage, piece, block, operation.
+
+The work of a stage comes in pieces: a shard of the blocks, or a part of what an operation of the whole batch
+produces. A thread claims a piece before it works on it, first of those that are its own (every so many-th),
+then, if it has waited for long, of those that nobody has begun. So a stage ends when all of its pieces are
+done, whoever did them: nobody waits for a thread that comes late, or never, or is kept from its processor.
+Which thread does a piece makes no difference to a single bit.
+"""
+
+from typing import NamedTuple
 
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from ..kernels.lanes.operation import STATE, operation_types
+from ..kernels.lanes.operation import STATE, STATE_SIZE, offsets_of, operation_types
+from ..simd import advance
 from ..simd.compiling import compiled
+from .atomics import SPINS, atomic_add, atomic_load, cells_at, compare_and_swap, spin
 from .clock import ticks
 from .denormals import flush_denormals, restore_denormals
-from .plan import BATCH, FIRST_OPERAND, MAX_SHARDS, OPERAND_FIELDS, OPERANDS
-from .threads import wait_for_all
+from .tables import BATCH, CALL, FIRST_OPERAND, MAX_SHARDS, OPERAND_FIELDS, OPERANDS, ROW, STAGE
+
+
+class Job(NamedTuple):
+    """What `run_steps` does: the tables of a plan, by address, and which steps to take."""
+
+    operations: int
+    operation_count: int
+    stages: int
+    stage_count: int
+    calls: int  # for each thread
+    held: int  # for each thread
+    held_count: int
+    states: int  # for each thread
+    claims: int
+    threads: int
+    lanes: int  # samples in a block
+    batch_size: int
+    samples: int = 0
+    first_step: int = 0
+    steps: int = 0
+    update: int = 0  # steps that the optimizer took before the first of these
+
+
+JOB = offsets_of(Job)
+
+# Claims: how many pieces are done in all stages so far, then for each piece the last stage that it was begun
+# in, each number in a cache line of its own.
+LINE = 8
+DONE = 0
+
+
+def claims_size(threads):
+    """How many int64 the claims take."""
+    return LINE * (1 + max(MAX_SHARDS, threads))
 
 
 @compiled
 def point(operations, calls, first, last, block, thread, shard):
     """Point the calls first..last to the copies of their memory that belong to this block."""
     for k in range(first, last):
-        row = operations[k]
+        row, call = advance(operations, k * ROW), advance(calls, k * CALL)
         for n in range(FIRST_OPERAND):
-            calls[k, n] = row[n]
+            call[n] = row[n]
         for n in range(OPERANDS):
             at = FIRST_OPERAND + n * OPERAND_FIELDS
-            calls[k, FIRST_OPERAND + n] = (
+            call[FIRST_OPERAND + n] = (
                 row[at] + block * row[at + 1] + thread * row[at + 2] + shard * row[at + 3]
             )
 
@@ -34,78 +78,127 @@ def _first_block(shard, blocks, shards):
 
 @compiled
 def run_calls(calls, first, last, state, times):
-    """Call the operations first..last; `times`, unless it is None, gets what each takes, in ticks."""
-    if times is None:
+    """Call the operations first..last; `times`, unless it is at address 0, gets what each takes, in ticks."""
+    if not times:
         for k in range(first, last):
             call_operation(calls, k, state)
     else:
-        before = ticks()
+        before, totals = ticks(), cells_at(times)
         for k in range(first, last):
             call_operation(calls, k, state)
             now = ticks()
-            times[k] += now - before
+            totals[k] += now - before
             before = now
 
 
 @compiled
-def run_steps(
-    operations,
-    stages,
-    all_calls,
-    all_held,
-    states,
-    barrier,
-    lanes,
-    batch_size,
-    samples,
-    first_step,
-    steps,
-    thread,
-    threads,
-    times,
-):
-    """Take `steps` steps from `first_step` on; every thread calls this with its own number.
+def point_at(operations, calls, first, last):
+    """`point` by addresses, to the first block of all memory."""
+    point(cells_at(operations), cells_at(calls), first, last, 0, 0, 0)
 
-    Ends early where another thread was kept from coming to the barrier. `times` is None, which Numba compiles
-    into no code, or an array of ticks to add to: one for each operation, and one for waiting.
+
+@compiled
+def run_calls_at(calls, first, last, state):
+    """`run_calls` by addresses."""
+    run_calls(cells_at(calls), first, last, cells_at(state), 0)
+
+
+@compiled
+def _run_piece(job, stage, piece, thread, times):
+    """Run the operations of piece number `piece` of stage number `stage`."""
+    operations = cells_at(job[JOB.operations])
+    calls = advance(cells_at(job[JOB.calls]), thread * job[JOB.operation_count] * CALL)
+    held = advance(cells_at(job[JOB.held]), thread * job[JOB.held_count] + stage)
+    state = advance(cells_at(job[JOB.states]), thread * STATE_SIZE)
+    numbers = advance(cells_at(job[JOB.stages]), stage * STAGE)
+    first, last = numbers[1], numbers[2]
+    if numbers[0] == BATCH:
+        if held[0] < 0:
+            point(operations, calls, first, last, 0, 0, 0)
+            held[0] = 0
+        state[STATE.thread] = piece
+        run_calls(calls, first, last, state, times)
+        return
+    lanes, blocks, shards = job[JOB.lanes], state[STATE.blocks], state[STATE.shards]
+    begin = _first_block(piece, blocks, shards)
+    for block in range(begin, _first_block(piece + 1, blocks, shards)):
+        place = block * MAX_SHARDS + piece
+        if held[0] != place:
+            point(operations, calls, first, last, block, thread, piece)
+            held[0] = place
+        state[STATE.first_sample] = block * lanes
+        state[STATE.valid] = min(lanes, state[STATE.samples] - block * lanes)
+        state[STATE.fresh] = block == begin
+        run_calls(calls, first, last, state, times)
+
+
+@compiled
+def _claim(job, piece, epoch):
+    """Whether this thread is the first that begins a piece in the stage of this number."""
+    claims = advance(cells_at(job[JOB.claims]), (1 + piece) * LINE)
+    before = atomic_load(claims, 0)
+    return before < epoch and compare_and_swap(claims, 0, before, epoch)
+
+
+@compiled
+def _run_claimed(job, stage, epoch, first, step, pieces, thread, times):
+    """Run every `step`-th piece from `first` on that nobody has begun; returns how many these were."""
+    done = 0
+    for piece in range(first, pieces, step):
+        if _claim(job, piece, epoch):
+            _run_piece(job, stage, piece, thread, times)
+            done += 1
+    return done
+
+
+@compiled
+def _run_with_others(job, stage, epoch, before, pieces, thread, times):
+    """Run a stage of `pieces` pieces together with other threads; before it, `before` have been done."""
+    claims, threads = cells_at(job[JOB.claims]), job[JOB.threads]
+    done = _run_claimed(job, stage, epoch, thread, threads, pieces, thread, times)
+    atomic_add(claims, DONE, done)
+    arrived, spins = ticks(), 0
+    while atomic_load(claims, DONE) < before + pieces:
+        spins = spin(spins)
+        if spins % SPINS == 0:
+            waited = ticks()
+            atomic_add(claims, DONE, _run_claimed(job, stage, epoch, 0, 1, pieces, thread, times))
+            arrived += ticks() - waited
+    if times:
+        waiting = advance(cells_at(times), job[JOB.operation_count])
+        waiting[0] += ticks() - arrived
+
+
+@compiled
+def run_steps(job_address, thread, times):
+    """Take the steps of a job; every thread calls this with its own number, and the claims at 0 before.
+
+    `times` is 0, or the address of ticks to add to: one for each operation, and one for waiting.
     """
+    job = cells_at(job_address)
     control = flush_denormals()
-    calls, held, state = all_calls[thread], all_held[thread], states[thread]
-    state[STATE.thread], state[STATE.threads] = thread, threads
-    for step in range(steps):
-        position = (first_step + step) * batch_size
-        count = min(batch_size, samples - position)
+    state = advance(cells_at(job[JOB.states]), thread * STATE_SIZE)
+    threads, lanes, batch_size = job[JOB.threads], job[JOB.lanes], job[JOB.batch_size]
+    state[STATE.threads] = threads
+    pieces_done = 0  # of all stages so far
+    for step in range(job[JOB.steps]):
+        position = (job[JOB.first_step] + step) * batch_size
+        count = min(batch_size, job[JOB.samples] - position)
         if state[STATE.samples] != count:  # small networks would notice the division
             state[STATE.samples], state[STATE.blocks] = count, (count + lanes - 1) // lanes
             state[STATE.shards] = min(state[STATE.blocks], MAX_SHARDS)
-        blocks, shards = state[STATE.blocks], state[STATE.shards]
+        shards = state[STATE.shards]
         state[STATE.position], state[STATE.step] = position, step
-        state[STATE.update] += 1
-        for stage in range(stages.shape[0]):
-            first, last = stages[stage, 1], stages[stage, 2]
-            if stages[stage, 0] == BATCH:
-                if held[stage] < 0:
-                    point(operations, calls, first, last, 0, 0, 0)
-                    held[stage] = 0
-                run_calls(calls, first, last, state, times)
+        state[STATE.update] = job[JOB.update] + step + 1
+        for stage in range(job[JOB.stage_count]):
+            pieces = threads if cells_at(job[JOB.stages])[stage * STAGE] == BATCH else shards
+            if threads == 1:
+                for piece in range(pieces):
+                    _run_piece(job, stage, piece, thread, times)
             else:
-                for shard in range(thread, shards, threads):
-                    begin = _first_block(shard, blocks, shards)
-                    for block in range(begin, _first_block(shard + 1, blocks, shards)):
-                        place = block * MAX_SHARDS + shard
-                        if held[stage] != place:
-                            point(operations, calls, first, last, block, thread, shard)
-                            held[stage] = place
-                        state[STATE.first_sample] = block * lanes
-                        state[STATE.valid] = min(lanes, count - block * lanes)
-                        state[STATE.fresh] = block == begin
-                        run_calls(calls, first, last, state, times)
-            arrived = 0 if times is None else ticks()
-            if not wait_for_all(barrier, threads):
-                restore_denormals(control)
-                return
-            if times is not None:
-                times[-1] += ticks() - arrived
+                epoch = 1 + step * job[JOB.stage_count] + stage
+                _run_with_others(job, stage, epoch, pieces_done, pieces, thread, times)
+                pieces_done += pieces
     restore_denormals(control)
 
 
@@ -122,17 +215,16 @@ def call_operation(typingctx, calls, index, state):
     arguments = operation_types(types.float32)  # to a call, all pointers are alike
 
     def codegen(context, b, sig, args):
-        table = context.make_array(sig.args[0])(context, b, args[0])
-        state_array = context.make_array(sig.args[2])(context, b, args[2])
-        row = b.mul(args[1], b.extract_value(table.shape, 1))
-        fields = [b.load(b.gep(table.data, [b.add(row, ir.Constant(row.type, n))])) for n in range(2 + 6)]
+        row = b.mul(args[1], ir.Constant(args[1].type, CALL))
+        fields = [b.load(b.gep(args[0], [b.add(row, ir.Constant(row.type, n))])) for n in range(CALL)]
         signature = context.call_conv.get_function_type(types.none, arguments)
         function = b.inttoptr(fields[0], signature.as_pointer())
         pointers = [
             b.inttoptr(field, context.get_value_type(kind))
             for field, kind in zip([*fields[2:], fields[1]], arguments, strict=False)
         ]
-        context.call_conv.call_function(b, function, types.none, arguments, [*pointers, state_array.data])
+        context.call_conv.call_function(b, function, types.none, arguments, [*pointers, args[2]])
         return context.get_dummy_value()
 
-    return types.void(calls, types.intp, state), codegen
+    cells = types.CPointer(types.int64)
+    return types.void(cells, types.intp, cells), codegen

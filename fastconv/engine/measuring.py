@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .clock import read_often
+from .loop import run_steps
 from .ports import STEPS_PER_CALL
 from .threads import run_threads
 
@@ -73,9 +74,9 @@ def _with_clocks(engine, steps, cost):
     """Take steps with clocks, whose readings take `cost` ticks each."""
     program, threads, runs = engine.program, engine.threads, _runs(engine)
     times = np.zeros((threads, len(runs) + 1), np.int64)
-    engine._barrier[:] = 0
+    job, rows = engine.job(0, engine.steps), [row.ctypes.data for row in times]
     first, started = read_often(0)[0], time.perf_counter()
-    run_threads(threads, lambda k: engine._steps(0, engine.steps, k, times[k]), engine._barrier)
+    run_threads(threads, lambda k: run_steps(job, k, rows[k]))
     seconds, ticks = time.perf_counter() - started, read_often(0)[0] - first
     intervals = np.array([*runs, len(program.stages)])
     begun = sum(runs[first] for _, first, _ in program.stages) + len(program.stages)

@@ -13,31 +13,16 @@ A shard is a run of blocks whose weight gradients are summed in one place. How m
 the batch alone, and they are added up in order: results have the same bits on any number of threads.
 """
 
-import ctypes
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
 
-from ..kernels.lanes.operation import STATE_SIZE, Operation
+from ..kernels.lanes.operation import Operation
 from ..simd import VECTOR_BYTES
 from .arranging import arrange
-
-MAX_SHARDS = 64  # more threads than that would wait for blocks; memory is MAX_SHARDS x conv parameters
-
-BLOCK, BATCH = 0, 1
-OPERANDS = 6
-FUNCTION, GEOMETRY, FIRST_OPERAND = 0, 1, 2
-OPERAND_FIELDS = 4  # base address, and the bytes to add for each block, thread and shard
-ROW = FIRST_OPERAND + OPERANDS * OPERAND_FIELDS
-CALL = FIRST_OPERAND + OPERANDS  # what a call needs: function, geometry, addresses
-
-
-def address_of(array):
-    """As `array.ctypes.data`, in a quarter of the time for most arrays."""
-    if array.flags.carray and array.size:
-        return ctypes.addressof(ctypes.c_char.from_buffer(array))
-    return array.__array_interface__["data"][0]
+from .program import Program
+from .tables import BATCH, BLOCK, MAX_SHARDS, OPERANDS, ROW, address_of
 
 
 def image_of(shape):
@@ -381,9 +366,7 @@ class Plan:
             geometries=geometries,
             kept_alive=self._kept_alive,
             plan=self,
-            calls=np.zeros((self.threads, len(rows), CALL), np.int64),
-            held=np.full((self.threads, len(stage_rows)), -1, np.int64),
-            state=np.zeros((self.threads, STATE_SIZE), np.int64),
+            threads=self.threads,
         )
 
 
@@ -402,19 +385,3 @@ def _operand_fields(operand):
     kept = "thread" if storage.kept == "scratch" else storage.kept
     steps = [storage.copy_bytes if kept == kind else 0 for kind in ("block", "thread", "shard")]
     return [storage.address + operand.first_byte, *steps]
-
-
-@dataclass(eq=False)
-class Program:
-    """The tables of a finished plan, and what must live as long as they do."""
-
-    operations: np.ndarray
-    stages: np.ndarray
-    preparation: np.ndarray  # the stage that runs when a parameter has changed
-    memory: np.ndarray
-    geometries: list
-    kept_alive: list
-    plan: Plan
-    calls: np.ndarray  # for each thread: the operations with the addresses of one block, ready to call
-    held: np.ndarray  # for each thread and stage: block and shard that these are, or -1
-    state: np.ndarray

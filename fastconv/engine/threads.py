@@ -1,21 +1,11 @@
-"""What compiled code needs of the machine: threads that wait for each other, and denormals flushed to zero.
+"""How many threads there are, and functions run in several at once, started for a call and joined at its end.
 
-fastconv's threads are Python threads that run compiled code without the GIL, started for one call and
-joined at its end. Nothing outlives the call, so forking, joblib and several trainers at once are safe,
-unlike with a pool inside a threading layer.
+Steps are taken by the threads of `workers.py`.
 """
 
 import os
-import platform
 import threading
 from collections.abc import Callable
-
-import numpy as np
-from numba import types
-from numba.extending import intrinsic
-from numpy.typing import NDArray
-
-from ..simd.compiling import compiled
 
 _threads: int | None = None
 
@@ -103,17 +93,11 @@ def get_num_threads() -> int:
     return _threads
 
 
-ARRIVED, ROUND = 0, 1  # the cells of a barrier: see `wait_for_all`
-ABORTED = -(2**62)  # a round far below all that are counted: those who wait leave, and nobody waits again
-
-
-def run_threads(
-    count: int, function: Callable[[int], None], barrier: NDArray[np.int64] | None = None
-) -> None:
+def run_threads(count: int, function: Callable[[int], None]) -> None:
     """Call function(0), ..., function(count - 1), each in its own thread, and wait for all of them.
 
     The first runs in the calling thread; none begins before all have been started. What one of them raises,
-    or an interrupt at any moment, is raised here, once nobody waits at `barrier` any more.
+    or an interrupt at any moment, is raised here, once all have ended.
     """
     if count == 1:
         function(0)
@@ -122,11 +106,6 @@ def run_threads(
     complete = False
     gate = threading.Lock()
 
-    def fail(failure):
-        failures.append(failure)
-        if barrier is not None:
-            barrier[ROUND] = ABORTED
-
     def work(index):
         with gate:
             pass
@@ -134,7 +113,7 @@ def run_threads(
             try:
                 function(index)
             except BaseException as failure:
-                fail(failure)
+                failures.append(failure)
 
     workers = [threading.Thread(target=work, args=(k,), daemon=True) for k in range(1, count)]
     gate.acquire()
@@ -147,7 +126,7 @@ def run_threads(
             gate.release()
         function(0)
     except BaseException as failure:
-        fail(failure)
+        failures.append(failure)
     waiting = True
     while waiting:
         try:
@@ -156,58 +135,6 @@ def run_threads(
                     worker.join()
             waiting = False
         except BaseException as failure:  # an interrupt
-            fail(failure)
+            failures.append(failure)
     if failures:
         raise failures[0]
-
-
-# Atomics on int64 arrays
-
-
-def _element(context, b, sig, args):
-    array = context.make_array(sig.args[0])(context, b, args[0])
-    return b.gep(array.data, [args[1]])
-
-
-@intrinsic
-def _atomic_add(typingctx, array, index, value):
-    def codegen(context, b, sig, args):
-        return b.atomic_rmw("add", _element(context, b, sig, args), args[2], "seq_cst")
-
-    return types.int64(array, types.intp, types.int64), codegen
-
-
-@intrinsic
-def _atomic_load(typingctx, array, index):
-    def codegen(context, b, sig, args):
-        return b.load_atomic(_element(context, b, sig, args), "acquire", 8)
-
-    return types.int64(array, types.intp), codegen
-
-
-_yield_processor = types.ExternalFunction(
-    "SwitchToThread" if platform.system() == "Windows" else "sched_yield", types.int32()
-)
-
-
-@compiled
-def wait_for_all(barrier, threads):
-    """Wait until all `threads` have called, and return True; False at once where somebody will never come.
-
-    `barrier` is int64[2], zeros at first. Where its round is set to ABORTED, by a plain store, it stays
-    negative whatever is added to it: no second cell has to be read in the loop.
-    """
-    if threads == 1:
-        return True
-    turn = _atomic_load(barrier, ROUND)
-    if turn < 0:
-        return False
-    if _atomic_add(barrier, ARRIVED, 1) == threads - 1:
-        _atomic_add(barrier, ARRIVED, -threads)
-        return _atomic_add(barrier, ROUND, 1) >= 0
-    spins = 0
-    while _atomic_load(barrier, ROUND) == turn:
-        spins += 1
-        if spins > 2000:  # about a microsecond; then somebody else may need this processor
-            _yield_processor()
-    return _atomic_load(barrier, ROUND) >= 0

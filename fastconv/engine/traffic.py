@@ -17,8 +17,9 @@ import numpy as np
 
 from ..kernels.lanes.operation import STATE
 from .columns import arrays_in
-from .loop import point, run_calls
+from .loop import point_at, run_calls_at
 from .plan import Planes
+from .tables import address_of
 
 CONTENTS = 0.5, 0.25, -0.5  # of all elements; a ReLU leaves some of them alone, but not all
 
@@ -37,12 +38,12 @@ def bytes_of(engine):
     blocks = int(state[STATE.blocks])
     state[STATE.thread], state[STATE.threads], state[STATE.fresh] = 0, 1, 1
     state[STATE.first_sample], state[STATE.valid] = 0, min(engine.in_a_block, state[STATE.samples])
-    point(program.operations, calls, 0, len(calls), 0, 0, 0)
+    point_at(address_of(program.operations), address_of(calls), 0, len(calls))
     program.plan.clear(program.memory)
     found = []
     for kind, operations in program.plan.stages:
         for one in operations:
-            run = partial(run_calls, calls, len(found), len(found) + 1, state, None)
+            run = partial(run_calls_at, address_of(calls), len(found), len(found) + 1, address_of(state))
             sizes = _sizes(run, one, program.plan, kind == "batch", rates)
             found.append([size * (blocks if kind == "block" else 1) for size in sizes])
     if rates is not None:

@@ -1,13 +1,11 @@
 """Threads: how many, how they start and end, and how they wait for each other."""
 
 import os
-import signal
 import threading
 import time
 
 import numpy as np
 import pytest
-from numba import njit
 
 import fastconv as fc
 from fastconv.engine import threads
@@ -145,78 +143,3 @@ def test_where_a_thread_cannot_be_started_no_other_is_left_waiting_for_it(refusa
         release.set()
     assert left == 0
     assert entered == []
-
-
-def test_who_waits_at_a_barrier_leaves_when_another_fails():
-    barrier, left = np.zeros(2, np.int64), []
-
-    def work(k):
-        if k == 1:
-            time.sleep(0.05)
-            raise KeyError("from 1")
-        left.append(meet(barrier, 3))
-
-    with pytest.raises(KeyError, match="from 1"):
-        threads.run_threads(3, work, barrier)
-    assert left == [False, False]
-
-
-@pytest.mark.skipif(os.name == "nt", reason="signals are those of POSIX")
-def test_an_interrupt_while_the_others_end_is_raised_once_they_have():
-    barrier, left = np.zeros(2, np.int64), []
-
-    def work(k):
-        if k == 1:
-            time.sleep(0.1)
-            # Python loses an interrupt that comes during the callback of a weak reference: say it again.
-            while barrier[threads.ROUND] >= 0:
-                signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
-                time.sleep(0.1)
-        if k == 2:
-            left.append(meet(barrier, 3))
-
-    with pytest.raises(KeyboardInterrupt):
-        threads.run_threads(3, work, barrier)
-    assert left == [False]
-
-
-# wait_for_all
-
-
-@njit(nogil=True)
-def meet(barrier, count):
-    return threads.wait_for_all(barrier, count)
-
-
-@njit(nogil=True)
-def rounds(barrier, count, thread, table):
-    """In every round all write, all wait, and all read what every other wrote."""
-    wrong = 0
-    for k in range(table.shape[0]):
-        table[k, thread] = k + 1
-        threads.wait_for_all(barrier, count)
-        for other in range(count):
-            wrong += table[k, other] != k + 1
-    return wrong
-
-
-@pytest.mark.parametrize("count", [1, 2, 8])
-def test_nobody_passes_before_all_have_arrived_in_thousands_of_rounds(count):
-    barrier = np.zeros(2, np.int64)
-    table = np.zeros((3000, count), np.int64)
-    wrong = np.full(count, -1)
-
-    def work(thread):
-        wrong[thread] = rounds(barrier, count, thread, table)
-
-    threads.run_threads(count, work)
-    assert not wrong.any()
-    assert barrier[0] == 0
-
-
-def test_an_aborted_barrier_holds_nobody_whoever_comes_and_however_often():
-    barrier = np.zeros(2, np.int64)
-    barrier[threads.ROUND] = threads.ABORTED
-    assert [meet(barrier, 2) for _ in range(5)] == [False] * 5
-    barrier[:] = 0
-    assert meet(barrier, 1)

@@ -42,41 +42,40 @@ def test_an_interrupt_stops_training_within_a_second_and_leaves_a_usable_network
 
 
 INTERRUPTED = """
-    import os, signal, sys, threading, time
+    import os, signal, sys
     import numpy as np
     import fastconv as fc
-    from fastconv.engine import engine
+    from fastconv.engine import engine, workers
 
     fc.set_num_threads(3)
     engine.PRODUCTS_PER_THREAD = 1  # so that a small network has work for all
     model, X = fc.models.reference_cnn(), np.zeros((64, 1, 6, 6))
     model.predict(X)
     moment = sys.argv[1]
-    start, steps = threading.Thread.start, engine.run_steps
+    workers.end_workers()  # so that they have to be started once more
+    start, steps = workers._thread.start_new_thread, workers.run_steps
 
-    def interrupted_start(self):
-        start(self)
-        threading.Thread.start = start
+    def interrupted_start(*arguments):
+        start(*arguments)
+        workers._thread.start_new_thread = start
         signal.raise_signal(signal.SIGINT)
 
     def interrupted_steps(*arguments):
-        if arguments[-3] == 0:
-            engine.run_steps = steps
-            signal.raise_signal(signal.SIGINT)
+        workers.run_steps = steps
+        signal.raise_signal(signal.SIGINT)
         return steps(*arguments)
 
     if moment == "while threads start":
-        threading.Thread.start = interrupted_start
+        workers._thread.start_new_thread = interrupted_start
     else:
-        engine.run_steps = interrupted_steps
+        workers.run_steps = interrupted_steps
     try:
         model.predict(X)
     except KeyboardInterrupt:
         print("interrupted")
-    for _ in range(100):
-        if threading.active_count() > 1:
-            time.sleep(0.01)
-    print(threading.active_count(), "thread", model.predict(X).shape)
+    [team] = workers._idle
+    busy = [worker for worker in team._workers if worker._cells[workers.STATUS] not in (workers.EMPTY, workers.ENDED)]
+    print(len(busy), "busy", model.predict(X).shape)
     sys.stdout.flush()
     os._exit(0)
 """
@@ -90,4 +89,4 @@ def test_an_interrupt_at_any_moment_leaves_no_thread_waiting(moment):
         result = subprocess.run(command, capture_output=True, text=True, timeout=15)
     except subprocess.TimeoutExpired:
         pytest.fail("the interrupted call never came back")
-    assert result.stdout.splitlines() == ["interrupted", "1 thread (64, 1)"], result.stderr
+    assert result.stdout.splitlines() == ["interrupted", "0 busy (64, 1)"], result.stderr

@@ -1,0 +1,66 @@
+"""A finished plan as tables, and the jobs that the compiled loop takes."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..kernels.lanes.operation import STATE_SIZE
+from .loop import Job, claims_size
+from .tables import CALL, address_of
+
+
+@dataclass(eq=False)
+class Program:
+    """The tables of a finished plan, and what must live as long as they do."""
+
+    operations: np.ndarray
+    stages: np.ndarray
+    preparation: np.ndarray  # the stage that runs when a parameter has changed
+    memory: np.ndarray
+    geometries: list
+    kept_alive: list
+    plan: Any
+    threads: int
+
+    def __post_init__(self):
+        count = len(self.operations)
+        # For each thread: the operations with the addresses of one block, ready to call, and of each stage,
+        # which block and shard that is, or -1.
+        self.calls = np.zeros((self.threads, count, CALL), np.int64)
+        self.held = np.full((self.threads, len(self.stages)), -1, np.int64)
+        self._held_preparation = np.full(1, -1, np.int64)
+        self.state = np.zeros((self.threads, STATE_SIZE), np.int64)
+        self.claims = np.zeros(claims_size(self.threads), np.int64)
+
+    def job(self, lanes):
+        """What `run_steps` does to take steps: the samples and the steps are still to be filled in."""
+        return self._job(self.stages, self.held, self.threads, lanes)
+
+    def preparing_job(self, lanes):
+        """What `run_steps` does to make anew what is made of parameters."""
+        samples = self.plan.batch_size
+        return self._job(
+            self.preparation, self._held_preparation, 1, lanes, samples=samples, first_step=0, steps=1
+        )
+
+    def _job(self, stages, held, threads, lanes, **steps):
+        tables = {
+            "operations": self.operations,
+            "stages": stages,
+            "calls": self.calls,
+            "held": held,
+            "states": self.state,
+            "claims": self.claims,
+        }
+        job = Job(
+            **{name: address_of(table) if table.size else 0 for name, table in tables.items()},
+            operation_count=len(self.operations),
+            stage_count=len(stages),
+            held_count=held.shape[-1],
+            threads=threads,
+            lanes=lanes,
+            batch_size=self.plan.batch_size,
+            **steps,
+        )
+        return np.array(job, np.int64)
