@@ -7,7 +7,7 @@ from .plan import image_of, lanes_of
 # Bytes of values that stay in the second-level cache. Of more, samples follow each other, unless there are
 # even more weights: these are read for each batch.
 VALUES_AT_ONCE = 1 << 18
-PRODUCTS_PER_START = 4_000_000  # 30 to 70 us, in which a thread is started and ended
+PRODUCTS_PER_START = 1_000_000  # some 10 us: a worker that sleeps is woken in less
 
 
 def few_samples(network, samples):
@@ -46,7 +46,7 @@ def samples_at_once(network, samples, threads=1):
 
 
 def threads_of_few(network, samples, threads):
-    """How many threads have enough to do with so few samples to make up for their start."""
+    """How many threads have enough to do with so few samples to make up for being woken."""
     return min(threads, samples, 1 + network.products() * samples // PRODUCTS_PER_START)
 
 

@@ -74,7 +74,7 @@ INTERRUPTED = """
     except KeyboardInterrupt:
         print("interrupted")
     [team] = workers._idle
-    busy = [worker for worker in team._workers if worker._cells[workers.STATUS] not in (workers.EMPTY, workers.ENDED)]
+    busy = [w for w in team._workers if w._cells[workers.STATUS] in (workers.POSTED, workers.RUNNING)]
     print(len(busy), "busy", model.predict(X).shape)
     sys.stdout.flush()
     os._exit(0)
