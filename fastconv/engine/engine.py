@@ -57,6 +57,8 @@ class Engine:
         self.asked_run, in_a_block = run, run.few or lanes_of(network.dtype)
         useful = threads_of_few if run.few else useful_threads
         threads = useful(network, run.batch_size, run.threads)
+        if run.few and run.few < run.batch_size:
+            threads = min(threads, -(-run.batch_size // run.few))
         started = time.perf_counter()
         built = Builder(network, run._replace(threads=threads), optimizer_state)
         self.batch_size, self.ports = run.batch_size, built.ports

@@ -7,6 +7,7 @@ from .plan import image_of, lanes_of
 # Bytes of values that stay in the second-level cache. Of more, samples follow each other, unless there are
 # even more weights: these are read for each batch.
 VALUES_AT_ONCE = 1 << 18
+SAMPLES_PER_THREAD = 4  # with as many, threads have blocks of about the same size
 PRODUCTS_PER_START = 1_000_000  # some 10 us: a worker that sleeps is woken in less
 
 
@@ -42,12 +43,14 @@ def samples_at_once(network, samples, threads=1):
     weights = network.num_parameters * (VECTOR_BYTES // lanes)
     fit = max(1, max(VALUES_AT_ONCE, weights) // (VECTOR_BYTES * most))
     blocks, threads = -(-samples // fit), threads_of_few(network, samples, threads)
+    if blocks == 1 and samples % threads and samples < SAMPLES_PER_THREAD * threads:
+        return samples  # all threads work on each operation: blocks would be done at different times
     return -(-samples // (-(-blocks // threads) * threads))
 
 
 def threads_of_few(network, samples, threads):
     """How many threads have enough to do with so few samples to make up for being woken."""
-    return min(threads, samples, 1 + network.products() * samples // PRODUCTS_PER_START)
+    return min(threads, 1 + network.products() * samples // PRODUCTS_PER_START)
 
 
 def _vectors(shape, lanes):

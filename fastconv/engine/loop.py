@@ -1,10 +1,10 @@
 """The compiled loop: step, stage, piece, block, operation.
 
 The work of a stage comes in pieces: a shard of the blocks, or a part of what an operation of the whole batch
-produces. A thread claims a piece before it works on it, first of those that are its own (every so many-th),
-then, if it has waited for long, of those that nobody has begun. So a stage ends when all of its pieces are
-done, whoever did them: nobody waits for a thread that comes late, or never, or is kept from its processor.
-Which thread does a piece makes no difference to a single bit.
+produces. A thread claims a piece before it works on it, first of those that are its own (every so many-th);
+then, if it has waited for long or somebody is missing, of those that nobody has begun. So a stage ends when
+all of its pieces are done, whoever did them: nobody waits for a thread that comes late, or never, or is kept
+from its processor. Which thread does a piece makes no difference to a single bit.
 """
 
 from typing import NamedTuple
@@ -45,15 +45,15 @@ class Job(NamedTuple):
 
 JOB = offsets_of(Job)
 
-# Claims: how many pieces are done in all stages so far, then for each piece the last stage that it was begun
-# in, each number in a cache line of its own.
+# Claims: how many pieces are done in all stages so far, how many threads have come, and for each piece the
+# last stage that it was begun in, each number in a cache line of its own.
 LINE = 8
-DONE = 0
+DONE, JOINED, PIECES = 0, LINE, 2 * LINE
 
 
 def claims_size(threads):
     """How many int64 the claims take."""
-    return LINE * (1 + max(MAX_SHARDS, threads))
+    return PIECES + LINE * max(MAX_SHARDS, threads)
 
 
 @compiled
@@ -114,11 +114,12 @@ def _run_piece(job, stage, piece, thread, times):
     first, last = numbers[1], numbers[2]
     if numbers[0] == BATCH:
         if held[0] < 0:
-            point(operations, calls, first, last, 0, 0, 0)
+            point(operations, calls, first, last, 0, thread, 0)
             held[0] = 0
-        state[STATE.thread] = piece
+        state[STATE.part], state[STATE.parts] = piece, job[JOB.threads]
         run_calls(calls, first, last, state, times)
         return
+    state[STATE.part], state[STATE.parts] = 0, 1
     lanes, blocks, shards = job[JOB.lanes], state[STATE.blocks], state[STATE.shards]
     begin = _first_block(piece, blocks, shards)
     for block in range(begin, _first_block(piece + 1, blocks, shards)):
@@ -135,7 +136,7 @@ def _run_piece(job, stage, piece, thread, times):
 @compiled
 def _claim(job, piece, epoch):
     """Whether this thread is the first that begins a piece in the stage of this number."""
-    claims = advance(cells_at(job[JOB.claims]), (1 + piece) * LINE)
+    claims = advance(cells_at(job[JOB.claims]), PIECES + piece * LINE)
     before = atomic_load(claims, 0)
     return before < epoch and compare_and_swap(claims, 0, before, epoch)
 
@@ -160,7 +161,7 @@ def _run_with_others(job, stage, epoch, before, pieces, thread, times):
     arrived, spins = ticks(), 0
     while atomic_load(claims, DONE) < before + pieces:
         spins = spin(spins)
-        if spins % SPINS == 0:
+        if spins % SPINS == 0 or atomic_load(claims, JOINED) < threads:
             waited = ticks()
             atomic_add(claims, DONE, _run_claimed(job, stage, epoch, 0, 1, pieces, thread, times))
             arrived += ticks() - waited
@@ -179,7 +180,8 @@ def run_steps(job_address, thread, times):
     control = flush_denormals()
     state = advance(cells_at(job[JOB.states]), thread * STATE_SIZE)
     threads, lanes, batch_size = job[JOB.threads], job[JOB.lanes], job[JOB.batch_size]
-    state[STATE.threads] = threads
+    if threads > 1:
+        atomic_add(cells_at(job[JOB.claims]), JOINED, 1)
     pieces_done = 0  # of all stages so far
     for step in range(job[JOB.steps]):
         position = (job[JOB.first_step] + step) * batch_size

@@ -180,6 +180,9 @@ class Plan:
         self.blocks = -(-batch_size // (few or self.lanes))
         self.batch_size = batch_size
         self.threads = threads
+        self.divides = (
+            few > 0 and self.blocks == 1 and threads > 1
+        )  # operations on few samples, among threads
         self.stages = []  # ("block" or "batch", [(operation, operands, geometry)])
         self.owner = None  # of the operations that are emitted next, for whoever wants to know
         self.preparation = []  # operations that run once, and again when a parameter has changed
@@ -247,6 +250,8 @@ class Plan:
 
     def emit(self, operation: Operation, operands, geometry=(), stage="block"):
         """Append an operation; block operations in a row share a stage, a batch operation has its own."""
+        if self.divides and operation.divides:
+            stage = "batch"
         if stage == "batch" or not self.stages or self.stages[-1][0] == "batch":
             self.stages.append((stage, []))
         self._append((operation, operands, geometry))

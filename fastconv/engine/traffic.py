@@ -36,7 +36,7 @@ def bytes_of(engine):
     engine.run(0, 1)
     state, calls = program.state[0].copy(), program.calls[0].copy()
     blocks = int(state[STATE.blocks])
-    state[STATE.thread], state[STATE.threads], state[STATE.fresh] = 0, 1, 1
+    state[STATE.part], state[STATE.parts], state[STATE.fresh] = 0, 1, 1
     state[STATE.first_sample], state[STATE.valid] = 0, min(engine.in_a_block, state[STATE.samples])
     point_at(address_of(program.operations), address_of(calls), 0, len(calls))
     program.plan.clear(program.memory)

@@ -39,7 +39,7 @@ def test_what_comes_behind_a_pad_is_the_kernel():
         optimizers.update_geometry([(0, 2, True)], 2, variant=0, state_distance=2),
         np.zeros(STATE_SIZE, np.int64),
     )
-    s[STATE.threads] = 1
+    s[STATE.parts] = 1
     result, exception = ctypes.c_void_p(), ctypes.c_void_p()
     call = ctypes.CFUNCTYPE(ctypes.c_int, *[ctypes.c_void_p] * 10)(optimizers.sgd.address("float64"))
     pointers = [a.ctypes.data for a in (weights, gradient, velocity, options, rates)]

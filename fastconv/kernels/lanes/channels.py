@@ -23,7 +23,7 @@ from ...simd import advance, tiles, transpose
 from ...simd.compiling import compiled
 from ...simd.tiles import columns, multiply_add, offsets, outer_add, row_offsets, rows, shape, zeros
 from .conv import RELU
-from .operation import offsets_of, operation
+from .operation import STATE, dividing_operation, offsets_of, operation, share
 
 MOST_ROWS = 8  # so many chains hide the latency of a product; addresses of more rows would spill
 
@@ -117,16 +117,23 @@ def sums_geometry(taps, part, x_at, y_at, blocks, y_block, images, ending, bias)
 
 
 @compiled
-def _sweep(form, x, w, bias, y, g, at):
-    """Make the sums of the sweep whose numbers stand at g[at]."""
+def _sweep(form, x, w, bias, y, g, at, s):
+    """Make this part's sums of the sweep whose numbers stand at g[at]: at some positions, or some outputs."""
     taps, part, ending = g[SUMS.taps], g[SUMS.part], g[SUMS.ending]
     numbers, y_blocks = offsets(form, g, NUMBERS_AT), offsets(form, g, BLOCKS_AT)
     table, has_bias, y_block = advance(g, TAPS_AT), g[SUMS.bias], g[SUMS.y_block]
-    for block in range(g[at + SWEEP.first], g[at + SWEEP.last], columns(form)):
+    begin, end = g[at + SWEEP.first], g[at + SWEEP.last]
+    first_tile, end_tile = 0, g[at + SWEEP.tiles]
+    if end_tile >= s[STATE.parts]:
+        first_tile, end_tile = share(end_tile, s)
+    else:
+        first, last = share((end - begin) // columns(form), s)
+        begin, end = begin + first * columns(form), begin + last * columns(form)
+    for block in range(begin, end, columns(form)):
         weights = advance(w, block * taps * simd.lanes(w))
         for image in range(g[SUMS.images]):
             x_image, y_image = advance(x, image * g[SUMS.x_image]), image * g[SUMS.y_image] + block * y_block
-            for k in range(g[at + SWEEP.tiles]):
+            for k in range(first_tile, end_tile):
                 places = g[at + SWEEP.tiles_at] + 2 * k * rows(form)
                 x_at, y_at = row_offsets(form, g, places), row_offsets(form, g, places + rows(form))
                 total = zeros(form)
@@ -144,13 +151,13 @@ def _sweep(form, x, w, bias, y, g, at):
                 tiles.tile_store(total, y, y_image, y_at, y_blocks)
 
 
-@operation
+@dividing_operation
 def contract_channels(x, w, bias, y, _e, _f, g, s):
     """y = bias + the sum of w * x over the taps, and ReLU where the geometry says so; weights are packed."""
-    _sweep(shape(x, 1, ALONE), x, w, bias, y, g, SWEEPS_AT)
-    _sweep(shape(x, WIDE_ROWS, WIDE), x, w, bias, y, g, SWEEPS_AT + len(SWEEP))
-    _sweep(shape(x, PAIR_ROWS, 2), x, w, bias, y, g, SWEEPS_AT + 2 * len(SWEEP))
-    _sweep(shape(x, NARROW_ROWS, 1), x, w, bias, y, g, SWEEPS_AT + 3 * len(SWEEP))
+    _sweep(shape(x, 1, ALONE), x, w, bias, y, g, SWEEPS_AT, s)
+    _sweep(shape(x, WIDE_ROWS, WIDE), x, w, bias, y, g, SWEEPS_AT + len(SWEEP), s)
+    _sweep(shape(x, PAIR_ROWS, 2), x, w, bias, y, g, SWEEPS_AT + 2 * len(SWEEP), s)
+    _sweep(shape(x, NARROW_ROWS, 1), x, w, bias, y, g, SWEEPS_AT + 3 * len(SWEEP), s)
 
 
 class DepthwiseGeometry(NamedTuple):
@@ -183,14 +190,15 @@ def depthwise_geometry(taps, x_at, y_at, blocks, images, ending, bias):
     return np.concatenate([geometry, taps, places]).astype(np.int64)
 
 
-@operation
+@dividing_operation
 def depthwise_channels(x, w, bias, y, _e, _f, g, s):
     """y = bias + the sum of w * x over the taps of each channel, and ReLU where the geometry says so."""
     form, taps, table = shape(x, NARROW_ROWS, 1), g[DEPTHWISE.taps], advance(g, DEPTHWISE_TAPS)
+    first, last = share(g[DEPTHWISE.tiles], s)
     for plane in range(g[DEPTHWISE.blocks] * g[DEPTHWISE.images]):
         block = plane // g[DEPTHWISE.images]
         x_plane, y_plane = plane * g[DEPTHWISE.x_image], plane * g[DEPTHWISE.y_image]
-        for k in range(g[DEPTHWISE.tiles]):
+        for k in range(first, last):
             places = g[DEPTHWISE.tiles_at] + 2 * k * NARROW_ROWS
             x_at, y_at = row_offsets(form, g, places), row_offsets(form, g, places + NARROW_ROWS)
             acc = zeros(form)

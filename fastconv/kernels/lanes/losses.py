@@ -320,7 +320,7 @@ def smooth_l1(x, target, dx, sums, weight, options, g, s):
 @operation
 def record(sums, log_, _b, _c, _d, _e, g, s):
     """log[step] = (mean loss, right answers) of the batch, blocks added in order."""
-    if s[STATE.thread] == 0:
+    if s[STATE.part] == 0:
         loss, right = 0.0, 0.0
         for block in range(s[STATE.blocks]):
             loss += sums[block * g[RECORD.block] + SUMS.loss]

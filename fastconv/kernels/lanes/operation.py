@@ -37,8 +37,8 @@ class StepState(NamedTuple):
     first_sample: int  # of this block, counted in the batch
     valid: int  # samples in this block; the lanes past them are padding
     blocks: int  # in this batch
-    thread: int
-    threads: int
+    part: int  # of the work, which `parts` do side by side: the rest belongs to others
+    parts: int
     step: int  # of this call, from 0
     update: int  # steps that the optimizer has taken, this one included
     position: int  # of the batch's first sample in the order of samples
@@ -60,10 +60,10 @@ def random_key(s, stream):
 
 @compiled
 def share(count, s):
-    """Which of `count` things this thread works on: (the first, the one after the last)."""
-    if s[STATE.threads] == 1:  # small networks would notice the divisions
+    """Which of `count` things belong to this part of the work: (the first, the one after the last)."""
+    if s[STATE.parts] == 1:  # small networks would notice the divisions
         return 0, count
-    return count * s[STATE.thread] // s[STATE.threads], count * (s[STATE.thread] + 1) // s[STATE.threads]
+    return count * s[STATE.part] // s[STATE.parts], count * (s[STATE.part] + 1) // s[STATE.parts]
 
 
 def operation_types(dtype):
@@ -72,10 +72,15 @@ def operation_types(dtype):
 
 
 class Operation:
-    """A lane kernel: callable from @njit code as `.function`, and by address from the engine."""
+    """A lane kernel: callable from @njit code as `.function`, and by address from the engine.
 
-    def __init__(self, kernel, fingerprint=None):
+    `divides` says that it takes the part of the work that the step state tells, if it is one of several: all
+    do that where the engine runs them on the whole batch, and some also where they run on few samples.
+    """
+
+    def __init__(self, kernel, fingerprint=None, divides=False):
         self.name = kernel.__name__
+        self.divides = divides
         self.__doc__ = kernel.__doc__
         self.kernel = kernel
         self.function = compiled(kernel, fingerprint, pipeline_class=StaggeringCompiler)
@@ -92,3 +97,8 @@ class Operation:
 def operation(kernel):
     """Decorator: make a function of `(a, b, c, d, e, f, g, s)` an operation that the engine can run."""
     return Operation(kernel)
+
+
+def dividing_operation(kernel):
+    """As `operation`, for one on few samples that takes a `share` of its work."""
+    return Operation(kernel, divides=True)
