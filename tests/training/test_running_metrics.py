@@ -7,7 +7,7 @@ import pytest
 
 import fastconv as fc
 from fastconv.engine import engine
-from fastconv.engine.plan import FUNCTION
+from fastconv.engine.tables import FUNCTION
 from fastconv.kernels.lanes import layout
 
 SHAPE = (1, 6, 6)
