@@ -7,7 +7,7 @@ batch of one block: were there more, some layers would change sides, and results
 
 from dataclasses import dataclass
 
-from ...kernels.lanes import conv, winograd, winograd_weights
+from ...kernels.lanes import conv, matrix_product, winograd, winograd_weights
 from ...kernels.lanes.winograd_transforms import MATRICES, RESULTS, TAPS
 from ..plan import CopyDistance
 
@@ -58,7 +58,7 @@ class Sums:
     def weight_gradient_pays(self):
         """Whether the gradient of the weights is."""
         channels = -(-self.channels // self.lanes) * self.lanes
-        rows = -(-self.outputs // winograd.OUTPUTS_AT_ONCE) * winograd.OUTPUTS_AT_ONCE
+        rows = -(-self.outputs // matrix_product.OUTPUTS_AT_ONCE) * matrix_product.OUTPUTS_AT_ONCE
         products = MATRICES * channels * rows * self.tiles
         transforms = GRADIENT_TILE_COST * (self.channels + self.outputs) * self.tiles
         return self.fits(products + transforms + WEIGHT_SUMS_COST * self.weight_vectors)
