@@ -11,11 +11,13 @@ from ...kernels.lanes.winograd_line import Line
 from ...kernels.lanes.winograd_line_forms import FORMS
 from ..plan import CopyDistance
 
-# Measured: what the transform of a tile of one channel or output costs, in products of vectors, and those of
-# a vector of weights for a piece.
-INPUT_COST, RESULT_COST = 50, 50
-TURNED_INPUT_COST, GRADIENT_COST = 150, 50
-WEIGHTS_COST, SUMS_COST = 200, 300
+# Measured on Zen 4, with 16 to 128 channels and lines of 25 to 150: what a product costs, as one of those in
+# the transformed domain needs no addresses of taps; the transform of a tile of one channel or output; and
+# those of a vector of weights for a piece, with what they miss in the cache.
+PRODUCT_COST = 0.9
+INPUT_COST, RESULT_COST = 30, 42
+TURNED_INPUT_COST, GRADIENT_COST = 57, 22
+WEIGHTS_COST, SUMS_COST = 140, 200
 WORTH_IT = 0.85  # of the direct sums' cost: less would not be worth the larger rounding errors
 
 
@@ -44,11 +46,16 @@ class Sums:
         """Vectors that hold the weights of a piece for each output and channel."""
         return self.line.pieces * self.outputs * -(-self.channels // self.lanes)
 
+    def _products(self, channels, outputs):
+        """What the products cost."""
+        line = self.line
+        return PRODUCT_COST * FORMS[line.form].points * line.pieces * channels * outputs * self.tiles
+
     def forward_cost(self):
         """Of the convolution, or the gradient of its input."""
         line = self.line
         rows = rounded_outputs(self.outputs, line.strip(self.channels, self.outputs))
-        products = FORMS[line.form].points * line.pieces * self.channels * rows * self.tiles
+        products = self._products(self.channels, rows)
         transforms = INPUT_COST * self.channels * line.inputs + RESULT_COST * self.outputs * self.tiles
         return products + transforms + WEIGHTS_COST * self.weight_vectors
 
@@ -56,7 +63,7 @@ class Sums:
         """Of the gradient of the weights."""
         line, channels = self.line, rounded(self.channels, self.lanes)
         rows = rounded(self.outputs, OUTPUTS_AT_ONCE)
-        products = FORMS[line.form].points * line.pieces * channels * rows * self.tiles
+        products = self._products(channels, rows)
         transforms = TURNED_INPUT_COST * channels * line.inputs + GRADIENT_COST * self.outputs * self.tiles
         return products + transforms + SUMS_COST * self.weight_vectors
 
