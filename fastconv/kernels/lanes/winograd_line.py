@@ -42,6 +42,7 @@ from .winograd_line_forms import (
     transform_products,
 )
 
+TILES_AT_ONCE = 8  # of all lanes, in a part of a sum
 SCRATCH_BYTES = 3 << 18  # of v and m of a strip: most of a second-level cache of 1 MiB
 
 
@@ -327,11 +328,28 @@ def _channels_in_lanes(x, start, count, v, squares, g):
                 store_square(transpose(samples), v, at * lanes, vectors * lanes, lanes, lanes)
 
 
+@compiled
+def _sum_slopes(d, v, du, count, fresh, g):
+    """The products of a strip of `count` tiles for the gradient of the weights, at all points."""
+    lanes, vectors, row = simd.lanes(d), g[LINE.u_piece] // simd.lanes(d), g[LINE.strip] * simd.lanes(d)
+    piece_inputs = 1 if g[LINE.shared] else g[LINE.strip]
+    for k in range(g[LINE.points]):
+        for piece in range(g[LINE.pieces]):
+            for t in range(0, count, TILES_AT_ONCE):
+                input_row = (piece * piece_inputs + t) * lanes * vectors
+                product(
+                    advance(d, (k * g[LINE.m_matrix] + t) * lanes), row,
+                    advance(v, (k * g[LINE.v_matrix] + input_row) * lanes), vectors,
+                    min(TILES_AT_ONCE, count - t) * lanes,
+                    advance(du, k * g[LINE.u_matrix] + piece * g[LINE.u_piece]), g[LINE.pieces] * vectors,
+                    g[LINE.outputs], vectors, fresh and t == 0, advance(g, COLUMNS_AT),
+                )  # fmt: skip
+
+
 @operation
 def winograd_line_grad_weight(x, dy, du, scratch, _a, _b, g, s):
     """du += the sums over samples and tiles of d v^T; the first block of a shard starts at 0."""
     lanes, strip, points = simd.lanes(x), g[LINE.strip], g[LINE.points]
-    vectors, pieces, piece_inputs = g[LINE.u_piece] // lanes, g[LINE.pieces], 1 if g[LINE.shared] else strip
     squares = advance(scratch, MAX_POINTS * lanes)
     v = advance(squares, points * (lanes + APART) * lanes)
     d = advance(v, points * g[LINE.v_matrix] * lanes)
@@ -344,13 +362,5 @@ def winograd_line_grad_weight(x, dy, du, scratch, _a, _b, g, s):
                 at = o * g[LINE.y_output] + _tile(g, start + t)[LINE_TILE.y]
                 d_at = o * strip + t
                 transform_gradient(g[LINE.form], dy, at, g[LINE.y_step], d, d_at, g[LINE.m_matrix])
-        for k in range(points):
-            for piece in range(pieces):
-                first = (k * g[LINE.v_matrix] + piece * piece_inputs * lanes * vectors) * lanes
-                product(
-                    advance(d, k * g[LINE.m_matrix] * lanes), strip * lanes,
-                    advance(v, first), vectors, count * lanes,
-                    advance(du, k * g[LINE.u_matrix] + piece * g[LINE.u_piece]), pieces * vectors,
-                    g[LINE.outputs], vectors, s[STATE.fresh] != 0 and start == 0, advance(g, COLUMNS_AT),
-                )  # fmt: skip
+        _sum_slopes(d, v, du, count, s[STATE.fresh] != 0 and start == 0, g)
         start += count
