@@ -86,7 +86,9 @@ class Case:
         line = self.line(size, padding)
         planes, first = self.planes(images, padding, line.inputs_end)
         outputs, channels = self.weight.shape[turned], self.weight.shape[not turned]
-        y = aligned((outputs, *size, self.lanes), self.dtype, np.nan)
+        beyond = [line.results_end - size[self.axis] if axis == self.axis else 0 for axis in range(2)]
+        places = [n + more for n, more in zip(size, beyond, strict=True)]
+        y = aligned((outputs, *places, self.lanes), self.dtype, np.nan)
         g = winograd_line.winograd_line_geometry(
             line, channels, outputs, steps(planes), steps(y), self.lanes, ending, int(bias is not None)
         )
@@ -94,7 +96,9 @@ class Case:
         x = planes.reshape(-1)[first:]
         some, gate = x if bias is None else bias, x if gate is None else gate
         run("winograd_line", [x, self.transformed(line, turned), some, gate, y, scratch], g)
-        return y.transpose(3, 0, 1, 2)
+        assert np.isnan(y[:, size[0] :]).all(), "nothing is written past the end of a line"
+        assert np.isnan(y[:, :, size[1] :]).all()
+        return y[:, : size[0], : size[1]].transpose(3, 0, 1, 2)
 
     def transformed(self, line, turned):
         """The transformed weights, made by three threads one after the other."""
@@ -126,8 +130,8 @@ def test_the_gradient_of_the_input_is_that_of_direct_sums(dtype, error, form, si
     case = Case(dtype, form, *sizes)
     expected = reference_taps.conv2d_grad_input(case.dy, case.weight, case.size, **case.options)
     padding = (case.kernel - 1) * case.dilation - case.padding
-    gate = aligned(case.x.transpose(1, 2, 3, 0).shape, dtype)
-    gate[...] = case.x.transpose(1, 2, 3, 0)
+    line = case.line(case.size, padding)
+    gate, _ = case.planes(case.x, 0, line.results_end)  # laid out as what is written
     found = case.convolved(case.dy, None, case.size, padding, conv.GATE, gate, turned=True)
     assert_close(found, np.where(case.x > 0, expected, 0), error)
 
