@@ -30,12 +30,12 @@ class Values:
     def halo(self, value):
         """The zeros around a value: what its readers need, and its gradient if both are laid out alike."""
         forward, backward, apart = self._halos(value)
-        return _largest(forward if apart else forward + backward)
+        return largest(*(forward if apart else forward + backward))
 
     def slope_halo(self, value):
         """The zeros around the gradient of a value: what its writer needs, or those of `halo`."""
         forward, backward, apart = self._halos(value)
-        return _largest(backward if apart else forward + backward)
+        return largest(*(backward if apart else forward + backward))
 
     def _halos(self, value):
         """Zeros that the forward and the backward pass read around a value, and whether each has its own.
@@ -68,7 +68,7 @@ class Values:
         return layer.gates and not (layer.gate_is_input and below is not None and below.gates_output)
 
 
-def _largest(halos):
+def largest(*halos):
     """Zeros that are enough for all of them: (top, bottom, left, right)."""
     return tuple(max(sides) for sides in zip((0, 0, 0, 0), *halos, strict=True))
 

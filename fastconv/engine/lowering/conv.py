@@ -5,11 +5,13 @@ import math
 from ...kernels.lanes import activations, conv
 from ...kernels.lanes import strips as lanes_strips
 from ...nn.conv import Conv2d
+from ..values import largest
 from . import conv_geometry, strips
 from .base import WeightedLowering
 from .channels import Windows, emit_positions, ending_of
 from .depthwise import emit_forward, emit_grad_input, emit_grad_weight
 from .winograd import Winograd
+from .winograd_line import WinogradLine
 
 
 def _size(planes):
@@ -35,19 +37,20 @@ class Conv2dLowering(WeightedLowering, layer=Conv2d):
         ends = [
             (axis.out_size - 1) * axis.stride + axis.reach - axis.in_size - axis.padding for axis in self.axes
         ]
-        return self.top, max(0, ends[0]), self.left, max(0, ends[1])
+        return largest((self.top, ends[0], self.left, ends[1]), self.winograd.input_halo())
 
     def gradient_halo(self):
         if not self.emitter.needs_gradient(self.inputs[0]):
-            return (0, 0, 0, 0)
+            return self.winograd.gradient_halo()
         layer = self.layer
-        return conv_geometry.grad_input_halo(
+        direct = conv_geometry.grad_input_halo(
             layer.kernel_size,
             *self._sizes(),
             layer.stride,
             (self.top, self.left),
             layer.dilation,
         )
+        return largest(direct, self.winograd.gradient_halo())
 
     def _shape(self):
         layer = self.layer
@@ -150,7 +153,8 @@ class Conv2dLowering(WeightedLowering, layer=Conv2d):
         self.gradient_cut, gradient_share = self._best_cut(
             self.in_size, self.layer.stride, self._gradient_cost
         )
-        self.winograd = Winograd(self, share, gradient_share)
+        along_a_line = 1 in self.layer.kernel_size
+        self.winograd = (WinogradLine if along_a_line else Winograd)(self, share, gradient_share)
         if self.winograd.forward or self.winograd.weight_gradient:
             self.cut = None
 

@@ -7,7 +7,7 @@ batch of one block: were there more, some layers would change sides, and results
 
 from dataclasses import dataclass
 
-from ...kernels.lanes import conv, winograd, winograd_weights
+from ...kernels.lanes import conv, matrix_product, winograd, winograd_weights
 from ...kernels.lanes.winograd_transforms import MATRICES, RESULTS, TAPS
 from ..plan import CopyDistance
 
@@ -58,7 +58,7 @@ class Sums:
     def weight_gradient_pays(self):
         """Whether the gradient of the weights is."""
         channels = -(-self.channels // self.lanes) * self.lanes
-        rows = -(-self.outputs // winograd.OUTPUTS_AT_ONCE) * winograd.OUTPUTS_AT_ONCE
+        rows = -(-self.outputs // matrix_product.OUTPUTS_AT_ONCE) * matrix_product.OUTPUTS_AT_ONCE
         products = MATRICES * channels * rows * self.tiles
         transforms = GRADIENT_TILE_COST * (self.channels + self.outputs) * self.tiles
         return self.fits(products + transforms + WEIGHT_SUMS_COST * self.weight_vectors)
@@ -87,6 +87,12 @@ class Winograd:
         self.weight_gradient = possible and lowering.trains and sums.weight_gradient_pays()
         wanted = possible and emitter.needs_gradient(lowering.inputs[0])
         self.input_gradient = wanted and back.forward_pays()
+
+    def input_halo(self):
+        """Zeros that the passes read around x, more than direct sums: none."""
+        return (0, 0, 0, 0)
+
+    gradient_halo = input_halo  # the same of dy
 
     def prepare(self, lowering):
         """Leave the transforms of the weights to the start of the step."""

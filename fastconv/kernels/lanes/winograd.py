@@ -15,8 +15,7 @@ du = d v^T, d being the transform of dy; as it is summed over samples, their lan
     v^T [36][tiles of a strip][samples][channels]                         vectors of channels
     du  [36][outputs][channels]                                           vectors of channels
 
-A strip is as many tiles as stay in the second-level cache. Matrices are `APART` vectors further apart than
-they are long: at powers of two, the 36 stores of a transform would fall into one set of the cache.
+A strip is as many tiles as stay in the second-level cache.
 """
 
 from typing import NamedTuple
@@ -24,20 +23,12 @@ from typing import NamedTuple
 import numpy as np
 
 from ... import simd
-from ...simd import advance, tiles
+from ...simd import advance
 from ...simd.compiling import compiled, inlined
-from ...simd.tiles import (
-    columns,
-    multiply_add,
-    offsets,
-    rows,
-    shape,
-    tile_add_stored,
-    tile_store,
-    zeros,
-)
 from ...simd.transpose import square_part, store_square, transpose
-from .conv import GATE, MANY_ROWS, RELU
+from . import matrix_product
+from .conv import GATE, RELU
+from .matrix_product import APART, CHANNELS_AT_ONCE, COLUMNS, OUTPUTS_AT_ONCE, product, rounded
 from .operation import STATE, offsets_of, operation
 from .winograd_transforms import (
     MATRICES,
@@ -48,17 +39,8 @@ from .winograd_transforms import (
     transform_products,
 )
 
-APART = 5
-CHANNELS_AT_ONCE = 64  # in a part of a sum: in one run, 128 channels lose 1.4 times as much to rounding
 SCRATCH_BYTES = 3 << 18  # of v and m of a strip: most of a second-level cache of 1 MiB
 WORK = MATRICES  # vectors of scratch for half of a transform
-
-# Tiles of the matrix products: outputs x vectors. One of two vectors needs more outputs for its loads.
-WIDE_ROWS = 4 if tiles.tile_columns(4) >= 4 else 2
-WIDE = min(4, tiles.tile_columns(WIDE_ROWS))
-NARROW_ROWS = MANY_ROWS
-PAIR_ROWS, PAIR = (NARROW_ROWS, 2) if tiles.tile_columns(NARROW_ROWS) >= 2 else (WIDE_ROWS, WIDE)
-OUTPUTS_AT_ONCE = 8  # outputs are rounded up to as many, in u, m, d and du; each tile has a divisor of it
 
 
 class WinogradGeometry(NamedTuple):
@@ -83,7 +65,7 @@ class WinogradGeometry(NamedTuple):
 WINOGRAD = offsets_of(WinogradGeometry)
 # Behind the named numbers: 0, 1, 2, 3, where the columns of a register tile lie, then the plane's tiles.
 COLUMNS_AT = len(WINOGRAD)
-TILES_AT = COLUMNS_AT + 4
+TILES_AT = COLUMNS_AT + COLUMNS
 
 
 class PlaneTile(NamedTuple):
@@ -96,11 +78,6 @@ class PlaneTile(NamedTuple):
 
 
 PLANE_TILE = offsets_of(PlaneTile)
-
-
-def rounded(count, unit):
-    """`count`, rounded up to a multiple of `unit`."""
-    return -(-count // unit) * unit
 
 
 def matrix_distance(outputs, channels, lanes):
@@ -116,7 +93,7 @@ def _tile_starts(size):
 
 def rounded_outputs(outputs, size):
     """How many outputs are computed, tiles of the products being whole, for a plane of results of `size`."""
-    return rounded(outputs, WIDE_ROWS if tile_count(*size) % WIDE == 0 else OUTPUTS_AT_ONCE)
+    return matrix_product.rounded_outputs(outputs, tile_count(*size))
 
 
 def tile_count(height, width):
@@ -156,7 +133,7 @@ def _geometry(channels, outputs, size, padding, x, y, lanes, v_matrix, **others)
         for j, columns_done in starts[1]
     ]
     table = [number for tile in plane_tiles for number in tile]
-    return np.array([*named, *range(TILES_AT - COLUMNS_AT), *table], np.int64)
+    return np.array([*named, *range(COLUMNS), *table], np.int64)
 
 
 def winograd_geometry(channels, outputs, size, padding, x, y, lanes, ending, has_bias):
@@ -178,37 +155,6 @@ def scratch_size(g, lanes):
     """Scalars of scratch that an operation of this geometry works in."""
     matrices = int(g[WINOGRAD.v_matrix] + g[WINOGRAD.m_matrix] + lanes + APART)
     return (WORK + MATRICES * matrices) * lanes
-
-
-@inlined
-def _multiply(form, a, a_at, a_row, b, b_at, b_step, depth, place, y, y_at, y_row, fresh):
-    """A register tile of y = a b, or y += a b: sums of `depth` products; rows of b are `b_step` apart."""
-    acc = zeros(form)
-    for k in range(depth):
-        acc = multiply_add(acc, a, a_at + k, a_row, b, b_at + k * b_step, place)
-    if not fresh:
-        acc = tile_add_stored(acc, y, y_at, y_row, place)
-    tile_store(acc, y, y_at, y_row, place)
-
-
-@compiled
-def _product(a, a_row, b, b_step, depth, y, y_row, outputs, count, fresh, g):
-    """y [outputs][count] = a b, or y += a b, in vectors; rows are `y_row` apart, rounded up."""
-    at_columns, done = advance(g, COLUMNS_AT), count // WIDE * WIDE
-    wide, pair, narrow = shape(b, WIDE_ROWS, WIDE), shape(b, PAIR_ROWS, PAIR), shape(b, NARROW_ROWS, 1)
-    place = offsets(wide, at_columns, 0)
-    for j in range(0, done, columns(wide)):
-        for o in range(0, outputs, rows(wide)):
-            _multiply(wide, a, o * a_row, a_row, b, j, b_step, depth, place, y, o * y_row + j, y_row, fresh)
-    pairs = done + (count - done) // PAIR * PAIR
-    place = offsets(pair, at_columns, 0)
-    for j in range(done, pairs, columns(pair)):
-        for o in range(0, outputs, rows(pair)):
-            _multiply(pair, a, o * a_row, a_row, b, j, b_step, depth, place, y, o * y_row + j, y_row, fresh)
-    place = offsets(narrow, at_columns, 0)
-    for j in range(pairs, count):
-        for o in range(0, outputs, rows(narrow)):
-            _multiply(narrow, a, o * a_row, a_row, b, j, b_step, depth, place, y, o * y_row + j, y_row, fresh)
 
 
 @compiled
@@ -266,11 +212,12 @@ def winograd(x, u, bias, gate, y, scratch, g, s):
                 transform_input(x, corner, g[WINOGRAD.x_line], v, c * strip + t, v_matrix, work)
         for k in range(MATRICES):
             for c in range(0, channels, CHANNELS_AT_ONCE):
-                _product(
+                product(
                     advance(u, k * g[WINOGRAD.u_matrix] + c), g[WINOGRAD.u_output],
                     advance(v, (k * v_matrix + c * strip) * simd.lanes(x)), strip,
                     min(CHANNELS_AT_ONCE, channels - c),
-                    advance(m, k * m_matrix * simd.lanes(x)), strip, outputs, count, c == 0, g,
+                    advance(m, k * m_matrix * simd.lanes(x)), strip, outputs, count, c == 0,
+                    advance(g, COLUMNS_AT),
                 )  # fmt: skip
         for o in range(outputs):
             for t in range(count):
@@ -330,9 +277,9 @@ def winograd_grad_weight(x, dy, du, scratch, _a, _b, g, s):
             for t in range(count):
                 _gradient_tile(dy, o, _plane_tile(g, start + t), d, o * strip + t, work, g)
         for k in range(MATRICES):
-            _product(
+            product(
                 advance(d, k * m_matrix * lanes), strip * lanes,
                 advance(v, k * v_matrix * lanes), vectors, count * lanes,
                 advance(du, k * g[WINOGRAD.u_matrix]), vectors, outputs, vectors,
-                s[STATE.fresh] != 0 and start == 0, g,
+                s[STATE.fresh] != 0 and start == 0, advance(g, COLUMNS_AT),
             )  # fmt: skip

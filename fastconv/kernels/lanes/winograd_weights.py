@@ -8,8 +8,9 @@ from typing import NamedTuple
 
 from ... import simd
 from ...simd.transpose import square, square_part, store_square, transpose
+from .matrix_product import rounded
 from .operation import STATE, offsets_of, operation, share
-from .winograd import matrix_distance, rounded
+from .winograd import matrix_distance
 from .winograd_transforms import TAPS, transform_weight_sums
 from .winograd_transforms import transform_weights as transform_weights_at
 
