@@ -1,40 +1,16 @@
-"""Convolution of NCHW arrays and its gradients.
-
-    x [N][C][H][W]  --pack-->  blocks [C][H + halo][W + halo][lanes]  --lane kernel-->  unpack  -->  y
-
-A block of samples is laid out with one sample in each lane, the padding as a halo of zeros, and run
-through the kernels of `lanes/conv.py` or `lanes/depthwise.py`, which keep a tile of accumulators in
-registers. Where there are too few samples for the lanes, images are cut in strips of rows: see
-`row_strips.py`.
-"""
+"""Convolution of NCHW arrays and its gradients: what they take and give. `conv_passes.py` has the work."""
 
 import numpy as np
 
-from .. import simd
 from ..checks.arrays import check_length, check_shape4, float_array, same_dtype
 from ..checks.jit import Array, IntOrPair, Padding, public
 from ..checks.padding import first_of, padding_around
 from ..checks.scalars import positive_int, positive_pair
 from ..checks.windows import check_conv, check_total
-from ..simd import advance, keep, pointer
 from ..simd.compiling import compiled
-from .conv_sums import (
-    forward_geometry,
-    input_geometries,
-    make_sums,
-    make_weight_sums,
-    weight_geometry,
-)
-from .lanes import conv_geometry, layout
-from .lanes.depthwise import takes
-from .lanes.depthwise_grad_weight import takes_grad_weight
-from .lanes.operation import STATE, STATE_SIZE
-from .pointwise import is_pointwise, pointwise, pointwise_grad_input, pointwise_grad_weight
-from .row_strips import Cut, gather_strips, scatter_strips, strip_rows
+from .conv_passes import convolve, input_gradient, weight_gradient
 
 __all__ = ["conv2d", "conv2d_grad_bias", "conv2d_grad_input", "conv2d_grad_weight"]
-
-_gather, _scatter = layout.gather.function, layout.scatter.function
 
 
 @public
@@ -83,7 +59,8 @@ def conv2d(
     Notes
     -----
     The zeros of the padding are multiplied, or left out where that is faster: a weight that is not finite may
-    make an output NaN where its tap meets the padding.
+    make an output NaN where its tap meets the padding. Sums of float32 may be made by Winograd's products:
+    see `fastconv.set_precision`.
 
     Source: Dumoulin and Visin (2016), A guide to convolution arithmetic for deep learning.
 
@@ -270,165 +247,6 @@ def conv2d_grad_bias(dy: Array) -> Array:
     dbias = np.zeros(dy.shape[1], dy.dtype)
     _conv2d_grad_bias(dy, dbias)
     return dbias
-
-
-@compiled
-def _distances(size, halo):
-    """How far planes of this size with a halo are apart, and their lines: (plane, line), in vectors."""
-    row = size[1] + halo[2] + halo[3]
-    return (size[0] + halo[0] + halo[1]) * row, row
-
-
-@compiled
-def _block(channels, distances, dtype_of):
-    """Memory for planes of a block, with room for a square past the last one, and to align the first."""
-    lanes = simd.lanes(pointer(dtype_of))
-    return np.zeros((channels * distances[0] + lanes + 1) * lanes, dtype_of.dtype)
-
-
-@compiled
-def _first(block):
-    """The first whole vector of a block: one that crosses a cache line takes two loads."""
-    return advance(pointer(block), -block.ctypes.data % simd.VECTOR_BYTES // block.itemsize)
-
-
-@compiled
-def _inner(block, size, halo):
-    """The first element inside the halo of a block."""
-    return advance(
-        _first(block), (halo[0] * _distances(size, halo)[1] + halo[2]) * simd.lanes(pointer(block))
-    )
-
-
-@compiled
-def _read(x, cut, from_x, first, count, state, block, distances):
-    """Fill the lanes of a block with the strips (whole images, where a cut has one) first, first + 1, ..."""
-    state[STATE.first_sample], state[STATE.valid] = first, min(simd.lanes(block), count - first)
-    if cut.strips == 1:
-        _gather(block, block, block, block, block, block, pointer(from_x), pointer(state))
-    else:
-        gather_strips(x, cut, first, state[STATE.valid], block, distances)
-
-
-@compiled
-def _write(block, y, cut, to_y, state, distances):
-    """Copy the lanes of a block to the strips that were read last."""
-    if cut.strips == 1:
-        _scatter(block, block, block, block, block, block, pointer(to_y), pointer(state))
-    else:
-        scatter_strips(block, y, cut, state[STATE.first_sample], state[STATE.valid], distances)
-
-
-@compiled
-def _output_cuts(x_shape, y_shape, kernel, stride, padding, dilation, lanes):
-    """The cuts of x and of y for a convolution, and the padding above x that is left."""
-    zero, one = np.int64(0), np.int64(1)  # so that all cuts are of one type
-    out_rows, row_vectors = y_shape[2], x_shape[1] * x_shape[3] * stride[0] + y_shape[1] * y_shape[3]
-    rows = strip_rows(x_shape[0], out_rows, row_vectors, lanes, 1)
-    strips = (out_rows + rows - 1) // rows
-    if strips == 1:
-        return Cut(one, zero, zero, x_shape[2]), Cut(one, zero, zero, out_rows), padding[0]
-    height = (rows - 1) * stride[0] + (kernel[0] - 1) * dilation[0] + 1
-    return Cut(strips, -padding[0], rows * stride[0], height), Cut(strips, zero, rows, rows), zero
-
-
-@compiled
-def _input_cuts(dx_shape, dy_shape, kernel, stride, padding, dilation, lanes):
-    """The cuts of dy and of dx for the input gradient, and the padding above dx that they amount to."""
-    zero, one = np.int64(0), np.int64(1)
-    in_rows, out_rows = dx_shape[2], dy_shape[2]
-    row_vectors = dx_shape[1] * dx_shape[3] + dy_shape[1] * dy_shape[3]
-    rows = strip_rows(dx_shape[0], in_rows, row_vectors, lanes, stride[0])
-    strips = (in_rows + rows - 1) // rows
-    if strips == 1:
-        return Cut(one, zero, zero, out_rows), Cut(one, zero, zero, in_rows), padding[0]
-    start = (padding[0] - (kernel[0] - 1) * dilation[0]) // stride[0]
-    height = (rows - 1 + padding[0]) // stride[0] - start + 1
-    cut = Cut(strips, start, rows // stride[0], height)
-    return cut, Cut(strips, zero, rows, rows), padding[0] - start * stride[0]
-
-
-@compiled
-def convolve(x, weight, bias, stride, padding, dilation, groups, y):
-    """y of a convolution; an empty bias stands for none."""
-    kernel, lanes = weight.shape[2:], simd.lanes(pointer(x))
-    depthwise = takes(groups, x.shape[1], y.shape[1])
-    if not depthwise and is_pointwise(x, y, kernel, stride):
-        pointwise(x, weight, bias, groups, y)
-        return
-    x_cut, y_cut, top = _output_cuts(x.shape, y.shape, kernel, stride, padding, dilation, lanes)
-    size, out_size, padding = (x_cut.height, x.shape[3]), (y_cut.height, y.shape[3]), (top, padding[1])
-    halo = conv_geometry.forward_halo(kernel, size, out_size, stride, padding, dilation)
-    x_distances, y_distances = _distances(size, halo), (out_size[0] * out_size[1], out_size[1])
-    x_block, y_block = _block(x.shape[1], x_distances, x), _block(y.shape[1], y_distances, x)
-    g = forward_geometry(
-        depthwise, x.shape[1], y.shape[1], kernel, size, out_size, stride, padding, dilation, groups,
-        x_distances, y_distances, 1 if bias.size else 0,
-    )  # fmt: skip
-    from_x, to_y = layout.gather_array(x, x_distances), layout.scatter_array(y, y_distances)
-    state = np.zeros(STATE_SIZE, np.int64)
-    image, result, count = _inner(x_block, size, halo), _first(y_block), x.shape[0] * x_cut.strips
-    for first in range(0, count, lanes):
-        _read(x, x_cut, from_x, first, count, state, image, x_distances)
-        make_sums(depthwise, image, weight, bias, result, g, state)
-        _write(result, y, y_cut, to_y, state, y_distances)
-    keep((g, from_x, to_y, state, x_block, y_block))
-
-
-@compiled
-def input_gradient(dy, weight, bias, stride, padding, dilation, groups, dx):
-    """dx of a convolution; with a bias, y of the transposed one, whose x is dy."""
-    kernel, lanes = weight.shape[2:], simd.lanes(pointer(dy))
-    depthwise = takes(groups, dy.shape[1], dx.shape[1])
-    if not depthwise and is_pointwise(dx, dy, kernel, stride):
-        pointwise_grad_input(dy, weight, bias, groups, dx)
-        return
-    dy_cut, dx_cut, top = _input_cuts(dx.shape, dy.shape, kernel, stride, padding, dilation, lanes)
-    size, out_size, padding = (dx_cut.height, dx.shape[3]), (dy_cut.height, dy.shape[3]), (top, padding[1])
-    halo = conv_geometry.grad_input_halo(kernel, size, out_size, stride, padding, dilation)
-    dy_distances, dx_distances = _distances(out_size, halo), (size[0] * size[1], size[1])
-    dy_block, dx_block = _block(dy.shape[1], dy_distances, dy), _block(dx.shape[1], dx_distances, dy)
-    geometries = input_geometries(
-        depthwise, dx.shape[1], dy.shape[1], kernel, size, out_size, stride, padding, dilation, groups,
-        dx_distances, dy_distances, 1 if bias.size else 0,
-    )  # fmt: skip
-    from_dy, to_dx = layout.gather_array(dy, dy_distances), layout.scatter_array(dx, dx_distances)
-    state = np.zeros(STATE_SIZE, np.int64)
-    slope, result, count = _inner(dy_block, out_size, halo), _first(dx_block), dy.shape[0] * dy_cut.strips
-    for first in range(0, count, lanes):
-        _read(dy, dy_cut, from_dy, first, count, state, slope, dy_distances)
-        for g in geometries:
-            make_sums(depthwise, slope, weight, bias, result, g, state)
-        _write(result, dx, dx_cut, to_dx, state, dx_distances)
-    keep((geometries, from_dy, to_dx, state, dy_block, dx_block))
-
-
-@compiled
-def weight_gradient(x, dy, stride, padding, dilation, groups, dweight):
-    """Add the gradient of a convolution's weight to dweight."""
-    kernel, lanes = dweight.shape[2:], simd.lanes(pointer(x))
-    if is_pointwise(x, dy, kernel, stride):
-        pointwise_grad_weight(x, dy, groups, dweight)
-        return
-    x_cut, dy_cut, top = _output_cuts(x.shape, dy.shape, kernel, stride, padding, dilation, lanes)
-    size, out_size, padding = (x_cut.height, x.shape[3]), (dy_cut.height, dy.shape[3]), (top, padding[1])
-    halo = conv_geometry.forward_halo(kernel, size, out_size, stride, padding, dilation)
-    x_distances, dy_distances = _distances(size, halo), (out_size[0] * out_size[1], out_size[1])
-    x_block, dy_block = _block(x.shape[1], x_distances, x), _block(dy.shape[1], dy_distances, x)
-    depthwise = takes_grad_weight(groups, dy.shape[1], kernel, stride, dilation)
-    g = weight_geometry(
-        depthwise, x.shape[1], dy.shape[1], kernel, out_size, stride, padding, dilation, groups,
-        x_distances, dy_distances,
-    )  # fmt: skip
-    from_x, from_dy = layout.gather_array(x, x_distances), layout.gather_array(dy, dy_distances)
-    state = np.zeros(STATE_SIZE, np.int64)
-    count = x.shape[0] * x_cut.strips
-    image, slope = _inner(x_block, size, halo), _first(dy_block)
-    for first in range(0, count, lanes):
-        _read(x, x_cut, from_x, first, count, state, image, x_distances)
-        _read(dy, dy_cut, from_dy, first, count, state, slope, dy_distances)
-        make_weight_sums(depthwise, image, slope, dweight, g, state)
-    keep((g, from_x, from_dy, state, x_block, dy_block))
 
 
 @compiled

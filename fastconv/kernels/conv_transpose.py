@@ -16,7 +16,7 @@ from ..checks.jit import Array, IntOrPair, Padding, public
 from ..checks.padding import first_of, padding_along, padding_around
 from ..checks.scalars import nonnegative_int, nonnegative_pair, positive_int, positive_pair
 from ..checks.windows import check_conv_transpose, conv_output_size
-from .conv import convolve, input_gradient, weight_gradient
+from .conv_passes import convolve, input_gradient, weight_gradient
 from .signal import _no_line, _one_line
 
 __all__ = [

@@ -2,9 +2,14 @@
 
 import os
 
-PRECISIONS = ("high", "highest")
+from ..simd.compiling import compiled
+from ..simd.shared_numbers import read_shared, shared_number
 
-_precision: str | None = None
+PRECISIONS = ("high", "highest")
+UNKNOWN, HIGH, HIGHEST = -1, 0, 1
+
+# Compiled kernels read it at each call: what is set holds for all code, that of users' caches too.
+_NAME = "fastconv_precision"
 
 
 def _checked(precision: object, name: str) -> str:
@@ -17,7 +22,7 @@ def _checked(precision: object, name: str) -> str:
 
 
 def set_precision(precision: str) -> None:
-    """Choose how convolutions of float32 networks are summed up from now on.
+    """Choose how float32 convolutions, those of networks and the kernels alike, are summed up from now on.
 
     Parameters
     ----------
@@ -35,9 +40,10 @@ def set_precision(precision: str) -> None:
 
     Notes
     -----
-    Networks of float64 use direct sums either way, and so do predictions of fewer samples than a vector has
-    lanes: at "high", their last bits may differ from those of the same samples in a larger batch. The
-    environment variable FASTCONV_PRECISION says what holds at first.
+    Sums of float64 are direct either way, and so are those of predictions of fewer samples than a vector has
+    lanes: at "high", their last bits may differ from those of the same samples in a larger batch. `@njit`
+    code that calls kernels does as it is told here, too, whenever it was compiled. The environment variable
+    FASTCONV_PRECISION says what holds at first.
 
     Examples
     --------
@@ -48,12 +54,11 @@ def set_precision(precision: str) -> None:
     'highest'
     >>> fc.set_precision(before)
     """
-    global _precision
-    _precision = _checked(precision, "precision")
+    chosen.value = PRECISIONS.index(_checked(precision, "precision"))
 
 
 def get_precision() -> str:
-    """How convolutions of float32 networks are summed up: what `set_precision` or FASTCONV_PRECISION says.
+    """How float32 convolutions are summed up: what `set_precision` or FASTCONV_PRECISION says.
 
     Returns
     -------
@@ -65,8 +70,25 @@ def get_precision() -> str:
     >>> fc.get_precision() in ("high", "highest")
     True
     """
-    global _precision
-    if _precision is None:
-        text = os.environ.get("FASTCONV_PRECISION", "").strip()
-        _precision = _checked(text or "high", "FASTCONV_PRECISION")
-    return _precision
+    if chosen.value == UNKNOWN:
+        set_precision(_checked(_of_environment(), "FASTCONV_PRECISION"))
+    return PRECISIONS[chosen.value]
+
+
+def _of_environment() -> str:
+    """What the environment asks for, whether there is such a precision or not."""
+    return os.environ.get("FASTCONV_PRECISION", "").strip() or "high"
+
+
+# A wrong word in the environment is refused when somebody asks: an import that fails would not say why.
+_at_first = _of_environment()
+chosen = shared_number(_NAME, PRECISIONS.index(_at_first) if _at_first in PRECISIONS else UNKNOWN)
+
+
+@compiled
+def is_high():
+    """Whether compiled code may take Winograd's products."""
+    precision = read_shared(_NAME)
+    if precision == UNKNOWN:
+        raise ValueError("`FASTCONV_PRECISION` must be 'high' or 'highest'")
+    return precision == HIGH

@@ -65,7 +65,7 @@ def test_memory_that_values_share_changes_no_bit(name, dtype, monkeypatch):
 
 def test_values_of_one_size_take_turns_in_prediction(monkeypatch):
     """Twenty convolutions in a row need two values at a time, where no weights are transformed."""
-    monkeypatch.setattr(precision, "_precision", "highest")
+    monkeypatch.setattr(precision.chosen, "value", precision.HIGHEST)
 
     def row(count):
         layers = [fc.Conv2d(8, 3, padding="same"), fc.Tanh()] * count
@@ -92,7 +92,8 @@ def batch_norm_rows(count):
 
 def test_a_normalised_convolution_keeps_its_sums_alone(monkeypatch):
     """Neither what the normalisation gives of them nor ReLU's part of it, and they have no halo."""
-    monkeypatch.setattr(precision, "_precision", "highest")  # Winograd's sums need room of their own
+    # Winograd's sums need room of their own.
+    monkeypatch.setattr(precision.chosen, "value", precision.HIGHEST)
     planes = 4 * 8 * 16 * 16 * VECTOR_BYTES  # of a batch of four blocks
     grown = batch_norm_rows(20).memory(64) - batch_norm_rows(10).memory(64)
     assert grown < 10 * (1.1 * planes)

@@ -11,7 +11,7 @@ SHAPE = (8, 13, 17)
 
 @pytest.fixture(autouse=True)
 def _own_precision(monkeypatch):
-    monkeypatch.setattr(precision, "_precision", "high")
+    monkeypatch.setattr(precision.chosen, "value", precision.HIGH)
 
 
 def network(dtype="float32"):

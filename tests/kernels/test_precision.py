@@ -11,7 +11,7 @@ from fastconv.kernels import precision
 
 @pytest.fixture(autouse=True)
 def _own_precision(monkeypatch):
-    monkeypatch.setattr(precision, "_precision", None)
+    monkeypatch.setattr(precision.chosen, "value", precision.UNKNOWN)
     monkeypatch.delenv("FASTCONV_PRECISION", raising=False)
 
 

@@ -28,7 +28,7 @@ def pytest_terminal_summary(terminalreporter):
 @pytest.fixture(autouse=True)
 def _direct_sums(monkeypatch):
     """Campaigns hold errors at or below PyTorch's, and bits of one sample to those in a batch."""
-    monkeypatch.setattr(precision, "_precision", "highest")
+    monkeypatch.setattr(precision.chosen, "value", precision.HIGHEST)
     monkeypatch.setenv("FASTCONV_PRECISION", "highest")  # of processes that a campaign starts
 
 

@@ -1,67 +1,12 @@
 """Which passes of a convolution go by Winograd's products, and their operations.
 
-A pass does where a model of its cost says that it is faster by more than a little, since its rounding errors
-are larger. Costs are counted in products of vectors, as many as a direct sum makes in the same time, for a
-batch of one block: were there more, some layers would change sides, and results with the size of the batch.
+A pass does where a model of its cost says that it is faster: see `kernels/lanes/winograd_cost.py`.
 """
 
-from dataclasses import dataclass
-
-from ...kernels.lanes import conv, matrix_product, winograd, winograd_weights
-from ...kernels.lanes.winograd_transforms import MATRICES, RESULTS, TAPS
+from ...kernels.lanes import conv, winograd, winograd_weights
+from ...kernels.lanes.winograd_cost import forward_pays, weight_gradient_pays
+from ...kernels.lanes.winograd_transforms import MATRICES, TAPS
 from ..plan import CopyDistance
-
-# Measured on Zen 5, of planes from 4x4 to 32x32 with 3 to 128 channels: what the transforms of a tile of one
-# channel or output cost, there and back, and those of a vector of weights, with what they miss in the cache.
-TILE_COST, GRADIENT_TILE_COST = 250, 350
-WEIGHTS_COST, WEIGHT_SUMS_COST = 450, 950
-WORTH_IT = 0.85  # of the direct sums' cost
-
-
-@dataclass(frozen=True)
-class Sums:
-    """A convolution of 3x3 taps and stride 1: what its cost depends on."""
-
-    channels: int
-    outputs: int
-    size: tuple[int, int]  # of a plane of results
-    lanes: int
-    share: float = 1.0  # of the direct sums' cost that is left where the images are cut in strips
-
-    @property
-    def direct(self):
-        """Products of the direct sums."""
-        height, width = self.size
-        return height * width * TAPS * TAPS * self.channels * self.outputs
-
-    @property
-    def tiles(self):
-        """Tiles of a plane."""
-        return winograd.tile_count(*self.size)
-
-    @property
-    def weight_vectors(self):
-        """Vectors that hold one weight of each output and channel."""
-        return self.outputs * -(-self.channels // self.lanes)
-
-    def fits(self, cost):
-        """Whether planes are large enough for a tile, and the cost is worth it."""
-        return min(self.size) >= RESULTS and cost < WORTH_IT * self.share * self.direct
-
-    def forward_pays(self):
-        """Whether the convolution, or the gradient of its input, is faster by Winograd's products."""
-        rows = winograd.rounded_outputs(self.outputs, self.size)
-        products = MATRICES * self.channels * rows * self.tiles
-        transforms = TILE_COST * (self.channels + self.outputs) * self.tiles
-        return self.fits(products + transforms + WEIGHTS_COST * self.weight_vectors)
-
-    def weight_gradient_pays(self):
-        """Whether the gradient of the weights is."""
-        channels = -(-self.channels // self.lanes) * self.lanes
-        rows = -(-self.outputs // matrix_product.OUTPUTS_AT_ONCE) * matrix_product.OUTPUTS_AT_ONCE
-        products = MATRICES * channels * rows * self.tiles
-        transforms = GRADIENT_TILE_COST * (self.channels + self.outputs) * self.tiles
-        return self.fits(products + transforms + WEIGHT_SUMS_COST * self.weight_vectors)
 
 
 class Winograd:
@@ -81,12 +26,12 @@ class Winograd:
             and layer.stride == layer.dilation == (1, 1)
             and layer.groups == 1
         )
-        sums = Sums(self.channels, self.outputs, self.out_size, plan.lanes, share)
-        back = Sums(self.outputs, self.channels, self.in_size, plan.lanes, gradient_share)
-        self.forward = possible and sums.forward_pays()
-        self.weight_gradient = possible and lowering.trains and sums.weight_gradient_pays()
+        sums = self.channels, self.outputs, self.out_size, plan.lanes, share
+        back = self.outputs, self.channels, self.in_size, plan.lanes, gradient_share
+        self.forward = possible and forward_pays(*sums)
+        self.weight_gradient = possible and lowering.trains and weight_gradient_pays(*sums)
         wanted = possible and emitter.needs_gradient(lowering.inputs[0])
-        self.input_gradient = wanted and back.forward_pays()
+        self.input_gradient = wanted and forward_pays(*back)
 
     def input_halo(self):
         """Zeros that the passes read around x, more than direct sums: none."""

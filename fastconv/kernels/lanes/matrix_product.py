@@ -7,6 +7,8 @@
 Outputs are rounded up to whole register tiles: all three have memory for `OUTPUTS_AT_ONCE` times as many.
 """
 
+from numba.extending import register_jitable
+
 from ...simd import tiles
 from ...simd.compiling import compiled, inlined
 from ...simd.tiles import (
@@ -35,11 +37,13 @@ APART = 5
 CHANNELS_AT_ONCE = 64  # in a part of a sum: in one run, 128 channels lose 1.4 times as much to rounding
 
 
+@register_jitable
 def rounded(count, unit):
     """`count`, rounded up to a multiple of `unit`."""
     return -(-count // unit) * unit
 
 
+@register_jitable
 def rounded_outputs(outputs, count):
     """How many outputs are computed, tiles of the products being whole, where y has `count` columns."""
     return rounded(outputs, WIDE_ROWS if count % WIDE == 0 else OUTPUTS_AT_ONCE)

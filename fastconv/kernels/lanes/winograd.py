@@ -21,14 +21,15 @@ A strip is as many tiles as stay in the second-level cache.
 from typing import NamedTuple
 
 import numpy as np
+from numba.extending import register_jitable
 
 from ... import simd
 from ...simd import advance
 from ...simd.compiling import compiled, inlined
 from ...simd.transpose import square_part, store_square, transpose
-from . import matrix_product
 from .conv import GATE, RELU
 from .matrix_product import APART, CHANNELS_AT_ONCE, COLUMNS, OUTPUTS_AT_ONCE, product, rounded
+from .matrix_product import rounded_outputs as whole_outputs
 from .operation import STATE, offsets_of, operation
 from .winograd_transforms import (
     MATRICES,
@@ -58,8 +59,8 @@ class WinogradGeometry(NamedTuple):
     u_matrix: int  # from one of the 36 matrices to the next
     v_matrix: int
     m_matrix: int  # of m or d
-    ending: int = 0  # PLAIN, RELU or GATE, as in `contract`
-    bias: int = 0
+    ending: int  # PLAIN, RELU or GATE, as in `contract`
+    bias: int
 
 
 WINOGRAD = offsets_of(WinogradGeometry)
@@ -80,27 +81,32 @@ class PlaneTile(NamedTuple):
 PLANE_TILE = offsets_of(PlaneTile)
 
 
+@register_jitable
 def matrix_distance(outputs, channels, lanes):
     """Vectors from one of the 36 matrices of u or du to the next."""
     return rounded(outputs, OUTPUTS_AT_ONCE) * -(-channels // lanes) + APART
 
 
+@register_jitable
 def _tile_starts(size):
     """Where the tiles of a line begin: pairs (first result, results that earlier tiles have done)."""
     last = size - RESULTS
     return [(min(at, last), max(0, at - last)) for at in range(0, size, RESULTS)]
 
 
+@register_jitable
 def rounded_outputs(outputs, size):
     """How many outputs are computed, tiles of the products being whole, for a plane of results of `size`."""
-    return matrix_product.rounded_outputs(outputs, tile_count(*size))
+    return whole_outputs(outputs, tile_count(size[0], size[1]))
 
 
+@register_jitable
 def tile_count(height, width):
     """How many tiles a plane of results has."""
     return -(-height // RESULTS) * -(-width // RESULTS)
 
 
+@register_jitable
 def strip_of(channels, outputs, tile_count):
     """How many tiles are computed at once: all, or some that stay in cache and fill register tiles."""
     a_tile = MATRICES * simd.VECTOR_BYTES * (channels + rounded(outputs, OUTPUTS_AT_ONCE))
@@ -108,52 +114,54 @@ def strip_of(channels, outputs, tile_count):
     return min(tile_count, max(4, fits // 4 * 4))
 
 
-def _geometry(channels, outputs, size, padding, x, y, lanes, v_matrix, **others):
-    """A geometry of planes x [channels] and y [outputs] of `size`, whose windows start in the padding."""
-    starts = [_tile_starts(n) for n in size]
-    strip = strip_of(channels, outputs, len(starts[0]) * len(starts[1]))
-    named = WinogradGeometry(
-        channels=channels,
-        outputs=outputs,
-        tiles=len(starts[0]) * len(starts[1]),
-        strip=strip,
-        x_channel=x[0],
-        x_line=x[1],
-        y_output=y[0],
-        y_line=y[1],
-        u_output=rounded(channels, lanes),
-        u_matrix=matrix_distance(outputs, channels, lanes) * lanes,
-        v_matrix=v_matrix(strip) + APART,
-        m_matrix=rounded(outputs, OUTPUTS_AT_ONCE) * strip + APART,
-        **others,
-    )
-    plane_tiles = [
-        PlaneTile((i - padding[0]) * x[1] + j - padding[1], i * y[1] + j, lines_done, columns_done)
-        for i, lines_done in starts[0]
-        for j, columns_done in starts[1]
-    ]
-    table = [number for tile in plane_tiles for number in tile]
-    return np.array([*named, *range(COLUMNS), *table], np.int64)
+@register_jitable
+def _geometry(channels, outputs, size, padding, x, y, lanes, v_channels):
+    """A geometry of planes x [channels] and y [outputs] of `size`, whose windows start in the padding.
+
+    v has `v_channels` vectors for each tile.
+    """
+    down, across = _tile_starts(size[0]), _tile_starts(size[1])
+    tiles = len(down) * len(across)
+    strip = strip_of(channels, outputs, tiles)
+    g = np.zeros(TILES_AT + tiles * len(PLANE_TILE), np.int64)
+    g[WINOGRAD.channels], g[WINOGRAD.outputs] = channels, outputs
+    g[WINOGRAD.tiles], g[WINOGRAD.strip] = tiles, strip
+    g[WINOGRAD.x_channel], g[WINOGRAD.x_line] = x
+    g[WINOGRAD.y_output], g[WINOGRAD.y_line] = y
+    g[WINOGRAD.u_output] = rounded(channels, lanes)
+    g[WINOGRAD.u_matrix] = matrix_distance(outputs, channels, lanes) * lanes
+    g[WINOGRAD.v_matrix] = v_channels * strip + APART
+    g[WINOGRAD.m_matrix] = rounded(outputs, OUTPUTS_AT_ONCE) * strip + APART
+    for column in range(COLUMNS):
+        g[COLUMNS_AT + column] = column
+    at = TILES_AT
+    for i, lines_done in down:
+        for j, columns_done in across:
+            g[at + PLANE_TILE.x] = (i - padding[0]) * x[1] + j - padding[1]
+            g[at + PLANE_TILE.y] = i * y[1] + j
+            g[at + PLANE_TILE.lines_done], g[at + PLANE_TILE.columns_done] = lines_done, columns_done
+            at += len(PLANE_TILE)
+    return g
 
 
+@register_jitable
 def winograd_geometry(channels, outputs, size, padding, x, y, lanes, ending, has_bias):
     """Make the geometry of `winograd`: `x` and `y` are (plane, line), `padding` is (top, left)."""
-    return _geometry(
-        channels, outputs, size, padding, x, y, lanes,
-        lambda strip: channels * strip, ending=ending, bias=has_bias,
-    )  # fmt: skip
+    g = _geometry(channels, outputs, size, padding, x, y, lanes, channels)
+    g[WINOGRAD.ending], g[WINOGRAD.bias] = ending, has_bias
+    return g
 
 
+@register_jitable
 def grad_weight_geometry(channels, outputs, size, padding, x, dy, lanes):
     """Make the geometry of `winograd_grad_weight`; `size` is that of dy."""
-    return _geometry(
-        channels, outputs, size, padding, x, dy, lanes, lambda strip: strip * rounded(channels, lanes)
-    )
+    return _geometry(channels, outputs, size, padding, x, dy, lanes, rounded(channels, lanes))
 
 
+@register_jitable
 def scratch_size(g, lanes):
     """Scalars of scratch that an operation of this geometry works in."""
-    matrices = int(g[WINOGRAD.v_matrix] + g[WINOGRAD.m_matrix] + lanes + APART)
+    matrices = int(g[WINOGRAD.v_matrix]) + int(g[WINOGRAD.m_matrix]) + lanes + APART
     return (WORK + MATRICES * matrices) * lanes
 
 

@@ -6,6 +6,8 @@ u  [36][outputs][channels], as in `winograd.py`: vectors of channels, the last o
 
 from typing import NamedTuple
 
+from numba.extending import register_jitable
+
 from ... import simd
 from ...simd.transpose import square, square_part, store_square, transpose
 from .matrix_product import rounded
@@ -30,6 +32,7 @@ class TransformWeightsGeometry(NamedTuple):
 WEIGHTS = offsets_of(TransformWeightsGeometry)
 
 
+@register_jitable
 def transform_weights_geometry(out_channels, channels, lanes, turned):
     """Make the geometry of `transform_weights` for a weight [out_channels][channels][3][3].
 
@@ -83,6 +86,7 @@ class WeightSumsGeometry(NamedTuple):
 WEIGHT_SUMS = offsets_of(WeightSumsGeometry)
 
 
+@register_jitable
 def weight_sums_geometry(outputs, channels, lanes, shard_distance):
     """Make the geometry of `winograd_weight_sums` for a weight [outputs][channels][3][3]."""
     return WeightSumsGeometry(

@@ -28,7 +28,7 @@ def twice(x):
 
 @pytest.fixture(autouse=True)
 def _direct_sums(monkeypatch):
-    monkeypatch.setattr(precision, "_precision", "highest")
+    monkeypatch.setattr(precision.chosen, "value", precision.HIGHEST)
 
 
 both_dtypes = pytest.mark.parametrize("dtype", ["float32", "float64"])
