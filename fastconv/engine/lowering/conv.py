@@ -16,6 +16,11 @@ def _size(planes):
     return planes.height, planes.width
 
 
+def _larger(halo, other):
+    """Zeros that are enough for both."""
+    return tuple(map(max, halo, other))
+
+
 class Conv2dLowering(WeightedLowering, layer=Conv2d):
     folds = True
 
@@ -35,19 +40,17 @@ class Conv2dLowering(WeightedLowering, layer=Conv2d):
         ends = [
             (axis.out_size - 1) * axis.stride + axis.reach - axis.in_size - axis.padding for axis in self.axes
         ]
-        return self.top, max(0, ends[0]), self.left, max(0, ends[1])
+        return _larger((self.top, max(0, ends[0]), self.left, max(0, ends[1])), self.winograd.input_halo())
 
     def gradient_halo(self):
         if not self.emitter.needs_gradient(self.inputs[0]):
             return (0, 0, 0, 0)
         layer = self.layer
-        return conv_geometry.grad_input_halo(
-            layer.kernel_size,
-            *self._sizes(),
-            layer.stride,
-            (self.top, self.left),
-            layer.dilation,
+        padding = self.top, self.left
+        direct = conv_geometry.grad_input_halo(
+            layer.kernel_size, *self._sizes(), layer.stride, padding, layer.dilation
         )
+        return _larger(direct, self.winograd.gradient_halo())
 
     def _shape(self):
         layer = self.layer
@@ -70,7 +73,7 @@ class Conv2dLowering(WeightedLowering, layer=Conv2d):
             else:
                 Windows(self, x, y).emit(relu)
             return
-        if self.winograd.forward:
+        if self.winograd.forward is not None:
             self.winograd.emit_forward(self, x, y, ending_of(relu))
             return
         ending = ending_of(relu)
@@ -104,7 +107,7 @@ class Conv2dLowering(WeightedLowering, layer=Conv2d):
 
     def backward(self, x, y, dy, dx, gate):
         padding = self.top, self.left
-        if self.winograd.weight_gradient:
+        if self.winograd.weight_gradient is not None:
             self.winograd.emit_weight_gradient(self, x, dy)
         elif self.trains and self.cut is None:
             self._weight_gradient(x, dy, padding)
@@ -113,7 +116,7 @@ class Conv2dLowering(WeightedLowering, layer=Conv2d):
             self._weight_gradient(self.x_strips, dy_strips, (0, 0))
         if dx is None:
             return
-        if self.winograd.input_gradient:
+        if self.winograd.input_gradient is not None:
             self.winograd.emit_input_gradient(dy, dx, x if gate else None)
         elif self.gradient_cut is None:
             self._input_gradient(dy, dx, padding, x if gate else None)
@@ -151,7 +154,7 @@ class Conv2dLowering(WeightedLowering, layer=Conv2d):
             self.in_size, self.layer.stride, self._gradient_cost
         )
         self.winograd = Winograd(self, share, gradient_share)
-        if self.winograd.forward or self.winograd.weight_gradient:
+        if self.winograd.forward is not None or self.winograd.weight_gradient is not None:
             self.cut = None
 
     def _best_cut(self, sizes, multiples, cost):

@@ -1,71 +1,137 @@
 """Which passes of a convolution go by Winograd's products, and their operations.
 
 A pass does where a model of its cost says that it is faster by more than a little, since its rounding errors
-are larger. Costs are counted in products of vectors, as many as a direct sum makes in the same time, for a
-batch of one block: were there more, some layers would change sides, and results with the size of the batch.
+are larger. So it is decided, too, how many taps are taken at once. Costs are counted in operations on
+vectors, of which a direct sum makes one a product, for a batch of one block: were there more, some layers
+would change sides, and results with the size of the batch.
 """
 
-from dataclasses import dataclass
+import itertools
+import math
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 from ...kernels.lanes import conv, winograd, winograd_weights
-from ...kernels.lanes.winograd_transforms import MATRICES, RESULTS, TAPS
+from ...kernels.lanes.winograd_parts import OF_3X3, Parts
+from ...kernels.lanes.winograd_transforms import ALL_TAPS, MATRICES, POINTS
 from ..plan import CopyDistance
 
-# Measured on Zen 5, of planes from 4x4 to 32x32 with 3 to 128 channels: what the transforms of a tile of one
-# channel or output cost, there and back, and those of a vector of weights, with what they miss in the cache.
-TILE_COST, GRADIENT_TILE_COST = 250, 350
-WEIGHTS_COST, WEIGHT_SUMS_COST = 450, 950
+INPUT_LINE = 26  # loads, stores and arithmetic of a line of 6 numbers of an input
+# Measured on planes from 4x4 to 32x32 with 3 to 128 channels: what the transforms wait for the cache, and
+# what it takes to turn a tile's samples into channels.
+TURN = 180
+WEIGHTS, WEIGHT_SUMS = 300, 800
 WORTH_IT = 0.85  # of the direct sums' cost
+
+
+def _to_points(height, width):
+    """The cost of height x width numbers at the points: lines, then columns."""
+    return height * (3 * width + 8) + POINTS * (3 * height + 8)
+
+
+def _of_points(height, width):
+    """The cost of the way back: it adds up lines first, or columns."""
+    return POINTS * (3 * width + 12) + width * (3 * height + 12)
 
 
 @dataclass(frozen=True)
 class Sums:
-    """A convolution of 3x3 taps and stride 1: what its cost depends on."""
+    """A convolution, or the gradient of its input: what its cost depends on.
+
+    Of a gradient, `channels` are those of dy, and `size` is that of a phase of dx.
+    """
 
     channels: int
     outputs: int
     size: tuple[int, int]  # of a plane of results
     lanes: int
     share: float = 1.0  # of the direct sums' cost that is left where the images are cut in strips
+    parts: Parts = OF_3X3
+    of_input: bool = False
 
     @property
     def direct(self):
         """Products of the direct sums."""
-        height, width = self.size
-        return height * width * TAPS * TAPS * self.channels * self.outputs
+        return math.prod(self.size) * math.prod(self.parts.kernel_size) * self.channels * self.outputs
 
-    @property
+    @cached_property
     def tiles(self):
         """Tiles of a plane."""
-        return winograd.tile_count(*self.size)
+        return winograd.tile_count(self.size, self.parts.results)
+
+    @cached_property
+    def inputs(self):
+        """Channels of the products."""
+        return self.channels * len(self.parts.pieces if self.of_input else self.parts.starts)
+
+    @cached_property
+    def rows(self):
+        """Outputs of the products."""
+        return self.outputs * (len(self.parts.phases) if self.of_input else 1)
 
     @property
     def weight_vectors(self):
         """Vectors that hold one weight of each output and channel."""
-        return self.outputs * -(-self.channels // self.lanes)
+        return self.rows * -(-self.inputs // self.lanes)
+
+    @property
+    def tap_moves(self):
+        """What it takes to move a vector of weights tap by tap, where they don't come as squares."""
+        return 0 if self.parts.whole else 3 * self.lanes * math.prod(self.parts.taps)
 
     def fits(self, cost):
         """Whether planes are large enough for a tile, and the cost is worth it."""
-        return min(self.size) >= RESULTS and cost < WORTH_IT * self.share * self.direct
+        large = all(n >= m for n, m in zip(self.size, self.parts.results, strict=True))
+        return large and cost < WORTH_IT * self.share * self.direct
+
+    @property
+    def cost(self):
+        """The cost of the sums, and of the weights' transform."""
+        products = MATRICES * self.inputs * winograd.rounded_outputs(self.rows, self.tiles)
+        transforms = 2 * POINTS * INPUT_LINE * self.inputs + _of_points(*self.parts.results) * self.rows
+        weights = WEIGHTS + _to_points(*self.parts.taps) + self.tap_moves
+        return (products + transforms) * self.tiles + weights * self.weight_vectors
+
+    @property
+    def weight_gradient_cost(self):
+        """The cost of the weight's gradient."""
+        channels = winograd.rounded(self.inputs, self.lanes)
+        products = MATRICES * channels * winograd.rounded(self.outputs, winograd.OUTPUTS_AT_ONCE)
+        transforms = (2 * POINTS * INPUT_LINE + TURN) * self.inputs
+        transforms += _to_points(*self.parts.results) * self.outputs
+        weights = WEIGHT_SUMS + _of_points(*self.parts.taps) + self.tap_moves
+        return (products + transforms) * self.tiles + weights * self.weight_vectors
 
     def forward_pays(self):
         """Whether the convolution, or the gradient of its input, is faster by Winograd's products."""
-        rows = winograd.rounded_outputs(self.outputs, self.size)
-        products = MATRICES * self.channels * rows * self.tiles
-        transforms = TILE_COST * (self.channels + self.outputs) * self.tiles
-        return self.fits(products + transforms + WEIGHTS_COST * self.weight_vectors)
+        return self.fits(self.cost)
 
     def weight_gradient_pays(self):
         """Whether the gradient of the weights is."""
-        channels = -(-self.channels // self.lanes) * self.lanes
-        rows = -(-self.outputs // winograd.OUTPUTS_AT_ONCE) * winograd.OUTPUTS_AT_ONCE
-        products = MATRICES * channels * rows * self.tiles
-        transforms = GRADIENT_TILE_COST * (self.channels + self.outputs) * self.tiles
-        return self.fits(products + transforms + WEIGHT_SUMS_COST * self.weight_vectors)
+        return self.fits(self.weight_gradient_cost)
+
+    def _with_taps(self):
+        """The same, with all numbers of taps at once."""
+        parts = self.parts
+        for taps in itertools.product(ALL_TAPS, repeat=2):
+            yield replace(self, parts=replace(parts, taps=taps))
+
+    def best_parts(self):
+        """How the sums are cheapest by the products, or None where direct ones are."""
+        found = [sums for sums in self._with_taps() if sums.forward_pays()]
+        return min(found, key=lambda sums: sums.cost).parts if found else None
+
+    def best_parts_of_weight_gradient(self):
+        """How the weight's gradient is cheapest by the products, or None where direct sums are."""
+        found = [sums for sums in self._with_taps() if sums.weight_gradient_pays()]
+        return min(found, key=lambda sums: sums.weight_gradient_cost).parts if found else None
 
 
 class Winograd:
-    """Which passes of a convolution go by the products: forward, and those of the two gradients."""
+    """Which passes of a convolution go by the products: forward, and those of the two gradients.
+
+    Each is the `Parts` that the kernel is taken in, or None.
+    """
 
     def __init__(self, lowering, share=1.0, gradient_share=1.0):
         self.plan, emitter = lowering.plan, lowering.emitter  # and not the lowering, which refers to this
@@ -73,35 +139,64 @@ class Winograd:
         self.padding = lowering.top, lowering.left
         self.channels, self.outputs = lowering.channels, layer.out_channels
         self.in_size, self.out_size = tuple(lowering.in_size), tuple(lowering.out_size)
+        self.forward = self.weight_gradient = self.input_gradient = None
         possible = (
             emitter.precision == "high"
             and plan.dtype.itemsize == 4  # who asks for float64 wants its precision
             and not emitter.few
-            and layer.kernel_size == (TAPS, TAPS)
-            and layer.stride == layer.dilation == (1, 1)
+            and min(layer.kernel_size) > 1
+            and layer.dilation == (1, 1)
             and layer.groups == 1
         )
-        sums = Sums(self.channels, self.outputs, self.out_size, plan.lanes, share)
-        back = Sums(self.outputs, self.channels, self.in_size, plan.lanes, gradient_share)
-        self.forward = possible and sums.forward_pays()
-        self.weight_gradient = possible and lowering.trains and sums.weight_gradient_pays()
-        wanted = possible and emitter.needs_gradient(lowering.inputs[0])
-        self.input_gradient = wanted and back.forward_pays()
+        if not possible:
+            return
+        kernel = Parts(tuple(layer.kernel_size), tuple(layer.stride))
+        sums = Sums(self.channels, self.outputs, self.out_size, plan.lanes, share, kernel)
+        self.forward = sums.best_parts()
+        if lowering.trains:
+            self.weight_gradient = sums.best_parts_of_weight_gradient()
+        if emitter.needs_gradient(lowering.inputs[0]):
+            sizes = zip(kernel.directions, self.in_size, self.padding, strict=True)
+            places = tuple(one.places(n, before)[1] for one, n, before in sizes)
+            sums = Sums(
+                self.outputs, self.channels, places, plan.lanes, gradient_share, kernel, of_input=True
+            )
+            self.input_gradient = sums.best_parts()
+
+    def input_halo(self):
+        """Zeros that tiles read past the end of x: (top, bottom, left, right)."""
+        return self._halo(
+            [parts for parts in (self.forward, self.weight_gradient) if parts is not None],
+            lambda one, *sizes: (0, one.after(*sizes)),
+        )
+
+    def gradient_halo(self):
+        """Zeros that tiles read around dy."""
+        parts = [] if self.input_gradient is None else [self.input_gradient]
+        return self._halo(parts, lambda one, *sizes: one.slopes_around(*sizes))
+
+    def _halo(self, all_parts, around):
+        """The largest halo of all parts: `around` gives what comes before and after in a direction."""
+        halo = (0, 0, 0, 0)
+        for parts in all_parts:
+            sizes = zip(parts.directions, self.in_size, self.out_size, self.padding, strict=True)
+            sides = itertools.chain.from_iterable(around(*one) for one in sizes)
+            halo = tuple(map(max, halo, sides))
+        return halo
 
     def prepare(self, lowering):
         """Leave the transforms of the weights to the start of the step."""
-        if self.forward:
-            self.weights = self._transformed(lowering, self.outputs, self.channels, turned=False)
-        if self.input_gradient:
-            self.turned_weights = self._transformed(lowering, self.channels, self.outputs, turned=True)
+        if self.forward is not None:
+            self.weights = self._transformed(lowering, self.forward, turned=False)
+        if self.input_gradient is not None:
+            self.turned_weights = self._transformed(lowering, self.input_gradient, turned=True)
 
-    def _transformed(self, lowering, outputs, channels, turned):
-        """Where the transformed weights of sums over `channels` will be."""
+    def _transformed(self, lowering, parts, turned):
+        """Where the transformed weights will be."""
         lanes = self.plan.lanes
-        size = MATRICES * winograd.matrix_distance(outputs, channels, lanes) * lanes
+        g = winograd_weights.transform_weights_geometry(self.outputs, self.channels, lanes, turned, parts)
         name = "turned" if turned else "transformed"
-        weights = self.plan.rows(size, label=f"{name}_weight{lowering.number}")
-        g = winograd_weights.transform_weights_geometry(self.outputs, self.channels, lanes, turned)
+        weights = self.plan.rows(winograd_weights.matrices_size(g), label=f"{name}_weight{lowering.number}")
         operands = [lowering.parameter("weight"), weights]
         lowering.emitter.prepare(winograd_weights.transform_weights, operands, g)
         return weights
@@ -111,31 +206,31 @@ class Winograd:
         bias = lowering.parameter("bias")
         g = winograd.winograd_geometry(
             self.channels, self.outputs, self.out_size, self.padding, x.steps, y.steps,
-            self.plan.lanes, ending, int(bias is not None),
+            self.plan.lanes, ending, int(bias is not None), self.forward,
         )  # fmt: skip
         self.plan.emit(winograd.winograd, [x, self.weights, bias, None, y, self._scratch(g)], g)
 
     def emit_input_gradient(self, dy, dx, gate):
         """Emit dx from dy, 0 where `gate` is not positive."""
-        padding = TAPS - 1 - self.padding[0], TAPS - 1 - self.padding[1]
-        g = winograd.winograd_geometry(
-            self.outputs, self.channels, self.in_size, padding, dy.steps, dx.steps,
-            self.plan.lanes, conv.PLAIN if gate is None else conv.GATE, 0,
+        ending = conv.PLAIN if gate is None else conv.GATE
+        g = winograd.grad_input_geometry(
+            self.channels, self.outputs, self.in_size, self.padding, dy.steps, dx.steps,
+            self.plan.lanes, ending, self.input_gradient,
         )  # fmt: skip
         self.plan.emit(winograd.winograd, [dy, self.turned_weights, None, gate, dx, self._scratch(g)], g)
 
     def emit_weight_gradient(self, lowering, x, dy):
         """Emit the gradients of weight and bias; that of the weight is summed up before it is transformed."""
-        plan, lanes = self.plan, self.plan.lanes
+        plan, lanes, shape = self.plan, self.plan.lanes, (self.channels, self.outputs)
         g = winograd.grad_weight_geometry(
-            self.channels, self.outputs, self.out_size, self.padding, x.steps, dy.steps, lanes
+            *shape, self.out_size, self.padding, x.steps, dy.steps, lanes, self.weight_gradient
         )
-        size = MATRICES * winograd.matrix_distance(self.outputs, self.channels, lanes) * lanes
+        inputs = self.channels * len(self.weight_gradient.starts)
+        size = MATRICES * winograd.matrix_distance(self.outputs, inputs, lanes) * lanes
         sums = plan.rows(size, "shard", f"transformed_gradient{lowering.number}")
         plan.emit(winograd.winograd_grad_weight, [x, dy, sums, self._scratch(g)], g)
-        g = winograd_weights.weight_sums_geometry(
-            self.outputs, self.channels, lanes, CopyDistance(sums.storage)
-        )
+        distance = CopyDistance(sums.storage)
+        g = winograd_weights.weight_sums_geometry(*shape[::-1], lanes, distance, self.weight_gradient)
         operation = winograd_weights.winograd_weight_sums, [sums, lowering.gradient("weight")], g
         lowering.emitter.after_backward.append(operation)
         if lowering.layer.bias:
