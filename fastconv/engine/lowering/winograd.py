@@ -22,6 +22,9 @@ INPUT_LINE = 26  # loads, stores and arithmetic of a line of 6 numbers of an inp
 TURN = 180
 WEIGHTS, WEIGHT_SUMS = 300, 800
 WORTH_IT = 0.85  # of the direct sums' cost
+# Sums of fewer taps are so exact, if made directly, that the products lose more than 5 times as much: 7 times
+# with kernels of 2x2, 5 times in the gradient of an input that was read by 3x3 taps with stride 2.
+ENOUGH_TAPS, ENOUGH_TAPS_OF_PHASE = 9, 4
 
 
 def _to_points(height, width):
@@ -47,12 +50,13 @@ class Sums:
     lanes: int
     share: float = 1.0  # of the direct sums' cost that is left where the images are cut in strips
     parts: Parts = OF_3X3
-    of_input: bool = False
+    dy_size: tuple[int, int] | None = None  # of a gradient of the input
 
     @property
     def direct(self):
         """Products of the direct sums."""
-        return math.prod(self.size) * math.prod(self.parts.kernel_size) * self.channels * self.outputs
+        places = math.prod(self.dy_size or self.size)
+        return places * math.prod(self.parts.kernel_size) * self.channels * self.outputs
 
     @cached_property
     def tiles(self):
@@ -62,12 +66,12 @@ class Sums:
     @cached_property
     def inputs(self):
         """Channels of the products."""
-        return self.channels * len(self.parts.pieces if self.of_input else self.parts.starts)
+        return self.channels * len(self.parts.pieces if self.dy_size else self.parts.starts)
 
     @cached_property
     def rows(self):
         """Outputs of the products."""
-        return self.outputs * (len(self.parts.phases) if self.of_input else 1)
+        return self.outputs * (len(self.parts.phases) if self.dy_size else 1)
 
     @property
     def weight_vectors(self):
@@ -151,16 +155,18 @@ class Winograd:
         if not possible:
             return
         kernel = Parts(tuple(layer.kernel_size), tuple(layer.stride))
+        taps, phases = math.prod(layer.kernel_size), math.prod(layer.stride)
         sums = Sums(self.channels, self.outputs, self.out_size, plan.lanes, share, kernel)
-        self.forward = sums.best_parts()
+        if taps >= ENOUGH_TAPS:
+            self.forward = sums.best_parts()
         if lowering.trains:
             self.weight_gradient = sums.best_parts_of_weight_gradient()
-        if emitter.needs_gradient(lowering.inputs[0]):
+        enough = taps >= max(ENOUGH_TAPS, ENOUGH_TAPS_OF_PHASE * phases)
+        if enough and emitter.needs_gradient(lowering.inputs[0]):
             sizes = zip(kernel.directions, self.in_size, self.padding, strict=True)
             places = tuple(one.places(n, before)[1] for one, n, before in sizes)
-            sums = Sums(
-                self.outputs, self.channels, places, plan.lanes, gradient_share, kernel, of_input=True
-            )
+            shape = self.outputs, self.channels, places, plan.lanes
+            sums = Sums(*shape, gradient_share, kernel, self.out_size)
             self.input_gradient = sums.best_parts()
 
     def input_halo(self):

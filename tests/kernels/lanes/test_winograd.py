@@ -228,13 +228,50 @@ def test_the_gradient_of_the_weights_is_that_of_direct_sums(
     np.testing.assert_allclose(found, 3 * expected, rtol=0, atol=3 * error * np.abs(expected).max())
 
 
-@pytest.mark.parametrize("kernel_taps_stride", [(3, 3, 1), (5, 5, 1), (4, 4, 1), (4, 2, 2), (8, 2, 4)])
-@pytest.mark.parametrize("channels", [16, 64, 256])
-def test_errors_stay_within_those_promised(channels, kernel_taps_stride):
+KERNELS = [  # kernel, taps at once, stride
+    (3, 3, 1),
+    (5, 5, 1),
+    (5, 3, 1),
+    (4, 4, 1),
+    (7, 4, 1),
+    (4, 2, 2),
+    (5, 3, 2),
+    (7, 4, 2),
+    (8, 2, 4),
+]
+
+
+def _relative(found, exact):
+    return np.sqrt(((found - exact) ** 2).mean() / (exact**2).mean())
+
+
+def _of_pytorch(one, stride, padding, dtype):
+    """Outputs and gradients of PyTorch's."""
+    torch = pytest.importorskip("torch")
+    x, w, dy = (torch.tensor(v, dtype=dtype) for v in (one.x, one.weight, one.dy))
+    x.requires_grad_(), w.requires_grad_()
+    y = torch.nn.functional.conv2d(x, w, stride=stride, padding=padding)
+    y.backward(dy)
+    return [v.detach().numpy() for v in (y, x.grad, w.grad)]
+
+
+@pytest.mark.parametrize("kernel_taps_stride", KERNELS)
+@pytest.mark.parametrize("channels", [8, 64, 128])
+@pytest.mark.parametrize("activations", ["normal", "positive", "bright"])
+def test_errors_are_at_most_five_times_those_of_pytorch(channels, kernel_taps_stride, activations):
+    torch = pytest.importorskip("torch")
     kernel, taps, stride = kernel_taps_stride
-    pairs = [(n, n) for n in (kernel, taps, stride, 16 * stride, 1, 1)]
-    one = Convolution(channels, 8, *pairs, np.float32)
-    one.x = np.maximum(one.x, 0)  # as it comes out of a ReLU
-    expected = reference_taps.conv2d(one.x, one.weight, one.bias, stride=stride, padding=1)
-    found = one.forward(one.bias)
-    assert np.sqrt(((found - expected) ** 2).mean()) < 1e-6 * np.sqrt((expected**2).mean())
+    pairs = [(n, n) for n in (kernel, taps, stride, 14 * stride, kernel // 2, kernel // 2)]
+    one = Convolution(channels, 32, *pairs, np.float32)
+    if activations != "normal":
+        one.x = np.maximum(one.x, 0)  # as it comes out of a ReLU
+    if activations == "bright":
+        one.x = (0.5 + 0.3 * one.x).astype(np.float32)  # as images are: no zeros
+    exact = _of_pytorch(one, stride, kernel // 2, torch.float64)
+    direct = _of_pytorch(one, stride, kernel // 2, torch.float32)
+    found = [one.forward(None), one.grad_input(one.dy), one.grad_weight(one.dy) / 3]
+    for values in (exact, direct):
+        values[1] = np.where(one.x > 0, values[1], 0)
+    for ours, theirs, right in zip(found, direct, exact, strict=True):
+        assert _relative(ours, right) <= 5 * _relative(theirs, right)
+        assert _relative(ours, right) < 2e-6
