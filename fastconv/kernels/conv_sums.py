@@ -11,7 +11,7 @@ from numba.extending import overload
 from .. import simd
 from ..simd import advance, keep, pointer
 from ..simd.compiling import compiled
-from .lanes import conv_geometry, depthwise_geometry, winograd_cost, winograd_weights
+from .lanes import conv_geometry, depthwise_geometry, winograd_3x3, winograd_weights
 from .lanes import winograd as products
 from .lanes.conv import PLAIN, contract, contract_grad_weight
 from .lanes.depthwise import depthwise as depthwise_operation
@@ -22,7 +22,8 @@ from .lanes.depthwise_grad_weight import (
     takes_grad_weight,
 )
 from .lanes.operation import STATE, STATE_SIZE
-from .lanes.winograd_transforms import MATRICES, TAPS
+from .lanes.winograd_3x3 import TAPS
+from .lanes.winograd_transforms import MATRICES
 from .precision import is_high
 
 DIRECT, DEPTHWISE, WINOGRAD = 0, 1, 2
@@ -42,7 +43,7 @@ def forward_method(like, channels, outputs, kernel, size, stride, dilation, grou
         return DEPTHWISE
     lanes = simd.lanes(pointer(like))
     possible = _may_be_products(like, kernel, stride, dilation, groups)
-    if possible and winograd_cost.forward_pays(channels, outputs, size, lanes):
+    if possible and winograd_3x3.forward_pays(channels, outputs, size, lanes):
         return WINOGRAD
     return DIRECT
 
@@ -54,7 +55,7 @@ def weight_method(like, channels, outputs, kernel, size, stride, dilation, group
         return DEPTHWISE
     lanes = simd.lanes(pointer(like))
     possible = _may_be_products(like, kernel, stride, dilation, groups)
-    if possible and winograd_cost.weight_gradient_pays(channels, outputs, size, lanes):
+    if possible and winograd_3x3.weight_gradient_pays(channels, outputs, size, lanes):
         return WINOGRAD
     return DIRECT
 
@@ -78,7 +79,7 @@ def forward_geometry(
             x_distances, y_distances, has_bias, PLAIN,
         )  # fmt: skip
     if method == WINOGRAD:
-        return products.winograd_geometry(
+        return winograd_3x3.geometry(
             channels, out_channels, out_size, padding, x_distances, y_distances, lanes, PLAIN, has_bias
         )
     return conv_geometry.conv_forward(
@@ -103,7 +104,7 @@ def input_geometries(
     if method == WINOGRAD:
         full = TAPS - 1 - padding[0], TAPS - 1 - padding[1]
         return [
-            products.winograd_geometry(
+            winograd_3x3.geometry(
                 out_channels, channels, size, full, dy_distances, dx_distances, lanes, PLAIN, has_bias
             )
         ]
@@ -129,7 +130,7 @@ def weight_geometry(
             x_distances, dy_distances, 0,
         )  # fmt: skip
     if method == WINOGRAD:
-        return products.grad_weight_geometry(
+        return winograd_3x3.grad_weight_geometry(
             channels, out_channels, out_size, padding, x_distances, dy_distances, lanes
         )
     return conv_geometry.conv_grad_weight(
@@ -164,7 +165,7 @@ def weights_of(method, weight, turned):
     lanes, out_channels, channels = simd.lanes(pointer(weight)), weight.shape[0], weight.shape[1]
     outputs, inputs = (channels, out_channels) if turned else (out_channels, channels)
     u = _vectors(MATRICES * products.matrix_distance(outputs, inputs, lanes) * lanes, weight)
-    g = np.array(winograd_weights.transform_weights_geometry(out_channels, channels, lanes, turned))
+    g = winograd_3x3.weights_geometry(out_channels, channels, lanes, turned)
     state = _whole_work()
     _transform(pointer(weight), u, g, state)
     keep((weight, g, state))
@@ -185,7 +186,7 @@ def finish_weights(method, sums, dweight):
     """Write to dweight what `make_weight_sums` has made of all blocks."""
     if method == WINOGRAD:
         outputs, channels, lanes = dweight.shape[0], dweight.shape[1], simd.lanes(pointer(dweight))
-        g = np.array(winograd_weights.weight_sums_geometry(outputs, channels, lanes, 0))
+        g = winograd_3x3.weights_geometry(outputs, channels, lanes, False)
         state = _whole_work()
         _transform_back(pointer(dweight), sums, g, state)
         keep((sums, dweight, g, state))
@@ -195,7 +196,7 @@ def finish_weights(method, sums, dweight):
 def _whole_work():
     """The step state of one thread that does all the work."""
     state = np.zeros(STATE_SIZE, np.int64)
-    state[STATE.threads], state[STATE.shards] = 1, 1
+    state[STATE.parts], state[STATE.shards] = 1, 1
     return state
 
 

@@ -178,6 +178,20 @@ def advance(typingctx, p, count):
 
 
 @intrinsic
+def local(typingctx, p, count):
+    """Memory of a function of its own for `count` vectors, a literal, of the dtype that p points to."""
+    if not (is_pointer(p) and isinstance(count, types.IntegerLiteral)):
+        return None
+    vector, number = Vector(p.dtype), count.literal_value
+
+    def codegen(context, b, sig, args):
+        memory = cgutils.alloca_once(b, ir.ArrayType(llvm_vector(vector), number))
+        return b.bitcast(memory, args[0].type)
+
+    return p(p, count), codegen
+
+
+@intrinsic
 def lanes(typingctx, p):
     """How many lanes a vector of the dtype has that p points to, as a constant of the compiled code."""
     if not is_pointer(p):

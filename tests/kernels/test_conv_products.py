@@ -16,7 +16,7 @@ from fastconv.kernels import (
     conv_transpose2d,
     precision,
 )
-from fastconv.kernels.lanes import winograd_cost
+from fastconv.kernels.lanes import winograd_3x3
 
 CASES = [  # samples, channels, outputs, (height, width), padding
     (16, 16, 32, (32, 32), 1),
@@ -138,7 +138,7 @@ def test_the_gradient_of_a_transposed_convolution_is_that_of_the_other():
 def test_whether_they_pay_does_not_depend_on_how_python_runs_the_model():
     @njit
     def compiled(c, o, size):
-        forward_pays, gradient_pays = winograd_cost.forward_pays, winograd_cost.weight_gradient_pays
+        forward_pays, gradient_pays = winograd_3x3.forward_pays, winograd_3x3.weight_gradient_pays
         return forward_pays(c, o, size, 16), gradient_pays(c, o, size, 16)
 
     answers = set()
@@ -150,7 +150,7 @@ def test_whether_they_pay_does_not_depend_on_how_python_runs_the_model():
         (64, 64, (8, 8)),
     ]:
         answer = compiled(c, o, size)
-        asked = winograd_cost.forward_pays, winograd_cost.weight_gradient_pays
+        asked = winograd_3x3.forward_pays, winograd_3x3.weight_gradient_pays
         assert answer == tuple(bool(pays(c, o, size, 16)) for pays in asked)
         answers.add(answer)
     assert len(answers) > 1

@@ -73,7 +73,7 @@ class Conv2dLowering(WeightedLowering, layer=Conv2d):
             else:
                 Windows(self, x, y).emit(relu)
             return
-        if self.winograd.forward:
+        if self.winograd.forward is not None:
             self.winograd.emit_forward(self, x, y, ending_of(relu))
             return
         ending = ending_of(relu)
@@ -107,7 +107,7 @@ class Conv2dLowering(WeightedLowering, layer=Conv2d):
 
     def backward(self, x, y, dy, dx, gate):
         padding = self.top, self.left
-        if self.winograd.weight_gradient:
+        if self.winograd.weight_gradient is not None:
             self.winograd.emit_weight_gradient(self, x, dy)
         elif self.trains and self.cut is None:
             self._weight_gradient(x, dy, padding)
@@ -116,7 +116,7 @@ class Conv2dLowering(WeightedLowering, layer=Conv2d):
             self._weight_gradient(self.x_strips, dy_strips, (0, 0))
         if dx is None:
             return
-        if self.winograd.input_gradient:
+        if self.winograd.input_gradient is not None:
             self.winograd.emit_input_gradient(dy, dx, x if gate else None)
         elif self.gradient_cut is None:
             self._input_gradient(dy, dx, padding, x if gate else None)
@@ -155,7 +155,7 @@ class Conv2dLowering(WeightedLowering, layer=Conv2d):
         )
         along_a_line = 1 in self.layer.kernel_size
         self.winograd = (WinogradLine if along_a_line else Winograd)(self, share, gradient_share)
-        if self.winograd.forward or self.winograd.weight_gradient:
+        if self.winograd.forward is not None or self.winograd.weight_gradient is not None:
             self.cut = None
 
     def _best_cut(self, sizes, multiples, cost):

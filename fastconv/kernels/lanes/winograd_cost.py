@@ -1,49 +1,51 @@
-"""Whether Winograd's products are faster than direct sums, by a model of what both cost.
+"""What Winograd's products cost, beside direct sums.
 
-Costs are counted in products of vectors, as many as a direct sum makes in the same time, for a batch of one
-block: were there more, some shapes would change sides, and results with the size of the batch. It must be by
-more than a little, since the products' rounding errors are larger.
+Costs are counted in operations on vectors, of which a direct sum makes one a product, for a batch of one
+block: were there more, some shapes would change sides, and results with the size of the batch.
 """
 
 from numba.extending import register_jitable
 
-from .matrix_product import OUTPUTS_AT_ONCE, rounded
-from .winograd import rounded_outputs, tile_count
-from .winograd_transforms import MATRICES, RESULTS, TAPS
+from .matrix_product import OUTPUTS_AT_ONCE, rounded, rounded_outputs
+from .winograd_transforms import MATRICES, POINTS
 
-# Measured on Zen 5, of planes from 4x4 to 32x32 with 3 to 128 channels: what the transforms of a tile of one
-# channel or output cost, there and back, and those of a vector of weights, with what they miss in the cache.
-TILE_COST, GRADIENT_TILE_COST = 250, 350
-WEIGHTS_COST, WEIGHT_SUMS_COST = 450, 950
-WORTH_IT = 0.85  # of the direct sums' cost
+INPUT_LINE = 26  # loads, stores and arithmetic of a line of 6 numbers of an input
+# Measured on planes from 4x4 to 32x32 with 3 to 128 channels: what the transforms wait for the cache, and
+# what it takes to turn a tile's samples into channels.
+TURN = 180
+WEIGHTS, WEIGHT_SUMS = 300, 800
+WORTH_IT = 0.85  # of the direct sums' cost: the products' rounding errors are larger
 
 
 @register_jitable
-def _is_worth_it(cost, channels, outputs, size, share):
-    """Whether planes are large enough for a tile, and the cost is below that of the direct sums.
+def _to_points(height, width):
+    """The cost of height x width numbers at the points: lines, then columns."""
+    return height * (3 * width + 8) + POINTS * (3 * height + 8)
 
-    `share` of theirs is left where images are cut in strips for them alone.
+
+@register_jitable
+def _of_points(height, width):
+    """The cost of the way back: it adds up lines first, or columns."""
+    return POINTS * (3 * width + 12) + width * (3 * height + 12)
+
+
+@register_jitable
+def sums_cost(inputs, outputs, tiles, results, taps, lanes, tap_moves):
+    """The cost of sums over `inputs` and of the weights' transform.
+
+    `results` and `taps` are those of a tile (down, across); `tap_moves` is what it takes to collect a vector
+    of weights.
     """
-    direct = size[0] * size[1] * TAPS * TAPS * channels * outputs
-    return min(size[0], size[1]) >= RESULTS and cost < WORTH_IT * share * direct
+    products = MATRICES * inputs * rounded_outputs(outputs, tiles)
+    transforms = 2 * POINTS * INPUT_LINE * inputs + _of_points(results[0], results[1]) * outputs
+    weights = WEIGHTS + _to_points(taps[0], taps[1]) + tap_moves
+    return (products + transforms) * tiles + weights * outputs * rounded(inputs, lanes) // lanes
 
 
 @register_jitable
-def forward_pays(channels, outputs, size, lanes, share=1.0):
-    """Whether the sums over `channels` that make planes [outputs] of `size`, are faster by the products.
-
-    Those are a convolution, or the gradient of its input.
-    """
-    tiles, weight_vectors = tile_count(size[0], size[1]), outputs * rounded(channels, lanes) // lanes
-    products = MATRICES * channels * rounded_outputs(outputs, size) * tiles
-    transforms = TILE_COST * (channels + outputs) * tiles + WEIGHTS_COST * weight_vectors
-    return _is_worth_it(products + transforms, channels, outputs, size, share)
-
-
-@register_jitable
-def weight_gradient_pays(channels, outputs, size, lanes, share=1.0):
-    """Whether the gradient of the weights [outputs][channels] is; `size` is that of a plane of dy."""
-    tiles, weight_vectors = tile_count(size[0], size[1]), outputs * rounded(channels, lanes) // lanes
-    products = MATRICES * rounded(channels, lanes) * rounded(outputs, OUTPUTS_AT_ONCE) * tiles
-    transforms = GRADIENT_TILE_COST * (channels + outputs) * tiles + WEIGHT_SUMS_COST * weight_vectors
-    return _is_worth_it(products + transforms, channels, outputs, size, share)
+def weight_gradient_cost(inputs, outputs, tiles, results, taps, lanes, tap_moves):
+    """The cost of the weight's gradient; arguments as in `sums_cost`."""
+    products = MATRICES * rounded(inputs, lanes) * rounded(outputs, OUTPUTS_AT_ONCE)
+    transforms = (2 * POINTS * INPUT_LINE + TURN) * inputs + _to_points(results[0], results[1]) * outputs
+    weights = WEIGHT_SUMS + _of_points(taps[0], taps[1]) + tap_moves
+    return (products + transforms) * tiles + weights * outputs * rounded(inputs, lanes) // lanes
