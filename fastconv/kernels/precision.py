@@ -35,9 +35,10 @@ def set_precision(precision: str) -> None:
 
     Notes
     -----
-    Networks of float64 use direct sums either way, and so do predictions of fewer samples than a vector has
-    lanes: at "high", their last bits may differ from those of the same samples in a larger batch. The
-    environment variable FASTCONV_PRECISION says what holds at first.
+    Networks of float64 use direct sums either way. Predictions of fewer samples than a vector has lanes are
+    computed in another layout, where other layers may be faster by the products: at "high", their last bits
+    may differ from those of the same samples in a larger batch. The environment variable FASTCONV_PRECISION
+    says what holds at first.
 
     Examples
     --------

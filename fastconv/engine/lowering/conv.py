@@ -10,6 +10,7 @@ from .base import WeightedLowering
 from .channels import Windows, emit_positions, ending_of
 from .depthwise import emit_forward, emit_grad_input, emit_grad_weight
 from .winograd import Winograd
+from .winograd_channels import WinogradChannels
 
 
 def _size(planes):
@@ -65,7 +66,9 @@ class Conv2dLowering(WeightedLowering, layer=Conv2d):
 
     def forward(self, x, y, relu):
         if self.emitter.few:
-            if self._takes_positions():
+            if self.winograd_channels.pays:
+                self.winograd_channels.emit(self, x, y, ending_of(relu))
+            elif self._takes_positions():
                 emit_positions(self, x, y, relu)
             else:
                 Windows(self, x, y).emit(relu)
@@ -92,8 +95,9 @@ class Conv2dLowering(WeightedLowering, layer=Conv2d):
 
     @property
     def reads_scalars(self):
-        """Whether x may be planes of scalars: the sums are not those of depthwise vectors."""
-        return not 1 < self.layer.groups == self.channels == self.layer.out_channels
+        """Whether x may be planes of scalars: it is not vectors of channels that are multiplied or added."""
+        depthwise = 1 < self.layer.groups == self.channels == self.layer.out_channels
+        return not (depthwise or self.winograd_channels.pays)
 
     def _takes_positions(self):
         """Whether the first layer is better off with positions in the lanes: its channels fill too few."""
@@ -151,6 +155,7 @@ class Conv2dLowering(WeightedLowering, layer=Conv2d):
             self.in_size, self.layer.stride, self._gradient_cost
         )
         self.winograd = Winograd(self, share, gradient_share)
+        self.winograd_channels = WinogradChannels(self)
         if self.winograd.forward or self.winograd.weight_gradient:
             self.cut = None
 

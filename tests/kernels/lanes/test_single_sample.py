@@ -1,6 +1,6 @@
 """Few samples, whose channels lie in the lanes, against the same samples in a batch: the same bits.
 
-That holds of direct sums; at precision "high" a batch may go by Winograd's products, few samples do not.
+That holds of direct sums; at precision "high" layers may go by Winograd's products in one of the two layouts.
 """
 
 import numba
