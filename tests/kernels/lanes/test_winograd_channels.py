@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import fastconv as fc
+from fastconv.engine import few_samples
 from fastconv.engine.lowering import winograd_channels
 from fastconv.kernels import precision
 from tests.kernels import reference_taps
@@ -120,6 +121,19 @@ def test_networks_predict_each_sample_with_the_same_bits_whatever_few_are_with_i
     direct = model.predict(X)
     assert (direct != expected).any()
     assert np.abs(direct - expected).max() < 1e-5 * np.abs(direct).max()
+
+
+def test_results_have_the_same_bits_on_any_number_of_threads(monkeypatch):
+    monkeypatch.setattr(few_samples, "PRODUCTS_PER_START", 1)
+    before, found = fc.get_num_threads(), []
+    try:
+        for threads in (1, 2, 3):
+            fc.set_num_threads(threads)
+            model = blocks_of_layers()
+            found.append(model.predict(samples(model, 5)))
+    finally:
+        fc.set_num_threads(before)
+    assert found[0].tobytes() == found[1].tobytes() == found[2].tobytes()
 
 
 def test_transformed_weights_follow_a_parameter_that_is_changed_in_place():
