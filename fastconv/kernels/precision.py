@@ -40,10 +40,10 @@ def set_precision(precision: str) -> None:
 
     Notes
     -----
-    Sums of float64 are direct either way, and so are those of predictions of fewer samples than a vector has
-    lanes: at "high", their last bits may differ from those of the same samples in a larger batch. `@njit`
-    code that calls kernels does as it is told here, too, whenever it was compiled. The environment variable
-    FASTCONV_PRECISION says what holds at first.
+    Sums of float64 are direct either way. Predictions of fewer samples than a vector has lanes are computed
+    in another layout, where other layers may be faster by the products: at "high", their last bits may differ
+    from those of the same samples in a larger batch. `@njit` code that calls kernels does as it is told here,
+    too, whenever it was compiled. The environment variable FASTCONV_PRECISION says what holds at first.
 
     Examples
     --------

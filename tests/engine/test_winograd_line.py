@@ -12,7 +12,7 @@ SHAPE = (8, 43)
 
 @pytest.fixture(autouse=True)
 def _own_precision(monkeypatch):
-    monkeypatch.setattr(precision, "_precision", "high")
+    monkeypatch.setattr(precision.chosen, "value", precision.HIGH)
 
 
 def network(dtype="float32"):

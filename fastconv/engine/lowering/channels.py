@@ -81,17 +81,17 @@ class Windows:
         blocks = -(-self.layer.out_channels // self.plan.lanes)
         output = np.arange(blocks * self.plan.lanes).reshape(blocks, 1, -1)
         table = np.where(output < self.layer.out_channels, output * self.taps + self.order[None, :, None], -1)
-        packed = self._packed(lowering.parameter("weight"), table.ravel(), "weight")
-        packed_bias = self._packed_bias(0, blocks)
+        packed = packed_numbers(lowering, lowering.parameter("weight"), table.ravel(), "weight")
+        bias = packed_bias(self.lowering, 0, blocks)
         g = channels.depthwise_geometry(
             self.window(),
             *self.positions(1),
             blocks,
             (y.samples, x.plane, y.plane),
             ending_of(relu),
-            int(packed_bias is not None),
+            int(bias is not None),
         )
-        self.plan.emit(channels.depthwise_channels, [x, packed, packed_bias, y], g)
+        self.plan.emit(channels.depthwise_channels, [x, packed, bias, y], g)
 
     def _emit_groups(self, relu):
         """Emit an operation for each tile of outputs: with the channels of all its groups as taps.
@@ -121,30 +121,15 @@ class Windows:
         lowering, plan, x, y = self.lowering, self.plan, self.x, self.y
         wanted, places = self._channels_of(first, last), self._places()
         table = self._packed_from(first, last, wanted, len(places[0]) * y.samples)
-        packed = self._packed(lowering.parameter("weight"), table, f"weight_{first}")
-        packed_bias = self._packed_bias(first, last)
+        packed = packed_numbers(lowering, lowering.parameter("weight"), table, f"weight_{first}")
+        bias = packed_bias(self.lowering, first, last)
         part = conv.channels_at_once(self.taps) * self.taps
         g = channels.sums_geometry(
             self._taps(wanted), part, *places, last - first, y.plane * y.samples, _images(x, y, plan.lanes),
-            ending_of(relu), int(packed_bias is not None),
+            ending_of(relu), int(bias is not None),
         )  # fmt: skip
         target = replace(y, first_channel=y.first_channel + first * y.samples)
-        plan.emit(channels.contract_channels, [x, packed, packed_bias, target], g)
-
-    def _packed(self, numbers, table, name):
-        """Emit the packing of the numbers that a table names; returns where they lie."""
-        packed = self.plan.rows(table.size, label=f"packed{self.lowering.number}_{name}")
-        g = channels.pack_from_geometry(table)
-        self.lowering.emitter.prepare(channels.pack_from, [numbers, packed], g)
-        return packed
-
-    def _packed_bias(self, first, last):
-        """The biases of these vectors of outputs, or None."""
-        bias, lanes = self.lowering.parameter("bias"), self.plan.lanes
-        if bias is None:
-            return None
-        at = np.arange(first * lanes, last * lanes)
-        return self._packed(bias, np.where(at < bias.count, at, -1), f"bias_{first}")
+        plan.emit(channels.contract_channels, [x, packed, bias, target], g)
 
     def _packed_from(self, first, last, wanted, positions):
         """Where in the weight each packed number of these vectors of outputs comes from, -1 for zeros."""
@@ -154,13 +139,41 @@ class Windows:
         c = np.array(wanted)[:, None] - o // outputs * size  # in the group of the output
         inside = (c >= 0) & (c < size) & (o < layer.out_channels)
         table = np.where(inside, (o * size + c) * self.taps + self.order, -1)
-        table = table.reshape(last - first, lanes, -1)
-        parts = [
-            table[at : at + width].transpose(2, 0, 1).ravel()
-            for begin, end, width, _ in channels.widths(last - first, positions)
-            for at in range(begin, end, width)
-        ]
-        return np.concatenate(parts)
+        return in_tiles(table.reshape(last - first, lanes, -1), positions)
+
+
+def packed_numbers(lowering, numbers, table, name):
+    """Emit the packing of the numbers that a table names; returns where they lie."""
+    packed = lowering.plan.rows(table.size, label=f"packed{lowering.number}_{name}")
+    lowering.emitter.prepare(channels.pack_from, [numbers, packed], channels.pack_from_geometry(table))
+    return packed
+
+
+def packed_bias(lowering, first, last):
+    """The biases of vectors of outputs from `first` to before `last`, or None."""
+    bias, lanes = lowering.parameter("bias"), lowering.plan.lanes
+    if bias is None:
+        return None
+    table = channel_vectors((bias.count, 1, 1), lanes)[first * lanes : last * lanes]
+    return packed_numbers(lowering, bias, table, f"bias_{first}")
+
+
+def channel_vectors(image, lanes):
+    """Which elements of an image [channels][height][width] lie in vectors of channels, -1 for no channel."""
+    channel_count, height, width = image
+    c = np.arange(-(-channel_count // lanes) * lanes).reshape(-1, 1, lanes)
+    place = np.arange(height * width)[:, None]
+    return np.where(c < channel_count, c * height * width + place, -1).ravel()
+
+
+def in_tiles(table, positions):
+    """A table [vectors of outputs][lanes][taps] in the order of the sums at so many positions."""
+    parts = [
+        table[at : at + width].transpose(2, 0, 1).ravel()
+        for begin, end, width, _ in channels.widths(len(table), positions)
+        for at in range(begin, end, width)
+    ]
+    return np.concatenate(parts)
 
 
 def _images(x, y, lanes):

@@ -11,6 +11,7 @@ from .base import WeightedLowering
 from .channels import Windows, emit_positions, ending_of
 from .depthwise import emit_forward, emit_grad_input, emit_grad_weight
 from .winograd import Winograd
+from .winograd_channels import WinogradChannels
 from .winograd_line import WinogradLine
 
 
@@ -68,7 +69,9 @@ class Conv2dLowering(WeightedLowering, layer=Conv2d):
 
     def forward(self, x, y, relu):
         if self.emitter.few:
-            if self._takes_positions():
+            if self.winograd_channels.pays:
+                self.winograd_channels.emit(self, x, y, ending_of(relu))
+            elif self._takes_positions():
                 emit_positions(self, x, y, relu)
             else:
                 Windows(self, x, y).emit(relu)
@@ -95,8 +98,9 @@ class Conv2dLowering(WeightedLowering, layer=Conv2d):
 
     @property
     def reads_scalars(self):
-        """Whether x may be planes of scalars: the sums are not those of depthwise vectors."""
-        return not 1 < self.layer.groups == self.channels == self.layer.out_channels
+        """Whether x may be planes of scalars: it is not vectors of channels that are multiplied or added."""
+        depthwise = 1 < self.layer.groups == self.channels == self.layer.out_channels
+        return not (depthwise or self.winograd_channels.pays)
 
     def _takes_positions(self):
         """Whether the first layer is better off with positions in the lanes: its channels fill too few."""
@@ -155,6 +159,7 @@ class Conv2dLowering(WeightedLowering, layer=Conv2d):
         )
         along_a_line = 1 in self.layer.kernel_size
         self.winograd = (WinogradLine if along_a_line else Winograd)(self, share, gradient_share)
+        self.winograd_channels = WinogradChannels(self)
         if self.winograd.forward is not None or self.winograd.weight_gradient is not None:
             self.cut = None
 

@@ -10,6 +10,7 @@ from . import conv_geometry
 from .base import WeightedLowering
 from .channels import ending_of
 from .depthwise import emit_forward, emit_grad_input, emit_grad_weight
+from .transposed_channels import emit_transposed
 
 
 class ConvTranspose2dLowering(WeightedLowering, layer=ConvTranspose2d):
@@ -25,7 +26,7 @@ class ConvTranspose2dLowering(WeightedLowering, layer=ConvTranspose2d):
 
     @classmethod
     def takes_few_samples(cls, layer):
-        return False  # its phases have tiles for a block of samples only
+        return layer.groups == 1  # the weights of groups lie in two axes
 
     @property
     def folds(self):
@@ -44,6 +45,9 @@ class ConvTranspose2dLowering(WeightedLowering, layer=ConvTranspose2d):
         return conv_geometry.forward_halo(self.layer.kernel_size, *self.sizes, *self.windows[:3])
 
     def forward(self, x, y, relu):
+        if self.emitter.few:
+            emit_transposed(self, x, y, relu)
+            return
         weight, bias = self.parameter("weight"), self.parameter("bias")
         operands = [x, weight, bias, None, y]
         rest = y.steps, x.steps, int(bias is not None), ending_of(relu)

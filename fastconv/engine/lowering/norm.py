@@ -1,9 +1,10 @@
 """Normalisation as operations of a plan."""
 
-from ...kernels.lanes import batch_norm, norm, single_sample
+from ...kernels.lanes import batch_norm, norm, norm_channels, single_sample
 from ...nn.norm import BatchNorm2d, GroupNorm, InstanceNorm2d, LayerNorm
 from ..plan import CopyDistance
 from .base import WeightedLowering
+from .channels import channel_vectors, packed_numbers
 
 
 class BatchNorm2dLowering(WeightedLowering, layer=BatchNorm2d):
@@ -84,10 +85,6 @@ class _SampleNorm(WeightedLowering):
     gates = False
     operation, gradient_operation = norm.group_norm, norm.group_norm_grad
 
-    @classmethod
-    def takes_few_samples(cls, layer):
-        return False
-
     def groups(self):
         """Into how many groups the channels are divided."""
         raise NotImplementedError
@@ -97,10 +94,28 @@ class _SampleNorm(WeightedLowering):
         return self.parameter("weight"), self.parameter("bias")
 
     def forward(self, x, y, relu):
+        if self.emitter.few:
+            self._forward_of_few(x, y)
+            return
         self.saved = self.plan.planes((2 * self.groups(),), label=f"saved{self.number}")
         g = norm.group_norm_geometry(self.groups(), x, y)
         operands = [x, y, self.saved, *self.scale_and_shift(), self.emitter.numbers([self.layer.eps])]
         self.plan.emit(self.operation, operands, g)
+
+    def _forward_of_few(self, x, y):
+        """Emit y from x, whose channels lie in the lanes, as scale and shift do then."""
+        x, lanes, channels = self.laid_out_as(x, y), self.plan.lanes, self.input_shape[0]
+        each = self.operation is norm.layer_norm
+        image = (channels, y.height, y.width) if each else (channels, 1, 1)
+        table = channel_vectors(image, lanes)
+        gamma, beta = (
+            packed_numbers(self, numbers, table, name)
+            for name, numbers in zip(("weight", "bias"), self.scale_and_shift(), strict=True)
+        )
+        g = norm_channels.norm_samples_geometry(self.groups(), x, y, channels, int(each))
+        scratch = self.plan.scratch(norm_channels.scratch_size(g, lanes))
+        operands = [x, y, gamma, beta, self.emitter.numbers([self.layer.eps]), scratch]
+        self.plan.emit(norm_channels.norm_samples, operands, g)
 
     def backward(self, x, y, dy, dx, gate):
         g = norm.group_norm_geometry(self.groups(), x, dy, dx)

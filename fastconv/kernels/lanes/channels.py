@@ -22,7 +22,7 @@ from ... import simd
 from ...simd import advance, tiles, transpose
 from ...simd.compiling import compiled
 from ...simd.tiles import columns, multiply_add, offsets, outer_add, row_offsets, rows, shape, zeros
-from .conv import RELU
+from .conv import PLAIN, RELU
 from .operation import STATE, dividing_operation, offsets_of, operation, share
 
 MOST_ROWS = 8  # so many chains hide the latency of a product; addresses of more rows would spill
@@ -50,6 +50,7 @@ class SumsGeometry(NamedTuple):
     images: int  # that have the same positions
     x_image: int  # from one of them to the next
     y_image: int
+    w_image: int  # vectors of weights, where each image has its own
     y_block: int  # from one vector of outputs to the next
     ending: int  # what becomes of a finished sum: PLAIN or RELU of conv.py
     bias: int  # whether there is one
@@ -100,20 +101,41 @@ def sums_geometry(taps, part, x_at, y_at, blocks, y_block, images, ending, bias)
             (np.arange(count)[:, None] * step + at).ravel() for step, at in ((x_image, x_at), (y_image, y_at))
         )
         count = 1
-    sweeps, places, end = [], [], TAPS_AT + len(taps)
-    for first, last, _, height in widths(blocks, len(x_at) * count):
-        number = -(-len(x_at) // height) if last > first else 0
-        sweeps += SweepGeometry(first=first, last=last, tiles=number, tiles_at=end)
+    sweeps = widths(blocks, len(x_at) * count)
+    named = SumsGeometry(
+        taps=len(taps), part=part, images=count, x_image=x_image, y_image=y_image, w_image=0,
+        y_block=y_block, ending=ending, bias=bias,
+    )  # fmt: skip
+    return _with_tables(named, taps, x_at, y_at, sweeps)
+
+
+def products_geometry(depth, part, x_at, y_at, sweeps, images):
+    """Make the geometry of `contract_channels` as products of matrices, one an image: y = x w.
+
+    Rows of x, of `depth` scalars, and rows of y begin at `x_at` and `y_at`. `sweeps` are those of `widths`
+    that the weights are packed for; `images` are as in `sums_geometry`, and how far apart their weights are.
+    """
+    count, x_image, y_image, w_image = images
+    named = SumsGeometry(
+        taps=depth, part=part, images=count, x_image=x_image, y_image=y_image, w_image=w_image, y_block=1,
+        ending=PLAIN, bias=0,
+    )  # fmt: skip
+    return _with_tables(named, np.arange(depth), x_at, y_at, sweeps)
+
+
+def _with_tables(named, taps, x_at, y_at, sweeps):
+    """A geometry of `contract_channels`, of its named numbers and of what lies behind them."""
+    numbers, places, end = [], [], TAPS_AT + len(taps)
+    for first, last, _, height in sweeps:
+        count = -(-len(x_at) // height) if last > first else 0
+        numbers += SweepGeometry(first=first, last=last, tiles=count, tiles_at=end)
         # The last tile repeats the last position.
-        of_tile = np.minimum(np.arange(number * height), len(x_at) - 1).reshape(number, height)
+        of_tile = np.minimum(np.arange(count * height), len(x_at) - 1).reshape(count, height)
         places.append(np.stack([x_at[of_tile], y_at[of_tile]], 1).ravel())
         end += places[-1].size
-    geometry = SumsGeometry(
-        taps=len(taps), part=part, images=count, x_image=x_image, y_image=y_image, y_block=y_block,
-        ending=ending, bias=bias,
-    )  # fmt: skip
-    numbers = np.arange(MOST_ROWS)
-    return np.concatenate([geometry, sweeps, numbers, numbers * y_block, taps, *places]).astype(np.int64)
+    columns = np.arange(MOST_ROWS)
+    tables = columns, columns * named.y_block, taps, *places
+    return np.concatenate([named, numbers, *tables]).astype(np.int64)
 
 
 @compiled
@@ -130,8 +152,8 @@ def _sweep(form, x, w, bias, y, g, at, s):
         first, last = share((end - begin) // columns(form), s)
         begin, end = begin + first * columns(form), begin + last * columns(form)
     for block in range(begin, end, columns(form)):
-        weights = advance(w, block * taps * simd.lanes(w))
         for image in range(g[SUMS.images]):
+            weights = advance(w, (block * taps + image * g[SUMS.w_image]) * simd.lanes(w))
             x_image, y_image = advance(x, image * g[SUMS.x_image]), image * g[SUMS.y_image] + block * y_block
             for k in range(first_tile, end_tile):
                 places = g[at + SWEEP.tiles_at] + 2 * k * rows(form)

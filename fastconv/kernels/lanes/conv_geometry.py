@@ -300,7 +300,7 @@ def conv_grad_input(
         int(dy_distances[1]),
         _grid(kh * kernel[1] + kw, every_kh * kernel[1], every_kw),
         _grid(phase[0] * dx_distances[1] + phase[1], stride[0] * dx_distances[1], stride[1]),
-        _channels(o_count, 0, dy_distances[0], c_count * taps),
+        _channels(o_count, down.taps * across.taps, dy_distances[0], c_count * taps),  # as in `conv_forward`
     )
     g = _contraction(c_count, sums)
     g[CONTRACT.bias], g[CONTRACT.ending] = has_bias, ending

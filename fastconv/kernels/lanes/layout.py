@@ -260,25 +260,34 @@ def _load_sample(kind, y, g, sample):
 
 
 @compiled
+def _line(g):
+    """(lines of a sample, numbers in each, bytes from one to the next); features are a single line."""
+    channels, height, width = g[GATHER.channels], g[GATHER.height], g[GATHER.width]
+    if height == 1 and width == 1:
+        return 1, channels, g[GATHER.c_bytes]
+    return channels * height, width, g[GATHER.w_bytes]
+
+
+@compiled
 def _lies_as_read(y, g):
     """Whether lines are read and written as they are: numbers of one dtype, one after the other."""
-    width, item = g[GATHER.width], simd.VECTOR_BYTES // simd.lanes(y)
+    _, length, distance = _line(g)
+    item = simd.VECTOR_BYTES // simd.lanes(y)
     own = FLOAT32 if item == 4 else FLOAT64
-    together = g[GATHER_TABLE + width - 1] - g[GATHER_TABLE] == width - 1
-    return g[GATHER.kind] == own and g[GATHER.w_bytes] == item and together
+    together = g[GATHER_TABLE + length - 1] - g[GATHER_TABLE] == length - 1
+    return g[GATHER.kind] == own and distance == item and together
 
 
 @compiled
 def _copy_lines(y, g, sample):
     """`_load_sample` of lines that lie as they are read."""
-    height, width, k = g[GATHER.height], g[GATHER.width], GATHER_TABLE
-    for c in range(g[GATHER.channels]):
-        for h in range(height):
-            at = sample + c * g[GATHER.c_bytes] + h * g[GATHER.h_bytes]
-            source, target = simd.pointer_at(at, y), advance(y, g[k])
-            for w in range(width):
-                target[w] = source[w]
-            k += width
+    lines, length, _ = _line(g)
+    height = g[GATHER.height]
+    for line in range(lines):
+        at = sample + line // height * g[GATHER.c_bytes] + line % height * g[GATHER.h_bytes]
+        source, target = simd.pointer_at(at, y), advance(y, g[GATHER_TABLE + line * length])
+        for w in range(length):
+            target[w] = source[w]
 
 
 @operation

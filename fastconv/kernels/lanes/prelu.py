@@ -11,9 +11,9 @@ from .planes import PLANES, add_lane_sum, plane_geometry, source_at, target_at, 
 SLOPE_STEP, DX_WANTED = len(PLANES), len(PLANES) + 1
 
 
-def prelu_geometry(x, y, per_channel):
-    """Make the geometry of `prelu` from planes x to planes y."""
-    return (*plane_geometry(x, y), int(per_channel), 0)
+def prelu_geometry(x, y, slope_step):
+    """Make the geometry of `prelu`, or `prelu_channels`, from planes x to planes y."""
+    return (*plane_geometry(x, y), int(slope_step), 0)
 
 
 def prelu_grad_geometry(dy, dx, x, per_channel):
@@ -27,6 +27,18 @@ def prelu(x, y, weight, _c, _d, _e, g, s):
     zero = fill(x, 0.0)
     for c in range(g[PLANES.channels]):
         factor = splat(weight, c * g[SLOPE_STEP])
+        for h in range(g[PLANES.height]):
+            for w in range(g[PLANES.width]):
+                v = load(x, source_at(g, c, h, w))
+                store(y, target_at(g, c, h, w), select(greater(v, zero), v, multiply(v, factor)))
+
+
+@operation
+def prelu_channels(x, y, weight, _c, _d, _e, g, s):
+    """As `prelu`, of samples whose channels lie in the lanes; the slope step is the planes of a vector."""
+    zero = fill(x, 0.0)
+    for c in range(g[PLANES.channels]):
+        factor = load(weight, c // g[SLOPE_STEP])
         for h in range(g[PLANES.height]):
             for w in range(g[PLANES.width]):
                 v = load(x, source_at(g, c, h, w))

@@ -1,6 +1,6 @@
 """Few samples, whose channels lie in the lanes, against the same samples in a batch: the same bits.
 
-That holds of direct sums; at precision "high" a batch may go by Winograd's products, few samples do not.
+That holds of direct sums; at precision "high" layers may go by Winograd's products in one of the two layouts.
 """
 
 import numba
@@ -126,6 +126,34 @@ MORE = {
          fc.Conv1d(33, 3, stride=2), fc.GlobalAvgPool1d(), fc.Flatten(), fc.Dense(3)],
         (2, 40),
     ),
+    "normalisation of groups of channels": (
+        [fc.Conv2d(36, 3, padding=1), fc.GroupNorm(4), fc.ReLU(), fc.GroupNorm(1), fc.Conv2d(33, 2),
+         fc.InstanceNorm2d(affine=True), fc.Tanh(), fc.InstanceNorm2d(), fc.GroupNorm(33)],
+        (20, 5, 7),
+    ),
+    "normalisation of whole samples": (
+        [fc.Conv2d(19, 2), fc.LayerNorm(), fc.ReLU(), fc.Flatten(), fc.LayerNorm(), fc.Dense(40),
+         fc.LayerNorm(), fc.Dense(18), fc.GroupNorm(3)],
+        (17, 4, 5),
+    ),
+    "normalisation of the input": ([fc.GroupNorm(2), fc.Conv2d(33, 1), fc.LayerNorm()], (34, 3, 4)),
+    "slopes of each channel": (
+        [fc.Conv2d(36, 3, padding=1), fc.PReLU(per_channel=True), fc.Conv2d(17, 2),
+         fc.PReLU(per_channel=True), fc.PReLU(), fc.Flatten(), fc.PReLU(per_channel=True), fc.Dense(20),
+         fc.PReLU(per_channel=True)],
+        (16, 5, 4),
+    ),
+    "transposed convolutions": (
+        [fc.ConvTranspose2d(33, 3, stride=2, padding=1, output_padding=1), fc.BatchNorm2d(), fc.ReLU(),
+         fc.ConvTranspose2d(40, (2, 5), stride=(3, 2), dilation=(1, 2), bias=False),
+         fc.ConvTranspose2d(17, 1, stride=2), fc.ReLU(), fc.ConvTranspose2d(20, 4, padding=2)],
+        (70, 3, 2),
+    ),
+    "a transposed convolution of the input": ([fc.ConvTranspose2d(24, 3, padding=1)], (3, 5, 4)),
+    "transposed convolutions of signals": (
+        [fc.Conv1d(32, 5), fc.ConvTranspose1d(24, 4, stride=2), fc.LeakyReLU(), fc.ConvTranspose1d(16, 3)],
+        (16, 12),
+    ),
     "softmax of many features": ([fc.Softmax(), fc.Dense(50), fc.Softmax()], (37,)),
     "flatten alone": ([fc.Flatten()], (18, 3, 2)),
     "global average of many channels": (
@@ -171,6 +199,11 @@ def test_a_sample_alone_is_predicted_with_the_bits_that_it_has_in_a_batch(name, 
     expected = model.predict(samples(model.input_shape))
     assert np.isfinite(expected).all()
     assert_alone_as_in_a_batch(model, samples(model.input_shape))
+
+
+@pytest.mark.parametrize("name", [name for name in MORE if "normalisation" in name or "transposed" in name])
+def test_no_layer_needs_a_block_of_samples(name):
+    assert samples_at_once(trained(*MORE[name], "float32"), 1) == 1
 
 
 def random_layers(rng):
