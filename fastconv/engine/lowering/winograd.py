@@ -16,6 +16,7 @@ from ...kernels.lanes.winograd_parts import OF_3X3, Parts
 from ...kernels.lanes.winograd_transforms import ALL_TAPS, MATRICES, POINTS
 from ..plan import CopyDistance
 
+DIRECT_GRADIENT = 1.25  # of a direct gradient of the input, for a product: tiles reach past the edges of dy
 INPUT_LINE = 26  # loads, stores and arithmetic of a line of 6 numbers of an input
 # Measured on planes from 4x4 to 32x32 with 3 to 128 channels: what the transforms wait for the cache, and
 # what it takes to turn a tile's samples into channels.
@@ -54,8 +55,8 @@ class Sums:
 
     @property
     def direct(self):
-        """Products of the direct sums."""
-        places = math.prod(self.dy_size or self.size)
+        """The cost of the direct sums."""
+        places = DIRECT_GRADIENT * math.prod(self.dy_size) if self.dy_size else math.prod(self.size)
         return places * math.prod(self.parts.kernel_size) * self.channels * self.outputs
 
     @cached_property
