@@ -27,11 +27,11 @@ def set_precision(precision: str) -> None:
     Parameters
     ----------
     precision : {'high', 'highest'}
-        "high", as it is from the start: where that is faster, convolutions of 3x3 taps with stride 1 and
-        their gradients are computed by Winograd's products F(4x4, 3x3), a quarter as many as the sums have;
-        those along a line, such as Conv1d's, by about half as many. Their rms errors are up to 5 times those
-        of a direct sum in float32, and a number that is not finite spreads to the results around it.
-        "highest": direct sums everywhere, with errors at or below PyTorch's.
+        "high", as it is from the start: where that is faster, convolutions and their gradients are computed
+        by Winograd's products: of 3x3 taps, a quarter as many as the sums have, of 5x5 a third, along a line,
+        as in Conv1d, about half. Their rms errors are up to 5 times those of a direct sum in float32, and a
+        number that is not finite spreads to the results around it, 5x5 at most.
+        "highest": direct sums everywhere, with errors that are below PyTorch's in the mean.
 
     Raises
     ------

@@ -17,6 +17,7 @@ from ...kernels.lanes.winograd_parts import OF_3X3, Parts
 from ...kernels.lanes.winograd_transforms import ALL_TAPS, MATRICES
 from ..plan import CopyDistance
 
+DIRECT_GRADIENT = 1.25  # of a direct gradient of the input, for a product: tiles reach past the edges of dy
 # Sums of fewer taps are so exact, if made directly, that the products lose more than 5 times as much: 7 times
 # with kernels of 2x2, 5 times in the gradient of an input that was read by 3x3 taps with stride 2.
 ENOUGH_TAPS, ENOUGH_TAPS_OF_PHASE = 9, 4
@@ -39,8 +40,8 @@ class Sums:
 
     @property
     def direct(self):
-        """Products of the direct sums."""
-        places = math.prod(self.dy_size or self.size)
+        """The cost of the direct sums."""
+        places = DIRECT_GRADIENT * math.prod(self.dy_size) if self.dy_size else math.prod(self.size)
         return places * math.prod(self.parts.kernel_size) * self.channels * self.outputs
 
     @cached_property

@@ -102,11 +102,22 @@ def _finish_part(work, bias, floor, gate, y, at, g, plane, tile):
 
 
 @compiled
+def _is_cut(g, plane, tile):
+    """Whether some results of a tile are not in y."""
+    line, column = tile[PLANE_TILE.line], tile[PLANE_TILE.column]
+    down = line < plane[OUTPUT_PLANE.first_line]
+    down |= line + g[WINOGRAD.height] > plane[OUTPUT_PLANE.last_line] + 1
+    across = column < plane[OUTPUT_PLANE.first_column]
+    across |= column + g[WINOGRAD.width] > plane[OUTPUT_PLANE.last_column] + 1
+    return down | across
+
+
+@compiled
 def _results(m, m_at, bias, floor, gate, y, g, plane, tile, work):
     """Transform the products of a tile of an output, and write its results."""
     transform_products(m, m_at, g[WINOGRAD.m_matrix], g[WINOGRAD.width], work)
     at, line = plane[OUTPUT_PLANE.y] + tile[PLANE_TILE.y], g[WINOGRAD.y_line]
-    if not g[WINOGRAD.within]:
+    if not g[WINOGRAD.within] and _is_cut(g, plane, tile):
         _finish_part(work, bias, floor, gate, y, at, g, plane, tile)
         return
     height, gated = g[WINOGRAD.height], g[WINOGRAD.ending] == GATE
