@@ -56,7 +56,24 @@ def test_none_does_at_the_highest_precision_or_in_float64():
     assert "winograd" not in network("float64").source(kernels=False)
 
 
-def test_few_channels_strides_groups_and_short_kernels_stay_with_direct_sums():
+def test_strides_of_long_kernels_go_by_the_products_but_for_the_gradient_of_the_input():
+    def strided(dtype="float32"):
+        layers = [
+            fc.Conv1d(32, 1), fc.Tanh(), fc.Conv1d(32, 9, stride=2, padding=3), fc.Flatten(), fc.Dense(7),
+        ]  # fmt: skip
+        return fc.Sequential(layers, SHAPE, dtype=dtype, seed=1)
+
+    model, (X, y) = strided(), samples(40)
+    text = model.source("train", batch_size=40, kernels=False)
+    assert text.count("winograd_line(") == text.count("winograd_line_grad_weight(") == 1
+    exact = in_float64(model, strided)
+    assert error(model.predict(X), exact.predict(X)) < 1e-6
+    exact_gradients = exact.loss_and_gradients(X, y)[1]
+    for name, gradient in model.loss_and_gradients(X, y)[1].items():
+        assert error(gradient, exact_gradients[name]) < 3e-6, name
+
+
+def test_few_channels_short_strides_groups_and_short_kernels_stay_with_direct_sums():
     for layer, shape in [
         (fc.Conv1d(32, 8), (1, 64)),
         (fc.Conv1d(2, 3), (32, 64)),

@@ -76,6 +76,7 @@ class WinogradLine:
         layer, plan = lowering.layer, self.plan
         self.axis = 0 if layer.kernel_size[1] == 1 else 1
         self.kernel, self.dilation = layer.kernel_size[self.axis], layer.dilation[self.axis]
+        self.stride, other_stride = layer.stride[self.axis], layer.stride[1 - self.axis]
         self.padding = lowering.top, lowering.left
         self.channels, self.outputs = lowering.channels, layer.out_channels
         self.in_size, self.out_size = tuple(lowering.in_size), tuple(lowering.out_size)
@@ -84,7 +85,8 @@ class WinogradLine:
             and plan.dtype.itemsize == 4  # who asks for float64 wants its precision
             and not emitter.few
             and self.kernel > 1
-            and layer.stride == (1, 1)
+            and other_stride == 1
+            and 1 in (self.stride, self.dilation)
             and layer.groups == 1
         )
         self.forward = self.weight_gradient = self.input_gradient = None
@@ -92,7 +94,8 @@ class WinogradLine:
             self.forward = self._best(self._lines(False), Sums.forward_cost, share)
         if possible and lowering.trains:
             self.weight_gradient = self._best(self._lines(False), Sums.weight_gradient_cost, share)
-        if possible and emitter.needs_gradient(lowering.inputs[0]):
+        # Where there is a stride, dx is several convolutions of few taps: direct sums.
+        if possible and self.stride == 1 and emitter.needs_gradient(lowering.inputs[0]):
             self.input_gradient = self._best(self._lines(True), Sums.forward_cost, gradient_share)
 
     def _lines(self, back):
@@ -105,7 +108,7 @@ class WinogradLine:
         channels, outputs = (self.outputs, self.channels) if back else (self.channels, self.outputs)
         return [
             Sums(
-                Line(form, self.kernel, self.dilation, padding, along, size, before),
+                Line(form, self.kernel, self.dilation, padding, along, size, before, self.stride),
                 channels,
                 outputs,
                 self.plan.lanes,

@@ -1,4 +1,4 @@
-"""Convolutions along one direction by Winograd's products: kernels of 1 x K or K x 1 taps, of any dilation.
+"""Convolutions along one direction by Winograd's products: 1 x K or K x 1 taps, dilated or strided.
 
     x   |--tile 0--|           a tile is n inputs, which give m results; tiles are m apart. The last one of a
             |--tile 1--|       line may reach over its end, where there are zeros.
@@ -6,7 +6,8 @@
 
 Long kernels are pieces of r taps, whose products are added up before they are transformed back: so many
 more channels, whose inputs begin r further. If r = m, the inputs of a piece's tile are those of the next
-tile for the piece before, and the pieces share them.
+tile for the piece before, and the pieces share them. Of a stride s, every s-th tap belongs to one piece:
+tile and taps are s apart, and a piece's inputs begin at its first tap.
 
     v   [n][channels][inputs of a strip]                                  vectors of samples
     u   [n][outputs][pieces][channels]                                    scalars
@@ -54,6 +55,7 @@ class WinogradLineGeometry(NamedTuple):
     results: int  # of a tile
     taps: int  # of a piece
     pieces: int
+    stride: int
     channels: int
     outputs: int
     tiles: int
@@ -61,7 +63,8 @@ class WinogradLineGeometry(NamedTuple):
     strip: int  # tiles at once, at most
     shared: int  # whether pieces share their inputs
     x_channel: int  # from one channel to the next
-    x_step: int  # from one place of a line to the next, of the dilation
+    x_tap: int  # from what one tap reads to what the next one does
+    x_step: int  # from one input of a tile to the next: of a stride, taps of other pieces lie between
     y_output: int  # from one output to the next, in y or dy
     y_step: int
     u_output: int  # from one output to the next
@@ -91,6 +94,12 @@ class LineTile(NamedTuple):
 LINE_TILE = offsets_of(LineTile)
 
 
+@compiled
+def first_tap(piece, stride, taps):
+    """The first tap of a piece of so many taps, each a stride from the next."""
+    return piece % stride + piece // stride * stride * taps
+
+
 class Line(NamedTuple):
     """A convolution along one axis: what is the same for all channels.
 
@@ -106,6 +115,8 @@ class Line(NamedTuple):
         (height, width) of a plane of results.
     before : int
         Padding before the first element of the other axis.
+    stride : int
+        Along the axis; 1 where there is a dilation.
     """
 
     form: int
@@ -115,11 +126,12 @@ class Line(NamedTuple):
     axis: int
     size: tuple[int, int]
     before: int = 0
+    stride: int = 1
 
     @property
     def pieces(self):
-        """Into how many pieces of the form's taps the kernel is cut."""
-        return -(-self.kernel // FORMS[self.form].taps)
+        """Into how many pieces of the form's taps the kernel is cut, as many for each place in a stride."""
+        return self.stride * -(-self.kernel // (self.stride * FORMS[self.form].taps))
 
     @property
     def line_tiles(self):
@@ -135,7 +147,7 @@ class Line(NamedTuple):
     def shared(self):
         """Whether pieces share inputs."""
         form = FORMS[self.form]
-        return self.pieces > 1 and form.taps == form.results
+        return self.pieces > 1 and form.taps == form.results and self.stride == 1
 
     @property
     def inputs(self):
@@ -152,8 +164,9 @@ class Line(NamedTuple):
     @property
     def inputs_end(self):
         """The same of what the tiles read, counted from the first element: behind it nothing is read."""
-        rest = self.pieces * FORMS[self.form].taps - 1
-        return self.results_end + rest * self.dilation - self.padding
+        taps, last = FORMS[self.form].taps, first_tap(self.pieces - 1, self.stride, FORMS[self.form].taps)
+        rest = last + (taps - 1) * self.stride
+        return (self.results_end - 1) * self.stride + 1 + rest * self.dilation - self.padding
 
     def strip(self, channels, outputs):
         """How many tiles are computed at once: such as stay in cache, and fill register tiles."""
@@ -179,7 +192,7 @@ def _geometry(line, channels, outputs, x, y, lanes, gradient, **others):
     along, other, far = line.axis, 1 - line.axis, line.dilation
     tiles = [
         LineTile(
-            (start - line.padding) * x_steps[along] + (across - line.before) * x_steps[other],
+            (start * line.stride - line.padding) * x_steps[along] + (across - line.before) * x_steps[other],
             start * y_steps[along] + across * y_steps[other],
             min(form.results, -(-(line.size[along] - start) // far)),
         )
@@ -193,6 +206,7 @@ def _geometry(line, channels, outputs, x, y, lanes, gradient, **others):
         results=form.results,
         taps=form.taps,
         pieces=line.pieces,
+        stride=line.stride,
         channels=channels,
         outputs=outputs,
         tiles=len(tiles),
@@ -200,7 +214,8 @@ def _geometry(line, channels, outputs, x, y, lanes, gradient, **others):
         strip=strip,
         shared=int(line.shared),
         x_channel=x[0],
-        x_step=x_steps[along] * far,
+        x_tap=x_steps[along] * far,
+        x_step=x_steps[along] * far * line.stride,
         y_output=y[0],
         y_step=y_steps[along] * far,
         u_output=line.pieces * rounded(channels, lanes),
@@ -249,8 +264,8 @@ def _input_at(number, start, count, g):
     if g[LINE.shared]:
         return _tile(g, start)[LINE_TILE.x] + number * g[LINE.results] * g[LINE.x_step], number
     piece, tile = number // count, number % count
-    x = _tile(g, start + tile)[LINE_TILE.x] + piece * g[LINE.taps] * g[LINE.x_step]
-    return x, piece * g[LINE.strip] + tile
+    first = first_tap(piece, g[LINE.stride], g[LINE.taps]) * g[LINE.x_tap]
+    return _tile(g, start + tile)[LINE_TILE.x] + first, piece * g[LINE.strip] + tile
 
 
 @compiled

@@ -1,6 +1,6 @@
 """The weights of Winograd's convolutions along a line: from taps to points, and their gradient's way back.
 
-w  [outputs][channels][taps]                scalars: a square of channels x taps is turned in registers
+w  [outputs][channels][taps]                scalars
 u  [points][outputs][pieces][channels]      vectors of channels, the last of which may be filled up
 """
 
@@ -8,10 +8,9 @@ from typing import NamedTuple
 
 from ... import simd
 from ...simd.compiling import compiled
-from ...simd.transpose import square_part, store_square, transpose
 from .matrix_product import rounded
 from .operation import STATE, offsets_of, operation, share
-from .winograd_line import matrix_distance
+from .winograd_line import first_tap, matrix_distance
 from .winograd_line_forms import FORMS, transform_tap_sums, transform_taps
 
 
@@ -21,6 +20,7 @@ class LineWeightsGeometry(NamedTuple):
     form: int
     taps: int  # of a piece
     pieces: int
+    stride: int  # of the convolution: from one tap of a piece to the next
     kernel: int  # taps in all
     outputs: int
     channels: int
@@ -46,6 +46,7 @@ def line_weights_geometry(line, out_channels, channels, lanes, turned):
         form=line.form,
         taps=FORMS[line.form].taps,
         pieces=line.pieces,
+        stride=line.stride,
         kernel=line.kernel,
         outputs=outputs,
         channels=inputs,
@@ -61,18 +62,16 @@ def line_weights_geometry(line, out_channels, channels, lanes, turned):
 @compiled
 def _load_piece(w, source, piece, channels, u, at, g):
     """Put the taps of a piece into the first matrices of u, from scalar `at` on; past the last come zeros."""
-    lanes, taps, matrix = simd.lanes(w), g[WEIGHTS.taps], g[WEIGHTS.u_matrix]
-    here = min(taps, g[WEIGHTS.kernel] - piece * taps)
-    first = piece * taps
-    if g[WEIGHTS.turned]:
-        first = g[WEIGHTS.kernel] - first - here
-    weights = transpose(square_part(w, source + first, g[WEIGHTS.w_channel], channels, here))
-    if g[WEIGHTS.turned]:
-        store_square(weights, u, at + (here - 1) * matrix, -matrix, here, lanes)
-    else:
-        store_square(weights, u, at, matrix, here, lanes)
-    for tap in range(here, taps):
-        simd.store(u, (at + tap * matrix) // lanes, simd.fill(u, 0.0))
+    kernel, lanes = g[WEIGHTS.kernel], simd.lanes(w)
+    first = first_tap(piece, g[WEIGHTS.stride], g[WEIGHTS.taps])
+    for k in range(g[WEIGHTS.taps]):
+        tap, target = first + k * g[WEIGHTS.stride], at + k * g[WEIGHTS.u_matrix]
+        here = min(lanes, channels) if tap < kernel else 0
+        place = source + (kernel - 1 - tap if g[WEIGHTS.turned] else tap)
+        for lane in range(here):
+            u[target + lane] = w[place + lane * g[WEIGHTS.w_channel]]
+        for lane in range(here, lanes):
+            u[target + lane] = 0.0
 
 
 @operation
@@ -96,6 +95,7 @@ class LineWeightSumsGeometry(NamedTuple):
     points: int
     taps: int  # of a piece
     pieces: int
+    stride: int  # of the convolution: from one tap of a piece to the next
     kernel: int  # taps in all
     outputs: int
     channels: int
@@ -116,6 +116,7 @@ def line_weight_sums_geometry(line, outputs, channels, lanes, shard_distance):
         points=form.points,
         taps=form.taps,
         pieces=line.pieces,
+        stride=line.stride,
         kernel=line.kernel,
         outputs=outputs,
         channels=channels,
@@ -138,20 +139,27 @@ def _add_shards(du, at, g, s):
         simd.store(du, place, value)
 
 
+@compiled
+def _store_piece(du, at, piece, channels, dweight, target, g):
+    """Write the taps of a piece, in the first matrices of du from scalar `at` on, to the channels."""
+    first, kernel = first_tap(piece, g[SUMS.stride], g[SUMS.taps]), g[SUMS.kernel]
+    for k in range(g[SUMS.taps]):
+        tap = first + k * g[SUMS.stride]
+        if tap < kernel:
+            for lane in range(channels):
+                dweight[target + lane * kernel + tap] = du[at + k * g[SUMS.u_matrix] + lane]
+
+
 @operation
 def winograd_line_weight_sums(du, dweight, _a, _b, _c, _d, g, s):
     """dweight = G^T (the sum of the shards' du, in order); each thread takes some of the outputs."""
-    lanes, channels, kernel, matrix = simd.lanes(du), g[SUMS.channels], g[SUMS.kernel], g[SUMS.u_matrix]
+    lanes, channels, matrix = simd.lanes(du), g[SUMS.channels], g[SUMS.u_matrix] // simd.lanes(du)
     first, last = share(g[SUMS.outputs], s)
     for o in range(first, last):
         for piece in range(g[SUMS.pieces]):
-            tap = piece * g[SUMS.taps]
-            here = min(g[SUMS.taps], kernel - tap)
             for c in range(0, channels, lanes):
                 at = o * g[SUMS.u_output] + piece * g[SUMS.u_piece] + c
                 _add_shards(du, at // lanes, g, s)
-                k, distance = at // lanes, matrix // lanes
-                transform_tap_sums(g[SUMS.form], du, k, distance, du, k, distance)
-                weights = transpose(square_part(du, at, matrix, here, lanes))
-                target = (o * channels + c) * kernel + tap
-                store_square(weights, dweight, target, kernel, min(lanes, channels - c), here)
+                transform_tap_sums(g[SUMS.form], du, at // lanes, matrix, du, at // lanes, matrix)
+                here = min(lanes, channels - c)
+                _store_piece(du, at, piece, here, dweight, (o * channels + c) * g[SUMS.kernel], g)
