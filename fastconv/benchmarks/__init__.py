@@ -20,6 +20,7 @@ measuring.py     one work after the other, and nobody's failure ends it
 timing.py        several contenders timed in turns, best of many
 machine.py       threads and versions
 results.py       one measured piece of work
+errors.py        rounding errors of layers against float64
 table.py         the table of ratios
 goals.py         what fastconv wants to reach, with the measured figures
 chart.py         the bar chart

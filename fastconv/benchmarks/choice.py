@@ -11,7 +11,7 @@ from .timing import Contender
 from .work import Work
 from .workloads import kernel_works, lane_works, predict_works, step_works
 
-PARTS = ("steps", "predict", "kernels", "grid", "lanes")
+PARTS = ("steps", "predict", "kernels", "grid", "lanes", "errors")
 
 
 class Choice(NamedTuple):
@@ -19,9 +19,9 @@ class Choice(NamedTuple):
 
     Parameters
     ----------
-    parts : tuple of {"steps", "predict", "kernels", "grid", "lanes"}
-        Training steps and predictions of networks, public kernels, the convolutions on a grid of shapes, and
-        the engine's own convolutions.
+    parts : tuple of {"steps", "predict", "kernels", "grid", "lanes", "errors"}
+        Training steps and predictions of networks, public kernels, the convolutions on a grid of shapes, the
+        engine's own convolutions; and rounding errors of layers, for which nothing is timed.
     networks : tuple of str
         Names of `networks.NETWORKS`.
     batches : tuple of int, optional

@@ -8,11 +8,12 @@ from pathlib import Path
 from ..formats.atomic import write_bytes
 from ..formats.json_text import to_json
 from . import chart as charts
-from . import goals, machine
+from . import errors, goals, machine
 from .choice import EVERYTHING, Choice
 from .measuring import measure
 from .results import Row
 from .timing import QUICK, Effort
+from .work import error_line
 
 BEGIN, END = "<!-- benchmark table begin -->", "<!-- benchmark table end -->"
 
@@ -89,26 +90,40 @@ def run(
     facts = machine.facts()
     effort = QUICK if quick else Effort()
     effort = effort if seconds is None else effort._replace(seconds=seconds)
+    found: list[errors.Errors] = []
     kept = None if json in (None, "-") else json
 
     def keep(rows: list[Row]) -> None:
         if kept:
-            write_bytes(kept, f"{to_json(_plain(rows, facts), indent=1)}\n".encode())
+            write_bytes(kept, f"{to_json(_plain(rows, facts, found), indent=1)}\n".encode())
 
     rows = measure(others, counts, effort, sys.stderr, choice, keep)
-    reached = goals.measure(rows, effort, choice == EVERYTHING) if with_goals else []
-    goal_table = "\n\n" + goals.markdown(reached) if reached else ""
-    text = markdown(rows, others, facts) + goal_table
-    print(to_json(_plain(rows, facts)) if json == "-" else text)
+    found = _errors() if "errors" in choice.parts else []
+    below = "\n\n" + errors.markdown(found) if found else ""
+    reached = goals.measure(rows, effort, choice == EVERYTHING, found) if with_goals else []
+    below += "\n\n" + goals.markdown(reached) if reached else ""
+    text = markdown(rows, others, facts) + below
+    print(to_json(_plain(rows, facts, found)) if json == "-" else text)
+    if kept:
+        keep(rows)
     if save:
         write_bytes(save, f"{text}\n".encode())
     if update_readme:
         page = Path(update_readme)
-        front = markdown([row for row in rows if row.kind == "network"], others, facts) + goal_table
+        front = markdown([row for row in rows if row.kind == "network"], others, facts) + below
         write_bytes(page, _replace(page.read_text(encoding="utf-8"), front).encode())
     if chart:
         charts.save(chart, rows, TITLES, _caption(facts))
     return 0 if all(row.right for row in rows) else 1
+
+
+def _errors() -> list[errors.Errors]:
+    """Rounding errors; a failure of theirs must not cost the table of times."""
+    try:
+        return errors.measure(told=lambda text: print(text, file=sys.stderr, flush=True))
+    except Exception as error:
+        print(f"errors failed: {error_line(error)}", file=sys.stderr)
+        return []
 
 
 def _known(compare: Iterable[str]) -> list[str]:
@@ -206,7 +221,9 @@ def _replace(page: str, table: str) -> str:
     return f"{before}{BEGIN}\n{table}\n{END}{after}"
 
 
-def _plain(rows: Sequence[Row], facts: Mapping[str, str]) -> dict[str, object]:
+def _plain(
+    rows: Sequence[Row], facts: Mapping[str, str], found: Sequence[errors.Errors]
+) -> dict[str, object]:
     return {
         "machine": dict(facts),
         "rows": [
@@ -220,5 +237,9 @@ def _plain(rows: Sequence[Row], facts: Mapping[str, str]) -> dict[str, object]:
                 "seconds": {name: timing._asdict() for name, timing in row.timings.items()},
             }
             for row in rows
+        ],
+        "errors": [
+            {"layer": str(one.case), "samples": one.samples, "passes": errors.PASSES, "of": one.of}
+            for one in found
         ],
     }

@@ -6,7 +6,7 @@ from typing import Any
 from ..checks.extras import require
 from . import options, output
 
-PARTS = ("steps", "predict", "kernels", "grid", "lanes")
+PARTS = ("steps", "predict", "kernels", "grid", "lanes", "errors")
 EXAMPLES = """\
 bench
 bench --quick --compare torch

@@ -5,6 +5,7 @@ import pytest
 
 from fastconv.benchmarks import machine, measuring, table
 from fastconv.benchmarks.choice import EVERYTHING, Choice, works
+from fastconv.benchmarks.errors import Case, Errors
 from fastconv.benchmarks.results import Row
 from fastconv.benchmarks.timing import QUICK, Contender, Timing
 from fastconv.benchmarks.work import Work
@@ -68,6 +69,7 @@ def test_each_number_of_threads_has_its_own_table():
 
 def only(monkeypatch, work):
     monkeypatch.setattr(measuring, "works", lambda choice, threads: [work])
+    monkeypatch.setattr(table.errors, "measure", lambda told: [])
 
 
 @pytest.fixture
@@ -187,12 +189,35 @@ def test_a_run_that_is_stopped_keeps_what_it_has_measured(monkeypatch, tmp_path)
 
     first = Work("a sum", 5, lambda who: Contender(lambda: 1.0))
     second = Work("a product", 0, lambda who: Contender(stop))
+    only(monkeypatch, first)
     monkeypatch.setattr(measuring, "works", lambda choice, threads: [first, second])
     path = tmp_path / "kept.json"
     with pytest.raises(KeyboardInterrupt):
         table.run(["im2col"], quick=True, json=str(path))
     rows = json.loads(path.read_text())["rows"]
     assert [(row["work"], row["right"], row["failed"]) for row in rows] == [("a sum", True, {})]
+
+
+@pytest.mark.usefixtures("_one_small_work")
+def test_rounding_errors_stand_below_the_times(monkeypatch, capsys, tmp_path):
+    one = Errors(Case(3, (8, 8), 4, 3), "random", {"high": (4e-7, 2e-7, 1e-7)})
+    monkeypatch.setattr(table.errors, "measure", lambda told: [one])
+    table.run(["im2col"], quick=True, json=str(tmp_path / "kept.json"))
+    assert "| 3x3, 3 -> 4, 8x8 | random | 4 | 2 | 1 |" in capsys.readouterr().out
+    kept = json.loads((tmp_path / "kept.json").read_text())["errors"]
+    assert kept[0]["of"] == {"high": [4e-7, 2e-7, 1e-7]}
+
+
+@pytest.mark.usefixtures("_one_small_work")
+def test_rounding_errors_that_fail_do_not_cost_the_times(monkeypatch, capsys):
+    def fail(told):
+        raise MemoryError("no room")
+
+    monkeypatch.setattr(table.errors, "measure", fail)
+    assert table.run(["im2col"], quick=True) == 0
+    out, err = capsys.readouterr()
+    assert "errors failed: MemoryError: no room" in err
+    assert "| nothing at all |" in out
 
 
 def test_every_work_has_a_name_of_its_own():
