@@ -21,6 +21,7 @@ timing.py        several contenders timed in turns, best of many
 machine.py       threads and versions
 results.py       one measured piece of work
 errors.py        rounding errors of layers against float64
+curves.py        training curves at both precisions
 table.py         the table of ratios
 goals.py         what fastconv wants to reach, with the measured figures
 chart.py         the bar chart

@@ -5,8 +5,8 @@ from functools import partial
 from typing import Any
 
 from ..inspection.random_batch import random_batch
-from ..models.building import network_of
-from ..nn.joint_loss import default_for, parts_of
+from ..models.building import loss_for, network_of
+from ..nn.joint_loss import parts_of
 from ..nn.losses import MSE as SquaredError
 
 
@@ -121,7 +121,7 @@ def loss_of(name: str, model: Any) -> Any:
     """The loss of a network, of all its outputs."""
     if name in MSE:
         return SquaredError()
-    return default_for(model.last_layers(), model.output_names, model.output_shapes)
+    return loss_for(model)
 
 
 def given_loss(name: str, model: Any) -> Any:
