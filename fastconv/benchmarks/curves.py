@@ -195,6 +195,7 @@ def chart(path: str, found: Sequence[Curves]) -> None:
                 width = 1.0 if precision == "highest" else 2.4
                 panel.plot(epochs, losses, style, color=f"C{number}", linewidth=width, label=label)
         panel.set_yscale("log")
+        panel.set_xticks(range(1, curves.losses["high"].shape[1] + 1))
         panel.set_title(curves.title, size=9)
         panel.set_xlabel("epoch")
         panel.spines[["top", "right"]].set_visible(False)
