@@ -10,7 +10,7 @@ Without `--threads N` everybody uses one thread.
 import pytest
 
 from fastconv.benchmarks import machine
-from fastconv.benchmarks.workloads import CONTENDERS
+from fastconv.benchmarks.work import CONTENDERS
 
 
 def pytest_addoption(parser):

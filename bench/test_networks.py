@@ -1,7 +1,8 @@
 import pytest
 
 from fastconv.benchmarks.kernel_grid import KERNELS, SHAPES, works_of
-from fastconv.benchmarks.networks import NETWORKS, PREDICT_BATCHES, STEP_BATCHES, predict_work, step_work
+from fastconv.benchmarks.network_works import PREDICT_BATCHES, STEP_BATCHES, predict_work, step_work
+from fastconv.benchmarks.networks import NETWORKS
 
 LARGE = ("mobilenet_v2", "unet")  # a sample of them takes as long as a batch of others
 

@@ -139,6 +139,7 @@ def test_no_chain_of_imports_is_longer_than_eleven_packages():
 
 # Files that are loaded when they are asked for, and that import an optional extra, or PyTorch, at their top.
 LATER = {
+    "fastconv.benchmarks.jax_nets",
     "fastconv.benchmarks.onnx_nets",
     "fastconv.benchmarks.torch_kernels",
     "fastconv.benchmarks.torch_nets",

@@ -1,13 +1,17 @@
 """Which works a run measures: all of them take an hour, a part of them a minute."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import NamedTuple
 
 from .kernel_grid import BATCHES, grid_works
-from .networks import NETWORKS, PREDICT_BATCHES, STEP_BATCHES, predict_work, step_work
-from .workloads import Work, kernel_works, lane_works, predict_works, step_works
+from .network_works import PREDICT_BATCHES, STEP_BATCHES, predict_work, step_work
+from .networks import NETWORKS
+from .timing import Contender
+from .work import Work
+from .workloads import kernel_works, lane_works, predict_works, step_works
 
-PARTS = ("steps", "predict", "kernels", "grid", "lanes")
+PARTS = ("steps", "predict", "kernels", "grid", "lanes", "errors")
 
 
 class Choice(NamedTuple):
@@ -15,9 +19,9 @@ class Choice(NamedTuple):
 
     Parameters
     ----------
-    parts : tuple of {"steps", "predict", "kernels", "grid", "lanes"}
-        Training steps and predictions of networks, public kernels, the convolutions on a grid of shapes, and
-        the engine's own convolutions.
+    parts : tuple of {"steps", "predict", "kernels", "grid", "lanes", "errors"}
+        Training steps and predictions of networks, public kernels, the convolutions on a grid of shapes, the
+        engine's own convolutions; and rounding errors of layers, for which nothing is timed.
     networks : tuple of str
         Names of `networks.NETWORKS`.
     batches : tuple of int, optional
@@ -57,14 +61,23 @@ def works(choice: Choice, threads: int) -> list[Work]:
 def _of_networks(
     choice: Choice, batches: tuple[int, ...], make: Callable[[str, int], Work | None], fixed: list[Work]
 ) -> list[Work]:
-    """The works of networks; one that is written out by hand, for more contenders, takes its place."""
+    """The works of networks; one that is written out by hand has more contenders."""
     by_name = {work.name: work for work in fixed}
     found = []
     for name in choice.networks:
         usual = choice.batches or sorted({*batches, *_batches_of(NETWORKS[name][0], by_name)})
         made = [work for batch in usual if (work := make(name, batch)) is not None]
-        found += [by_name.get(work.name, work) for work in made]
+        found += [_joined(by_name[work.name], work) if work.name in by_name else work for work in made]
     return found
+
+
+def _joined(fixed: Work, made: Work) -> Work:
+    """A work that is written out by hand, with everybody else whom it is made for, and the checks of both."""
+
+    def make(who: str) -> Contender | None:
+        return fixed.make(who) or made.make(who)
+
+    return replace(fixed, make=make, checks=(*fixed.checks, *made.checks))
 
 
 def _batches_of(title: str, by_name: dict[str, Work]) -> list[int]:

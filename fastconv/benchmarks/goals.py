@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from . import lane_kernels, machine, processes, workloads
+from .errors import PASSES, Errors, ratios
 from .results import Row
 from .timing import Effort, race
 
@@ -60,7 +61,9 @@ _SHARES = {label: 0.8 if label.startswith("1 ->") else 0.9 for label in lane_ker
 _TITLES = {"torch": "PyTorch", "im2col": "im2col", "onnxruntime": "ONNX Runtime"}
 
 
-def measure(rows: Sequence[Row], effort: Effort, everything: bool = True) -> list[Goal]:
+def measure(
+    rows: Sequence[Row], effort: Effort, everything: bool = True, found: Sequence[Errors] = ()
+) -> list[Goal]:
     """All goals, from the rows of the benchmark and from what only whole processes show.
 
     Where not everything was measured, only those that the rows tell of.
@@ -69,6 +72,7 @@ def measure(rows: Sequence[Row], effort: Effort, everything: bool = True) -> lis
     goals += [goal for threads in (1, 2) for goal in _predictions(rows, threads)]
     goals += _kernels(rows)
     goals += [_share(rows, label, which) for label in _SHARES for which in lane_kernels.KERNELS]
+    goals.append(_errors(found))
     if not everything:
         return [goal for goal in goals if goal.reached is not None]
     with_torch = any("torch" in row.timings for row in rows)
@@ -134,6 +138,15 @@ def _share(rows: Sequence[Row], label: str, which: str) -> Goal:
     if not shares or shares[0] is None:
         return Goal(name, f"{target:.0%} of peak", "", None)
     return Goal(name, f"{target:.0%} of peak", f"{shares[0]:.0%}", shares[0] >= target)
+
+
+def _errors(found: Sequence[Errors]) -> Goal:
+    """Of the usual precision, in every layer and pass."""
+    each = [ratio for number in range(len(PASSES)) for ratio in ratios(found, "high", number)]
+    name, wanted = 'rounding errors at "high", the largest of all layers and passes', "5 x PyTorch's"
+    if not each:
+        return Goal(name, wanted, "", None)
+    return Goal(name, wanted, f"{max(each):.2g} x", max(each) <= 5)
 
 
 def _denormals(effort: Effort) -> Goal:

@@ -1,6 +1,7 @@
 """The public convolutions and their gradients on a grid of shapes, against PyTorch's."""
 
-from .workloads import Work, kernel_work, random_array
+from .work import Work
+from .workloads import kernel_work, random_array
 
 BATCHES = (16, 128)
 

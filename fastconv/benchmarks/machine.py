@@ -23,7 +23,7 @@ def installed(module: str) -> bool:
 
 @contextlib.contextmanager
 def threads(n: int) -> Iterator[None]:
-    """Let fastconv, NumPy's BLAS and PyTorch use `n` threads.
+    """Let fastconv, NumPy's BLAS and PyTorch use `n` threads; JAX and ONNX Runtime ask fastconv for them.
 
     NumPy's needs threadpoolctl; without it, set OPENBLAS_NUM_THREADS before Python starts.
     """
@@ -49,7 +49,7 @@ def numpy_threads_are_set(n: int) -> bool:
     return installed("threadpoolctl") or os.environ.get("OPENBLAS_NUM_THREADS") == str(n)
 
 
-def facts(packages: tuple[str, ...] = ("numpy", "numba", "torch")) -> dict[str, str]:
+def facts(packages: tuple[str, ...] = ("numpy", "numba", "torch", "onnxruntime", "jax")) -> dict[str, str]:
     """Processor, versions and date.
 
     Examples

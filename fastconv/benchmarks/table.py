@@ -4,22 +4,18 @@ import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TextIO
 
-from ..engine.peak import fma_peak
 from ..formats.atomic import write_bytes
 from ..formats.json_text import to_json
 from . import chart as charts
-from . import goals, machine
-from .choice import EVERYTHING, Choice, works
+from . import errors, goals, machine
+from .choice import EVERYTHING, Choice
+from .measuring import measure
 from .results import Row
-from .timing import QUICK, Effort, race
+from .timing import QUICK, Effort
+from .work import error_line
 
 BEGIN, END = "<!-- benchmark table begin -->", "<!-- benchmark table end -->"
-
-# Of a result, in parts of its largest number. Sums of float32 differ by 1e-5; where two numbers are nearly a
-# tie, max-pooling and ReLU may decide otherwise after other sums, which moves a gradient by a few 1e-3.
-TOLERANCE = 0.02
 
 TITLES = {
     "im2col": "im2col",
@@ -27,14 +23,15 @@ TITLES = {
     "torch": "PyTorch",
     "torch_compile": "torch.compile",
     "onnxruntime": "ONNX Runtime",
+    "jax": "JAX",
 }
-
 
 _NEEDED = (
     ("torch", "torch"),
     ("torch_compile", "torch"),
     ("onnxruntime", "onnxruntime"),
     ("onnxruntime", "onnx"),
+    ("jax", "jax"),
 )
 
 
@@ -54,14 +51,15 @@ def run(
 
     Parameters
     ----------
-    compare : iterable of {"im2col", "im2col_inside", "torch", "torch_compile", "onnxruntime"}
+    compare : iterable of {"im2col", "im2col_inside", "torch", "torch_compile", "onnxruntime", "jax"}
         What to compare fastconv with. What isn't installed is left out.
     quick : bool
         Seconds instead of minutes; good for a look, not for figures to quote.
     save : str, optional
         Markdown file to write the table to.
     json : str, optional
-        JSON file to write all timings to; "-" prints them instead of the table.
+        JSON file to write all timings to, after each work those that there are; "-" prints them instead of
+        the table.
     threads : int or sequence of int
         Threads that everybody uses; several numbers give one table each.
     update_readme : str, optional
@@ -92,22 +90,40 @@ def run(
     facts = machine.facts()
     effort = QUICK if quick else Effort()
     effort = effort if seconds is None else effort._replace(seconds=seconds)
-    rows = [row for count in counts for row in measure(others, count, effort, sys.stderr, choice)]
-    reached = goals.measure(rows, effort, choice == EVERYTHING) if with_goals else []
-    goal_table = "\n\n" + goals.markdown(reached) if reached else ""
-    text = markdown(rows, others, facts) + goal_table
-    print(to_json(_plain(rows, facts)) if json == "-" else text)
+    found: list[errors.Errors] = []
+    kept = None if json in (None, "-") else json
+
+    def keep(rows: list[Row]) -> None:
+        if kept:
+            write_bytes(kept, f"{to_json(_plain(rows, facts, found), indent=1)}\n".encode())
+
+    rows = measure(others, counts, effort, sys.stderr, choice, keep)
+    found = _errors() if "errors" in choice.parts else []
+    below = "\n\n" + errors.markdown(found) if found else ""
+    reached = goals.measure(rows, effort, choice == EVERYTHING, found) if with_goals else []
+    below += "\n\n" + goals.markdown(reached) if reached else ""
+    text = markdown(rows, others, facts) + below
+    print(to_json(_plain(rows, facts, found)) if json == "-" else text)
+    if kept:
+        keep(rows)
     if save:
         write_bytes(save, f"{text}\n".encode())
     if update_readme:
         page = Path(update_readme)
-        front = markdown([row for row in rows if row.kind == "network"], others, facts) + goal_table
+        front = markdown([row for row in rows if row.kind == "network"], others, facts) + below
         write_bytes(page, _replace(page.read_text(encoding="utf-8"), front).encode())
-    if json and json != "-":
-        write_bytes(json, f"{to_json(_plain(rows, facts), indent=1)}\n".encode())
     if chart:
         charts.save(chart, rows, TITLES, _caption(facts))
     return 0 if all(row.right for row in rows) else 1
+
+
+def _errors() -> list[errors.Errors]:
+    """Rounding errors; a failure of theirs must not cost the table of times."""
+    try:
+        return errors.measure(told=lambda text: print(text, file=sys.stderr, flush=True))
+    except Exception as error:
+        print(f"errors failed: {error_line(error)}", file=sys.stderr)
+        return []
 
 
 def _known(compare: Iterable[str]) -> list[str]:
@@ -123,32 +139,6 @@ def _known(compare: Iterable[str]) -> list[str]:
         print("torch.compile is left out: it needs a C++ compiler", file=sys.stderr)
         names.remove("torch_compile")
     return names
-
-
-def measure(
-    others: Sequence[str], threads: int, effort: Effort, report: TextIO, choice: Choice = EVERYTHING
-) -> list[Row]:
-    """Measure works with `threads` threads; `report` is told about each.
-
-    Results are compared with those of the others before anything is timed.
-    """
-    if not machine.numpy_threads_are_set(threads):
-        print("NumPy chooses its own threads: pip install threadpoolctl to set them", file=report)
-    effort = effort._replace(settle=0.05 if threads > 1 else 0.0)
-    start, end = ("\r\033[K", "") if report.isatty() else ("", "\n")
-    rows = []
-    with machine.threads(threads):
-        peak = fma_peak(threads)
-        chosen = works(choice, threads)
-        for k, work in enumerate(chosen):
-            print(f"{start}{k + 1}/{len(chosen)} {work.name}", end=end, file=report, flush=True)
-            right = work.largest_difference(others) < TOLERANCE
-            timings = race(work.contenders(["fastconv", *others]), effort)
-            rows.append(Row(work.name, work.flops, threads, timings, peak, right, work.kind))
-        peak = max(peak, fma_peak(threads))  # whichever was less disturbed
-        rows = [row._replace(peak=peak) for row in rows]
-    print(start, end="", file=report, flush=True)
-    return rows
 
 
 def markdown(rows: Sequence[Row], others: Sequence[str], facts: Mapping[str, str]) -> str:
@@ -172,18 +162,24 @@ def _caption(facts: Mapping[str, str]) -> str:
 
 def _table(rows: Sequence[Row], others: Sequence[str]) -> str:
     with_peak = rows[0].peak is not None
-    others = [who for who in others if any(who in row.timings for row in rows)]
+    others = [who for who in others if any(who in (*row.timings, *row.failed) for row in rows)]
     heads = ["work", "fastconv", "GFLOP/s", *["of peak"] * with_peak, *(f"x {TITLES[who]}" for who in others)]
     lines = [heads, ["---", *["---:"] * (len(heads) - 1)]]
     for row in rows:
         speed = row.flops_per_second
-        name = row.work if row.right else f"{row.work} (WRONG RESULT)"
-        cells = [name, duration(row.timings["fastconv"].best), f"{speed / 1e9:.3g}" if speed else ""]
+        mine = row.timings.get("fastconv")
+        cells = [_name(row), duration(mine.best) if mine else "", f"{speed / 1e9:.3g}" if speed else ""]
         if with_peak:
             cells.append(f"{row.share_of_peak:.0%}" if row.share_of_peak else "")
-        cells += [ratio(row.ratio(who)) for who in others]
+        cells += ["failed" if who in row.failed else ratio(row.ratio(who)) for who in others]
         lines.append(cells)
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def _name(row: Row) -> str:
+    if "fastconv" in row.failed:
+        return f"{row.work} (FAILED)"
+    return row.work if row.right else f"{row.work} (WRONG RESULT)"
 
 
 def duration(seconds: float) -> str:
@@ -225,7 +221,9 @@ def _replace(page: str, table: str) -> str:
     return f"{before}{BEGIN}\n{table}\n{END}{after}"
 
 
-def _plain(rows: Sequence[Row], facts: Mapping[str, str]) -> dict[str, object]:
+def _plain(
+    rows: Sequence[Row], facts: Mapping[str, str], found: Sequence[errors.Errors]
+) -> dict[str, object]:
     return {
         "machine": dict(facts),
         "rows": [
@@ -234,8 +232,14 @@ def _plain(rows: Sequence[Row], facts: Mapping[str, str]) -> dict[str, object]:
                 "threads": row.threads,
                 "flops": row.flops,
                 "peak": row.peak,
+                "right": row.right,
+                "failed": dict(row.failed),
                 "seconds": {name: timing._asdict() for name, timing in row.timings.items()},
             }
             for row in rows
+        ],
+        "errors": [
+            {"layer": str(one.case), "samples": one.samples, "passes": errors.PASSES, "of": one.of}
+            for one in found
         ],
     }

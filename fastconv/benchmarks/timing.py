@@ -25,6 +25,14 @@ class Contender(NamedTuple):
     result: Callable[[], object] | None = None
 
 
+class ContenderError(RuntimeError):
+    """A contender has failed while it was timed; `who` says which."""
+
+    def __init__(self, who: str, error: Exception) -> None:
+        super().__init__(f"{who} failed: {error}")
+        self.who, self.error = who, error
+
+
 class Timing(NamedTuple):
     """Seconds for a piece of work: the best sample, the median of the samples, and how many there were."""
 
@@ -81,6 +89,11 @@ def race(
     -------
     dict of str to Timing
 
+    Raises
+    ------
+    ContenderError
+        If one of them fails.
+
     Examples
     --------
     >>> timings = race({"sum": Contender(lambda: sum(range(1000)))}, QUICK)
@@ -88,6 +101,7 @@ def race(
     True
     """
     effort = effort or Effort()
+    contenders = {name: c._replace(call=_named(name, c.call)) for name, c in contenders.items()}
     repeats = {name: _repeats(c, effort.sample, clock) for name, c in contenders.items()}
     samples: dict[str, list[float]] = {name: [] for name in contenders}
     names = list(contenders)
@@ -108,6 +122,18 @@ def race(
         name: Timing(min(times), sorted(times)[len(times) // 2], len(times))
         for name, times in samples.items()
     }
+
+
+def _named(who: str, call: Callable[[], object]) -> Callable[[], object]:
+    """The call, whose errors tell who it was."""
+
+    def named() -> object:
+        try:
+            return call()
+        except Exception as error:
+            raise ContenderError(who, error) from error
+
+    return named
 
 
 def _repeats(contender: Contender, sample: float, clock: Callable[[], float]) -> int:

@@ -5,8 +5,8 @@ same with the batch's samples innermost, training steps only), by "torch", or by
 """
 
 import importlib
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -15,69 +15,10 @@ import numpy as np
 from . import lane_kernels
 from .nets import NETS
 from .timing import Contender
-
-CONTENDERS = ("fastconv", "im2col", "im2col_inside", "torch", "onnxruntime")
+from .work import Check, Work, mean_difference
 
 # Small enough that the networks stay in a normal range however often they are stepped.
 LEARNING_RATE = 1e-3
-
-
-@dataclass(frozen=True)
-class Work:
-    """A piece of work.
-
-    Parameters
-    ----------
-    name : str
-        What it is, on which shapes.
-    flops : int
-        Floating-point operations, 0 where counting them says nothing (pooling, activations).
-    make : callable
-        make(who) gives the `Contender`, None if `who` doesn't do this work.
-    make_check : callable, optional
-        Like `make`, for comparing results, if the usual contenders don't end with the same.
-    kind : {"kernel", "network"}
-        The tables of a front page have networks only.
-    """
-
-    name: str
-    flops: int
-    make: Callable[[str], Contender | None] = field(repr=False)
-    make_check: Callable[[str], Contender | None] | None = field(default=None, repr=False)
-    kind: str = "kernel"
-
-    def contenders(self, who: Iterable[str] = CONTENDERS) -> dict[str, Contender]:
-        """Those of `who` who do this work."""
-        made = {name: self.make(name) for name in who}
-        return {name: contender for name, contender in made.items() if contender is not None}
-
-    def largest_difference(self, who: Iterable[str] = CONTENDERS) -> float:
-        """Between fastconv's results and anybody else's, as a part of the largest number in an array."""
-        make = self.make_check or self.make
-        answers = [_answer(contender) for name in ("fastconv", *who) if (contender := make(name)) is not None]
-        return max(
-            (_difference(a, b) for other in answers[1:] for a, b in zip(answers[0], other, strict=False)),
-            default=0.0,
-        )
-
-
-def _answer(contender: Contender) -> list[Any]:
-    """The arrays of its result."""
-    value: Any = contender.call()
-    if contender.result is not None:
-        value = contender.result()
-    if isinstance(value, dict):
-        return [np.array(value[key]) for key in sorted(value)]
-    parts = value if isinstance(value, tuple) else (value,)
-    return [part.numpy() if hasattr(part, "numpy") else np.asarray(part) for part in parts]
-
-
-def _difference(a: Any, b: Any) -> float:
-    if a.shape != b.shape:
-        return np.inf
-    a, b = a.astype(np.float64), b.astype(np.float64)
-    difference = float(np.max(np.abs(a - b)) / max(np.max(np.abs(b)), 1e-30))
-    return difference if difference == difference else np.inf
 
 
 _KERNEL_MODULES = {
@@ -207,7 +148,8 @@ class StepWork:
             return _STEPS[who](self.net, self.batch_size, 1, *net.batches(self.batch_size, 1), 1e3)
 
         name = f"{self.title}, training step, batch {self.batch_size}"
-        return Work(name, net.step_flops() * self.batch_size, make, make_check, "network")
+        checks = (Check("parameters after a step", make_check, difference=mean_difference),)
+        return Work(name, net.step_flops() * self.batch_size, make, checks, "network")
 
 
 STEPS = (

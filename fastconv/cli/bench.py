@@ -6,7 +6,7 @@ from typing import Any
 from ..checks.extras import require
 from . import options, output
 
-PARTS = ("steps", "predict", "kernels", "grid", "lanes")
+PARTS = ("steps", "predict", "kernels", "grid", "lanes", "errors")
 EXAMPLES = """\
 bench
 bench --quick --compare torch
@@ -16,13 +16,13 @@ bench --threads 1 2 --save table.md --chart ratios.png"""
 
 def add_to(commands: Any) -> None:
     """Describe the options."""
-    text = "measure fastconv against a NumPy im2col baseline, and PyTorch where installed"
+    text = "measure fastconv against a NumPy im2col baseline, PyTorch, ONNX Runtime and JAX"
     command = options.add_command(commands, "bench", run, text, EXAMPLES)
     add = command.add_argument
     add(
         "--compare",
         nargs="+",
-        choices=("im2col", "im2col_inside", "torch", "torch_compile", "onnxruntime"),
+        choices=("im2col", "im2col_inside", "torch", "torch_compile", "onnxruntime", "jax"),
         default=("im2col", "torch", "onnxruntime"),
         help="what to compare with, where it is installed (default: im2col torch onnxruntime)",
     )
@@ -61,7 +61,7 @@ def add_to(commands: Any) -> None:
         metavar="FILE",
         nargs="?",
         const="-",
-        help="write the measurements to a JSON file; without FILE print them instead of the table",
+        help="write the measurements to a JSON file, after each one; without FILE print them at the end",
     )
     add("--chart", metavar="FILE", help="draw the ratios as bars, in a PNG, SVG or PDF file")
     add("--update-readme", metavar="FILE", help="put the table between the benchmark markers of this page")

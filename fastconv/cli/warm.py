@@ -12,8 +12,9 @@ import numpy as np
 from ..checks.waiting import waiting
 from ..formats import json_text, model_file
 from ..inspection.classification import class_probabilities
+from ..models.building import loss_for
 from ..nn.activations import Sigmoid
-from ..nn.joint_loss import default_for, parts_of
+from ..nn.joint_loss import parts_of
 from ..nn.loss import Loss
 from ..nn.losses import BCEWithLogits
 from ..training.augment import Augment
@@ -145,7 +146,7 @@ def _loss(model: Any) -> Loss:
     """What a network is trained with by `train`, or that suits its outputs."""
     if model.output_shapes == ((1,),) and not model.ends_in(Sigmoid):
         return BCEWithLogits()
-    return default_for(model.last_layers(), model.output_names, model.output_shapes)
+    return loss_for(model)
 
 
 def _compiled() -> dict[Path, int]:

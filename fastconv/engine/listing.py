@@ -11,10 +11,12 @@ from typing import Any
 
 from ..kernels.lanes.operation import Operation
 from ..kernels.precision import get_precision
+from ..nn.conv import Conv2d
 from ..nn.joint_loss import default_for
 from ..nn.losses import Loss
 from ..nn.network import Network
-from ..nn.optimizers import Optimizer
+from ..nn.optimizers import SGD, Optimizer
+from ..nn.signal import Conv1d
 from . import loop
 from .builder import Builder
 from .engine import useful_threads
@@ -30,6 +32,7 @@ PURPOSES = {
     "predict": "a prediction",
 }
 HERE = ("fastconv.engine.", "fastconv.kernels.lanes.")  # the modules whose functions are shown
+CONVOLUTIONS = (Conv2d, Conv1d)
 COPIES = {
     "thread": "each thread",
     "scratch": "each thread",
@@ -76,6 +79,28 @@ def memory(network: Network, purpose: str, loss: Loss | None, optimizer: Optimiz
     if run.training:
         own.append(network.live_arrays()[0].flat)  # the gradient is as long
     return plan.lay_out() + sum(array.nbytes for array in own)
+
+
+def precision(network: Network, batch_size: int) -> Iterator[str]:
+    """A line that says how the convolutions of a training step are summed up, if there are any in float32."""
+    if network.dtype != "float32" or not any(isinstance(node.layer, CONVOLUTIONS) for node in network.nodes):
+        return
+    names = _winograd_layers(network, batch_size)
+    if names:
+        steps = f"in steps of {batch_size:,} sample{'s' * (batch_size != 1)}"
+        yield f"precision: {get_precision()}; by Winograd's products {steps}: {', '.join(names)}"
+    else:
+        yield f"precision: {get_precision()}; all convolutions are direct sums"
+
+
+def _winograd_layers(network: Network, batch_size: int) -> list[str]:
+    """The names of the layers that a training step computes by Winograd's products, all passes or some."""
+    optimizer = SGD()
+    run = _run(network, "train", None, optimizer, batch_size, 1)
+    plan = Builder(network, run, optimizer.initial_state(network.live_arrays()[0].flat)).plan
+    operations = [one for _, operations in plan.stages for one in operations]
+    places = {k for one in operations if one[0].name.startswith("winograd") for k in one.owner.layers}
+    return list(dict.fromkeys(network.nodes[place].name for place in sorted(places)))
 
 
 def _run(

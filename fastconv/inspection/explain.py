@@ -10,8 +10,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..checks.settings import real_number
 from ..engine.columns import arrays_in, outputs_as_given
+from ..models.building import given_model, loss_for
 from ..models.model import Model
-from ..nn.joint_loss import default_for, parts_of, resolve_for
+from ..nn.joint_loss import parts_of
 from ..nn.layer import Arrays, Shape
 from ..nn.losses import Loss
 from .formulas import Formula, formula_of, plain
@@ -128,14 +129,8 @@ def explain(
     >>> told.updated["0.bias"]  # 0.5 - 0.25 * 2 * (1.5 - 2)
     array([0.75])
     """
-    if not isinstance(model, Model):
-        raise TypeError(f"`model` must be a Sequential or a Model, got {model!r}")
-    names, shapes = model.output_names, model.output_shapes
-    if loss is None and loss_weights is None:
-        joint = default_for(model.last_layers(), names, shapes)
-    else:
-        given = [part for part, _ in parts_of(default_for(model.last_layers(), names, shapes))]
-        joint = resolve_for(given if loss is None else loss, names, shapes, loss_weights)
+    names, shapes = given_model(model).output_names, model.output_shapes
+    joint = loss_for(model, loss, loss_weights)
     lr = real_number(lr, "lr")
     X = each(x, model.input_names, model.input_shapes, _one_sample)
     outputs = activations(model, X)

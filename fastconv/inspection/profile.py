@@ -19,8 +19,8 @@ from ..engine.run import Run
 from ..engine.threads import get_num_threads
 from ..engine.traffic import bytes_of
 from ..kernels.precision import get_precision
+from ..models.building import given_model, loss_for
 from ..models.model import Model
-from ..nn.joint_loss import JointLoss, default_for, resolve_for
 from ..nn.norm import check_batch
 from ..nn.optimizers import Optimizer, OptimizerName
 from ..nn.optimizers import resolve as resolve_optimizer
@@ -320,8 +320,7 @@ def profile(
     >>> [(row.layer.split("(")[0], row.part) for row in found.rows if row.flops]
     [('0 Conv2d', 'forward'), ('4 Dense', 'forward'), ('4 Dense', 'backward'), ('0 Conv2d', 'backward')]
     """
-    if not isinstance(model, Model):
-        raise TypeError(f"`model` must be a Sequential or a Model, got {model!r}")
+    model = given_model(model)
     seconds = real_number(seconds, "seconds", above=True)
     X = inputs_as_given(X, model.input_names, model.input_shapes)
     if not len(X):
@@ -348,10 +347,7 @@ def _engine(model: Model, X: Any, y: Any, loss: Any, optimizer: Any, loss_weight
             if value is not None:
                 raise ValueError(f"`{name}` is for training steps, which need `y`")
         return model.engines.take(model, "predict", len(X), 256), None
-    if loss is None:
-        loss = default_for(model.last_layers(), model.output_names, model.output_shapes)
-    if loss_weights is not None or not isinstance(loss, JointLoss):
-        loss = resolve_for(loss, model.output_names, model.output_shapes, loss_weights)
+    loss = loss_for(model, loss, loss_weights)
     y = outputs_as_given(y, len(X), model.output_names, model.output_shapes, loss)
     check_batch([node for node in model.nodes if node.name not in model.frozen], len(X))
     optimizer = resolve_optimizer("sgd" if optimizer is None else optimizer)

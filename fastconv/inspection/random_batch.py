@@ -4,7 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from ..nn.joint_loss import default_for, parts_of
+from ..models.building import loss_for
+from ..nn.joint_loss import parts_of
 from ..nn.losses import Loss
 from ..nn.network import Network
 
@@ -28,8 +29,7 @@ def random_batch(model: Network, count: int, loss: Loss | None = None, seed: int
     ((4, 1, 28, 28), (4,))
     """
     rng = np.random.default_rng(seed)
-    if loss is None:
-        loss = default_for(model.last_layers(), model.output_names, model.output_shapes)
+    loss = loss_for(model) if loss is None else loss
     X = [rng.random((count, *shape)).astype(model.dtype) for shape in model.input_shapes]
     y: list[Any] = []
     for (part, _), shape in zip(parts_of(loss), model.output_shapes, strict=True):

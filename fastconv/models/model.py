@@ -307,13 +307,14 @@ class Model(Classifier):
         """Print each layer with its output shape, its parameters and products, and who reads what it gives.
 
         The last is left out where that is simply the next layer. Layers of one name share their parameters,
-        which are counted once. Below the table stands what they come to together.
+        which are counted once. Below the table stands what they come to together, and how convolutions of
+        float32 are summed up: the precision (see `set_precision`), and which layers of a training step go by
+        Winograd's products.
 
         Parameters
         ----------
         batch_size : int, optional
-            Print also how much memory a training step of so many samples takes: the kernels that it needs
-            are compiled for that, if they are not yet.
+            Print also how much memory a training step of so many samples takes.
         optimizer : SGD, Adam, AdamW or another of `fastconv.optimizers`, optional
             As for `memory`.
 
@@ -337,6 +338,9 @@ class Model(Classifier):
         a training step of 32 samples takes ... bytes
         """
         print(self)
+        batch = 32 if batch_size is None else whole_number(batch_size, "batch_size")
+        for line in listing.precision(self, batch):
+            print(line)
         if batch_size is not None:
             taken = self.memory(batch_size, optimizer=optimizer)
             print(f"a training step of {batch_size:,} sample{'s' * (batch_size != 1)} takes {taken:,} bytes")

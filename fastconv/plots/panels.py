@@ -37,3 +37,10 @@ def panels(ax: Any, count: int, columns: int, size: tuple[float, float]) -> Arra
     for unused in axes[count:]:
         unused.remove()
     return axes[:count]
+
+
+def panel(ax: Any, size: tuple[float, float]) -> Any:
+    """The same of one that has no lines above and at the right."""
+    (axes,) = panels(ax, 1, 1, size)
+    axes.spines[["top", "right"]].set_visible(False)
+    return axes

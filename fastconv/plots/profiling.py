@@ -3,7 +3,7 @@
 from typing import Any
 
 from ..inspection.profile import Profile, ProfileRow
-from .panels import literal, panels
+from .panels import literal, panel
 
 COLOURS = {"forward": "C0", "backward": "C1"}
 OTHER = "0.6"  # of the gather, the loss, the optimizer and the like
@@ -36,7 +36,7 @@ def profile(found: Profile, *, ax: Any = None) -> Any:
     """
     if not isinstance(found, Profile):
         raise TypeError(f"`found` must be what profile returned, got {found!r}")
-    axes = panels(ax, 1, 1, (7.2, 1.2 + 0.24 * len(found.rows)))[0]
+    axes = panel(ax, (7.2, 1.2 + 0.24 * len(found.rows)))
     unit, factor = ("milliseconds", 1e3) if found.seconds >= 1e-3 else ("microseconds", 1e6)
     times = [row.seconds * factor for row in found.rows]
     for place, (row, taken) in enumerate(zip(found.rows, times, strict=True)):
@@ -50,7 +50,6 @@ def profile(found: Profile, *, ax: Any = None) -> Any:
     axes.set_xlabel(f"{unit} of a step")
     work = "a training step" if found.purpose == "train" else "a prediction"
     axes.set_title(f"{work}, batch {found.batch_size:,}: {found.seconds * factor:.3g} {unit}", size=9)
-    axes.spines[["top", "right"]].set_visible(False)
     return axes
 
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from ..training.lr_finder import RateSearch
-from .panels import panels
+from .panels import panel
 
 
 def lr_finder(found: RateSearch, *, ax: Any = None) -> Any:
@@ -34,7 +34,7 @@ def lr_finder(found: RateSearch, *, ax: Any = None) -> Any:
     """
     if not isinstance(found, RateSearch):
         raise TypeError(f"`found` must be what lr_finder returned, got {found!r}")
-    axes = panels(ax, 1, 1, (4.8, 3.4))[0]
+    axes = panel(ax, (4.8, 3.4))
     axes.plot(found.rates, found.losses, color="C0", alpha=0.3, label="loss")
     axes.plot(found.rates, found.smoothed, color="C0", label="smoothed")
     if found.suggestion is not None:
@@ -45,5 +45,4 @@ def lr_finder(found: RateSearch, *, ax: Any = None) -> Any:
     axes.set_title("loss")
     axes.legend(fontsize="small", frameon=False)
     axes.grid(alpha=0.25)
-    axes.spines[["top", "right"]].set_visible(False)
     return axes

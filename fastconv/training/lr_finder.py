@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..checks.settings import real_number, whole_number
+from ..models.building import given_model, loss_for
 from ..models.model import Model
-from ..nn.joint_loss import default_for
 from ..nn.optimizers import SGD
 from ..nn.optimizers import resolve as resolve_optimizer
 from .callbacks.callback import Callback, Logs
@@ -150,16 +150,14 @@ def lr_finder(
     >>> 1e-3 < found.suggestion < 1
     True
     """
-    if not isinstance(model, Model):
-        raise TypeError(f"`model` must be a Sequential or a Model, got {model!r}")
+    model = given_model(model)
     steps, batch_size = whole_number(steps, "steps", low=FEWEST), whole_number(batch_size, "batch_size")
     min_lr, max_lr = real_number(min_lr, "min_lr", above=True), real_number(max_lr, "max_lr", above=True)
     if min_lr >= max_lr:
         raise ValueError(f"`max_lr` must be larger than `min_lr` ({min_lr:g}), got {max_lr:g}")
     optimizer = SGD() if optimizer is None else resolve_optimizer(optimizer)
-    if loss is None:
-        loss = default_for(model.last_layers(), model.output_names, model.output_shapes)
     rising = optimizer.with_lr(_Rising(min_lr, max_lr, steps))
+    loss = loss_for(model) if loss is None else loss
     trainer = Trainer(copy.deepcopy(model), loss, rising, metrics=(), seed=seed)
     watch = _Watch(steps)
     options: dict[str, Any] = {"epochs": 1, "batch_size": batch_size}

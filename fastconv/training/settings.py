@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from ..checks.settings import whole_number
+from ..models.building import given_model
 from ..models.model import Model
 from ..nn.activations import Softmax
 from ..nn.joint_loss import JointLoss, resolve_for
@@ -39,9 +40,7 @@ class TrainerSettings:
         loss_weights: Any = None,
         accumulate: int = 1,
     ) -> None:
-        if not isinstance(model, Model):
-            raise TypeError(f"`model` must be a Sequential or a Model, got {model!r}")
-        self._model = model
+        self._model = given_model(model)
         self._task: Task | None = None
         self._single_steps: Steps | None = None
         self._snapshot: Snapshot | None = None

@@ -3,7 +3,8 @@ import pytest
 
 from fastconv.benchmarks import machine
 from fastconv.benchmarks.timing import Contender
-from fastconv.benchmarks.workloads import STEPS, Work, kernel_works
+from fastconv.benchmarks.work import Check, Work
+from fastconv.benchmarks.workloads import STEPS, kernel_works
 
 OTHERS = ["im2col", "im2col_inside", *(["torch"] if machine.installed("torch") else [])]
 KERNELS = kernel_works(3)
@@ -43,3 +44,32 @@ def test_nan_and_another_shape_are_different(wrong):
 
 def test_nobody_to_compare_with_is_no_difference():
     assert work_of({"fastconv": np.ones(2)}).largest_difference(["torch"]) == 0
+
+
+def failing():
+    raise MemoryError("no room\nfor this")
+
+
+def test_a_contender_who_fails_is_told_and_the_others_are_compared():
+    calls = {"fastconv": lambda: np.ones(2), "torch": failing, "im2col": lambda: np.ones(2)}
+    work = Work("", 0, lambda who: Contender(calls[who]))
+    found = work.compare(["torch", "im2col"])
+    assert found == ([], {"torch": "MemoryError: no room"}, 0.0)
+    with pytest.raises(RuntimeError, match="torch failed: MemoryError: no room"):
+        work.largest_difference(["torch"])
+
+
+def test_each_check_has_a_tolerance_of_its_own_and_says_what_is_wrong():
+    def answer(numbers):
+        return lambda who: Contender(lambda: np.array(numbers if who == "fastconv" else [1.0, 2.0]))
+
+    checks = (Check("sums", answer([1.0, 2.1]), 0.1), Check("means", answer([1.0, 2.1]), 0.01))
+    found = Work("", 0, lambda who: None, checks).compare(["torch"])
+    assert found.wrong == ["means: 5.0e-02 from those of torch, at most 0.01"]
+
+
+def test_who_gives_fewer_arrays_to_a_check_has_not_given_the_same():
+    results = {"fastconv": (np.ones(1),), "im2col": (np.ones(1), np.ones(1))}
+    check = Check("sums", lambda who: Contender(lambda: results[who]))
+    found = Work("", 0, check.make, (check,)).compare(["im2col"])
+    assert found.wrong == ["sums: 1 arrays, and 2 of im2col"]

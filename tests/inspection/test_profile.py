@@ -234,3 +234,11 @@ def test_narrower_vector_units_are_profiled_too():
     environment = {**os.environ, "FASTCONV_SIMD": "avx2", "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
     assert done.stdout.split() == ["True", "5760"], done.stderr
+
+
+def test_weights_of_the_losses_need_no_losses():
+    model = fc.models.atari_cnn(3, (2, 44, 44))
+    X, moves, values = np.ones((2, 2, 44, 44)), np.zeros(2, int), np.zeros((2, 1))
+    weights = {"policy": 1.0, "value": 0.5}
+    found = fc.profile(model, X, [moves, values], loss_weights=weights, seconds=0.01)
+    assert found.purpose == "train"

@@ -129,7 +129,10 @@ def test_summary_shows_every_layer_with_its_shape_and_parameters(model, capsys):
         rows, ["(4, 6, 6)"] * 3 + ["(4, 3, 3)"] + ["(36,)"] * 2 + ["(5,)"] * 2 + ["(2,)"], strict=True
     ):
         assert f" {shape} " in row
-    assert lines[-1] == "parameters: 277 (float32, 1,108 bytes); products of one sample: 2,782"
+    assert lines[-2:] == [
+        "parameters: 277 (float32, 1,108 bytes); products of one sample: 2,782",
+        "precision: high; all convolutions are direct sums",
+    ]
     assert any("(2, 8, 8)" in line for line in lines)
 
 
@@ -138,9 +141,29 @@ def test_summary_prints_fifteen_for_the_reference_network(capsys):
     assert "parameters: 15 (float32, 60 bytes)" in capsys.readouterr().out
 
 
+def test_summary_says_the_precision_and_which_layers_go_by_winograds_products(capsys):
+    def last(model):
+        model.summary()
+        return capsys.readouterr().out.splitlines()[-1]
+
+    def layers(dtype):
+        return fc.Sequential([fc.Conv2d(32, 3), fc.Conv2d(32, 3), fc.Conv2d(32, 1)], (2, 20, 20), dtype=dtype)
+
+    before = fc.get_precision()
+    try:
+        fc.set_precision("high")
+        assert last(layers("float32")) == "precision: high; by Winograd's products in steps of 32 samples: 1"
+        assert last(layers("float64")).startswith("parameters: ")
+        assert last(fc.Sequential([fc.Dense(2)], (3,))).startswith("parameters: ")
+        fc.set_precision("highest")
+        assert last(layers("float32")) == "precision: highest; all convolutions are direct sums"
+    finally:
+        fc.set_precision(before)
+
+
 def test_the_columns_of_the_summary_are_aligned(capsys):
     fc.models.vgg_small().summary()
-    header, rule, *rows, _ = capsys.readouterr().out.splitlines()
+    header, rule, *rows, _, _ = capsys.readouterr().out.splitlines()
     assert len({len(line) for line in (header, rule, *rows)}) == 1
     assert set(rule) == {"-"}
     column = header.index("output shape")
@@ -249,7 +272,8 @@ def test_layers_may_come_from_any_iterable_and_be_used_twice():
 def test_it_is_shown_as_its_summary_in_a_terminal_and_as_a_table_in_a_notebook(capsys):
     model = fc.models.reference_cnn()
     model.summary()
-    assert capsys.readouterr().out == f"{model!r}\n" == f"{model}\n"
+    assert repr(model) == str(model)
+    assert capsys.readouterr().out.startswith(f"{model}\nprecision: ")
     assert repr(model).splitlines()[-1] == "parameters: 15 (float32, 60 bytes); products of one sample: 148"
     table = model._repr_html_()
     assert table.count("<tr>") == 2 + len(model.nodes)
