@@ -7,7 +7,8 @@ which `takes` and `takes_grad_weight` decide.
 from ..simd import pointer
 from ..simd.compiling import compiled
 from .lanes import conv_geometry, depthwise_geometry
-from .lanes.conv import PLAIN, contract, contract_grad_weight
+from .lanes.conv import PLAIN, contract
+from .lanes.conv_grad_weight import contract_grad_weight
 from .lanes.depthwise import depthwise as depthwise_operation
 from .lanes.depthwise_grad_weight import depthwise_grad_weight, depthwise_weight_geometry
 

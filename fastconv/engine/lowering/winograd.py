@@ -7,7 +7,7 @@ batch of one block: were there more, some layers would change sides, and results
 
 from dataclasses import dataclass
 
-from ...kernels.lanes import conv, winograd, winograd_weights
+from ...kernels.lanes import conv, conv_grad_weight, winograd, winograd_weights
 from ...kernels.lanes.winograd_transforms import MATRICES, RESULTS, TAPS
 from ..plan import CopyDistance
 
@@ -140,7 +140,7 @@ class Winograd:
         lowering.emitter.after_backward.append(operation)
         if lowering.layer.bias:
             bias = lowering.sums_of_blocks(("bias",))
-            plan.emit(conv.channel_sums, [dy, bias], conv.channel_sums_geometry(dy))
+            plan.emit(conv_grad_weight.channel_sums, [dy, bias], conv_grad_weight.channel_sums_geometry(dy))
 
     def _scratch(self, g):
         return self.plan.scratch(winograd.scratch_size(g, self.plan.lanes))
