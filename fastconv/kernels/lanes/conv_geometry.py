@@ -23,7 +23,7 @@ from .conv import (
     channels_at_once,
     sweeps,
 )
-from .conv_grad_weight import GRAD_WEIGHT, TABLE_TAIL, TAPS_AT, band_size, outputs_at_once, tiles_of_outputs
+from .conv_grad_weight import GRAD_WEIGHT, TABLE_TAIL, TAPS_AT, band_size, outputs_at_once, takes_fives
 from .conv_tiling import AREA, area_taps, corner, covers, tile_count, tile_taps
 
 
@@ -361,8 +361,7 @@ def conv_grad_weight(
     lines, places = band_size(width, kernel, stride)
     g[GRAD_WEIGHT.band_lines], g[GRAD_WEIGHT.band_places] = lines, places
     g[GRAD_WEIGHT.outputs_at_once] = outputs_at_once(lines * places)
-    fives, fours, threes = tiles_of_outputs(o_count, taps)
-    g[GRAD_WEIGHT.fives], g[GRAD_WEIGHT.fours], g[GRAD_WEIGHT.threes] = fives, fours, threes
+    g[GRAD_WEIGHT.fives] = takes_fives(taps)
     at = TAPS_AT
     for c in range(c_count):
         for kh in range(kernel[0]):

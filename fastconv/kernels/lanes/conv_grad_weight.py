@@ -31,16 +31,12 @@ from ...simd.tiles import (
 from .conv import COLUMNS_4, advance_vectors
 from .operation import STATE, offsets_of, operation
 
-# Tiles of outputs x taps. With 32 registers, 4 x 5 and 3 x 7 fit; 4 x 4 divides the usual numbers of taps,
-# and all outputs from 6 on are fours and threes. One output alone leaves registers for the sum of dy. With
-# fewer registers, 2 x 2 needs the fewest loads for a product.
-MANY_REGISTERS = COLUMNS_4 > 1
-ROWS = 4 if MANY_REGISTERS else 2  # of the two largest tiles
+# Tiles of outputs x taps. With 32 registers, 4 x 5 and 2 x 9 fit; 4 x 4 divides the usual numbers of taps.
+# One output alone leaves registers for the sum of dy. With fewer registers, 2 x 2 needs the fewest loads.
+ROWS = 4 if COLUMNS_4 > 1 else 2
 FIVE_COLUMNS = tiles.tile_columns(ROWS)
 FOUR_COLUMNS = min(4, FIVE_COLUMNS)
-THREE_ROWS = 3 if MANY_REGISTERS else 2
-THREE_COLUMNS = tiles.tile_columns(THREE_ROWS)
-ONE_COLUMNS = min(9, tiles.tile_columns(1))  # the taps of 3x3
+TWO_COLUMNS, ONE_COLUMNS = (min(9, tiles.tile_columns(r)) for r in (2, 1))  # the taps of 3x3
 
 TABLE_TAIL = 12  # a table repeats its last entry this often, so that a last tile may run over
 POSITIONS_AT_ONCE = 1024  # in a part of a sum: in one run, a 512x512 image loses 30 times as much
@@ -66,10 +62,8 @@ class ContractGradWeightGeometry(NamedTuple):
     bias: int  # whether there is one
     band_lines: int  # of dy in a part of a sum
     band_places: int  # in each of these lines
-    outputs_at_once: int  # whose dy stays in cache over a band, a multiple of the rows of all tiles
-    fives: int  # outputs in tiles of the largest shape, which are the first
-    fours: int  # the output after the last one in tiles of as many rows and fewer columns
-    threes: int  # the output after the last one in tiles of fewer rows: the others are taken one by one
+    outputs_at_once: int  # whose dy stays in cache over a band, a multiple of the rows of a tile
+    fives: int  # whether the largest tiles are used: see `takes_fives`
 
 
 GRAD_WEIGHT = offsets_of(ContractGradWeightGeometry)
@@ -83,25 +77,10 @@ def lines_at_once(width):
 
 
 @compiled
-def _cost(count, taps, tile_rows, tile_columns):
-    """How long a position takes of `count` outputs in tiles: in products, or in loads where these bind."""
-    tiles_of_taps = (taps + tile_columns - 1) // tile_columns
-    return count // tile_rows * tiles_of_taps * max(tile_rows * tile_columns, tile_rows + tile_columns)
-
-
-@compiled
-def tiles_of_outputs(count, taps):
-    """The cheapest way to cover so many outputs with tiles: `fives`, `fours` and `threes` of the geometry."""
-    with_fives = _cost(ROWS, taps, ROWS, FIVE_COLUMNS) < _cost(ROWS, taps, ROWS, FOUR_COLUMNS)
-    large, last, least = 0, 0, -1
-    for number in range(count // ROWS, -1, -1):
-        first = number * ROWS
-        end = first + (count - first) // THREE_ROWS * THREE_ROWS
-        cost = _cost(first, taps, ROWS, FIVE_COLUMNS if with_fives else FOUR_COLUMNS)
-        cost += _cost(end - first, taps, THREE_ROWS, THREE_COLUMNS) + _cost(count - end, taps, 1, ONE_COLUMNS)
-        if least < 0 or cost < least:
-            large, last, least = first, end, cost
-    return large if with_fives else 0, large, last
+def takes_fives(taps):
+    """Whether the largest tiles cover so many taps with fewer products than those of fewer columns."""
+    fives, fours = (taps + FIVE_COLUMNS - 1) // FIVE_COLUMNS, (taps + FOUR_COLUMNS - 1) // FOUR_COLUMNS
+    return fives * FIVE_COLUMNS < fours * FOUR_COLUMNS
 
 
 @compiled
@@ -122,8 +101,7 @@ def band_size(width, kernel, stride):
 @compiled
 def outputs_at_once(positions):
     """For how many outputs a band of so many positions is taken through all taps."""
-    rows_of_all = ROWS * THREE_ROWS
-    return max(1, DY_AT_ONCE // max(positions, 1) // rows_of_all) * rows_of_all
+    return max(1, DY_AT_ONCE // max(positions, 1) // ROWS) * ROWS
 
 
 @compiled
@@ -158,19 +136,18 @@ def _weight_sums(form, x, dy, dweight, dbias, outputs, band, fresh, g):
 @compiled
 def _band_sums(x, dy, dweight, dbias, band, fresh, g):
     """Add what a band brings to the gradients of a group's weights and bias."""
-    fives, fours, threes = g[GRAD_WEIGHT.fives], g[GRAD_WEIGHT.fours], g[GRAD_WEIGHT.threes]
     count = g[GRAD_WEIGHT.outputs]
-    if fives > 0:
-        _weight_sums(shape(x, ROWS, FIVE_COLUMNS), x, dy, dweight, dbias, (0, fives), band, fresh, g)
-    if fours > fives:
-        _weight_sums(shape(x, ROWS, FOUR_COLUMNS), x, dy, dweight, dbias, (fives, fours), band, fresh, g)
-    if threes > fours:
-        form = shape(x, THREE_ROWS, THREE_COLUMNS)
-        _weight_sums(form, x, dy, dweight, dbias, (fours, threes), band, fresh, g)
-    if count > threes:
-        _weight_sums(shape(x, 1, ONE_COLUMNS), x, dy, dweight, dbias, (threes, count), band, fresh, g)
+    many, two = count // ROWS * ROWS, count // 2 * 2
+    if many > 0 and g[GRAD_WEIGHT.fives]:
+        _weight_sums(shape(x, ROWS, FIVE_COLUMNS), x, dy, dweight, dbias, (0, many), band, fresh, g)
+    elif many > 0:
+        _weight_sums(shape(x, ROWS, FOUR_COLUMNS), x, dy, dweight, dbias, (0, many), band, fresh, g)
+    if two > many:
+        _weight_sums(shape(x, 2, TWO_COLUMNS), x, dy, dweight, dbias, (many, two), band, fresh, g)
+    if count > two:
+        _weight_sums(shape(x, 1, ONE_COLUMNS), x, dy, dweight, dbias, (two, count), band, fresh, g)
     if g[GRAD_WEIGHT.bias]:
-        _bias_sums(dy, dbias, threes, band, fresh, g)
+        _bias_sums(dy, dbias, two, band, fresh, g)
 
 
 @operation

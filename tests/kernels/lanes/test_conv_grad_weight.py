@@ -12,16 +12,14 @@ from fastconv.kernels.lanes import conv_geometry
 from fastconv.kernels.lanes.conv_grad_weight import (
     FEWEST_POSITIONS,
     FIVE_COLUMNS,
-    FOUR_COLUMNS,
     GRAD_WEIGHT,
     ONE_COLUMNS,
     ROWS,
     TABLE_TAIL,
-    THREE_COLUMNS,
-    THREE_ROWS,
+    TWO_COLUMNS,
     band_size,
     contract_grad_weight,
-    tiles_of_outputs,
+    takes_fives,
 )
 from fastconv.kernels.lanes.operation import STATE, STATE_SIZE
 from fastconv.simd import advance, keep, pointer
@@ -37,6 +35,8 @@ CASES = [
     (3, 5, (3, 3), (19, 40), (2, 1), (1, 1), (1, 1), 1),
     (4, 9, (3, 3), (11, 12), (1, 1), (2, 1), (2, 1), 1),
     (4, 2, (3, 2), (40, 33), (3, 2), (0, 1), (1, 1), 2),
+    (9, 6, (1, 1), (30, 31), (1, 1), (0, 0), (1, 1), 1),
+    (2, 150, (1, 1), (1, 400), (1, 2), (0, 0), (1, 1), 1),
     (3, 11, (1, 8), (1, 300), (1, 1), (0, 4), (1, 1), 1),
     (2, 4, (1, 39), (1, 130), (1, 2), (0, 19), (1, 2), 1),
 ]
@@ -136,23 +136,14 @@ def test_a_long_sum_is_made_of_parts():
     assert abs(sums[0] - 2 * (X32 * dY32).sum()) < 5e-8 * (np.abs(X32 * dY32)).sum()
 
 
-@pytest.mark.parametrize("taps", [1, 3, 4, 8, 9, 16, 25, 27, 64, 75, 150, 576])
-def test_every_output_is_in_one_tile(taps):
-    for count in range(40):
-        fives, fours, threes = tiles_of_outputs(count, taps)
-        assert 0 <= fives <= fours <= threes <= count
-        assert fives % ROWS == (fours - fives) % ROWS == (threes - fours) % THREE_ROWS == 0
-
-
-@pytest.mark.skipif(ROWS != 4, reason="tiles of few registers have two rows")
-def test_tiles_are_those_that_fit_best():
-    assert tiles_of_outputs(7, 64) == (0, 4, 7)
-    assert tiles_of_outputs(32, 64) == (0, 32, 32)
-    assert tiles_of_outputs(16, 25)[0] == 16  # five taps at once leave nothing over
+@pytest.mark.skipif(ROWS != 4, reason="tiles of few registers have two columns at most")
+def test_tiles_have_as_many_columns_as_leave_the_fewest_over():
+    fives = [taps for taps in range(1, 33) if takes_fives(taps)]
+    assert fives == [5, 9, 10, 13, 14, 15, 25, 29, 30]
 
 
 def test_a_tile_that_runs_over_reads_repeated_entries():
-    assert max(FIVE_COLUMNS, FOUR_COLUMNS, THREE_COLUMNS, ONE_COLUMNS) <= TABLE_TAIL
+    assert max(FIVE_COLUMNS, TWO_COLUMNS, ONE_COLUMNS) <= TABLE_TAIL
 
 
 @pytest.mark.parametrize("width", [0, 1, 5, 48, 63, 64, 65, 141, 2304])
