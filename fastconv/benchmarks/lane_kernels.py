@@ -8,7 +8,7 @@ from .. import simd
 from ..engine.loop import run_calls_at
 from ..engine.plan import Planes, Storage
 from ..engine.tables import CALL, FIRST_OPERAND, FUNCTION, GEOMETRY
-from ..kernels.lanes import conv, conv_geometry
+from ..kernels.lanes import conv, conv_geometry, conv_grad_weight
 from ..kernels.lanes.operation import STATE, STATE_SIZE, Operation
 from ..simd.compiling import compiled
 from .timing import Contender
@@ -70,7 +70,7 @@ def contender(shape: tuple[int, int, int, int, int], which: str) -> tuple[Conten
     else:
         kernel, _, size, *rest = geometry
         g = conv_geometry.conv_grad_weight(c, o, kernel, size, *rest, x.steps, y.steps, 1)
-        operation, buffers = conv.contract_grad_weight, [x_at, y_at, weight]
+        operation, buffers = conv_grad_weight.contract_grad_weight, [x_at, y_at, weight]
     calls, state = np.zeros((1, CALL), np.int64), np.zeros(STATE_SIZE, np.int64)
     calls[0, FUNCTION], calls[0, GEOMETRY] = operation.address("float32"), g.ctypes.data
     calls[0, FIRST_OPERAND : FIRST_OPERAND + len(buffers)] = buffers

@@ -13,7 +13,8 @@ from ..simd import advance, keep, pointer
 from ..simd.compiling import compiled
 from .lanes import conv_geometry, depthwise_geometry, winograd_3x3, winograd_weights
 from .lanes import winograd as products
-from .lanes.conv import PLAIN, contract, contract_grad_weight
+from .lanes.conv import PLAIN, contract
+from .lanes.conv_grad_weight import contract_grad_weight
 from .lanes.depthwise import depthwise as depthwise_operation
 from .lanes.depthwise import takes
 from .lanes.depthwise_grad_weight import (

@@ -14,7 +14,8 @@ from .. import simd
 from ..simd import advance, keep, pointer
 from ..simd.compiling import compiled
 from .lanes import conv_geometry
-from .lanes.conv import PLAIN, contract, contract_grad_weight
+from .lanes.conv import PLAIN, contract
+from .lanes.conv_grad_weight import contract_grad_weight
 from .lanes.operation import STATE_SIZE
 
 _contract, _contract_grad_weight = contract.function, contract_grad_weight.function

@@ -12,7 +12,7 @@ weights has the same loads: there the sums over positions of all taps stay in re
 
 from llvmlite import ir
 from numba import types
-from numba.extending import intrinsic
+from numba.extending import intrinsic, models, register_model
 
 from .tiles import Tile, emit_places
 from .vectors import emit_fma, emit_load, emit_rolled, emit_splat, llvm_vector
@@ -29,46 +29,57 @@ def _emit_line(b, vector, base, start, places):
     return [emit_load(b, vector, line, place) for place in places]
 
 
-@intrinsic
-def line_add(typingctx, grid, w, w_index, w_step, x, x_index, x_line, taps, stride):
-    """Add the products of some taps to a patch: to its position c in line l, the sum over the taps t of
+class Neighbours(types.Dummy):
+    """The type of a value that only tells how many neighbouring taps are taken, and at which stride."""
 
-    the scalar w[w_index + t * w_step] times the vector x[x_index + l * x_line + c * stride + t].
+    def __init__(self, taps, stride):
+        self.taps, self.stride = taps, stride
+        super().__init__(name=f"Neighbours({taps}, {stride})")
+
+
+register_model(Neighbours)(models.OpaqueModel)
+
+
+@intrinsic
+def neighbours(typingctx, taps, stride):
+    """Say how many taps `line_add` takes at once, and the stride from a position to the next.
+
+    Stride 0 stands for one that is known when the code runs, of a single tap. The result is all type and no
+    value: functions that it is passed to know these numbers.
     """
     if not _literals(taps, stride):
         return None
-    count, step = taps.literal_value, stride.literal_value
-
-    def codegen(context, b, sig, args):
-        acc, w_, w_at, by, x_, x_at, line_step = args[:7]
-        emit_rolled(b)
-        whole, width = x_at.type, grid.columns // grid.lines
-        loaded = range((width - 1) * step + count)
-        weights = [_emit_weight(b, grid.vector, w_, at) for at in emit_places(b, w_at, by, count)]
-        for number, at in enumerate(emit_places(b, x_at, line_step, grid.lines)):
-            line = _emit_line(b, grid.vector, x_, at, [ir.Constant(whole, place) for place in loaded])
-            acc = _emit_products(b, acc, number * width, width, weights, line, step)
-        return acc
-
-    return grid(grid, w, types.intp, types.intp, x, types.intp, types.intp, taps, stride), codegen
+    pair = Neighbours(taps.literal_value, stride.literal_value)
+    return pair(taps, stride), lambda context, b, sig, args: context.get_dummy_value()
 
 
 @intrinsic
-def tap_add(typingctx, grid, w, w_index, x, x_index, x_line, x_step):
-    """Add the products of one tap to a patch: w[w_index] * x[x_index + l * x_line + c * x_step]."""
+def line_add(typingctx, grid, w, w_index, w_step, x, x_index, x_line, x_step, taps):
+    """Add the products of some taps to a patch: to its position c in line l, the sum over the taps t of
+
+    the scalar w[w_index + t * w_step] times the vector x[x_index + l * x_line + c * stride + t]. Where the
+    stride of the `neighbours` is 0, it is `x_step`.
+    """
+    if not isinstance(taps, Neighbours):
+        return None
+    count, step = taps.taps, taps.stride
 
     def codegen(context, b, sig, args):
-        acc, w_, w_at, x_, x_at, line_step, step = args
+        acc, w_, w_at, by, x_, x_at, line_step, place_step = args[:8]
         emit_rolled(b)
-        width = grid.columns // grid.lines
-        weight = _emit_weight(b, grid.vector, w_, w_at)
-        places = emit_places(b, ir.Constant(x_at.type, 0), step, width)
+        whole, width = x_at.type, grid.columns // grid.lines
+        if step:
+            places = [ir.Constant(whole, place) for place in range((width - 1) * step + count)]
+        else:
+            places = emit_places(b, ir.Constant(whole, 0), place_step, width)
+        weights = [_emit_weight(b, grid.vector, w_, at) for at in emit_places(b, w_at, by, count)]
         for number, at in enumerate(emit_places(b, x_at, line_step, grid.lines)):
             line = _emit_line(b, grid.vector, x_, at, places)
-            acc = _emit_products(b, acc, number * width, width, [weight], line, 1)
+            acc = _emit_products(b, acc, number * width, width, weights, line, step or 1)
         return acc
 
-    return grid(grid, w, types.intp, x, types.intp, types.intp, types.intp), codegen
+    places = types.intp, types.intp, x, types.intp, types.intp, types.intp
+    return grid(grid, w, *places, taps), codegen
 
 
 def _emit_weight(b, vector, base, index):

@@ -3,7 +3,7 @@ import pytest
 
 import fastconv as fc
 from fastconv.engine.lowering.activations import TanhLowering
-from fastconv.kernels.lanes import activations, conv
+from fastconv.kernels.lanes import activations, conv_grad_weight
 from fastconv.kernels.lanes.operation import operation
 
 RNG = np.random.default_rng(0)
@@ -33,7 +33,7 @@ def test_cross_entropy_is_the_default_loss(images):
 
 
 def test_sums_over_a_large_image_are_those_of_all_its_parts():
-    size = (1, 4 * conv.POSITIONS_AT_ONCE // 50, 52)  # four parts and a bit
+    size = (1, 4 * conv_grad_weight.POSITIONS_AT_ONCE // 50, 52)  # four parts and a bit
     model = fc.Sequential([fc.Conv2d(2, 3), fc.Tanh(), fc.GlobalAvgPool2d(), fc.Flatten()], size, seed=1)
     X = np.random.default_rng(0).random((2, *size))
     assert fc.check_gradients(model, X, np.ones((2, 2)), "mse") < 1e-6
@@ -67,7 +67,7 @@ def test_one_wrong_entry_is_found(monkeypatch, images):
 @operation
 def zeros_for_sums(_, _a, dweight, _b, _c, _d, g, s):
     """In place of `contract_grad_weight`: no gradient for the weights of a convolution."""
-    for k in range(g[conv.GRAD_WEIGHT.outputs] * g[conv.GRAD_WEIGHT.taps]):
+    for k in range(g[conv_grad_weight.GRAD_WEIGHT.outputs] * g[conv_grad_weight.GRAD_WEIGHT.taps]):
         dweight[k] = 0.0
 
 
@@ -75,7 +75,7 @@ def zeros_for_sums(_, _a, dweight, _b, _c, _d, g, s):
     ("module", "kernel", "other"),
     [
         (activations, "hyperbolic_tangent_grad", activations.sigmoid_grad),
-        (conv, "contract_grad_weight", zeros_for_sums),
+        (conv_grad_weight, "contract_grad_weight", zeros_for_sums),
     ],
 )
 def test_a_wrong_kernel_in_the_engine_has_a_large_error(monkeypatch, images, module, kernel, other):

@@ -4,13 +4,22 @@ import ctypes
 
 import numpy as np
 
-from fastconv.kernels.lanes import activations, conv, dense, layout, losses, optimizers, pool
+from fastconv.kernels.lanes import (
+    activations,
+    conv,
+    conv_grad_weight,
+    dense,
+    layout,
+    losses,
+    optimizers,
+    pool,
+)
 from fastconv.kernels.lanes.operation import STATE, STATE_SIZE
 from fastconv.simd import code_placement
 
 KERNELS = [
     conv.contract,
-    conv.contract_grad_weight,
+    conv_grad_weight.contract_grad_weight,
     dense.rows_grad_weight,
     conv.add_shards,
     layout.gather,

@@ -4,7 +4,7 @@ import math
 from dataclasses import replace
 
 from ...checks.padding import first_of
-from ...kernels.lanes import conv
+from ...kernels.lanes import conv, conv_grad_weight
 from ...nn.conv_transpose import ConvTranspose2d
 from . import conv_geometry
 from .base import WeightedLowering
@@ -67,7 +67,8 @@ class ConvTranspose2dLowering(WeightedLowering, layer=ConvTranspose2d):
         operands, rest = [dy, x, sums], (dy.steps, x.steps, 0)
         emit_grad_weight(self.plan, operands, self.back, self.input_shape[1:], self.windows, *rest)
         if self.layer.bias:
-            self.plan.emit(conv.channel_sums, [dy, self._sums_of_bias(sums)], conv.channel_sums_geometry(dy))
+            g = conv_grad_weight.channel_sums_geometry(dy)
+            self.plan.emit(conv_grad_weight.channel_sums, [dy, self._sums_of_bias(sums)], g)
 
     def _sums_of_bias(self, sums):
         """Where the bias's gradient is added up: behind the weight's."""

@@ -1,6 +1,6 @@
 """Dense layers as operations of a plan."""
 
-from ...kernels.lanes import conv, dense
+from ...kernels.lanes import conv, conv_grad_weight, dense
 from ...nn.dense import Dense
 from ..plan import Planes
 from . import conv_geometry
@@ -39,7 +39,7 @@ class DenseLowering(WeightedLowering, layer=Dense):
                 x.features, dy.features, ones, ones, ones, zeros, ones, 1, ones, ones, int(self.layer.bias)
             )
             flat = Planes(dy.storage, dy.features, 1, 1, label=dy.label)
-            self.plan.emit(conv.contract_grad_weight, [x, flat, self.sums_of_blocks()], g)
+            self.plan.emit(conv_grad_weight.contract_grad_weight, [x, flat, self.sums_of_blocks()], g)
         else:
             self._multiply_rows(x, dy)
 

@@ -1,6 +1,6 @@
 """The sums of convolutions, forward and back: those of a depthwise one have kernels of their own."""
 
-from ...kernels.lanes import conv, depthwise, depthwise_geometry
+from ...kernels.lanes import conv, conv_grad_weight, depthwise, depthwise_geometry
 from ...kernels.lanes.depthwise_grad_weight import (
     depthwise_grad_weight,
     depthwise_weight_geometry,
@@ -48,4 +48,4 @@ def emit_grad_weight(plan, operands, shape, out_size, windows, *rest):
         plan.emit(depthwise_grad_weight, operands, g)
     else:
         g = conv_geometry.conv_grad_weight(*shape, out_size, *windows, *rest)
-        plan.emit(conv.contract_grad_weight, operands, g)
+        plan.emit(conv_grad_weight.contract_grad_weight, operands, g)

@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from ...kernels.lanes import conv, winograd, winograd_weights
+from ...kernels.lanes import conv, conv_grad_weight, winograd, winograd_weights
 from ...kernels.lanes.winograd_cost import WORTH_IT, sums_cost, weight_gradient_cost
 from ...kernels.lanes.winograd_parts import OF_3X3, Parts
 from ...kernels.lanes.winograd_transforms import ALL_TAPS, MATRICES
@@ -219,7 +219,7 @@ class Winograd:
         lowering.emitter.after_backward.append(operation)
         if lowering.layer.bias:
             bias = lowering.sums_of_blocks(("bias",))
-            plan.emit(conv.channel_sums, [dy, bias], conv.channel_sums_geometry(dy))
+            plan.emit(conv_grad_weight.channel_sums, [dy, bias], conv_grad_weight.channel_sums_geometry(dy))
 
     def _scratch(self, g):
         return self.plan.scratch(winograd.scratch_size(g, self.plan.lanes))

@@ -5,7 +5,7 @@ As in `winograd.py`, a model of the cost decides, of each pass and of the form t
 
 from dataclasses import dataclass
 
-from ...kernels.lanes import conv, winograd_line, winograd_line_weights
+from ...kernels.lanes import conv, conv_grad_weight, winograd_line, winograd_line_weights
 from ...kernels.lanes.matrix_product import OUTPUTS_AT_ONCE, rounded, rounded_outputs
 from ...kernels.lanes.winograd_line import Line
 from ...kernels.lanes.winograd_line_forms import FORMS
@@ -196,7 +196,7 @@ class WinogradLine:
         lowering.emitter.after_backward.append((winograd_line_weights.winograd_line_weight_sums, operands, g))
         if lowering.layer.bias:
             bias = lowering.sums_of_blocks(("bias",))
-            plan.emit(conv.channel_sums, [dy, bias], conv.channel_sums_geometry(dy))
+            plan.emit(conv_grad_weight.channel_sums, [dy, bias], conv_grad_weight.channel_sums_geometry(dy))
 
     def _scratch(self, g):
         return self.plan.scratch(winograd_line.scratch_size(g, self.plan.lanes))

@@ -1,4 +1,4 @@
-"""Convolutions and their gradients: sums of products over a grid of taps.
+"""Convolutions and their input gradients: sums of products over a grid of taps.
 
     y[o, p] = bias[o] + sum over c, kh, kw of
               w[o, c, kh, kw] * x[p + c * x_channel + kh * x_tap_h + kw * x_tap_w]
@@ -22,17 +22,13 @@ from ... import simd
 from ...simd import advance, opaque, tiles
 from ...simd.compiling import compiled, inlined
 from ...simd.tiles import (
-    add_totals,
-    columns,
     multiply_add,
     offset_count,
     offsets,
-    outer_add,
     patch_shape,
     row_offsets,
     rows,
     shape,
-    tile_add,
     tile_add_rows,
     tile_add_stored,
     tile_gate,
@@ -42,11 +38,10 @@ from ...simd.tiles import (
 )
 from .operation import STATE, offsets_of, operation, share
 
-COLUMNS_6, COLUMNS_4, COLUMNS_3 = (tiles.tile_columns(r) for r in (6, 4, 3))
+COLUMNS_6, COLUMNS_4 = (tiles.tile_columns(r) for r in (6, 4))
 # As many addresses as stay in registers, too: with 10 and 12 columns these tiles are slower.
 COLUMNS_2, COLUMNS_1 = min(9, tiles.tile_columns(2)), min(8, tiles.tile_columns(1))
 PATCH_LINES, PATCH_COLUMNS = tiles.tile_patch()
-TAPS_1 = min(9, tiles.tile_columns(1))  # of the weight gradient of one output: those of 3x3
 # One position: outputs alone fill the tile. 8 chains hide the latency of a product; 16 pointers would spill.
 MANY_ROWS = 8 if simd.HOST.registers_per_vector == 1 else 4
 
@@ -235,155 +230,6 @@ def contract(x, w, bias, gate, y, _, g, s):
 def advance_vectors(p, count):
     """The pointer `count` vectors after `p`."""
     return advance(p, count * simd.lanes(p))
-
-
-class ContractGradWeightGeometry(NamedTuple):
-    """The sums over positions that `contract_grad_weight` makes; distances in vectors."""
-
-    outputs: int  # in a group
-    taps: int  # of an output, those of all its channels
-    height: int  # of dy
-    width: int
-    groups: int
-    x_group: int  # from one group to the next
-    y_group: int
-    x_window_h: int  # from one window to the one below
-    x_window_w: int  # from one window to the one at its right
-    y_output: int  # from one output to the next
-    y_line: int  # from one line of dy to the next
-    bias: int  # whether there is one
-    band: int  # lines of dy in a part of a sum
-
-
-GRAD_WEIGHT = offsets_of(ContractGradWeightGeometry)
-TAPS_AT = len(GRAD_WEIGHT)  # behind them: the distance of each tap in x
-TABLE_TAIL = 12  # a table repeats its last entry this often, so that a last tile may run over
-POSITIONS_AT_ONCE = 1024  # in a part of a sum: in one run, a 512x512 image loses 30 times as much
-
-
-@compiled
-def lines_at_once(width):
-    """How many lines of an image of this width are summed up in one part of a sum, at least one."""
-    return max(1, POSITIONS_AT_ONCE // max(width, 1))
-
-
-@compiled
-def _weight_sums(form, x, dy, dweight, dbias, first, last, fresh, g):
-    """Compute the weight's gradient for the outputs from `first` to before `last`.
-
-    A tile of outputs x taps is held over a band of the image. One output alone leaves registers for the sum
-    of dy, which is its bias's gradient.
-    """
-    taps, band = g[GRAD_WEIGHT.taps], g[GRAD_WEIGHT.band]
-    height, width = g[GRAD_WEIGHT.height], g[GRAD_WEIGHT.width]
-    x_window_h, x_window_w = g[GRAD_WEIGHT.x_window_h], g[GRAD_WEIGHT.x_window_w]
-    y_output, y_line = g[GRAD_WEIGHT.y_output], g[GRAD_WEIGHT.y_line]
-    tap, alone = advance(g, TAPS_AT), rows(form) == 1
-    for o in range(first, last, rows(form)):
-        for t in range(0, taps, columns(form)):
-            x_at = offsets(form, tap, t)
-            start = 0
-            while start == 0 or start < height:  # without lines, too, sums are stored: zeros
-                acc, total, end = zeros(form), zeros(shape(x, 1, 1)), min(start + band, height)
-                for i in range(start, end):
-                    x_start, y_start = opaque(i * x_window_h), opaque(o * y_output + i * y_line)
-                    for j in range(width):
-                        acc = outer_add(acc, dy, y_start + j, y_output, x, x_start + j * x_window_w, x_at)
-                        if alone:
-                            total = tile_add(total, dy, y_start + j, 0)
-                add_totals(acc, dweight, o * taps + t, taps, taps - t, fresh and start == 0)
-                if alone and t == 0 and g[GRAD_WEIGHT.bias]:
-                    add_totals(total, dbias, o, 1, 1, fresh and start == 0)
-                start += band
-
-
-@compiled
-def _weight_sweeps(count, taps):
-    """How many of the outputs are done once tiles of 4, of 3 and of 2 have done theirs: three numbers.
-
-    The others are taken one by one.
-    """
-    if COLUMNS_4 == 1:  # few registers: 2 x 2 needs the fewest loads for a product
-        return 0, 0, count // 2 * 2
-    # Tiles of 3 outputs read less of dy for a product than those of 4, but 5 columns fit the taps of 5x5.
-    one_four = 4 if count % 3 == 1 and count >= 4 else 0
-    four = count // 4 * 4 if taps % COLUMNS_4 == 0 else one_four
-    three = four + (count - four) // 3 * 3
-    return four, three, three + (count - three) // 2 * 2
-
-
-@operation
-def contract_grad_weight(x, dy, dweight, _a, _b, _c, g, s):
-    """dweight[row, t] += sum over positions and lanes of dy[row, p] * x[p + tap[t]]; behind it, dbias.
-
-    The first block of a shard starts at 0.
-    """
-    count, groups, taps = g[GRAD_WEIGHT.outputs], g[GRAD_WEIGHT.groups], g[GRAD_WEIGHT.taps]
-    size = count * taps
-    dbias, fresh = advance(dweight, groups * size), s[STATE.fresh] != 0
-    four, three, two = _weight_sweeps(count, taps)
-    for _ in range(groups):
-        if four > 0:
-            _weight_sums(shape(x, 4, COLUMNS_4), x, dy, dweight, dbias, 0, four, fresh, g)
-        if three > four:
-            _weight_sums(shape(x, 3, COLUMNS_3), x, dy, dweight, dbias, four, three, fresh, g)
-        if two > three:
-            _weight_sums(shape(x, 2, COLUMNS_2), x, dy, dweight, dbias, three, two, fresh, g)
-        if count > two:
-            _weight_sums(shape(x, 1, TAPS_1), x, dy, dweight, dbias, two, count, fresh, g)
-        if g[GRAD_WEIGHT.bias]:
-            fours = two // 4 * 4
-            if fours > 0:
-                _bias_sums(shape(x, 4, 1), dy, dbias, 0, fours, fresh, g)
-            if two > fours:
-                _bias_sums(shape(x, 1, 1), dy, dbias, fours, two, fresh, g)
-        x = advance_vectors(x, g[GRAD_WEIGHT.x_group])
-        dy = advance_vectors(dy, g[GRAD_WEIGHT.y_group])
-        dweight = advance(dweight, size)
-        dbias = advance(dbias, count)
-
-
-@compiled
-def _bias_sums(form, dy, dbias, first, last, fresh, g):
-    """Add up dy over positions and lanes: the bias's gradient, for outputs `first` to before `last`."""
-    height, band = g[GRAD_WEIGHT.height], g[GRAD_WEIGHT.band]
-    for o in range(first, last, rows(form)):
-        start = 0
-        while start == 0 or start < height:
-            acc, end = zeros(form), min(start + band, height)
-            for i in range(start, end):
-                for j in range(g[GRAD_WEIGHT.width]):
-                    at = o * g[GRAD_WEIGHT.y_output] + i * g[GRAD_WEIGHT.y_line] + j
-                    acc = tile_add(acc, dy, at, g[GRAD_WEIGHT.y_output])
-            add_totals(acc, dbias, o, 1, 1, fresh and start == 0)
-            start += band
-
-
-def channel_sums_geometry(planes):
-    """Make the geometry of `channel_sums` over planes."""
-    nothing = dict.fromkeys(ContractGradWeightGeometry._fields, 0)
-    return ContractGradWeightGeometry(
-        **nothing
-        | {
-            "outputs": planes.channels,
-            "height": planes.height,
-            "width": planes.width,
-            "y_output": planes.plane,
-            "y_line": planes.row,
-            "band": lines_at_once(planes.width),
-        }
-    )
-
-
-@operation
-def channel_sums(dy, dbias, _b, _c, _d, _e, g, s):
-    """dbias[c] += sum over positions and lanes of dy[c, p]; the first block of a shard starts at 0."""
-    count, fresh = g[GRAD_WEIGHT.outputs], s[STATE.fresh] != 0
-    fours = count // 4 * 4
-    if fours > 0:
-        _bias_sums(shape(dy, 4, 1), dy, dbias, 0, fours, fresh, g)
-    if count > fours:
-        _bias_sums(shape(dy, 1, 1), dy, dbias, fours, count, fresh, g)
 
 
 class AddShardsGeometry(NamedTuple):

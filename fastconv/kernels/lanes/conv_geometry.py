@@ -1,4 +1,4 @@
-"""The sizes, distances and tiles (`g`) that the kernels of conv.py run on, for every shape.
+"""The sizes, distances and tiles (`g`) that the kernels of convolutions run on, for every shape.
 
 `x_distances` and `y_distances` are how many vectors the planes of a buffer are apart, and its lines. A halo
 of zeros around each plane stands for the padding, so that distance 0 is the first element inside it and a
@@ -13,20 +13,17 @@ from ...simd.compiling import compiled
 from ...simd.tiles import entries
 from .conv import (
     CONTRACT,
-    GRAD_WEIGHT,
     MANY_ROWS,
     POSITIONS_AT,
     SWEEP,
     SWEEPS_AT,
-    TABLE_TAIL,
-    TAPS_AT,
     TILE,
     TILES_AT,
     W_ROWS_AT,
     channels_at_once,
-    lines_at_once,
     sweeps,
 )
+from .conv_grad_weight import GRAD_WEIGHT, TABLE_TAIL, TAPS_AT, band_size, outputs_at_once, takes_fives
 from .conv_tiling import AREA, area_taps, corner, covers, tile_count, tile_taps
 
 
@@ -353,12 +350,18 @@ def conv_grad_weight(
     taps = c_count * kernel[0] * kernel[1]
     g = np.zeros(TAPS_AT + taps + TABLE_TAIL, np.int64)
     g[GRAD_WEIGHT.outputs], g[GRAD_WEIGHT.taps], g[GRAD_WEIGHT.bias] = o_count, taps, has_bias
-    g[GRAD_WEIGHT.height], g[GRAD_WEIGHT.width] = out_size
     g[GRAD_WEIGHT.groups] = groups
     g[GRAD_WEIGHT.x_group], g[GRAD_WEIGHT.y_group] = c_count * x_distances[0], o_count * y_distances[0]
     g[GRAD_WEIGHT.x_window_h], g[GRAD_WEIGHT.x_window_w] = stride[0] * x_distances[1], stride[1]
     g[GRAD_WEIGHT.y_output], g[GRAD_WEIGHT.y_line] = y_distances
-    g[GRAD_WEIGHT.band] = lines_at_once(out_size[1])
+    height, width = out_size
+    if g[GRAD_WEIGHT.x_window_h] == width * stride[1] and y_distances[1] == width:
+        height, width = 1, height * width  # lines that touch are one line
+    g[GRAD_WEIGHT.height], g[GRAD_WEIGHT.width] = height, width
+    lines, places = band_size(width, kernel, stride)
+    g[GRAD_WEIGHT.band_lines], g[GRAD_WEIGHT.band_places] = lines, places
+    g[GRAD_WEIGHT.outputs_at_once] = outputs_at_once(lines * places)
+    g[GRAD_WEIGHT.fives] = takes_fives(taps)
     at = TAPS_AT
     for c in range(c_count):
         for kh in range(kernel[0]):

@@ -26,7 +26,8 @@ from ...simd.tiles import (
     tile_sum,
     zeros,
 )
-from .conv import COLUMNS_4, MANY_ROWS, TABLE_TAIL, end_sum
+from .conv import COLUMNS_4, MANY_ROWS, end_sum
+from .conv_grad_weight import TABLE_TAIL
 from .operation import STATE, offsets_of, operation, share
 
 # Products in a part of a sum: in one run, 784 features lose 2 to 4 times as much to rounding.

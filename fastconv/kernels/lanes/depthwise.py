@@ -20,7 +20,7 @@ from numba.extending import intrinsic
 
 from ...simd import advance, opaque, tiles
 from ...simd.compiling import compiled, inlined
-from ...simd.taps import line_add, tap_add
+from ...simd.taps import line_add, neighbours
 from ...simd.tiles import (
     offset_count,
     offsets,
@@ -119,42 +119,34 @@ def _form(typingctx, p, number):
 
 
 @inlined
+def _add_columns(acc, x, w, x_at, w_at, lines, taps, phase):
+    """Add the products of some columns of taps, `neighbours`, to a patch, line by line."""
+    x_tap, w_tap = opaque(x_at), opaque(w_at)
+    for _ in range(lines):
+        acc = line_add(
+            acc, w, w_tap, phase[PHASE.w_tap_w], x, x_tap, phase[PHASE.x_line], phase[PHASE.x_step], taps
+        )
+        x_tap += phase[PHASE.x_tap_h]
+        w_tap += phase[PHASE.w_tap_h]
+    return acc
+
+
+@inlined
 def _add_plane(acc, x, w, x_at, w_at, lines, phase):
     """Add the products of all taps of a plane to a patch: of a few columns of taps, then of the next few."""
-    x_line, x_tap_h = phase[PHASE.x_line], phase[PHASE.x_tap_h]
-    w_tap_h, w_tap_w = phase[PHASE.w_tap_h], phase[PHASE.w_tap_w]
+    w_tap_w = phase[PHASE.w_tap_w]
     for _ in range(phase[PHASE.threes]):
-        x_tap, w_tap = opaque(x_at), opaque(w_at)
-        for _ in range(lines):
-            acc = line_add(acc, w, w_tap, w_tap_w, x, x_tap, x_line, 3, 1)
-            x_tap += x_tap_h
-            w_tap += w_tap_h
-        x_at += 3
-        w_at += 3 * w_tap_w
+        acc = _add_columns(acc, x, w, x_at, w_at, lines, neighbours(3, 1), phase)
+        x_at, w_at = x_at + 3, w_at + 3 * w_tap_w
     for _ in range(phase[PHASE.twos]):
-        x_tap, w_tap = opaque(x_at), opaque(w_at)
-        for _ in range(lines):
-            acc = line_add(acc, w, w_tap, w_tap_w, x, x_tap, x_line, 2, 1)
-            x_tap += x_tap_h
-            w_tap += w_tap_h
-        x_at += 2
-        w_at += 2 * w_tap_w
+        acc = _add_columns(acc, x, w, x_at, w_at, lines, neighbours(2, 1), phase)
+        x_at, w_at = x_at + 2, w_at + 2 * w_tap_w
     for _ in range(phase[PHASE.strided_threes]):
-        x_tap, w_tap = opaque(x_at), opaque(w_at)
-        for _ in range(lines):
-            acc = line_add(acc, w, w_tap, w_tap_w, x, x_tap, x_line, 3, 2)
-            x_tap += x_tap_h
-            w_tap += w_tap_h
-        x_at += 3
-        w_at += 3 * w_tap_w
+        acc = _add_columns(acc, x, w, x_at, w_at, lines, neighbours(3, 2), phase)
+        x_at, w_at = x_at + 3, w_at + 3 * w_tap_w
     for _ in range(phase[PHASE.ones]):
-        x_tap, w_tap = opaque(x_at), opaque(w_at)
-        for _ in range(lines):
-            acc = tap_add(acc, w, w_tap, x, x_tap, x_line, phase[PHASE.x_step])
-            x_tap += x_tap_h
-            w_tap += w_tap_h
-        x_at += phase[PHASE.x_tap_w]
-        w_at += w_tap_w
+        acc = _add_columns(acc, x, w, x_at, w_at, lines, neighbours(1, 0), phase)
+        x_at, w_at = x_at + phase[PHASE.x_tap_w], w_at + w_tap_w
     return acc
 
 

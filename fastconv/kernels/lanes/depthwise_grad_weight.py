@@ -19,7 +19,7 @@ from ...simd import advance, opaque
 from ...simd.compiling import compiled, inlined
 from ...simd.taps import sum_blocks, window_add
 from ...simd.tiles import add_totals, columns, rows, shape, tile_add, tile_sum, zeros
-from .conv import lines_at_once
+from .conv_grad_weight import lines_at_once
 from .depthwise import EDGE
 from .operation import STATE, offsets_of, operation
 
