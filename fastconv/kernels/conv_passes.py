@@ -31,10 +31,12 @@ from .conv_sums import (
 from .lanes import conv_geometry, layout
 from .lanes.depthwise import takes
 from .lanes.operation import STATE, STATE_SIZE
-from .pointwise import is_pointwise, pointwise, pointwise_grad_input, pointwise_grad_weight
+from .pointwise import is_pointwise, pointwise, pointwise_grad_weight
 from .row_strips import Cut, gather_strips, row_of, scatter_strips, strip_rows
 
 _gather, _scatter = layout.gather.function, layout.scatter.function
+
+NO_HALO = 0, 0, 0, 0
 
 
 @compiled
@@ -115,32 +117,44 @@ def _input_cuts(dx_shape, dy_shape, kernel, stride, padding, dilation, groups, f
 
 
 @compiled
+def _sum_up(
+    method, geometries, weights, bias, source, source_cut, source_size, halo, target, target_cut, size
+):
+    """Make the target's planes of `size` from the source, block by block."""
+    distances, target_distances = _distances(source_size, halo), _distances(size, NO_HALO)
+    block = _block(source.shape[1], distances, source)
+    target_block = _block(target.shape[1], target_distances, target)
+    gathered = layout.gather_array(source, distances)
+    scattered = layout.scatter_array(target, target_distances)
+    state, scratch = np.zeros(STATE_SIZE, np.int64), scratch_of(method, geometries[0], source)
+    x, y = _inner(block, source_size, halo), first_vector(target_block)
+    count = source.shape[0] * source_cut.strips
+    for first in range(0, count, simd.lanes(x)):
+        _read(source, source_cut, gathered, first, count, state, x, distances)
+        for g in geometries:
+            make_sums(method, x, weights, bias, y, scratch, g, state)
+        _write(y, target, target_cut, scattered, state, target_distances)
+    keep((geometries, weights, scratch, gathered, scattered, state, block, target_block))
+
+
+@compiled
 def convolve(x, weight, bias, stride, padding, dilation, groups, y):
     """y of a convolution; an empty bias stands for none."""
     kernel, lanes = weight.shape[2:], simd.lanes(pointer(x))
     if is_pointwise(x, y, kernel, stride) and not takes(groups, x.shape[1], y.shape[1]):
-        pointwise(x, weight, bias, groups, y)
+        pointwise(x, weight, bias, groups, y, False)
         return
     few = forward_method(x, x.shape[1], y.shape[1], kernel, (LINES, y.shape[3]), stride, dilation, groups)
     x_cut, y_cut, top = _output_cuts(x.shape, y.shape, kernel, stride, padding, dilation, groups, few, lanes)
     size, out_size, padding = (x_cut.height, x.shape[3]), (y_cut.height, y.shape[3]), (top, padding[1])
     halo = conv_geometry.forward_halo(kernel, size, out_size, stride, padding, dilation)
-    x_distances, y_distances = _distances(size, halo), (out_size[0] * out_size[1], out_size[1])
-    x_block, y_block = _block(x.shape[1], x_distances, x), _block(y.shape[1], y_distances, x)
     method = forward_method(x, x.shape[1], y.shape[1], kernel, out_size, stride, dilation, groups)
     g = forward_geometry(
         method, x.shape[1], y.shape[1], kernel, size, out_size, stride, padding, dilation, groups,
-        x_distances, y_distances, 1 if bias.size else 0, lanes,
+        _distances(size, halo), _distances(out_size, NO_HALO), 1 if bias.size else 0, lanes,
     )  # fmt: skip
-    weights, scratch = weights_of(method, weight, False), scratch_of(method, g, x)
-    from_x, to_y = layout.gather_array(x, x_distances), layout.scatter_array(y, y_distances)
-    state = np.zeros(STATE_SIZE, np.int64)
-    image, result, count = _inner(x_block, size, halo), first_vector(y_block), x.shape[0] * x_cut.strips
-    for first in range(0, count, lanes):
-        _read(x, x_cut, from_x, first, count, state, image, x_distances)
-        make_sums(method, image, weights, bias, result, scratch, g, state)
-        _write(result, y, y_cut, to_y, state, y_distances)
-    keep((g, weights, scratch, from_x, to_y, state, x_block, y_block))
+    weights = weights_of(method, weight, False)
+    _sum_up(method, [g], weights, bias, x, x_cut, size, halo, y, y_cut, out_size)
 
 
 @compiled
@@ -148,7 +162,7 @@ def input_gradient(dy, weight, bias, stride, padding, dilation, groups, dx):
     """dx of a convolution; with a bias, y of the transposed one, whose x is dy."""
     kernel, lanes = weight.shape[2:], simd.lanes(pointer(dy))
     if is_pointwise(dx, dy, kernel, stride) and not takes(groups, dy.shape[1], dx.shape[1]):
-        pointwise_grad_input(dy, weight, bias, groups, dx)
+        pointwise(dy, weight, bias, groups, dx, True)
         return
     few = forward_method(dy, dy.shape[1], dx.shape[1], kernel, (LINES, dx.shape[3]), stride, dilation, groups)
     dy_cut, dx_cut, top = _input_cuts(
@@ -156,24 +170,13 @@ def input_gradient(dy, weight, bias, stride, padding, dilation, groups, dx):
     )
     size, out_size, padding = (dx_cut.height, dx.shape[3]), (dy_cut.height, dy.shape[3]), (top, padding[1])
     halo = conv_geometry.grad_input_halo(kernel, size, out_size, stride, padding, dilation)
-    dy_distances, dx_distances = _distances(out_size, halo), (size[0] * size[1], size[1])
-    dy_block, dx_block = _block(dy.shape[1], dy_distances, dy), _block(dx.shape[1], dx_distances, dy)
     method = forward_method(dy, dy.shape[1], dx.shape[1], kernel, size, stride, dilation, groups)
     geometries = input_geometries(
         method, dx.shape[1], dy.shape[1], kernel, size, out_size, stride, padding, dilation, groups,
-        dx_distances, dy_distances, 1 if bias.size else 0, lanes,
+        _distances(size, NO_HALO), _distances(out_size, halo), 1 if bias.size else 0, lanes,
     )  # fmt: skip
-    weights, scratch = weights_of(method, weight, True), scratch_of(method, geometries[0], dy)
-    from_dy, to_dx = layout.gather_array(dy, dy_distances), layout.scatter_array(dx, dx_distances)
-    state = np.zeros(STATE_SIZE, np.int64)
-    slope, result = _inner(dy_block, out_size, halo), first_vector(dx_block)
-    count = dy.shape[0] * dy_cut.strips
-    for first in range(0, count, lanes):
-        _read(dy, dy_cut, from_dy, first, count, state, slope, dy_distances)
-        for g in geometries:
-            make_sums(method, slope, weights, bias, result, scratch, g, state)
-        _write(result, dx, dx_cut, to_dx, state, dx_distances)
-    keep((geometries, weights, scratch, from_dy, to_dx, state, dy_block, dx_block))
+    weights = weights_of(method, weight, True)
+    _sum_up(method, geometries, weights, bias, dy, dy_cut, out_size, halo, dx, dx_cut, size)
 
 
 @compiled
@@ -189,7 +192,7 @@ def weight_gradient(x, dy, stride, padding, dilation, groups, dweight):
     )
     size, out_size, padding = (x_cut.height, x.shape[3]), (dy_cut.height, dy.shape[3]), (top, padding[1])
     halo = conv_geometry.forward_halo(kernel, size, out_size, stride, padding, dilation)
-    x_distances, dy_distances = _distances(size, halo), (out_size[0] * out_size[1], out_size[1])
+    x_distances, dy_distances = _distances(size, halo), _distances(out_size, NO_HALO)
     x_block, dy_block = _block(x.shape[1], x_distances, x), _block(dy.shape[1], dy_distances, x)
     method = weight_method(x, x.shape[1], dy.shape[1], kernel, out_size, stride, dilation, groups)
     g = weight_geometry(
