@@ -4,7 +4,7 @@
 
 A block of samples is laid out with one sample in each lane, the padding as a halo of zeros, and run
 through the kernels of `lanes/conv.py`, `lanes/depthwise.py` or `lanes/winograd.py`: `conv_sums.py` says
-which. Where there are too few samples for the lanes, images are cut in strips of rows: see `row_strips.py`.
+which. Where samples would leave lanes empty, images are cut in strips of rows: see `row_strips.py`.
 """
 
 import numpy as np
@@ -13,11 +13,13 @@ from .. import simd
 from ..simd import advance, keep, pointer
 from ..simd.compiling import compiled
 from .conv_sums import (
+    LINES,
     finish_weights,
     first_vector,
     forward_geometry,
     forward_method,
     input_geometries,
+    lines_together,
     make_sums,
     make_weight_sums,
     scratch_of,
@@ -29,10 +31,12 @@ from .conv_sums import (
 from .lanes import conv_geometry, layout
 from .lanes.depthwise import takes
 from .lanes.operation import STATE, STATE_SIZE
-from .pointwise import is_pointwise, pointwise, pointwise_grad_input, pointwise_grad_weight
-from .row_strips import Cut, gather_strips, scatter_strips, strip_rows
+from .pointwise import is_pointwise, pointwise, pointwise_grad_weight
+from .row_strips import Cut, gather_strips, row_of, scatter_strips, strip_rows
 
 _gather, _scatter = layout.gather.function, layout.scatter.function
+
+NO_HALO = 0, 0, 0, 0
 
 
 @compiled
@@ -76,11 +80,17 @@ def _write(block, y, cut, to_y, state, distances):
 
 
 @compiled
-def _output_cuts(x_shape, y_shape, kernel, stride, padding, dilation, lanes):
-    """The cuts of x and of y for a convolution, and the padding above x that is left."""
+def _output_cuts(x_shape, y_shape, kernel, stride, padding, dilation, groups, few, lanes):
+    """The cuts of x and of y for a convolution, and the padding above x that is left.
+
+    `few` is the method by which a few lines would be made.
+    """
     zero, one = np.int64(0), np.int64(1)  # so that all cuts are of one type
-    out_rows, row_vectors = y_shape[2], x_shape[1] * x_shape[3] * stride[0] + y_shape[1] * y_shape[3]
-    rows = strip_rows(x_shape[0], out_rows, row_vectors, lanes, 1)
+    out_rows, seam = y_shape[2], max(0, (kernel[0] - 1) * dilation[0] + 1 - stride[0])
+    products = y_shape[3] * y_shape[1] * (x_shape[1] // groups) * kernel[0] * kernel[1]
+    x, y = (x_shape[1], x_shape[3], stride[0]), (y_shape[1], y_shape[3], one)
+    row = row_of(x, y, products, seam, lanes)
+    rows = strip_rows(x_shape[0], out_rows, row, lanes, lines_together(few))
     strips = (out_rows + rows - 1) // rows
     if strips == 1:
         return Cut(one, zero, zero, x_shape[2]), Cut(one, zero, zero, out_rows), padding[0]
@@ -89,12 +99,14 @@ def _output_cuts(x_shape, y_shape, kernel, stride, padding, dilation, lanes):
 
 
 @compiled
-def _input_cuts(dx_shape, dy_shape, kernel, stride, padding, dilation, lanes):
+def _input_cuts(dx_shape, dy_shape, kernel, stride, padding, dilation, groups, few, lanes):
     """The cuts of dy and of dx for the input gradient, and the padding above dx that they amount to."""
     zero, one = np.int64(0), np.int64(1)
     in_rows, out_rows = dx_shape[2], dy_shape[2]
-    row_vectors = dx_shape[1] * dx_shape[3] + dy_shape[1] * dy_shape[3]
-    rows = strip_rows(dx_shape[0], in_rows, row_vectors, lanes, stride[0])
+    products = dy_shape[3] * dy_shape[1] * (dx_shape[1] // groups) * kernel[0] * kernel[1] // stride[0]
+    dy, dx = (dy_shape[1], dy_shape[3], one), (dx_shape[1], dx_shape[3], one)
+    row = row_of(dy, dx, products, (kernel[0] - 1) * dilation[0] // stride[0], lanes)
+    rows = strip_rows(dx_shape[0], in_rows, row, lanes, max(lines_together(few), stride[0]))
     strips = (in_rows + rows - 1) // rows
     if strips == 1:
         return Cut(one, zero, zero, out_rows), Cut(one, zero, zero, in_rows), padding[0]
@@ -105,31 +117,44 @@ def _input_cuts(dx_shape, dy_shape, kernel, stride, padding, dilation, lanes):
 
 
 @compiled
+def _sum_up(
+    method, geometries, weights, bias, source, source_cut, source_size, halo, target, target_cut, size
+):
+    """Make the target's planes of `size` from the source, block by block."""
+    distances, target_distances = _distances(source_size, halo), _distances(size, NO_HALO)
+    block = _block(source.shape[1], distances, source)
+    target_block = _block(target.shape[1], target_distances, target)
+    gathered = layout.gather_array(source, distances)
+    scattered = layout.scatter_array(target, target_distances)
+    state, scratch = np.zeros(STATE_SIZE, np.int64), scratch_of(method, geometries[0], source)
+    x, y = _inner(block, source_size, halo), first_vector(target_block)
+    count = source.shape[0] * source_cut.strips
+    for first in range(0, count, simd.lanes(x)):
+        _read(source, source_cut, gathered, first, count, state, x, distances)
+        for g in geometries:
+            make_sums(method, x, weights, bias, y, scratch, g, state)
+        _write(y, target, target_cut, scattered, state, target_distances)
+    keep((geometries, weights, scratch, gathered, scattered, state, block, target_block))
+
+
+@compiled
 def convolve(x, weight, bias, stride, padding, dilation, groups, y):
     """y of a convolution; an empty bias stands for none."""
     kernel, lanes = weight.shape[2:], simd.lanes(pointer(x))
     if is_pointwise(x, y, kernel, stride) and not takes(groups, x.shape[1], y.shape[1]):
-        pointwise(x, weight, bias, groups, y)
+        pointwise(x, weight, bias, groups, y, False)
         return
-    x_cut, y_cut, top = _output_cuts(x.shape, y.shape, kernel, stride, padding, dilation, lanes)
+    few = forward_method(x, x.shape[1], y.shape[1], kernel, (LINES, y.shape[3]), stride, dilation, groups)
+    x_cut, y_cut, top = _output_cuts(x.shape, y.shape, kernel, stride, padding, dilation, groups, few, lanes)
     size, out_size, padding = (x_cut.height, x.shape[3]), (y_cut.height, y.shape[3]), (top, padding[1])
     halo = conv_geometry.forward_halo(kernel, size, out_size, stride, padding, dilation)
-    x_distances, y_distances = _distances(size, halo), (out_size[0] * out_size[1], out_size[1])
-    x_block, y_block = _block(x.shape[1], x_distances, x), _block(y.shape[1], y_distances, x)
     method = forward_method(x, x.shape[1], y.shape[1], kernel, out_size, stride, dilation, groups)
     g = forward_geometry(
         method, x.shape[1], y.shape[1], kernel, size, out_size, stride, padding, dilation, groups,
-        x_distances, y_distances, 1 if bias.size else 0, lanes,
+        _distances(size, halo), _distances(out_size, NO_HALO), 1 if bias.size else 0, lanes,
     )  # fmt: skip
-    weights, scratch = weights_of(method, weight, False), scratch_of(method, g, x)
-    from_x, to_y = layout.gather_array(x, x_distances), layout.scatter_array(y, y_distances)
-    state = np.zeros(STATE_SIZE, np.int64)
-    image, result, count = _inner(x_block, size, halo), first_vector(y_block), x.shape[0] * x_cut.strips
-    for first in range(0, count, lanes):
-        _read(x, x_cut, from_x, first, count, state, image, x_distances)
-        make_sums(method, image, weights, bias, result, scratch, g, state)
-        _write(result, y, y_cut, to_y, state, y_distances)
-    keep((g, weights, scratch, from_x, to_y, state, x_block, y_block))
+    weights = weights_of(method, weight, False)
+    _sum_up(method, [g], weights, bias, x, x_cut, size, halo, y, y_cut, out_size)
 
 
 @compiled
@@ -137,29 +162,21 @@ def input_gradient(dy, weight, bias, stride, padding, dilation, groups, dx):
     """dx of a convolution; with a bias, y of the transposed one, whose x is dy."""
     kernel, lanes = weight.shape[2:], simd.lanes(pointer(dy))
     if is_pointwise(dx, dy, kernel, stride) and not takes(groups, dy.shape[1], dx.shape[1]):
-        pointwise_grad_input(dy, weight, bias, groups, dx)
+        pointwise(dy, weight, bias, groups, dx, True)
         return
-    dy_cut, dx_cut, top = _input_cuts(dx.shape, dy.shape, kernel, stride, padding, dilation, lanes)
+    few = forward_method(dy, dy.shape[1], dx.shape[1], kernel, (LINES, dx.shape[3]), stride, dilation, groups)
+    dy_cut, dx_cut, top = _input_cuts(
+        dx.shape, dy.shape, kernel, stride, padding, dilation, groups, few, lanes
+    )
     size, out_size, padding = (dx_cut.height, dx.shape[3]), (dy_cut.height, dy.shape[3]), (top, padding[1])
     halo = conv_geometry.grad_input_halo(kernel, size, out_size, stride, padding, dilation)
-    dy_distances, dx_distances = _distances(out_size, halo), (size[0] * size[1], size[1])
-    dy_block, dx_block = _block(dy.shape[1], dy_distances, dy), _block(dx.shape[1], dx_distances, dy)
     method = forward_method(dy, dy.shape[1], dx.shape[1], kernel, size, stride, dilation, groups)
     geometries = input_geometries(
         method, dx.shape[1], dy.shape[1], kernel, size, out_size, stride, padding, dilation, groups,
-        dx_distances, dy_distances, 1 if bias.size else 0, lanes,
+        _distances(size, NO_HALO), _distances(out_size, halo), 1 if bias.size else 0, lanes,
     )  # fmt: skip
-    weights, scratch = weights_of(method, weight, True), scratch_of(method, geometries[0], dy)
-    from_dy, to_dx = layout.gather_array(dy, dy_distances), layout.scatter_array(dx, dx_distances)
-    state = np.zeros(STATE_SIZE, np.int64)
-    slope, result = _inner(dy_block, out_size, halo), first_vector(dx_block)
-    count = dy.shape[0] * dy_cut.strips
-    for first in range(0, count, lanes):
-        _read(dy, dy_cut, from_dy, first, count, state, slope, dy_distances)
-        for g in geometries:
-            make_sums(method, slope, weights, bias, result, scratch, g, state)
-        _write(result, dx, dx_cut, to_dx, state, dx_distances)
-    keep((geometries, weights, scratch, from_dy, to_dx, state, dy_block, dx_block))
+    weights = weights_of(method, weight, True)
+    _sum_up(method, geometries, weights, bias, dy, dy_cut, out_size, halo, dx, dx_cut, size)
 
 
 @compiled
@@ -169,10 +186,13 @@ def weight_gradient(x, dy, stride, padding, dilation, groups, dweight):
     if is_pointwise(x, dy, kernel, stride):
         pointwise_grad_weight(x, dy, groups, dweight)
         return
-    x_cut, dy_cut, top = _output_cuts(x.shape, dy.shape, kernel, stride, padding, dilation, lanes)
+    few = weight_method(x, x.shape[1], dy.shape[1], kernel, (LINES, dy.shape[3]), stride, dilation, groups)
+    x_cut, dy_cut, top = _output_cuts(
+        x.shape, dy.shape, kernel, stride, padding, dilation, groups, few, lanes
+    )
     size, out_size, padding = (x_cut.height, x.shape[3]), (dy_cut.height, dy.shape[3]), (top, padding[1])
     halo = conv_geometry.forward_halo(kernel, size, out_size, stride, padding, dilation)
-    x_distances, dy_distances = _distances(size, halo), (out_size[0] * out_size[1], out_size[1])
+    x_distances, dy_distances = _distances(size, halo), _distances(out_size, NO_HALO)
     x_block, dy_block = _block(x.shape[1], x_distances, x), _block(dy.shape[1], dy_distances, x)
     method = weight_method(x, x.shape[1], dy.shape[1], kernel, out_size, stride, dilation, groups)
     g = weight_geometry(

@@ -23,11 +23,12 @@ from .lanes.depthwise_grad_weight import (
     takes_grad_weight,
 )
 from .lanes.operation import STATE, STATE_SIZE
-from .lanes.winograd_3x3 import TAPS
+from .lanes.winograd_3x3 import RESULTS, TAPS
 from .lanes.winograd_transforms import MATRICES
 from .precision import is_high
 
 DIRECT, DEPTHWISE, WINOGRAD = 0, 1, 2
+LINES = RESULTS  # of a strip, the fewest of which products may be made
 
 _contract, _depthwise = contract.function, depthwise_operation.function
 _contract_grad_weight = contract_grad_weight.function
@@ -59,6 +60,12 @@ def weight_method(like, channels, outputs, kernel, size, stride, dilation, group
     if possible and winograd_3x3.weight_gradient_pays(channels, outputs, size, lanes):
         return WINOGRAD
     return DIRECT
+
+
+@compiled
+def lines_together(method):
+    """Of what number the lines of a strip should be a multiple, where one of `LINES` has this method."""
+    return LINES if method == WINOGRAD else 1
 
 
 @compiled

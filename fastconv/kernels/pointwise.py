@@ -40,47 +40,34 @@ def _vectors(x):
 
 
 @compiled
-def _run(g, source, weight, bias, target, first, state):
-    """Make the sums of some samples, from sample `first` on."""
-    x = advance(pointer(source), first * source.shape[1] * source.shape[2] * source.shape[3])
-    y = advance(pointer(target), first * target.shape[1] * target.shape[2] * target.shape[3])
-    _contract(x, pointer(weight), pointer(bias), x, y, x, pointer(g), pointer(state))
+def _geometry(source, target, lines, groups, has_bias, turned):
+    """The geometry of a convolution of so many samples, or `turned`, that of the gradient of its input."""
+    width, read, written = _vectors(source), source.shape[1], target.shape[1]
+    size, near, far = (lines, width), (width, read * width), (width, written * width)
+    if turned:
+        return conv_geometry.conv_grad_input(
+            written, read, ONE, size, size, ONE, NOTHING, ONE, groups, far, near, NOTHING, has_bias, PLAIN
+        )
+    return conv_geometry.conv_forward(
+        read, written, ONE, size, size, ONE, NOTHING, ONE, groups, near, far, has_bias, PLAIN
+    )
 
 
 @compiled
-def pointwise(x, weight, bias, groups, y):
-    """y of a 1x1 convolution; an empty bias stands for none."""
-    width, channels, out_channels = _vectors(x), x.shape[1], y.shape[1]
-    at_once, state = max(1, POSITIONS_AT_ONCE // width), np.zeros(STATE_SIZE, np.int64)
-    lines = np.int64(0)
-    g = state
-    for first in range(0, x.shape[0], at_once):
-        if min(at_once, x.shape[0] - first) != lines:
-            lines = min(at_once, x.shape[0] - first)
-            g = conv_geometry.conv_forward(
-                channels, out_channels, ONE, (lines, width), (lines, width), ONE, NOTHING, ONE, groups,
-                (width, channels * width), (width, out_channels * width), 1 if bias.size else 0, PLAIN,
-            )  # fmt: skip
-        _run(g, x, weight, bias, y, first, state)
-    keep((g, state))
+def pointwise(source, weight, bias, groups, target, turned):
+    """y of a 1x1 convolution from x; `turned`, dx from dy, with a bias for the transposed convolution.
 
-
-@compiled
-def pointwise_grad_input(dy, weight, bias, groups, dx):
-    """dx of a 1x1 convolution; with a bias, y of the transposed one, whose x is dy."""
-    width, channels, out_channels = _vectors(dx), dx.shape[1], dy.shape[1]
-    at_once, state = max(1, POSITIONS_AT_ONCE // width), np.zeros(STATE_SIZE, np.int64)
-    lines = np.int64(0)
-    g = state
-    for first in range(0, dx.shape[0], at_once):
-        if min(at_once, dx.shape[0] - first) != lines:
-            lines = min(at_once, dx.shape[0] - first)
-            g = conv_geometry.conv_grad_input(
-                channels, out_channels, ONE, (lines, width), (lines, width), ONE, NOTHING, ONE, groups,
-                (width, channels * width), (width, out_channels * width), NOTHING,
-                1 if bias.size else 0, PLAIN,
-            )  # fmt: skip
-        _run(g, dy, weight, bias, dx, first, state)
+    An empty bias stands for none.
+    """
+    at_once, state = max(1, POSITIONS_AT_ONCE // _vectors(source)), np.zeros(STATE_SIZE, np.int64)
+    planes, lines, g = source.shape[2] * source.shape[3], np.int64(0), state
+    for first in range(0, source.shape[0], at_once):
+        if min(at_once, source.shape[0] - first) != lines:
+            lines = min(at_once, source.shape[0] - first)
+            g = _geometry(source, target, lines, groups, 1 if bias.size else 0, turned)
+        x = advance(pointer(source), first * source.shape[1] * planes)
+        y = advance(pointer(target), first * target.shape[1] * planes)
+        _contract(x, pointer(weight), pointer(bias), x, y, x, pointer(g), pointer(state))
     keep((g, state))
 
 
