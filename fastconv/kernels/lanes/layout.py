@@ -15,11 +15,9 @@ import numpy as np
 from ... import simd
 from ...simd import advance, tiles, transpose
 from ...simd.compiling import compiled
+from ...simd.kinds import DTYPE_CODES, FLOAT32, FLOAT64, UINT8, item_bytes, lanes_at, number_at
 from .operation import LANE_ADDRESSES, STATE, offsets_of, operation
 from .planes import PLANES, source_at, target_at
-
-UINT8, INT64, FLOAT32, FLOAT64 = 0, 1, 2, 3
-DTYPE_CODES = {np.dtype("u1"): UINT8, np.dtype("i8"): INT64, np.dtype("f4"): FLOAT32, np.dtype("f8"): FLOAT64}
 
 
 class GatherGeometry(NamedTuple):
@@ -72,31 +70,32 @@ def address(g, n):
 
 
 @compiled
-def _one_sample(kind, y, g, sample):
+def _one_sample(y, g, sample):
     """Read the one sample at address `sample` into the first lane; zeros go into the others."""
     table, k = advance(g, GATHER_TABLE), 0
     height, width, w_bytes = g[GATHER.height], g[GATHER.width], g[GATHER.w_bytes]
-    scaled = g[GATHER.scaled]  # read here, not in the loop: to LLVM, y might be the same memory
+    # Read here, not in the loop: to LLVM, y might be the same memory.
+    kind, scaled = g[GATHER.kind], g[GATHER.scaled]
     for c in range(g[GATHER.channels]):
         for h in range(height):
             at = sample + c * g[GATHER.c_bytes] + h * g[GATHER.h_bytes]
             for w in range(width):
                 simd.rolled()
-                value = simd.convert(simd.scalar_at(at + w * w_bytes, kind), y)
+                value = number_at(at + w * w_bytes, kind, y)
                 simd.store(y, table[k + w], simd.first_lane(y, value / 255 if scaled else value))
             k += width
 
 
 @compiled
-def _by_features(kind, y, addresses, g, valid):
+def _by_features(y, addresses, g, valid):
     """Read the samples at `addresses` one feature at a time, wherever it lies, into all lanes at once."""
-    table, k, scale = advance(g, GATHER_TABLE), 0, simd.fill(y, 255.0)
+    table, k, scale, kind = advance(g, GATHER_TABLE), 0, simd.fill(y, 255.0), g[GATHER.kind]
     for c in range(g[GATHER.channels]):
         for h in range(g[GATHER.height]):
             for w in range(g[GATHER.width]):
                 simd.rolled()
                 offset = c * g[GATHER.c_bytes] + h * g[GATHER.h_bytes] + w * g[GATHER.w_bytes]
-                v = simd.lanes_at(y, addresses, offset, kind, valid)
+                v = lanes_at(y, addresses, offset, kind, valid)
                 simd.store(y, table[k], simd.divide(v, scale) if g[GATHER.scaled] else v)
                 k += 1
 
@@ -111,10 +110,10 @@ def _to_boundary(address, item, lane_count):
 
 
 @compiled
-def _by_squares(kind, y, addresses, g, valid):
+def _by_squares(y, addresses, g, valid):
     """Read the samples at `addresses`, whose features lie together, in squares of samples x features."""
-    features, table, k = _features(g), advance(g, GATHER_TABLE), 0
-    count = _to_boundary(addresses[0], simd.item_size(kind), simd.lanes(y))
+    features, table, k, kind = _features(g), advance(g, GATHER_TABLE), 0, g[GATHER.kind]
+    count = _to_boundary(addresses[0], item_bytes(kind), simd.lanes(y))
     while k < features:
         count = min(count, features - k)
         square = transpose.square_at(y, addresses, k, kind, valid, count)
@@ -131,37 +130,27 @@ def _features(g):
     return g[GATHER.channels] * g[GATHER.height] * g[GATHER.width]
 
 
-@compiled
-def _gather(kind, y, g, s):
-    """`gather` from an array of dtype `kind`, in the way that is the fastest for its samples."""
+@operation
+def gather(_, y, _b, _c, _d, _e, g, s):
+    """y[table[k]] = feature k of the samples whose turn it is; zeros in the lanes past the batch.
+
+    They are read in the way that is the fastest for them.
+    """
     first, valid = s[STATE.position] + s[STATE.first_sample], s[STATE.valid]
     features = _features(g)
     if valid == 1 and features <= FEW:
-        _one_sample(kind, y, g, address(g, first))
+        _one_sample(y, g, address(g, first))
         return
     addresses = advance(s, LANE_ADDRESSES)
     for lane in range(simd.lanes(y)):
         addresses[lane] = address(g, first + min(lane, valid - 1))
-    item, width, height = simd.item_size(kind), g[GATHER.width], g[GATHER.height]
+    item, width, height = item_bytes(g[GATHER.kind]), g[GATHER.width], g[GATHER.height]
     lines_together = g[GATHER.w_bytes] == item and g[GATHER.h_bytes] == width * item
     together = lines_together and g[GATHER.c_bytes] == height * width * item
     if together and features > 4:
-        _by_squares(kind, y, addresses, g, valid)
+        _by_squares(y, addresses, g, valid)
     else:
-        _by_features(kind, y, addresses, g, valid)
-
-
-@operation
-def gather(_, y, _b, _c, _d, _e, g, s):
-    """y[table[k]] = feature k of the samples whose turn it is; zeros in the lanes past the batch."""
-    if g[GATHER.kind] == UINT8:
-        _gather(np.uint8, y, g, s)
-    elif g[GATHER.kind] == INT64:
-        _gather(np.int64, y, g, s)
-    elif g[GATHER.kind] == FLOAT32:
-        _gather(np.float32, y, g, s)
-    else:
-        _gather(np.float64, y, g, s)
+        _by_features(y, addresses, g, valid)
 
 
 class LanesToRowsGeometry(NamedTuple):
@@ -246,15 +235,16 @@ def scatter(x, _a, _b, _c, _d, _e, g, s):
 
 
 @compiled
-def _load_sample(kind, y, g, sample):
-    """Read the sample at address `sample`, of numbers of dtype `kind`, to where the table says."""
+def _load_sample(y, g, sample):
+    """Read the sample at address `sample` to where the table says."""
     table, k = advance(g, GATHER_TABLE), 0
-    height, width, w_bytes, scaled = g[GATHER.height], g[GATHER.width], g[GATHER.w_bytes], g[GATHER.scaled]
+    height, width, w_bytes = g[GATHER.height], g[GATHER.width], g[GATHER.w_bytes]
+    kind, scaled = g[GATHER.kind], g[GATHER.scaled]
     for c in range(g[GATHER.channels]):
         for h in range(height):
             at = sample + c * g[GATHER.c_bytes] + h * g[GATHER.h_bytes]
             for w in range(width):
-                value = simd.convert(simd.scalar_at(at + w * w_bytes, kind), y)
+                value = number_at(at + w * w_bytes, kind, y)
                 y[table[k]] = value / 255 if scaled else value
                 k += 1
 
@@ -290,14 +280,8 @@ def load_samples(_a, y, _c, _d, _e, _f, g, s):
         target = advance(y, n * g[GATHER.y_sample])
         if as_read:
             _copy_lines(target, g, sample)
-        elif g[GATHER.kind] == UINT8:
-            _load_sample(np.uint8, target, g, sample)
-        elif g[GATHER.kind] == INT64:
-            _load_sample(np.int64, target, g, sample)
-        elif g[GATHER.kind] == FLOAT32:
-            _load_sample(np.float32, target, g, sample)
         else:
-            _load_sample(np.float64, target, g, sample)
+            _load_sample(target, g, sample)
 
 
 @operation
