@@ -14,7 +14,7 @@ import numpy as np
 
 from ... import simd
 from ...simd import advance, tiles, transpose
-from ...simd.compiling import compiled
+from ...simd.compiling import internal
 from ...simd.kinds import DTYPE_CODES, FLOAT32, FLOAT64, UINT8, item_bytes, lanes_at, number_at
 from .operation import LANE_ADDRESSES, STATE, offsets_of, operation
 from .planes import PLANES, source_at, target_at
@@ -61,7 +61,7 @@ def set_source(g, dtype, c_bytes, h_bytes, w_bytes, n_bytes, source, order, scal
 FEW = 64  # so many features of a single sample are faster moved one by one
 
 
-@compiled
+@internal
 def address(g, n):
     """The address in memory of the sample that comes n-th in the order of samples."""
     if g[GATHER.order] != 0:
@@ -69,7 +69,7 @@ def address(g, n):
     return g[GATHER.source] + n * g[GATHER.n_bytes]
 
 
-@compiled
+@internal
 def _one_sample(y, g, sample):
     """Read the one sample at address `sample` into the first lane; zeros go into the others."""
     table, k = advance(g, GATHER_TABLE), 0
@@ -86,7 +86,7 @@ def _one_sample(y, g, sample):
             k += width
 
 
-@compiled
+@internal
 def _by_features(y, addresses, g, valid):
     """Read the samples at `addresses` one feature at a time, wherever it lies, into all lanes at once."""
     table, k, scale, kind = advance(g, GATHER_TABLE), 0, simd.fill(y, 255.0), g[GATHER.kind]
@@ -100,7 +100,7 @@ def _by_features(y, addresses, g, valid):
                 k += 1
 
 
-@compiled
+@internal
 def _to_boundary(address, item, lane_count):
     """Elements of `item` bytes from an address to about the next cache line, at most one for each lane.
 
@@ -109,7 +109,7 @@ def _to_boundary(address, item, lane_count):
     return lane_count - address // item % lane_count
 
 
-@compiled
+@internal
 def _by_squares(y, addresses, g, valid):
     """Read the samples at `addresses`, whose features lie together, in squares of samples x features."""
     features, table, k, kind = _features(g), advance(g, GATHER_TABLE), 0, g[GATHER.kind]
@@ -124,7 +124,7 @@ def _by_squares(y, addresses, g, valid):
         count = simd.lanes(y)
 
 
-@compiled
+@internal
 def _features(g):
     """How many features a sample has that `gather` reads."""
     return g[GATHER.channels] * g[GATHER.height] * g[GATHER.width]
@@ -234,7 +234,7 @@ def scatter(x, _a, _b, _c, _d, _e, g, s):
         count = lane_count
 
 
-@compiled
+@internal
 def _load_sample(y, g, sample):
     """Read the sample at address `sample` to where the table says."""
     table, k = advance(g, GATHER_TABLE), 0
@@ -249,7 +249,7 @@ def _load_sample(y, g, sample):
                 k += 1
 
 
-@compiled
+@internal
 def _lies_as_read(y, g):
     """Whether lines are read and written as they are: numbers of one dtype, one after the other."""
     width, item = g[GATHER.width], simd.VECTOR_BYTES // simd.lanes(y)
@@ -258,7 +258,7 @@ def _lies_as_read(y, g):
     return g[GATHER.kind] == own and g[GATHER.w_bytes] == item and together
 
 
-@compiled
+@internal
 def _copy_lines(y, g, sample):
     """`_load_sample` of lines that lie as they are read."""
     height, width, k = g[GATHER.height], g[GATHER.width], GATHER_TABLE
@@ -320,7 +320,7 @@ def regroup(x, y, _b, _c, _d, _e, g, s):
             y[n * y_sample + y_table[k]] = x[n * x_sample + x_table[k]]
 
 
-@compiled
+@internal
 def _nchw_table(g, at, shape, distances):
     """Write at which vector each feature of a sample (C, H, W) lies, from g[at] on, in row-major order.
 
@@ -333,7 +333,7 @@ def _nchw_table(g, at, shape, distances):
                 at += 1
 
 
-@compiled
+@internal
 def gather_array(x, distances):
     """Make the geometry of `gather` from a C-ordered array to planes; `distances` are (plane, line)."""
     channels, height, width = x.shape[1:]
@@ -347,7 +347,7 @@ def gather_array(x, distances):
     return g
 
 
-@compiled
+@internal
 def scatter_array(y, distances):
     """Make the geometry of `scatter` from planes to a C-ordered array; `distances` are (plane, line)."""
     features = y.shape[1] * y.shape[2] * y.shape[3]
