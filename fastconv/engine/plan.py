@@ -359,7 +359,8 @@ class Plan:
             stage_rows.append((BATCH if kind == "batch" else BLOCK, len(rows), len(rows) + len(operations)))
             for operation, operands, geometry in operations:
                 geometries.append(_resolved(geometry, self.dtype.itemsize))
-                row = [operation.address(dtype), geometries[-1].ctypes.data]
+                code = operation.for_geometry(geometries[-1]).address(dtype)
+                row = [code, geometries[-1].ctypes.data]
                 for operand in (*operands, *[None] * (OPERANDS - len(operands))):
                     row += _operand_fields(operand)
                 rows.append(row)

@@ -16,9 +16,11 @@ import zlib
 from typing import Any
 
 from llvmlite import ir
-from numba.core.compiler import CompilerBase, DefaultPassBuilder
+from numba.core.compiler import DefaultPassBuilder
 from numba.core.compiler_machinery import FunctionPass, register_pass
 from numba.core.typed_passes import NopythonTypeInference
+
+from .collecting import RestingCompiler
 
 PAGE_BYTES, LINE_BYTES = 4096, 64
 STORE_BYTES = 6  # of a store of a constant, on x86
@@ -52,8 +54,8 @@ class _Pad(FunctionPass):
         return False
 
 
-class StaggeringCompiler(CompilerBase):
-    """Numba's compiler, with a pad before the code of each function."""
+class StaggeringCompiler(RestingCompiler):
+    """The compiler, with a pad before the code of each function."""
 
     def define_pipelines(self) -> list[Any]:
         passes = DefaultPassBuilder.define_nopython_pipeline(self.state)

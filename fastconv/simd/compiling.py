@@ -26,6 +26,7 @@ from numba.core.caching import CompileResultCacheImpl, FunctionCache, IndexDataC
 from numba.core.dispatcher import Dispatcher
 
 from . import host  # noqa: F401 - before Numba has chosen its target CPU
+from .collecting import RestingCompiler
 
 
 def _locator(name):
@@ -194,6 +195,7 @@ def compiled(function, fingerprint=None, cached=True, **options):
     `fingerprint` of these. Nobody calls it as a C callback, whose entry would take a twelfth of the time that
     compiling takes.
     """
+    options.setdefault("pipeline_class", RestingCompiler)
     dispatcher = njit(nogil=True, error_model="numpy", no_cfunc_wrapper=True, **options)(function)
     if cached:
         dispatcher._cache = _Cache(function, fingerprint)
@@ -208,16 +210,41 @@ def interpreted(function):
     """
     source = function.py_func
     names = dict(source.__globals__)
-    for name in source.__code__.co_names:
+    for name in _names_in(source.__code__):
         if isinstance(names.get(name), Dispatcher):
             names[name] = interpreted(names[name])
     return types.FunctionType(source.__code__, names, source.__name__, source.__defaults__)
 
 
-def inlined(function):
-    """As `compiled`, for functions that take a register tile: they become part of the code that calls them.
+def _names_in(code):
+    """The names that code uses, and those in code within it, as a list's."""
+    inner = (part for part in code.co_consts if isinstance(part, types.CodeType))
+    return set(code.co_names).union(*map(_names_in, inner))
 
-    Passed to a function, the tile would go through memory. On their own they are neither called, so that they
-    need no wrapper for Python, nor kept in the cache.
+
+def internal(function, **options):
+    """As `compiled`, for functions that only compiled code calls: without an entry for Python.
+
+    Entries would take a tenth of the time that compiling takes.
     """
-    return compiled(function, cached=False, forceinline=True, no_cpython_wrapper=True)
+    dispatcher = compiled(function, no_cpython_wrapper=True, **options)
+
+    def refuse(*args, **kwargs):
+        raise TypeError(f"{function.__qualname__} is for compiled code alone")
+
+    # Numba would call the entry that is not there.
+    dispatcher._insert, dispatcher._compile_for_args = _nothing, refuse
+    return dispatcher
+
+
+def _nothing(*args):
+    """In place of what makes a function known to its entry for Python."""
+
+
+def inlined(function):
+    """As `internal`, for functions that take a register tile: they become part of the code that calls them.
+
+    Passed to a function, the tile would go through memory. On their own they are not called, so that they are
+    not kept in the cache.
+    """
+    return internal(function, cached=False, forceinline=True)

@@ -8,6 +8,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
+from .kinds import emit_by_kind
 from .tiles import Tile, emit_places
 from .vectors import (
     Vector,
@@ -93,25 +94,30 @@ def square(typingctx, p, index, distance):
 
 @intrinsic
 def square_at(typingctx, like, addresses, index, kind, valid, count):
-    """Load a square whose row r lies at addresses[r], from element `index` on, in numbers of dtype `kind`.
+    """Load a square whose row r lies at addresses[r], from element `index` on, in numbers of a kind.
 
-    They become numbers of the dtype that `like` points to. Only `count` are there; rows from `valid` on are
-    zeros.
+    They become numbers of the dtype that `like` points to: see kinds.py. Only `count` are there; rows from
+    `valid` on are zeros.
     """
-    if not (is_pointer(like) and isinstance(kind, types.NumberClass)):
+    if not is_pointer(like):
         return None
-    grid, source = Tile(like.dtype, Vector(like.dtype).lanes, 1), kind.dtype
+    grid = Tile(like.dtype, Vector(like.dtype).lanes, 1)
 
     def codegen(context, b, sig, args):
-        _, table, start, _, valid_, limit = args
-        kind_pointer = context.get_value_type(source).as_pointer()
+        _, table, start, kind_, valid_, limit = args
+        inside = emit_below(b, grid.rows, limit)
 
-        def place(r):
-            return b.gep(_pointer_from(b, table, r, kind_pointer), [start])
+        def loaded(dtype):
+            scalar = context.get_value_type(dtype).as_pointer()
 
-        return _square(context, b, grid, source, place, valid_, limit)
+            def place(r):
+                return b.gep(_pointer_from(b, table, r, scalar), [start])
 
-    return grid(like, addresses, types.intp, kind, types.intp, types.intp), codegen
+            return _square_rows(context, b, grid, dtype, place, valid_, limit, inside)
+
+        return _tile_of(context, b, grid, emit_by_kind(b, kind_, loaded))
+
+    return grid(like, addresses, types.intp, types.intp, types.intp, types.intp), codegen
 
 
 @intrinsic
@@ -127,7 +133,7 @@ def square_from(typingctx, like, addresses, index, valid, count):
         def place(r):
             return b.gep(_pointer_from(b, table, r, like_.type), [start])
 
-        return _square(context, b, grid, like.dtype, place, valid_, limit)
+        return _square(context, b, grid, place, valid_, limit)
 
     return grid(like, addresses, types.intp, types.intp, types.intp), codegen
 
@@ -147,7 +153,7 @@ def square_part(typingctx, p, index, distance, valid, count):
     def codegen(context, b, sig, args):
         base, start, by, valid_, limit = args
         places = emit_places(b, start, by, grid.rows)
-        return _square(context, b, grid, p.dtype, lambda r: b.gep(base, [places[r]]), valid_, limit)
+        return _square(context, b, grid, lambda r: b.gep(base, [places[r]]), valid_, limit)
 
     return grid(p, types.intp, types.intp, types.intp, types.intp), codegen
 
@@ -178,28 +184,40 @@ def _masked_row(b, first, row, valid, inside):
     return emit_masked_load(b, first, mask, ir.Constant(first.type.pointee, None))
 
 
-def _square(context, b, grid, source, place, valid, count):
-    """Emit the load of a square whose row r lies at place(r), in numbers of dtype `source`."""
-    raw = ir.VectorType(context.get_value_type(source), grid.rows)
+def _square(context, b, grid, place, valid, count):
+    """Emit the load of a square whose row r lies at place(r), in numbers of its own dtype."""
     inside = emit_below(b, grid.rows, count)
+    return _tile_of(context, b, grid, _square_rows(context, b, grid, grid.dtype, place, valid, count, inside))
+
+
+def _square_rows(context, b, grid, source, place, valid, count, inside):
+    """Emit the loads of the rows of a square, as `_square` does, from numbers of dtype `source`."""
+    raw = ir.VectorType(context.get_value_type(source), grid.rows)
 
     def rows(load_row):
-        acc = ir.Constant(context.get_value_type(grid), ir.Undefined)
-        for r in range(grid.rows):
-            value = load_row(r, b.bitcast(place(r), raw.as_pointer()))
-            acc = b.insert_value(acc, emit_converted(b, value, source, grid.vector), r)
-        return acc
+        values = [load_row(r, b.bitcast(place(r), raw.as_pointer())) for r in range(grid.rows)]
+        return [emit_converted(b, value, source, grid.dtype) for value in values], b.block
 
     with b.if_else(_whole(b, grid, valid, count)) as (then, otherwise):
         with then:
-            plain, plain_end = rows(lambda r, first: b.load(first, align=1)), b.block
+            plain, plain_end = rows(lambda r, first: b.load(first, align=1))
         with otherwise:
-            partial = rows(lambda r, first: _masked_row(b, first, r, valid, inside))
-            partial_end = b.block
-    result = b.phi(plain.type)
-    result.add_incoming(plain, plain_end)
-    result.add_incoming(partial, partial_end)
-    return result
+            partial, partial_end = rows(lambda r, first: _masked_row(b, first, r, valid, inside))
+    results = []
+    for one, other in zip(plain, partial, strict=True):
+        phi = b.phi(one.type)
+        phi.add_incoming(one, plain_end)
+        phi.add_incoming(other, partial_end)
+        results.append(phi)
+    return results
+
+
+def _tile_of(context, b, grid, rows):
+    """Emit the tile of one column that has these rows."""
+    acc = ir.Constant(context.get_value_type(grid), ir.Undefined)
+    for r, value in enumerate(rows):
+        acc = b.insert_value(acc, value, r)
+    return acc
 
 
 @intrinsic

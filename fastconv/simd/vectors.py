@@ -292,31 +292,6 @@ def fill(typingctx, p, value):
 
 
 @intrinsic
-def lanes_at(typingctx, like, addresses, offset, kind, valid):
-    """Load a vector lane by lane: lane n from the number of dtype `kind` at address addresses[n] + offset.
-
-    It becomes a vector of the dtype that `like` points to, with zeros in the lanes from `valid` on, whose
-    addresses must be good to read, too.
-    """
-    if not (is_pointer(like) and isinstance(kind, types.NumberClass)):
-        return None
-    vector, source = Vector(like.dtype), kind.dtype
-
-    def codegen(context, b, sig, args):
-        _, table, start, _, valid_ = args
-        scalar = context.get_value_type(source)
-        value = ir.Constant(ir.VectorType(scalar, vector.lanes), ir.Undefined)
-        for n in range(vector.lanes):
-            address = b.add(b.load(b.gep(table, [ir.Constant(start.type, n)])), start)
-            item = b.load(b.inttoptr(address, scalar.as_pointer()), align=1)
-            value = b.insert_element(value, item, ir.Constant(ir.IntType(32), n))
-        zero = ir.Constant(llvm_vector(vector), None)
-        return b.select(emit_below(b, vector.lanes, valid_), emit_converted(b, value, source, vector), zero)
-
-    return vector(like, addresses, types.intp, kind, types.intp), codegen
-
-
-@intrinsic
 def load_lanes(typingctx, p, line, place, distance):
     """Load each lane from a pixel of its own: that at `place` in `line` of an image.
 
@@ -487,12 +462,14 @@ def _suffix(llvm_type):
     return f"f{32 if isinstance(llvm_type, ir.FloatType) else 64}"
 
 
-def emit_converted(b, value, source, vector):
-    """Emit a vector of numbers of dtype `source` as one of the float dtype of `vector`."""
-    target = llvm_vector(vector)
+def emit_converted(b, value, source, dtype):
+    """Emit a number of dtype `source`, or a vector of such, as one of the float dtype `dtype`."""
+    target = llvm_scalar(dtype)
+    if is_vector(value.type):
+        target = ir.VectorType(target, value.type.count)
     if isinstance(source, types.Integer):
         return (b.sitofp if source.signed else b.uitofp)(value, target)
-    if source == vector.dtype:
+    if source == dtype:
         return value
     return (b.fptrunc if source == types.float64 else b.fpext)(value, target)
 
@@ -568,10 +545,3 @@ def convert(typingctx, value, like):
     return like.dtype(value, like), lambda context, b, sig, args: context.cast(
         b, args[0], sig.args[0], like.dtype
     )
-
-
-@intrinsic
-def item_size(typingctx, kind):
-    """How many bytes a number of dtype `kind` takes, as a constant of the compiled code."""
-    size = kind.dtype.bitwidth // 8
-    return types.intp(kind), lambda context, b, sig, args: context.get_constant(types.intp, size)

@@ -5,6 +5,7 @@ import pytest
 
 from fastconv import simd
 from fastconv.simd import transpose
+from fastconv.simd.kinds import DTYPE_CODES
 from tests.simd.lane_tools import both_dtypes, compiled, lane_count, numbers, run, vectors
 
 
@@ -67,9 +68,19 @@ def test_a_square_is_read_at_any_addresses_in_any_dtype_and_is_0_past_its_rows_a
     n = lane_count(dtype)
     data = np.random.default_rng(2).integers(0, 200, (n, 3 * n)).astype(kind)
     order = np.random.default_rng(3).permutation(n)
-    addresses = data.ctypes.data + order * data.strides[0]
+    addresses, code = data.ctypes.data + order * data.strides[0], DTYPE_CODES[np.dtype(kind)]
     for index, valid, count in ((0, n, n), (3, n, n + 9), (1, n, 1), (2, 1, n), (5, n - 1, n - 1), (0, n, 0)):
-        out = run(addressed_square, dtype, n, np.zeros(1, dtype), addresses, kind, index, valid, count)
+        out = run(
+            addressed_square,
+            dtype,
+            n,
+            np.zeros(1, dtype),
+            addresses,
+            code,
+            index,
+            valid,
+            count,
+        )
         wanted = data[order, index : index + n].astype(dtype)
         wanted[valid:], wanted[:, count:] = 0, 0
         assert np.array_equal(out, wanted), (index, valid, count)

@@ -105,7 +105,7 @@ class Conv2dLowering(WeightedLowering, layer=Conv2d):
     def _takes_positions(self):
         """Whether the first layer is better off with positions in the lanes: its channels fill too few."""
         layer, channels, lanes = self.layer, self.output_shape[0], self.plan.lanes
-        in_one_part = self.channels <= conv.channels_at_once(math.prod(layer.kernel_size))
+        in_one_part = self.channels <= conv_geometry.channels_at_once(math.prod(layer.kernel_size))
         fits = layer.stride == (1, 1) and layer.groups == 1 and in_one_part and self.out_size != (1, 1)
         return self.reads_input_alone and fits and channels / (-(-channels // lanes) * lanes) <= 0.75
 

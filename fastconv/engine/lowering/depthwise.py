@@ -1,10 +1,8 @@
 """The sums of convolutions, forward and back: those of a depthwise one have kernels of their own."""
 
-from ...kernels.lanes import conv, conv_grad_weight, depthwise, depthwise_geometry
+from ...kernels.lanes import conv, conv_grad_weight, depthwise
 from ...kernels.lanes.depthwise_grad_weight import (
     depthwise_grad_weight,
-    depthwise_weight_geometry,
-    takes_grad_weight,
 )
 from . import conv_geometry
 
@@ -16,8 +14,8 @@ def emit_forward(plan, operands, shape, sizes, windows, *rest):
     padding, dilation, groups), and `rest` what `conv_forward` takes behind these.
     """
     channels, out_channels, _ = shape
-    if depthwise.takes(windows[-1], channels, out_channels):
-        g = depthwise_geometry.depthwise_forward(*shape, *sizes, *windows, *rest)
+    if conv_geometry.takes(windows[-1], channels, out_channels):
+        g = conv_geometry.depthwise_forward(*shape, *sizes, *windows, *rest)
         plan.emit(depthwise.depthwise, operands, g)
     else:
         plan.emit(conv.contract, operands, conv_geometry.conv_forward(*shape, *sizes, *windows, *rest))
@@ -26,8 +24,8 @@ def emit_forward(plan, operands, shape, sizes, windows, *rest):
 def emit_grad_input(plan, operands, shape, sizes, windows, dx_steps, dy_steps, *rest):
     """Emit the input gradient of a convolution, dx from dy; arguments as those of `emit_forward`."""
     channels, out_channels, _ = shape
-    if depthwise.takes(windows[-1], out_channels, channels):
-        g = depthwise_geometry.depthwise_grad_input(*shape, *sizes, *windows, dx_steps, dy_steps, *rest)
+    if conv_geometry.takes(windows[-1], out_channels, channels):
+        g = conv_geometry.depthwise_grad_input(*shape, *sizes, *windows, dx_steps, dy_steps, *rest)
         plan.emit(depthwise.depthwise, operands, g)
         return
     rows, columns = map(min, windows[0], sizes[0])  # from there on there are no positions
@@ -43,8 +41,8 @@ def emit_grad_weight(plan, operands, shape, out_size, windows, *rest):
     """Emit the weight gradient of a convolution; `rest` is what `conv_grad_weight` takes behind these."""
     _, out_channels, kernel = shape
     stride, _, dilation, groups = windows
-    if takes_grad_weight(groups, out_channels, kernel, stride, dilation):
-        g = depthwise_weight_geometry(*shape, out_size, *windows, *rest)
+    if conv_geometry.takes_grad_weight(groups, out_channels, kernel, stride, dilation):
+        g = conv_geometry.depthwise_weight_geometry(*shape, out_size, *windows, *rest)
         plan.emit(depthwise_grad_weight, operands, g)
     else:
         g = conv_geometry.conv_grad_weight(*shape, out_size, *windows, *rest)

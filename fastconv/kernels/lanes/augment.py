@@ -26,7 +26,7 @@ from ...simd import (
     store,
     subtract,
 )
-from ...simd.compiling import compiled
+from ...simd.compiling import internal
 from ...simd.vector_math import floor, log, random_lanes, sine, square_root
 from .operation import STATE, offsets_of, operation, random_key
 from .planes import PLANES, source_at
@@ -69,7 +69,7 @@ def move_geometry(x, y, rotates):
     )
 
 
-@compiled
+@internal
 def _whole(p, number, reach):
     """A whole number from -reach to reach, each as likely, in every lane, made of a random number there."""
     reach = splat(p, reach)
@@ -77,20 +77,20 @@ def _whole(p, number, reach):
     return subtract(floor(multiply(number, choices)), reach)
 
 
-@compiled
+@internal
 def _sign(p, number, chance):
     """-1 in the lanes whose random number is below p[chance], else 1."""
     return select(less(number, splat(p, chance)), fill(p, -1.0), fill(p, 1.0))
 
 
-@compiled
+@internal
 def _clamped(v, last):
     """The vector v with all that is below 0 raised to 0, and all above `last` lowered to it."""
     low, high = fill_like(v, 0.0), fill_like(v, last)
     return select(less(v, low), low, select(greater(v, high), high, v))
 
 
-@compiled
+@internal
 def _between(image, y, x, line):
     """The value of an image at (y, x), interpolated linearly between the four pixels around that place.
 
@@ -106,7 +106,7 @@ def _between(image, y, x, line):
     return fma(down, subtract(lower, upper), upper)
 
 
-@compiled
+@internal
 def _places(ranges, g, s):
     """Where each pixel of the result comes from: (first, by_i, by_j) for its y, and the same for its x.
 
@@ -134,7 +134,7 @@ def _places(ranges, g, s):
     return (y_first, y_by_i, y_by_j), (x_first, x_by_i, x_by_j)
 
 
-@compiled
+@internal
 def _shifted(x, y, places, g):
     """Move images that are shifted and flipped, but not rotated: every pixel is one of x, to the bit."""
     (y_first, y_by_i, _), (x_first, _, x_by_j) = places
@@ -151,7 +151,7 @@ def _shifted(x, y, places, g):
                 )
 
 
-@compiled
+@internal
 def _turned(x, y, places, g):
     """Move images that are rotated as well: every pixel is interpolated between four of x."""
     (y_first, y_by_i, y_by_j), (x_first, x_by_i, x_by_j) = places

@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 from ... import simd
 from ...simd import advance, opaque, tiles
-from ...simd.compiling import compiled, inlined
+from ...simd.compiling import compiled, inlined, internal
 from ...simd.tiles import (
     multiply_add,
     offset_count,
@@ -36,7 +36,7 @@ from ...simd.tiles import (
     tile_store,
     zeros,
 )
-from .operation import STATE, offsets_of, operation, share
+from .operation import STATE, offsets_of, operation, operation_in_parts, share
 
 COLUMNS_6, COLUMNS_4 = (tiles.tile_columns(r) for r in (6, 4))
 # As many addresses as stay in registers, too: with 10 and 12 columns these tiles are slower.
@@ -148,7 +148,7 @@ def end_sum(acc, has_bias, bias, ending, gate, o, y_output, y_at):
     return acc
 
 
-@compiled
+@internal
 def _sweep(form, x, w, bias, gate, y, g, number, w_rows):
     """Compute the outputs of one sweep at all positions, in tiles of the shape `form`.
 
@@ -188,35 +188,50 @@ def _sweep(form, x, w, bias, gate, y, g, number, w_rows):
             tile_store(acc, y, o * y_output, y_output, y_at)
 
 
-@compiled
+@internal
 def _has_tiles(g, number):
     """Whether a sweep has anything to do: to call `_sweep` costs as much as a small tile."""
     return g[SWEEPS_AT + number * len(SWEEP) + SWEEP.tiles] > 0
 
 
-@operation
+# Parts of `contract`: its sweeps over one position, and over more.
+OF_MANY, OF_FOUR, OF_ONE = True, True, True
+OF_6, OF_4, OF_2, OF_1, OF_PATCHES = True, True, True, True, True
+
+
+def _used_sweeps(g):
+    """Which parts of `contract` a geometry uses, in the order of `_SWEEPS`."""
+    used = [g[SWEEPS_AT + number * len(SWEEP) + SWEEP.tiles] > 0 for number in range(SWEEP_COUNT)]
+    nothing, one = [False] * SWEEP_COUNT, g[CONTRACT.one_position]
+    return (*(used if one else nothing)[:3], *(nothing if one else used))
+
+
+_SWEEPS = ("OF_MANY", "OF_FOUR", "OF_ONE", "OF_6", "OF_4", "OF_2", "OF_1", "OF_PATCHES")
+
+
+@operation_in_parts(_SWEEPS, _used_sweeps)
 def contract(x, w, bias, gate, y, _, g, s):
     """y = bias + the sum of w * x over the taps, row by row; then ReLU, or 0 where `gate` is not positive."""
     w_output = g[CONTRACT.w_output]
     for _group in range(g[CONTRACT.groups]):
         if g[CONTRACT.one_position]:
-            if _has_tiles(g, 0):
+            if OF_MANY and _has_tiles(g, 0):
                 form = shape(x, MANY_ROWS, 1)
                 _sweep(form, x, w, bias, gate, y, g, 0, row_offsets(form, g, W_ROWS_AT))
-            if _has_tiles(g, 1):
+            if OF_FOUR and _has_tiles(g, 1):
                 _sweep(shape(x, 4, 1), x, w, bias, gate, y, g, 1, w_output)
-            if _has_tiles(g, 2):
+            if OF_ONE and _has_tiles(g, 2):
                 _sweep(shape(x, 1, 1), x, w, bias, gate, y, g, 2, w_output)
         else:
-            if _has_tiles(g, 0):
+            if OF_6 and _has_tiles(g, 0):
                 _sweep(shape(x, 6, COLUMNS_6), x, w, bias, gate, y, g, 0, w_output)
-            if _has_tiles(g, 1):
+            if OF_4 and _has_tiles(g, 1):
                 _sweep(shape(x, 4, COLUMNS_4), x, w, bias, gate, y, g, 1, w_output)
-            if _has_tiles(g, 2):
+            if OF_2 and _has_tiles(g, 2):
                 _sweep(shape(x, 2, COLUMNS_2), x, w, bias, gate, y, g, 2, w_output)
-            if _has_tiles(g, ALONG_LINES):
+            if OF_1 and _has_tiles(g, ALONG_LINES):
                 _sweep(shape(x, 1, COLUMNS_1), x, w, bias, gate, y, g, ALONG_LINES, w_output)
-            if _has_tiles(g, IN_PATCHES):
+            if OF_PATCHES and _has_tiles(g, IN_PATCHES):
                 form = patch_shape(x, PATCH_LINES, PATCH_COLUMNS)
                 _sweep(form, x, w, bias, gate, y, g, IN_PATCHES, w_output)
         x = advance_vectors(x, g[CONTRACT.x_group])
@@ -226,7 +241,7 @@ def contract(x, w, bias, gate, y, _, g, s):
         bias = advance(bias, g[CONTRACT.outputs])
 
 
-@compiled
+@internal
 def advance_vectors(p, count):
     """The pointer `count` vectors after `p`."""
     return advance(p, count * simd.lanes(p))

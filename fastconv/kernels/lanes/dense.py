@@ -13,7 +13,7 @@ import numpy as np
 
 from ... import simd
 from ...simd import advance, tiles
-from ...simd.compiling import compiled
+from ...simd.compiling import internal
 from ...simd.tiles import (
     columns,
     multiply_add,
@@ -52,7 +52,7 @@ DENSE = offsets_of(DenseGeometry)
 W_ROWS = len(DENSE)  # behind them: how far the weights of each row of a tile are from those of the first
 
 
-@compiled
+@internal
 def _dense_outputs(form, x, w, bias, gate, y, g, first, last, w_rows):
     """Compute the outputs from `first` to before `last`, in tiles of the shape `form`."""
     products, w_output, w_product, here = g[DENSE.products], g[DENSE.w_output], g[DENSE.w_product], (0,)
@@ -156,7 +156,7 @@ def rows_grad_weight(x, dy, dweight, dbias, _a, _b, g, s):
             tiles.store_rows(acc, dbias, 0, 0, v, out_features)
 
 
-@compiled
+@internal
 def _gradient_outputs(form, x, dy, dweight, first, last, samples, in_features, g):
     """Compute the weight's gradient for the outputs from `first` to before `last`, tile by tile."""
     lane_count, dy_row = simd.lanes(x), g[ROWS_GRAD.dy_row]

@@ -19,7 +19,7 @@ from numba import types
 from numba.extending import intrinsic
 
 from ...simd import advance, opaque, tiles
-from ...simd.compiling import compiled, inlined
+from ...simd.compiling import compiled, inlined, internal
 from ...simd.taps import line_add, neighbours
 from ...simd.tiles import (
     offset_count,
@@ -32,7 +32,7 @@ from ...simd.tiles import (
     zeros,
 )
 from .conv import GATE, RELU
-from .operation import offsets_of, operation
+from .operation import offsets_of, operation_in_parts
 
 # Shapes of patches, as lines x positions in a line. With 32 registers, 20 accumulators leave room for 3
 # weights and the 7 vectors of a line. Sizes that these shapes do not fit have positions that are computed
@@ -162,7 +162,7 @@ def _end_sum(acc, bias, gate, plane, target, y_at, g):
     return acc
 
 
-@compiled
+@internal
 def _planes(form, x, w, bias, gate, y, first, last, phase, g):
     """Compute the sums of one phase for the groups `first` to before `last`, in patches of shape `form`."""
     inputs, outputs, at_once = g[DEPTHWISE.inputs], g[DEPTHWISE.outputs], g[DEPTHWISE.inputs_at_once]
@@ -190,7 +190,17 @@ def _planes(form, x, w, bias, gate, y, first, last, phase, g):
                     start = end
 
 
-@operation
+FIRST, SECOND, THIRD, FOURTH = True, True, True, True  # parts of `depthwise`: its forms
+
+
+def _used_forms(g):
+    """Which parts of `depthwise` a geometry uses."""
+    phases = [g[PHASES_AT + number * len(PHASE) :] for number in range(g[DEPTHWISE.phases])]
+    used = {min(phase[PHASE.form], 3) for phase in phases}
+    return [form in used for form in range(4)]
+
+
+@operation_in_parts(("FIRST", "SECOND", "THIRD", "FOURTH"), _used_forms)
 def depthwise(x, w, bias, gate, y, _, g, s):
     """y = bias + the sum of w * x over the taps, for each plane; then ReLU, or 0 where `gate` is not > 0."""
     groups, at_once = g[DEPTHWISE.groups], g[DEPTHWISE.groups_at_once]
@@ -199,11 +209,11 @@ def depthwise(x, w, bias, gate, y, _, g, s):
         for number in range(g[DEPTHWISE.phases]):
             phase = advance(g, PHASES_AT + number * len(PHASE))
             form = phase[PHASE.form]
-            if form == 0:
+            if FIRST and form == 0:
                 _planes(_form(x, 0), x, w, bias, gate, y, first, last, phase, g)
-            elif form == 1:
+            elif SECOND and form == 1:
                 _planes(_form(x, 1), x, w, bias, gate, y, first, last, phase, g)
-            elif form == 2:
+            elif THIRD and form == 2:
                 _planes(_form(x, 2), x, w, bias, gate, y, first, last, phase, g)
-            else:
+            elif FOURTH:
                 _planes(_form(x, 3), x, w, bias, gate, y, first, last, phase, g)

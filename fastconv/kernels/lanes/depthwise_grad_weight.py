@@ -16,12 +16,12 @@ from typing import NamedTuple
 import numpy as np
 
 from ...simd import advance, opaque
-from ...simd.compiling import compiled, inlined
+from ...simd.compiling import compiled, inlined, internal
 from ...simd.taps import sum_blocks, window_add
 from ...simd.tiles import add_totals, columns, rows, shape, tile_add, tile_sum, zeros
 from .conv_grad_weight import lines_at_once
 from .depthwise import EDGE
-from .operation import STATE, offsets_of, operation
+from .operation import STATE, offsets_of, operation_in_parts
 
 
 class DepthwiseGradWeightGeometry(NamedTuple):
@@ -101,7 +101,7 @@ def _window_sums(form, block, x, dy, x_at, y_at, start, end, g):
     return sum_blocks(acc, block), tile_sum(rest, sum_blocks(total, shape(dy, 1, 1)))
 
 
-@compiled
+@internal
 def _blocks(form, block, x, dy, dweight, first, last, fresh, g):
     """Make the sums of the blocks `first` to before `last` of all planes, whose shape is `block`.
 
@@ -126,7 +126,10 @@ def _blocks(form, block, x, dy, dweight, first, last, fresh, g):
                 start += band
 
 
-@operation
+SQUARES, FIVES, FOURS, THREES = True, True, True, True  # parts of `depthwise_grad_weight`: its blocks
+
+
+@operation_in_parts(("SQUARES", "FIVES", "FOURS", "THREES"), lambda g: g[GRAD.squares : GRAD.threes + 1] > 0)
 def depthwise_grad_weight(x, dy, dweight, _a, _b, _c, g, s):
     """dweight[c, t] += sum over positions and lanes of dy[p] * x[c, p + tap t]; behind it, dbias.
 
@@ -136,13 +139,13 @@ def depthwise_grad_weight(x, dy, dweight, _a, _b, _c, g, s):
     fives = g[GRAD.squares]
     fours = fives + g[GRAD.fives]
     threes = fours + g[GRAD.fours]
-    if fives > 0:
+    if SQUARES and fives > 0:
         _blocks(shape(x, 3, 3), shape(x, 3, 3), x, dy, dweight, 0, fives, fresh, g)
-    if fours > fives:
+    if FIVES and fours > fives:
         _blocks(shape(x, 2, 5), shape(x, 1, 5), x, dy, dweight, fives, fours, fresh, g)
-    if threes > fours:
+    if FOURS and threes > fours:
         _blocks(shape(x, 2, 4), shape(x, 1, 4), x, dy, dweight, fours, threes, fresh, g)
-    if g[GRAD.threes] > 0:
+    if THREES and g[GRAD.threes] > 0:
         last = threes + g[GRAD.threes]
         _blocks(shape(x, 2, 3), shape(x, 1, 3), x, dy, dweight, threes, last, fresh, g)
 

@@ -14,12 +14,10 @@ import numpy as np
 
 from ... import simd
 from ...simd import advance, tiles, transpose
-from ...simd.compiling import compiled
+from ...simd.compiling import internal
+from ...simd.kinds import DTYPE_CODES, FLOAT32, FLOAT64, UINT8, item_bytes, lanes_at, number_at
 from .operation import LANE_ADDRESSES, STATE, offsets_of, operation
 from .planes import PLANES, source_at, target_at
-
-UINT8, INT64, FLOAT32, FLOAT64 = 0, 1, 2, 3
-DTYPE_CODES = {np.dtype("u1"): UINT8, np.dtype("i8"): INT64, np.dtype("f4"): FLOAT32, np.dtype("f8"): FLOAT64}
 
 
 class GatherGeometry(NamedTuple):
@@ -63,7 +61,7 @@ def set_source(g, dtype, c_bytes, h_bytes, w_bytes, n_bytes, source, order, scal
 FEW = 64  # so many features of a single sample are faster moved one by one
 
 
-@compiled
+@internal
 def address(g, n):
     """The address in memory of the sample that comes n-th in the order of samples."""
     if g[GATHER.order] != 0:
@@ -71,37 +69,38 @@ def address(g, n):
     return g[GATHER.source] + n * g[GATHER.n_bytes]
 
 
-@compiled
-def _one_sample(kind, y, g, sample):
+@internal
+def _one_sample(y, g, sample):
     """Read the one sample at address `sample` into the first lane; zeros go into the others."""
     table, k = advance(g, GATHER_TABLE), 0
     height, width, w_bytes = g[GATHER.height], g[GATHER.width], g[GATHER.w_bytes]
-    scaled = g[GATHER.scaled]  # read here, not in the loop: to LLVM, y might be the same memory
+    # Read here, not in the loop: to LLVM, y might be the same memory.
+    kind, scaled = g[GATHER.kind], g[GATHER.scaled]
     for c in range(g[GATHER.channels]):
         for h in range(height):
             at = sample + c * g[GATHER.c_bytes] + h * g[GATHER.h_bytes]
             for w in range(width):
                 simd.rolled()
-                value = simd.convert(simd.scalar_at(at + w * w_bytes, kind), y)
+                value = number_at(at + w * w_bytes, kind, y)
                 simd.store(y, table[k + w], simd.first_lane(y, value / 255 if scaled else value))
             k += width
 
 
-@compiled
-def _by_features(kind, y, addresses, g, valid):
+@internal
+def _by_features(y, addresses, g, valid):
     """Read the samples at `addresses` one feature at a time, wherever it lies, into all lanes at once."""
-    table, k, scale = advance(g, GATHER_TABLE), 0, simd.fill(y, 255.0)
+    table, k, scale, kind = advance(g, GATHER_TABLE), 0, simd.fill(y, 255.0), g[GATHER.kind]
     for c in range(g[GATHER.channels]):
         for h in range(g[GATHER.height]):
             for w in range(g[GATHER.width]):
                 simd.rolled()
                 offset = c * g[GATHER.c_bytes] + h * g[GATHER.h_bytes] + w * g[GATHER.w_bytes]
-                v = simd.lanes_at(y, addresses, offset, kind, valid)
+                v = lanes_at(y, addresses, offset, kind, valid)
                 simd.store(y, table[k], simd.divide(v, scale) if g[GATHER.scaled] else v)
                 k += 1
 
 
-@compiled
+@internal
 def _to_boundary(address, item, lane_count):
     """Elements of `item` bytes from an address to about the next cache line, at most one for each lane.
 
@@ -110,11 +109,11 @@ def _to_boundary(address, item, lane_count):
     return lane_count - address // item % lane_count
 
 
-@compiled
-def _by_squares(kind, y, addresses, g, valid):
+@internal
+def _by_squares(y, addresses, g, valid):
     """Read the samples at `addresses`, whose features lie together, in squares of samples x features."""
-    features, table, k = _features(g), advance(g, GATHER_TABLE), 0
-    count = _to_boundary(addresses[0], simd.item_size(kind), simd.lanes(y))
+    features, table, k, kind = _features(g), advance(g, GATHER_TABLE), 0, g[GATHER.kind]
+    count = _to_boundary(addresses[0], item_bytes(kind), simd.lanes(y))
     while k < features:
         count = min(count, features - k)
         square = transpose.square_at(y, addresses, k, kind, valid, count)
@@ -125,43 +124,33 @@ def _by_squares(kind, y, addresses, g, valid):
         count = simd.lanes(y)
 
 
-@compiled
+@internal
 def _features(g):
     """How many features a sample has that `gather` reads."""
     return g[GATHER.channels] * g[GATHER.height] * g[GATHER.width]
 
 
-@compiled
-def _gather(kind, y, g, s):
-    """`gather` from an array of dtype `kind`, in the way that is the fastest for its samples."""
+@operation
+def gather(_, y, _b, _c, _d, _e, g, s):
+    """y[table[k]] = feature k of the samples whose turn it is; zeros in the lanes past the batch.
+
+    They are read in the way that is the fastest for them.
+    """
     first, valid = s[STATE.position] + s[STATE.first_sample], s[STATE.valid]
     features = _features(g)
     if valid == 1 and features <= FEW:
-        _one_sample(kind, y, g, address(g, first))
+        _one_sample(y, g, address(g, first))
         return
     addresses = advance(s, LANE_ADDRESSES)
     for lane in range(simd.lanes(y)):
         addresses[lane] = address(g, first + min(lane, valid - 1))
-    item, width, height = simd.item_size(kind), g[GATHER.width], g[GATHER.height]
+    item, width, height = item_bytes(g[GATHER.kind]), g[GATHER.width], g[GATHER.height]
     lines_together = g[GATHER.w_bytes] == item and g[GATHER.h_bytes] == width * item
     together = lines_together and g[GATHER.c_bytes] == height * width * item
     if together and features > 4:
-        _by_squares(kind, y, addresses, g, valid)
+        _by_squares(y, addresses, g, valid)
     else:
-        _by_features(kind, y, addresses, g, valid)
-
-
-@operation
-def gather(_, y, _b, _c, _d, _e, g, s):
-    """y[table[k]] = feature k of the samples whose turn it is; zeros in the lanes past the batch."""
-    if g[GATHER.kind] == UINT8:
-        _gather(np.uint8, y, g, s)
-    elif g[GATHER.kind] == INT64:
-        _gather(np.int64, y, g, s)
-    elif g[GATHER.kind] == FLOAT32:
-        _gather(np.float32, y, g, s)
-    else:
-        _gather(np.float64, y, g, s)
+        _by_features(y, addresses, g, valid)
 
 
 class LanesToRowsGeometry(NamedTuple):
@@ -245,21 +234,22 @@ def scatter(x, _a, _b, _c, _d, _e, g, s):
         count = lane_count
 
 
-@compiled
-def _load_sample(kind, y, g, sample):
-    """Read the sample at address `sample`, of numbers of dtype `kind`, to where the table says."""
+@internal
+def _load_sample(y, g, sample):
+    """Read the sample at address `sample` to where the table says."""
     table, k = advance(g, GATHER_TABLE), 0
-    height, width, w_bytes, scaled = g[GATHER.height], g[GATHER.width], g[GATHER.w_bytes], g[GATHER.scaled]
+    height, width, w_bytes = g[GATHER.height], g[GATHER.width], g[GATHER.w_bytes]
+    kind, scaled = g[GATHER.kind], g[GATHER.scaled]
     for c in range(g[GATHER.channels]):
         for h in range(height):
             at = sample + c * g[GATHER.c_bytes] + h * g[GATHER.h_bytes]
             for w in range(width):
-                value = simd.convert(simd.scalar_at(at + w * w_bytes, kind), y)
+                value = number_at(at + w * w_bytes, kind, y)
                 y[table[k]] = value / 255 if scaled else value
                 k += 1
 
 
-@compiled
+@internal
 def _line(g):
     """(lines of a sample, numbers in each, bytes from one to the next); features are a single line."""
     channels, height, width = g[GATHER.channels], g[GATHER.height], g[GATHER.width]
@@ -268,7 +258,7 @@ def _line(g):
     return channels * height, width, g[GATHER.w_bytes]
 
 
-@compiled
+@internal
 def _lies_as_read(y, g):
     """Whether lines are read and written as they are: numbers of one dtype, one after the other."""
     _, length, distance = _line(g)
@@ -278,7 +268,7 @@ def _lies_as_read(y, g):
     return g[GATHER.kind] == own and distance == item and together
 
 
-@compiled
+@internal
 def _copy_lines(y, g, sample):
     """`_load_sample` of lines that lie as they are read."""
     lines, length, _ = _line(g)
@@ -299,14 +289,8 @@ def load_samples(_a, y, _c, _d, _e, _f, g, s):
         target = advance(y, n * g[GATHER.y_sample])
         if as_read:
             _copy_lines(target, g, sample)
-        elif g[GATHER.kind] == UINT8:
-            _load_sample(np.uint8, target, g, sample)
-        elif g[GATHER.kind] == INT64:
-            _load_sample(np.int64, target, g, sample)
-        elif g[GATHER.kind] == FLOAT32:
-            _load_sample(np.float32, target, g, sample)
         else:
-            _load_sample(np.float64, target, g, sample)
+            _load_sample(target, g, sample)
 
 
 @operation
@@ -345,7 +329,7 @@ def regroup(x, y, _b, _c, _d, _e, g, s):
             y[n * y_sample + y_table[k]] = x[n * x_sample + x_table[k]]
 
 
-@compiled
+@internal
 def _nchw_table(g, at, shape, distances):
     """Write at which vector each feature of a sample (C, H, W) lies, from g[at] on, in row-major order.
 
@@ -358,7 +342,7 @@ def _nchw_table(g, at, shape, distances):
                 at += 1
 
 
-@compiled
+@internal
 def gather_array(x, distances):
     """Make the geometry of `gather` from a C-ordered array to planes; `distances` are (plane, line)."""
     channels, height, width = x.shape[1:]
@@ -372,7 +356,7 @@ def gather_array(x, distances):
     return g
 
 
-@compiled
+@internal
 def scatter_array(y, distances):
     """Make the geometry of `scatter` from planes to a C-ordered array; `distances` are (plane, line)."""
     features = y.shape[1] * y.shape[2] * y.shape[3]

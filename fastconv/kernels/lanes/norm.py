@@ -19,7 +19,7 @@ from ...simd import (
     store,
     subtract,
 )
-from ...simd.compiling import compiled
+from ...simd.compiling import internal
 from ...simd.vector_math import square_root
 from .operation import STATE, offsets_of, operation
 from .planes import add_lane_sum
@@ -52,19 +52,19 @@ def group_norm_geometry(groups, x, y, dx=None):
     )
 
 
-@compiled
+@internal
 def _group_x_at(g, c, h):
     """At which vector of x line `h` of channel `c` begins."""
     return c * g[GROUPS.x_plane] + h * g[GROUPS.x_line]
 
 
-@compiled
+@internal
 def _group_y_at(g, c, h):
     """At which vector of y, or of dy, line `h` of channel `c` begins."""
     return c * g[GROUPS.y_plane] + h * g[GROUPS.y_line]
 
 
-@compiled
+@internal
 def _group_sum(x, centre, squared, first, last, g):
     """The sum over the channels first..last of x - centre, or of its square, lane by lane."""
     result = fill(x, 0.0)

@@ -9,12 +9,13 @@ two networks. Both tables are read by name: see `offsets_of`.
 """
 
 from functools import cache
+from types import FunctionType
 from typing import NamedTuple
 
 from numba import types
 
 from ...simd.code_placement import StaggeringCompiler
-from ...simd.compiling import compiled
+from ...simd.compiling import internal
 
 
 def offsets_of(geometry):
@@ -52,13 +53,13 @@ LANE_ADDRESSES = len(STATE)  # from here on: room for the address of each lane's
 STATE_SIZE = 32  # more than 28, so that no two threads write to one cache line
 
 
-@compiled
+@internal
 def random_key(s, stream):
     """A number that seeds the random numbers of one update: another one for each seed, update and stream."""
     return s[STATE.seed] * 1000003 + s[STATE.update] * 8191 + stream
 
 
-@compiled
+@internal
 def share(count, s):
     """Which of `count` things belong to this part of the work: (the first, the one after the last)."""
     if s[STATE.parts] == 1:  # small networks would notice the divisions
@@ -83,7 +84,11 @@ class Operation:
         self.divides = divides
         self.__doc__ = kernel.__doc__
         self.kernel = kernel
-        self.function = compiled(kernel, fingerprint, pipeline_class=StaggeringCompiler)
+        self.function = internal(kernel, fingerprint=fingerprint, pipeline_class=StaggeringCompiler)
+
+    def for_geometry(self, g):
+        """The operation that does this one's work for the geometry `g`."""
+        return self
 
     @cache  # noqa: B019 - operations live as long as the module
     def address(self, dtype):
@@ -102,3 +107,36 @@ def operation(kernel):
 def dividing_operation(kernel):
     """As `operation`, for one on few samples that takes a `share` of its work."""
     return Operation(kernel, divides=True)
+
+
+class OperationInParts(Operation):
+    """An operation of which each geometry uses some parts only, that are all to be compiled for it."""
+
+    def __init__(self, kernel, names, parts_of):
+        super().__init__(kernel)
+        self._names, self._parts_of = names, parts_of
+
+    def for_geometry(self, g):
+        return self._of_parts(tuple(bool(used) for used in self._parts_of(g)))
+
+    @cache  # noqa: B019
+    def _of_parts(self, used):
+        """The operation without the parts that are not used: Numba leaves out what a constant forbids."""
+        if all(used):
+            return self
+        kernel = self.kernel
+        names = kernel.__globals__ | dict(zip(self._names, used, strict=True))
+        some = FunctionType(kernel.__code__, names, kernel.__name__)
+        some.__doc__, parts = kernel.__doc__, "".join(str(k) for k, one in enumerate(used) if one)
+        some.__qualname__ = f"{kernel.__qualname__}_{parts}"
+        return Operation(some)
+
+
+def operation_in_parts(names, parts_of):
+    """Decorator: make a kernel an operation whose parts are compiled when a geometry first uses them.
+
+    The kernel asks before each part whether a global constant is true, one of `names`; all of them are.
+    `parts_of(g)` says for each name whether the geometry `g` uses the part. Sweeps of a convolution, for
+    example, take half a second each to compile, and most networks use two of eight.
+    """
+    return lambda kernel: OperationInParts(kernel, names, parts_of)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ...simd import advance, convert
-from ...simd.compiling import compiled
+from ...simd.compiling import internal
 from .operation import STATE, offsets_of, operation, share
 
 
@@ -34,7 +34,7 @@ def update_geometry(runs, parameters, variant, state_distance):
     return np.array([*g, *(int(number) for run in runs for number in run)], np.int64)
 
 
-@compiled
+@internal
 def my_part(g, run, s):
     """Which parameters of a run this thread changes: (the first, the one after the last)."""
     first, last = share(g[UPDATE.parameters], s)
@@ -42,7 +42,7 @@ def my_part(g, run, s):
     return max(first, g[at]), min(last, g[at + 1])
 
 
-@compiled
+@internal
 def decay_of(g, run, decay, w):
     """The weight decay of a run: `decay`, or 0."""
     return decay if g[len(UPDATE) + run * RUN_FIELDS + 2] else convert(0, w)

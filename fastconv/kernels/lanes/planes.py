@@ -6,7 +6,7 @@ A plane may lie in a halo, so that its lines, and the planes themselves, are fur
 from typing import NamedTuple
 
 from ...simd import fill_like, select, total
-from ...simd.compiling import compiled
+from ...simd.compiling import internal
 from .operation import offsets_of
 
 
@@ -44,25 +44,25 @@ def plane_geometry(source, target, y=None, layer=0):
     )
 
 
-@compiled
+@internal
 def source_at(g, c, h, w):
     """At which vector place `w` in line `h` of channel `c` lies, in the planes that a kernel reads."""
     return c * g[PLANES.source_plane] + h * g[PLANES.source_line] + w
 
 
-@compiled
+@internal
 def target_at(g, c, h, w):
     """At which vector place `w` in line `h` of channel `c` lies, in the planes that a kernel writes."""
     return c * g[PLANES.target_plane] + h * g[PLANES.target_line] + w
 
 
-@compiled
+@internal
 def y_at(g, c, h, w):
     """At which vector place `w` in line `h` of channel `c` lies, in the output of the forward pass."""
     return c * g[PLANES.y_plane] + h * g[PLANES.y_line] + w
 
 
-@compiled
+@internal
 def add_lane_sum(sums, at, v, fresh, valid):
     """Add the sum of the valid lanes of v to a parameter's gradient; the first block of a shard begins it."""
     value = total(select(valid, v, fill_like(v, 0.0)))

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ...simd import add, advance, fill, fma, load, multiply, store
-from ...simd.compiling import compiled
+from ...simd.compiling import compiled, internal
 from .operation import offsets_of, operation
 
 
@@ -142,7 +142,7 @@ def upsample_linear_grad(dy, dx, fractions, _c, _d, _e, g, s):
                 _add_to(dx, lower + right, bottom, b)
 
 
-@compiled
+@internal
 def _add_to(dx, at, slope, factor):
     """Add slope * factor to vector `at` of dx."""
     store(dx, at, fma(slope, factor, load(dx, at)))

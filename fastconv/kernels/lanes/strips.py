@@ -14,7 +14,7 @@ are zeros. Strips may run down or across: all that differs is how far one is fro
 from typing import NamedTuple
 
 from ... import simd
-from ...simd.compiling import compiled
+from ...simd.compiling import internal
 from .operation import offsets_of, operation
 
 
@@ -40,14 +40,14 @@ class StripGeometry(NamedTuple):
 STRIPS = offsets_of(StripGeometry)
 
 
-@compiled
+@internal
 def _lines(g, c, h, t):
     """At which vectors of the image and of the strips line `h` of channel `c` begins, in strip t."""
     image = g[STRIPS.first] + c * g[STRIPS.image_plane] + h * g[STRIPS.image_line] + t * g[STRIPS.strip]
     return image, c * g[STRIPS.strips_plane] + h * g[STRIPS.strips_line]
 
 
-@compiled
+@internal
 def _sizes_within(g, t):
     """How many lines, and places in a line, of strip t lie in the image."""
     left = max(0, g[STRIPS.limit] - t * g[STRIPS.places])
@@ -56,7 +56,7 @@ def _sizes_within(g, t):
     return min(g[STRIPS.height], left), g[STRIPS.width]
 
 
-@compiled
+@internal
 def _cut_line(x, strips, samples, inside, width):
     """Copy the first `samples` lanes of `inside` vectors of x; zeros go into the rest of `width`."""
     lanes = simd.lanes(x)

@@ -12,7 +12,7 @@ from numba.core.errors import NumbaError
 from numba.extending import register_jitable
 
 from ...simd import convert, fill, lane_mask, lanes, load, multiply, select, store, total
-from ...simd.compiling import compiled
+from ...simd.compiling import internal
 from ...simd.user_functions import arguments_of, fingerprint, in_loops, python_function
 from .losses import LOSS, SUMS, add_exactly, lane_weights
 from .operation import STATE, Operation, offsets_of
@@ -70,7 +70,7 @@ class UserOperation(Operation):
             raise TypeError(f"Numba can't compile {self.name}: {reason}") from error
 
 
-@compiled
+@internal
 def _clear_padding(y, first, vectors, valid):
     """Zeros in the lanes past the batch of some vectors."""
     zero = fill(y, 0.0)
