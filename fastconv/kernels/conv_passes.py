@@ -22,7 +22,7 @@ from .conv_sums import (
     lines_together,
     make_sums,
     make_weight_sums,
-    scratch_of,
+    scratch_size,
     sums_of_weights,
     weight_geometry,
     weight_method,
@@ -47,10 +47,23 @@ def _distances(size, halo):
 
 
 @compiled
-def _block(channels, distances, dtype_of):
-    """Memory for planes of a block, with room for a square past the last one, and to align the first."""
-    lanes = simd.lanes(pointer(dtype_of))
-    return np.zeros((channels * distances[0] + lanes + 1) * lanes, dtype_of.dtype)
+def _block_size(channels, distances, lanes):
+    """The numbers of the planes of a block, with room for a square past the last one, and to align it."""
+    return (channels * distances[0] + lanes + 1) * lanes
+
+
+@compiled
+def _blocks(channels, distances, other_channels, other_distances, method, g, like):
+    """Memory for a block, for another, and for what their sums work in.
+
+    It is one array: of several, the C library gives memory back to the system at the end of each call, whose
+    pages take longer to get anew than many sums do.
+    """
+    lanes = simd.lanes(pointer(like))
+    first = _block_size(channels, distances, lanes)
+    second = first + _block_size(other_channels, other_distances, lanes)
+    memory = np.zeros(second + scratch_size(method, g, lanes), like.dtype)
+    return memory[:first], memory[first:second], memory[second:]
 
 
 @compiled
@@ -122,11 +135,12 @@ def _sum_up(
 ):
     """Make the target's planes of `size` from the source, block by block."""
     distances, target_distances = _distances(source_size, halo), _distances(size, NO_HALO)
-    block = _block(source.shape[1], distances, source)
-    target_block = _block(target.shape[1], target_distances, target)
+    block, target_block, scratch = _blocks(
+        source.shape[1], distances, target.shape[1], target_distances, method, geometries[0], source
+    )
     gathered = layout.gather_array(source, distances)
     scattered = layout.scatter_array(target, target_distances)
-    state, scratch = np.zeros(STATE_SIZE, np.int64), scratch_of(method, geometries[0], source)
+    state = np.zeros(STATE_SIZE, np.int64)
     x, y = _inner(block, source_size, halo), first_vector(target_block)
     count = source.shape[0] * source_cut.strips
     for first in range(0, count, simd.lanes(x)):
@@ -193,13 +207,13 @@ def weight_gradient(x, dy, stride, padding, dilation, groups, dweight):
     size, out_size, padding = (x_cut.height, x.shape[3]), (dy_cut.height, dy.shape[3]), (top, padding[1])
     halo = conv_geometry.forward_halo(kernel, size, out_size, stride, padding, dilation)
     x_distances, dy_distances = _distances(size, halo), _distances(out_size, NO_HALO)
-    x_block, dy_block = _block(x.shape[1], x_distances, x), _block(dy.shape[1], dy_distances, x)
     method = weight_method(x, x.shape[1], dy.shape[1], kernel, out_size, stride, dilation, groups)
     g = weight_geometry(
         method, x.shape[1], dy.shape[1], kernel, out_size, stride, padding, dilation, groups,
         x_distances, dy_distances, lanes,
     )  # fmt: skip
-    sums, scratch = sums_of_weights(method, dweight), scratch_of(method, g, x)
+    x_block, dy_block, scratch = _blocks(x.shape[1], x_distances, dy.shape[1], dy_distances, method, g, x)
+    sums = sums_of_weights(method, dweight)
     from_x, from_dy = layout.gather_array(x, x_distances), layout.gather_array(dy, dy_distances)
     state = np.zeros(STATE_SIZE, np.int64)
     count = x.shape[0] * x_cut.strips

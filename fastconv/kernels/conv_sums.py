@@ -160,9 +160,9 @@ def first_vector(block):
 
 
 @compiled
-def scratch_of(method, g, like):
-    """The memory that the sums of a block work in."""
-    return _vectors(products.scratch_size(g, simd.lanes(pointer(like))) if method == WINOGRAD else 0, like)
+def scratch_size(method, g, lanes):
+    """How many numbers the sums of a block work in, with room to align them."""
+    return lanes + (products.scratch_size(g, lanes) if method == WINOGRAD else 0)
 
 
 @compiled
