@@ -2,6 +2,7 @@
 
 import numpy as np
 from numba import njit
+from numba.core.caching import NullCache
 
 import fastconv as fc
 from fastconv.kernels.lanes import conv
@@ -33,6 +34,7 @@ def change(a, b, _b, _c, _d, _e, g, s):
 
 def changed(operation, g):
     function = operation.function
+    function._cache = NullCache()  # what it finds there, it need not compile
 
     @njit
     def call(a, b, g, s):

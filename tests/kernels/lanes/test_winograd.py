@@ -66,7 +66,7 @@ RUNNERS = {
 
 
 def run(name, arrays, g, **state):
-    numbers = {"threads": 1, "shards": 1, "fresh": 1} | state
+    numbers = {"parts": 1, "shards": 1, "fresh": 1} | state
     s = np.zeros(STATE_SIZE, np.int64)
     for field, value in numbers.items():
         s[getattr(STATE, field)] = value
@@ -101,7 +101,7 @@ def transformed(weight, parts, turned=False):
     outputs, channels = g[WEIGHTS.outputs], g[WEIGHTS.channels]
     u = aligned((36 * winograd.matrix_distance(outputs, channels, lanes) * lanes,), weight.dtype, np.nan)
     for thread in range(3):
-        run("transform_weights", [weight, u], g, threads=3, thread=thread)
+        run("transform_weights", [weight, u], g, parts=3, part=thread)
     return u
 
 
@@ -184,7 +184,7 @@ class Convolution:
                 run("winograd_grad_weight", [x, slopes, shards[shard], scratch], g, fresh=int(block == 0))
         g = winograd_weights.weight_sums_geometry(outputs, channels, self.lanes, size, parts)
         for thread in range(3):
-            run("winograd_weight_sums", [shards, found], g, shards=2, threads=3, thread=thread)
+            run("winograd_weight_sums", [shards, found], g, shards=2, parts=3, part=thread)
         return found
 
 
