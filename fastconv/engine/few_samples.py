@@ -1,52 +1,78 @@
-"""How few samples are predicted: with their channels in the lanes, or as a block with most lanes empty."""
+"""How samples are predicted: with their channels in the lanes, or as blocks, with samples in the lanes.
+
+Few samples leave most lanes of a block empty, and the values of large images leave the cache.
+"""
 
 import math
+from weakref import WeakKeyDictionary
 
 from ..simd import VECTOR_BYTES
+from .emitter import Emitter
 from .lowering import lowering_of
-from .plan import image_of, lanes_of
+from .plan import Plan, image_of, lanes_of
+from .run import Run
 
 # Bytes of values that stay in the second-level cache. Of more, samples follow each other, unless there are
 # even more weights: these are read for each batch.
 VALUES_AT_ONCE = 1 << 18
 CACHE_BYTES = 1 << 20  # a second-level cache: the values that a block reads and makes leave a smaller one
 MOVE = 4  # products in the time that a vector of these takes
+WORTH_IT = 0.9  # of the cost of blocks that are full
 SAMPLES_PER_THREAD = 4  # with as many, threads have blocks of about the same size
 PRODUCTS_PER_START = 1_000_000  # some 10 us: a worker that sleeps is woken in less
 
+_known_costs: WeakKeyDictionary = WeakKeyDictionary()  # network -> precision -> what `_costs` gives
 
-def few_samples(network, samples):
-    """So many samples, if they are better off with their channels in the lanes, else 0.
+
+def few_samples(network, samples, precision="high"):
+    """Whether so many samples are better off with their channels in the lanes.
 
     Counted are products and values in whole vectors: of a block, as many for any number of samples as for
     a full one; with channels in the lanes, those of each sample, whose last vector may have empty lanes.
     """
     lanes = lanes_of(network.dtype)
-    if samples >= lanes or not _takes_few_samples(network):
-        return 0
-    block = channels = 0
-    for node in network.nodes:
-        c, h, w = image_of(node.output_shape)
-        products = node.layer.products(node.input_shape)
-        moved = c * h * w + math.prod(node.input_shape)
-        block += products + c * h * w + (MOVE * moved if moved * VECTOR_BYTES > CACHE_BYTES else 0)
-        channels += samples * (products // c + h * w) * -(-c // lanes)
-    return samples if channels < block else 0
+    if not _takes_few_samples(network):
+        return False
+    block, one = _costs(network, precision)
+    if samples < lanes:
+        return samples * one < block
+    return lanes * one < WORTH_IT * block  # whatever their number: that must not decide on last bits
 
 
-def samples_at_once(network, samples, threads=1):
+def _costs(network, precision):
+    """What a block costs, and one of few samples, in products of vectors."""
+    known = _known_costs.setdefault(network, {})
+    if precision not in known:
+        known[precision] = _cost(network, precision, 0), _cost(network, precision, 1)
+    return known[precision]
+
+
+def _cost(network, precision, few):
+    lanes = lanes_of(network.dtype)
+    run = Run("predict", few or lanes, 1, precision=precision, few=few)
+    emitter = Emitter(network, run, Plan(network.dtype, run.batch_size, 1, few), None, few)
+    total = 0
+    for number, node in enumerate(network.nodes):
+        layer = lowering_of(node.layer)(number, node, emitter)
+        values = math.prod(node.output_shape) + math.prod(node.input_shape)
+        leaves_cache = not few and values * VECTOR_BYTES > CACHE_BYTES
+        total += layer.cost() + (MOVE * values if leaves_cache else 0)
+    return total
+
+
+def samples_at_once(network, samples, threads=1, precision="high"):
     """In blocks of how many so few samples have their channels in the lanes; 0 where samples lie in them.
 
     All at once use each vector of weights that is loaded for all, as long as their values stay in the cache.
     """
-    if not few_samples(network, samples):
+    if not few_samples(network, samples, precision):
         return 0
     lanes = lanes_of(network.dtype)
     most = max(
         _vectors(node.output_shape, lanes) + _read_vectors(network, node, lanes) for node in network.nodes
     )
     weights = network.num_parameters * (VECTOR_BYTES // lanes)
-    fit = max(1, max(VALUES_AT_ONCE, weights) // (VECTOR_BYTES * most))
+    fit = max(1, min(lanes - 1, max(VALUES_AT_ONCE, weights) // (VECTOR_BYTES * most)))
     blocks, threads = -(-samples // fit), threads_of_few(network, samples, threads)
     if blocks == 1 and samples % threads and samples < SAMPLES_PER_THREAD * threads:
         return samples  # all threads work on each operation: blocks would be done at different times

@@ -112,7 +112,7 @@ def _run(
     elif loss is None:
         loss = default_for(network.last_layers(), network.output_names, network.output_shapes)
     training = optimizer if purpose == "train" else None
-    few = samples_at_once(network, batch_size) if purpose == "predict" else 0
+    few = samples_at_once(network, batch_size, precision=get_precision()) if purpose == "predict" else 0
     return Run(
         purpose,
         batch_size,

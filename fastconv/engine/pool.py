@@ -58,7 +58,7 @@ class EnginePool:
         run = self._predictions.get(asked)
         if run is None:
             together = min(samples, batch_size or samples)
-            few = samples_at_once(network, together, asked[2])
+            few = samples_at_once(network, together, asked[2], asked[3])
             size = together if few else _in_blocks(network, samples, batch_size)
             run = Run("predict", size, asked[2], precision=asked[3], few=few)
             self._predictions = dict([*self._predictions.items(), (asked, run)][-REMEMBERED:])

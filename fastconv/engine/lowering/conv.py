@@ -34,6 +34,12 @@ class Conv2dLowering(WeightedLowering, layer=Conv2d):
         self.products = layer.out_channels * self.channels // layer.groups * math.prod(layer.kernel_size)
         self._choose()
 
+    def cost(self):
+        products = self.winograd_channels.cost() if self.emitter.few else self.winograd.forward_cost()
+        if products is None:
+            return super().cost()
+        return products + math.prod(self.output_shape) // (self.plan.lanes if self.emitter.few else 1)
+
     def input_halo(self):
         ends = [
             (axis.out_size - 1) * axis.stride + axis.reach - axis.in_size - axis.padding for axis in self.axes

@@ -147,6 +147,12 @@ class Winograd:
             sums = Sums(*shape, gradient_share, kernel, self.out_size)
             self.input_gradient = sums.best_parts()
 
+    def forward_cost(self):
+        """The cost of forward, or None where it does not go by the products."""
+        if self.forward is None:
+            return None
+        return Sums(self.channels, self.outputs, self.out_size, self.plan.lanes, parts=self.forward).cost
+
     def input_halo(self):
         """Zeros that tiles read past the end of x: (top, bottom, left, right)."""
         return self._halo(

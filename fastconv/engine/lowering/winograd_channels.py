@@ -67,6 +67,10 @@ class WinogradChannels:
         height, width = self.size
         return TAPS * TAPS * self.channels * self.blocks[1] * (height * width + WEIGHTS_COST)
 
+    def cost(self):
+        """The cost of one sample, or None where it does not go by the products."""
+        return self._cost() if self.pays else None
+
     def emit(self, lowering, x, y, ending):
         """Emit y from x, as many tiles at a time as stay in the second-level cache."""
         tiles = [(sample, i, j) for sample in range(x.samples) for i, j in self.corners]

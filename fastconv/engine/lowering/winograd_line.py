@@ -121,6 +121,12 @@ class WinogradLine:
         best = min(sums, key=cost)
         return best.line if cost(best) < WORTH_IT * share * best.direct else None
 
+    def forward_cost(self):
+        """The cost of forward, or None where it does not go by the products."""
+        if self.forward is None:
+            return None
+        return Sums(self.forward, self.channels, self.outputs, self.plan.lanes).forward_cost()
+
     # What tiles at the end of a line read behind it
 
     def input_halo(self):

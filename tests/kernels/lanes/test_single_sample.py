@@ -305,8 +305,33 @@ def test_few_samples_have_their_channels_in_the_lanes_where_that_makes_fewer_vec
     wide = fc.Sequential([fc.Conv2d(64, 3), fc.Conv2d(64, 3, groups=64)], (16, 8, 8))
     narrow = fc.Sequential([fc.Conv2d(4, 3)], (1, 8, 8))  # a quarter of the lanes
     lanes = 16
-    assert (samples_at_once(wide, count) > 0) == (count < lanes)
-    assert (samples_at_once(narrow, count) > 0) == (count < lanes // 4)
+    assert (samples_at_once(wide, count, precision="highest") > 0) == (count < lanes)
+    assert (samples_at_once(narrow, count, precision="highest") > 0) == (count < lanes // 4)
+
+
+def test_blocks_that_go_by_winograds_products_are_better_sooner():
+    model = fc.Sequential([fc.Conv2d(64, 3, padding=1)], (64, 12, 12))
+    below = [
+        sum(samples_at_once(model, n, precision=p) > 0 for n in range(1, 16)) for p in ("high", "highest")
+    ]
+    assert below[0] <= below[1]
+
+
+def test_images_whose_values_leave_the_cache_have_their_channels_in_the_lanes_in_any_number():
+    layers = [
+        fc.Conv2d(64, 1),
+        fc.ReLU(),
+        fc.Conv2d(64, 3, padding=1, groups=64),
+        fc.Conv2d(64, 1),
+        fc.ReLU(),
+    ]
+    large, small = fc.Sequential(layers, (16, 96, 96)), fc.Sequential(layers, (16, 8, 8))
+    assert samples_at_once(large, 16) == samples_at_once(large, 1000) == 1
+    assert samples_at_once(small, 16) == samples_at_once(small, 1000) == 0
+    X = np.random.default_rng(0).random((18, *large.input_shape), np.float32)
+    together = large.predict(X)
+    assert_same_bits(large.predict(X[3:4]), together[3:4])
+    assert_same_bits(large.predict(X, batch_size=16), together)
 
 
 def test_samples_of_many_values_follow_each_other():
