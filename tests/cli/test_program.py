@@ -98,7 +98,7 @@ def test_the_version_is_printed(run):
         ),
         (["profile", "lenet5", "--optimizer", "best"], "--optimizer must be one of sgd, adam"),
         (["train", "--crop", "--pad"], "argument --pad: not allowed with argument --crop"),
-        (["bench", "--compare", "jax"], "argument --compare: invalid choice: 'jax'"),
+        (["bench", "--compare", "caffe"], "argument --compare: invalid choice: 'caffe'"),
     ],
 )
 def test_wrong_usage_is_one_line_on_standard_error_and_code_2(run, argv, message):

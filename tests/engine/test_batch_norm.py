@@ -130,7 +130,7 @@ def test_a_frozen_normalisation_waits_for_no_other_block():
 def test_a_network_without_normalisation_makes_nothing_again():
     model = fc.models.lenet5()
     made = re.findall(r"^ +(\w+)\(", model.source(kernels=False, batch_size=64), re.MULTILINE)
-    assert made.count("contract") == 3  # two forward, one gradient of an input
+    assert made.count("contract") + made.count("winograd") == 3  # two forward, one gradient of an input
 
 
 # Memory

@@ -47,6 +47,30 @@ def test_memory_is_counted_in_vectors_by_load_and_store_and_in_scalars_by_splat_
     assert (out.reshape(-1)[6 * n + 3 :] == 77).all(), "a store writes one vector and no more"
 
 
+@compiled
+def on_the_stack(out, x):
+    p, y = simd.pointer(x), simd.pointer(out)
+    first, second = simd.local(p, 2), simd.local(p, 1)
+    simd.store(second, 0, simd.load(p, 2))
+    for k in range(2):
+        simd.store(first, k, simd.load(p, k))
+    simd.store(y, 0, simd.load(first, 1))
+    simd.store(y, 1, simd.load(first, 0))
+    simd.store(y, 2, simd.load(second, 0))
+    out[3, 0] = first[1]
+
+
+@both_dtypes
+def test_local_memory_is_each_its_own(dtype):
+    n = lane_count(dtype)
+    x, out = numbers(dtype, 3 * n), np.zeros((4, n), dtype)
+    on_the_stack(out, x)
+    assert np.array_equal(out[0], x[n : 2 * n])
+    assert np.array_equal(out[1], x[:n])
+    assert np.array_equal(out[2], x[2 * n :])
+    assert out[3, 0] == x[1]
+
+
 @both_dtypes
 def test_memory_that_is_aligned_to_scalars_only_is_enough(dtype):
     memory_of_bytes = np.zeros(200 * np.dtype(dtype).itemsize + 64, np.uint8)
