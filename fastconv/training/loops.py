@@ -13,7 +13,6 @@ from ..engine.engine import Engine
 from ..engine.inputs import class_numbers, readable
 from ..engine.lowering.strips import samples_of_strip
 from ..engine.plan import lanes_of
-from ..engine.pool import KEPT_BYTES
 from ..engine.run import Run
 from ..engine.threads import get_num_threads
 from ..kernels.precision import get_precision
@@ -31,6 +30,8 @@ from .progress import Progress
 from .running_metrics import JointMetricSet, MetricSet, RunningMetrics
 
 Rates = NDArray[Any]  # named here: an annotation of a function inside another is worked out at every call
+
+KEPT_BYTES = 1 << 28  # to build the engine of a deep network takes as long as some of its steps
 
 
 @dataclass(frozen=True, eq=False)
