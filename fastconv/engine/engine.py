@@ -17,8 +17,9 @@ from .builder import Builder
 from .columns import arrays_in
 from .few_samples import threads_of_few
 from .loop import JOB
-from .plan import address_of, lanes_of
+from .plan import lanes_of
 from .ports import STEPS_PER_CALL
+from .tables import address_of
 from .workers import run_job
 
 PRODUCTS_PER_THREAD = 500_000  # some 4 us: with less to do, a thread costs more than it brings

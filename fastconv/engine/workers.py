@@ -20,6 +20,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
+from ..kernels.lanes.operation import address_of_code
 from ..simd import advance
 from ..simd.compiling import compiled
 from .atomics import SPINS, atomic_exchange, atomic_load, cells_at, compare_and_swap, spin
@@ -95,9 +96,7 @@ def _end(mailbox):
 @functools.cache
 def _address_of_steps():
     """The address of the machine code of `run_steps`."""
-    run_steps.compile((types.int64,) * 3)
-    code = run_steps.overloads[(types.int64,) * 3]
-    return code.library.get_pointer_to_function(code.fndesc.llvm_func_name)
+    return address_of_code(run_steps, (types.int64,) * 3)
 
 
 class _Worker:

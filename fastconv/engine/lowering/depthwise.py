@@ -1,9 +1,7 @@
 """The sums of convolutions, forward and back: those of a depthwise one have kernels of their own."""
 
 from ...kernels.lanes import conv, conv_grad_weight, depthwise
-from ...kernels.lanes.depthwise_grad_weight import (
-    depthwise_grad_weight,
-)
+from ...kernels.lanes.depthwise_grad_weight import depthwise_grad_weight
 from . import conv_geometry
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from ...kernels.lanes import conv, conv_grad_weight, winograd_line, winograd_line_weights
 from ...kernels.lanes.matrix_product import OUTPUTS_AT_ONCE, rounded, rounded_outputs
+from ...kernels.lanes.winograd_cost import WORTH_IT
 from ...kernels.lanes.winograd_line import Line
 from ...kernels.lanes.winograd_line_forms import FORMS
 from ..plan import CopyDistance
@@ -18,7 +19,6 @@ PRODUCT_COST = 0.9
 INPUT_COST, RESULT_COST = 30, 42
 TURNED_INPUT_COST, GRADIENT_COST = 57, 22
 WEIGHTS_COST, SUMS_COST = 140, 200
-WORTH_IT = 0.85  # of the direct sums' cost: less would not be worth the larger rounding errors
 
 
 @dataclass(frozen=True)

@@ -72,6 +72,13 @@ def operation_types(dtype):
     return (types.CPointer(dtype),) * 6 + (types.CPointer(types.int64),) * 2
 
 
+def address_of_code(function, arguments):
+    """Where a function's machine code for these types is: compiled now, if the cache has none."""
+    function.compile(arguments)
+    code = function.overloads[arguments]
+    return code.library.get_pointer_to_function(code.fndesc.llvm_func_name)
+
+
 class Operation:
     """A lane kernel: callable from @njit code as `.function`, and by address from the engine.
 
@@ -93,10 +100,7 @@ class Operation:
     @cache  # noqa: B019 - operations live as long as the module
     def address(self, dtype):
         """The address of the machine code for 'float32' or 'float64', compiled now if the cache has none."""
-        arguments = operation_types(getattr(types, str(dtype)))
-        self.function.compile(arguments)
-        code = self.function.overloads[arguments]
-        return code.library.get_pointer_to_function(code.fndesc.llvm_func_name)
+        return address_of_code(self.function, operation_types(getattr(types, str(dtype))))
 
 
 def operation(kernel):
