@@ -25,7 +25,10 @@ from numba.core import caching, config
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, IndexDataCacheFile
 from numba.core.dispatcher import Dispatcher
 
-from . import host  # noqa: F401 - before Numba has chosen its target CPU
+from . import (
+    host,  # noqa: F401 - before Numba has chosen its target CPU
+    turns,
+)
 from .collecting import RestingCompiler
 
 
@@ -125,17 +128,17 @@ def can_write(folder):
 class _Files(IndexDataCacheFile):
     """A function's files in one folder: one for each signature that it was compiled for, and no index."""
 
-    def _name(self, key):
+    def name(self, key):
         digest = hashlib.sha256(repr((self._source_stamp, key)).encode()).hexdigest()
         return f"{self._index_name.removesuffix('.nbi')}.{digest[:16]}.nbc"
 
     def save(self, key, data):
         with contextlib.suppress(OSError):  # a full or vanished disk: the code is compiled again next time
-            self._save_data(self._name(key), (self._source_stamp, key, data))
+            self._save_data(self.name(key), (self._source_stamp, key, data))
 
     def load(self, key):
         try:
-            sources, saved, data = self._load_data(self._name(key))
+            sources, saved, data = self._load_data(self.name(key))
         except Exception:  # pickle raises nearly anything on damaged data
             return None
         return data if (sources, saved) == (self._source_stamp, key) else None
@@ -172,9 +175,15 @@ class _Cache(FunctionCache):
 
     def _load_overload(self, sig, target_context):
         key = self._index_key(sig, target_context.codegen())
-        found = (self._file(folder).load(key) for folder in self.folders)
-        data = next((data for data in found if data is not None), None)
+        data, folder = self._read(key), self.cache_path
+        if data is None and folder is not None:
+            turns.take(folder, self._file(folder).name(key))
+            data = self._read(key)  # another process may have compiled it until then
         return None if data is None else self._impl.rebuild(target_context, data)
+
+    def _read(self, key):
+        found = (self._file(folder).load(key) for folder in self.folders)
+        return next((data for data in found if data is not None), None)
 
     def _save_overload(self, sig, data):
         folder = self.cache_path
@@ -199,6 +208,7 @@ def compiled(function, fingerprint=None, cached=True, **options):
     dispatcher = njit(nogil=True, error_model="numpy", no_cfunc_wrapper=True, **options)(function)
     if cached:
         dispatcher._cache = _Cache(function, fingerprint)
+        dispatcher.compile = turns.releasing(dispatcher.compile)
     return dispatcher
 
 

@@ -8,7 +8,7 @@ goes. One signature for all of them lets one compiled loop run any network: no k
 two networks. Both tables are read by name: see `offsets_of`.
 """
 
-from functools import cache
+from functools import cache, partial
 from types import FunctionType
 from typing import NamedTuple
 
@@ -16,6 +16,7 @@ from numba import types
 
 from ...simd.code_placement import StaggeringCompiler
 from ...simd.compiling import internal
+from ...simd.turns import spread
 
 
 def offsets_of(geometry):
@@ -104,6 +105,12 @@ class Operation:
     def address(self, dtype):
         """The address of the machine code for 'float32' or 'float64', compiled now if the cache has none."""
         return address_of_code(self.function, operation_types(getattr(types, str(dtype))))
+
+
+def addresses_of(operations, dtype):
+    """The address of each operation's machine code; processes that begin at once share the compiling."""
+    spread(partial(one.address, dtype) for one in dict.fromkeys(operations))
+    return [one.address(dtype) for one in operations]
 
 
 def operation(kernel):
