@@ -23,6 +23,7 @@ import numpy as np
 from ..kernels.lanes.operation import Operation, addresses_of
 from ..simd import VECTOR_BYTES
 from .arranging import arrange
+from .assistant import assisted
 from .exchange import BlockRows, ShardSums
 from .program import Program
 from .tables import BATCH, BLOCK, MAX_SHARDS, OPERANDS, ROW, address_of
@@ -382,7 +383,9 @@ class Plan:
                 rows.append(row)
         for _, exchange in self.exchanges:
             exchange.bind(memory, self.dtype)
-        for row, code in zip(rows, addresses_of(chosen, dtype), strict=True):
+        with assisted(chosen, dtype):
+            codes = addresses_of(chosen, dtype)
+        for row, code in zip(rows, codes, strict=True):
             row[0] = code
         return Program(
             operations=np.array(rows, np.int64).reshape(-1, ROW),

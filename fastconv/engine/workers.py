@@ -94,7 +94,7 @@ def _end(mailbox):
 
 
 @functools.cache
-def _address_of_steps():
+def compile_steps():
     """The address of the machine code of `run_steps`."""
     return address_of_code(run_steps, (types.int64,) * 3)
 
@@ -157,7 +157,7 @@ class _Team:
             self._grow(count)
         mailboxes, failure, waiting = self._mailboxes.ctypes.data, None, True
         try:
-            if _post(mailboxes, count, _address_of_steps(), job):
+            if _post(mailboxes, count, compile_steps(), job):
                 for worker in self._workers[:count]:
                     worker.wake()
             run_steps(job, 0, 0)

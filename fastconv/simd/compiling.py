@@ -212,6 +212,15 @@ def compiled(function, fingerprint=None, cached=True, **options):
     return dispatcher
 
 
+def is_compiled(function, arguments):
+    """Whether a `compiled` function has machine code for these types, in this process or in a cache."""
+    if arguments in function.overloads:
+        return True
+    cache, codegen = function._cache, function.targetctx.codegen()
+    name = functools.partial(_Files.name, key=cache._index_key(arguments, codegen))
+    return any(os.path.exists(os.path.join(folder, name(cache._file(folder)))) for folder in cache.folders)
+
+
 @functools.cache
 def interpreted(function):
     """A `compiled` function run by Python, with all `compiled` functions that it calls.
