@@ -77,17 +77,18 @@ class Running:
         launcher = mpiexec()
         self._folder = tempfile.TemporaryDirectory(prefix="ranks-")
         files = [part for kind in ("out", "err") for part in (f"-{kind}file-pattern", self._file(kind, "%r"))]
-        self._said = open(self._file("said", ""), "w+")  # noqa: SIM115: closed by __exit__
+        command = [launcher, *files, *options, "-n", str(ranks), sys.executable]
         self.started = time.monotonic()
-        self._launcher = subprocess.Popen(
-            [launcher, *files, *options, "-n", str(ranks), sys.executable, *self._words(script), *map(str, arguments)],
-            env={**environment(threads), "RANKS_MARK": self.mark, **(env or {})},
-            cwd=cwd,
-            stdin=subprocess.DEVNULL,
-            stdout=self._said,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )  # fmt: skip
+        with open(self._file("said", ""), "w") as said:
+            self._launcher = subprocess.Popen(
+                [*command, *self._words(script), *map(str, arguments)],
+                env={**environment(threads), "RANKS_MARK": self.mark, **(env or {})},
+                cwd=cwd,
+                stdin=subprocess.DEVNULL,
+                stdout=said,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
 
     def __enter__(self):
         return self
@@ -97,11 +98,10 @@ class Running:
         self._launcher.wait()
         for process in self.processes():
             os.kill(process, signal.SIGKILL)
-        self._said.close()
         self._folder.cleanup()
 
     def processes(self):
-        """The numbers of all processes that the launcher has started, and those that they have, if they live."""
+        """The numbers of all processes that the launcher has started, and of those that these have started."""
         return [number for number, _ in self._living()]
 
     def process(self, rank):
@@ -135,9 +135,8 @@ class Running:
         return self._outcome()
 
     def _outcome(self):
-        self._said.seek(0)
         texts = [[self._read(kind, rank) for rank in range(self.ranks)] for kind in ("out", "err")]
-        return Outcome(self._launcher.poll(), *texts, self._said.read(), time.monotonic() - self.started)
+        return Outcome(self._launcher.poll(), *texts, self._read("said", ""), time.monotonic() - self.started)
 
     def _file(self, kind, rank):
         return str(Path(self._folder.name) / f"{kind}{rank}")
