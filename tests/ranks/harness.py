@@ -101,7 +101,7 @@ class Running:
         self._folder.cleanup()
 
     def processes(self):
-        """The numbers of all processes that the launcher has started, and of those that these have started."""
+        """The numbers of all processes of the run: ranks, and what these have started."""
         return [number for number, _ in self._living()]
 
     def process(self, rank):
