@@ -22,6 +22,7 @@ from .nn.schedules import CosineDecay, OneCycle, StepDecay, Warmup
 from .nn.values import Input
 from .training import callbacks, metrics
 from .training.augment import Augment
+from .ranks.errors import RankError
 from .training.callbacks import (
     EMA,
     Callback,
@@ -66,6 +67,7 @@ __all__ = [  # layers and optimizers are listed in their own files
     "OneCycle",
     "Profile",
     "ProfileRow",
+    "RankError",
     "RateSearch",
     "ReduceLROnPlateau",
     "Sequential",
