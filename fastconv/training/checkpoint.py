@@ -16,7 +16,7 @@ from ..formats.outlines import written
 from ..nn.layer import record_name
 from ..nn.optimizers import BY_NAME, Optimizer
 from .augment import Augment
-from .batches import Feed
+from .feeds import Feed
 from .history import History
 from .settings import TrainerSettings
 
