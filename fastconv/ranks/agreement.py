@@ -10,10 +10,9 @@ from .communicator import ALONE, Alone, Ranks
 
 # What is asked of a communicator.
 _METHODS = (
-    "Dup", "Get_rank", "Get_size", "allgather", "Iallgather", "Iallgatherv", "Ialltoallv", "Ibarrier",
-    "Ibcast",
+    "Idup", "Get_rank", "Get_size", "Get_attr", "Set_attr", "Iallgather", "Iallgatherv", "Ialltoallv",
+    "Ibarrier", "Ibcast",
 )  # fmt: skip
-_made: list[tuple[Any, Ranks]] = []  # by communicator: an MPI library has a limited number of them
 
 
 def given_ranks(communicator: Any) -> Alone:
@@ -40,11 +39,7 @@ def given_ranks(communicator: Any) -> Alone:
         raise TypeError(
             f"`communicator` must be a communicator of mpi4py, such as MPI.COMM_WORLD, got {communicator!r}"
         )
-    for known, ranks in _made:
-        if known == communicator:
-            return ranks
-    _made.append((communicator, Ranks(communicator)))
-    return _made[-1][1]
+    return Ranks(communicator)
 
 
 @dataclass(frozen=True)
@@ -82,7 +77,8 @@ def gathered(ranks: Alone, act: Callable[[], Any]) -> list[Any]:
     [3]
     """
     try:
-        own = act()
+        with ranks.busy("reading and checking data"):
+            own = act()
     except BaseException as error:
         ranks.gather(Failure.of(error))
         raise
@@ -120,7 +116,8 @@ def by_lead(ranks: Alone, act: Callable[[], Any]) -> Any:
             raise told.raised()
         return told
     try:
-        own = act()
+        with ranks.busy("callbacks, files and metrics, which are its own"):
+            own = act()
     except BaseException as error:
         ranks.broadcast(Failure.of(error))
         raise

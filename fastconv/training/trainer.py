@@ -92,7 +92,7 @@ class Trainer(TrainerSettings):
     (2, True)
     """
 
-    @hints(other_names.FIT)
+    @hints(other_names.FIT, together=True)
     def fit(
         self,
         X: Any,
@@ -215,7 +215,7 @@ class Trainer(TrainerSettings):
                 fitting.run()
         return fitting.history
 
-    @hints(other_names.TRAIN_ON_BATCH)
+    @hints(other_names.TRAIN_ON_BATCH, together=True)
     def train_on_batch(self, X: Any, y: Any, sample_weight: "ArrayLike | None" = None) -> float:
         """Take one step on a batch.
 
@@ -264,7 +264,7 @@ class Trainer(TrainerSettings):
             metrics, _ = guarded_epoch(self, steps, feed, 0, 1, Silent())
         return metrics.loss
 
-    @hints(other_names.EVALUATE)
+    @hints(other_names.EVALUATE, together=True)
     def evaluate(
         self,
         X: Any,
@@ -313,6 +313,7 @@ class Trainer(TrainerSettings):
             feed = array_feed(samples.X, samples.y, samples.weight, batch_size, form)
         return evaluate(self._current_task(), feed, batch_size=batch_size, ranks=self.ranks)
 
+    @hints({}, together=True)
     def predict(self, X: Any, *, batch_size: int = EVALUATED_AT_ONCE) -> Any:
         """The outputs of the network, as `model.predict` gives them; of several ranks, each computes some.
 
@@ -348,5 +349,6 @@ class Trainer(TrainerSettings):
 
         agree(self, "predict", check)
         if self.ranks.count == 1 or self.data == "local":
-            return model.predict(X, batch_size)
+            with self.ranks.busy("predicting"):
+                return model.predict(X, batch_size)
         return model.as_given(predict(model, checked[0], batch_size, self.ranks))
