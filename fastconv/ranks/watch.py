@@ -101,7 +101,7 @@ class Watch:
             # It is open on every rank of this machine now; without a name it is gone when they are.
             with contextlib.suppress(OSError):
                 os.unlink(path)
-            _witness.append(Witness(self.name(), spoken))
+            _witness.append(Witness(self.name(), spoken, time_limit()))
 
     def name(self) -> str:
         """What people call this rank."""
@@ -222,7 +222,8 @@ class Watch:
             time.sleep(0.005)
         if self.over is not None and not (self._unsaid and whole):
             self._end_all()
-        _hush()
+        for witness in _witness:
+            witness.farewell()
         heart.stop()
         self._wait(self._communicator.Ibarrier())
         heart.drain()
