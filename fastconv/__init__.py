@@ -20,9 +20,9 @@ from .nn.optimizers import *  # noqa: F403
 from .nn.optimizers import __all__ as _optimizers
 from .nn.schedules import CosineDecay, OneCycle, StepDecay, Warmup
 from .nn.values import Input
+from .ranks.errors import RankError
 from .training import callbacks, metrics
 from .training.augment import Augment
-from .ranks.errors import RankError
 from .training.callbacks import (
     EMA,
     Callback,

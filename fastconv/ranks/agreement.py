@@ -8,12 +8,7 @@ from typing import Any
 
 from .communicator import ALONE, Alone, Ranks
 
-# What is asked of a communicator.
-_METHODS = (
-    "Dup", "Get_rank", "Get_size", "allgather", "Iallgather", "Iallgatherv", "Ialltoallv", "Ibarrier",
-    "Ibcast",
-)  # fmt: skip
-_made: list[tuple[Any, Ranks]] = []  # by communicator: an MPI library has a limited number of them
+_METHODS = ("Get_attr", "Get_rank", "Get_size", "Iallgather", "Ialltoallv", "Ibarrier", "Idup")
 
 
 def given_ranks(communicator: Any) -> Alone:
@@ -40,11 +35,7 @@ def given_ranks(communicator: Any) -> Alone:
         raise TypeError(
             f"`communicator` must be a communicator of mpi4py, such as MPI.COMM_WORLD, got {communicator!r}"
         )
-    for known, ranks in _made:
-        if known == communicator:
-            return ranks
-    _made.append((communicator, Ranks(communicator)))
-    return _made[-1][1]
+    return Ranks(communicator)
 
 
 @dataclass(frozen=True)
@@ -82,7 +73,8 @@ def gathered(ranks: Alone, act: Callable[[], Any]) -> list[Any]:
     [3]
     """
     try:
-        own = act()
+        with ranks.busy("preparing"):
+            own = act()
     except BaseException as error:
         ranks.gather(Failure.of(error))
         raise
@@ -120,7 +112,8 @@ def by_lead(ranks: Alone, act: Callable[[], Any]) -> Any:
             raise told.raised()
         return told
     try:
-        own = act()
+        with ranks.busy("doing what rank 0 alone does"):
+            own = act()
     except BaseException as error:
         ranks.broadcast(Failure.of(error))
         raise

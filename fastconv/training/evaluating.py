@@ -50,11 +50,12 @@ def evaluate(
         spans = [_spans(part.samples, batch_size, ranks.count, number) for number, part in group]
         # All that is sent comes before all that is computed: nobody waits for others' batches.
         own = [part.on_each(span, ranks.number) for (_, part), span in zip(group, spans, strict=True)]
-        for (number, whole), span, part in zip(group, spans, own, strict=True):
-            if part.samples:
-                engine = evaluator(task, whole.samples, part.weight is not None, part.y, batch_size)
-                found[number, span[ranks.number][0]] = _measured(task, engine, part)
-                task.model.engines.give_back(engine)
+        with ranks.busy("evaluating"):
+            for (number, whole), span, part in zip(group, spans, own, strict=True):
+                if part.samples:
+                    engine = evaluator(task, whole.samples, part.weight is not None, part.y, batch_size)
+                    found[number, span[ranks.number][0]] = _measured(task, engine, part)
+                    task.model.engines.give_back(engine)
     return _figures(task, found, epoch, ranks)
 
 
@@ -111,7 +112,8 @@ def predict(model: Model, X: Any, batch_size: int, ranks: Alone) -> Any:
     counts = np.diff([0, *bounds]).tolist()
     first, stop = bounds[ranks.number] - counts[ranks.number], bounds[ranks.number]
     if stop > first:
-        engine = model.engines.take(model, "predict", samples, batch_size)
-        engine.predict(X[first:stop], output[first:stop])
-        model.engines.give_back(engine)
+        with ranks.busy("predicting"):
+            engine = model.engines.take(model, "predict", samples, batch_size)
+            engine.predict(X[first:stop], output[first:stop])
+            model.engines.give_back(engine)
     return like(output, [ranks.all_rows(array[first:stop], counts) for array in arrays_in(output)])

@@ -112,7 +112,8 @@ class Fitting:
             steps.engine(feed.batch_size, feed.weighted, feed.targets)
         if held_out:
             size, weighted = held_out.batch_size, held_out.weighted
-            trainer.model.engines.give_back(evaluator(task, size, weighted, held_out.targets))
+            with trainer.ranks.busy("compiling"):
+                trainer.model.engines.give_back(evaluator(task, size, weighted, held_out.targets))
         progress_displays.compiled(self.display, time.perf_counter() - started)
         return steps
 

@@ -123,7 +123,8 @@ class Steps:
             frozen=self._frozen,
             precision=self._precision,
         )
-        self._engines[kind] = Engine(task.model, run, task.optimizer_state, task.seed, self.ranks)
+        with self.ranks.busy("compiling"):
+            self._engines[kind] = Engine(task.model, run, task.optimizer_state, task.seed, self.ranks)
         return self._engines[kind]
 
     def _check_batches(self, part: Part) -> None:
