@@ -8,7 +8,11 @@ from typing import Any
 
 from .communicator import ALONE, Alone, Ranks
 
-_METHODS = ("Get_attr", "Get_rank", "Get_size", "Iallgather", "Ialltoallv", "Ibarrier", "Idup")
+# What is asked of a communicator.
+_METHODS = (
+    "Idup", "Get_rank", "Get_size", "Get_attr", "Set_attr", "Iallgather", "Iallgatherv", "Ialltoallv",
+    "Ibarrier", "Ibcast",
+)  # fmt: skip
 
 
 def given_ranks(communicator: Any) -> Alone:
@@ -73,7 +77,7 @@ def gathered(ranks: Alone, act: Callable[[], Any]) -> list[Any]:
     [3]
     """
     try:
-        with ranks.busy("preparing"):
+        with ranks.busy("reading and checking data"):
             own = act()
     except BaseException as error:
         ranks.gather(Failure.of(error))
@@ -112,7 +116,7 @@ def by_lead(ranks: Alone, act: Callable[[], Any]) -> Any:
             raise told.raised()
         return told
     try:
-        with ranks.busy("doing what rank 0 alone does"):
+        with ranks.busy("callbacks, files and metrics, which are its own"):
             own = act()
     except BaseException as error:
         ranks.broadcast(Failure.of(error))

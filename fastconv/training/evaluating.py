@@ -50,9 +50,9 @@ def evaluate(
         spans = [_spans(part.samples, batch_size, ranks.count, number) for number, part in group]
         # All that is sent comes before all that is computed: nobody waits for others' batches.
         own = [part.on_each(span, ranks.number) for (_, part), span in zip(group, spans, strict=True)]
-        with ranks.busy("evaluating"):
-            for (number, whole), span, part in zip(group, spans, own, strict=True):
-                if part.samples:
+        for (number, whole), span, part in zip(group, spans, own, strict=True):
+            if part.samples:
+                with ranks.busy("evaluating"):
                     engine = evaluator(task, whole.samples, part.weight is not None, part.y, batch_size)
                     found[number, span[ranks.number][0]] = _measured(task, engine, part)
                     task.model.engines.give_back(engine)

@@ -112,7 +112,7 @@ class Trainer(TrainerSettings):
     (2, True)
     """
 
-    @hints(other_names.FIT)
+    @hints(other_names.FIT, together=True)
     def fit(
         self,
         X: Any,
@@ -228,15 +228,14 @@ class Trainer(TrainerSettings):
             progress, checkpoint, resume, class_weight, augment, steps_per_epoch, verbose,
         )  # fmt: skip
         form = self._form()
-        with self.ranks.together("fit"):
-            agree(self, "fit", lambda: asked.check(self, form))
-            fitting = asked.fitting(self, form)
-            with self._working("fit"):
-                if not resume or fitting.resume():
-                    fitting.run()
+        agree(self, "fit", lambda: asked.check(self, form))
+        fitting = asked.fitting(self, form)
+        with self._working("fit"):
+            if not resume or fitting.resume():
+                fitting.run()
         return fitting.history
 
-    @hints(other_names.TRAIN_ON_BATCH)
+    @hints(other_names.TRAIN_ON_BATCH, together=True)
     def train_on_batch(self, X: Any, y: Any, sample_weight: "ArrayLike | None" = None) -> float:
         """Take one step on a batch.
 
@@ -276,17 +275,16 @@ class Trainer(TrainerSettings):
                 raise ValueError(f"`lr` must be a number for train_on_batch, got {self.optimizer.lr!r}")
             return batch.check(self, form)
 
-        with self.ranks.together("train_on_batch"):
-            agree(self, "train_on_batch", check)
-            feed = array_feed(batch.X, batch.y, batch.weight, None, form, may_be_zeros=True)
-            with self._working("train_on_batch"):
-                task, steps = self._current_task(), self._single_steps
-                if steps is None or not steps.still_fit(task, self.ranks):
-                    steps = self._single_steps = Steps(task, self.steps_taken, ranks=self.ranks)
-                metrics, _ = guarded_epoch(self, steps, feed, 0, 1, Silent())
+        agree(self, "train_on_batch", check)
+        feed = array_feed(batch.X, batch.y, batch.weight, None, form, may_be_zeros=True)
+        with self._working("train_on_batch"):
+            task, steps = self._current_task(), self._single_steps
+            if steps is None or not steps.still_fit(task, self.ranks):
+                steps = self._single_steps = Steps(task, self.steps_taken, ranks=self.ranks)
+            metrics, _ = guarded_epoch(self, steps, feed, 0, 1, Silent())
         return metrics.loss
 
-    @hints(other_names.EVALUATE)
+    @hints(other_names.EVALUATE, together=True)
     def evaluate(
         self,
         X: Any,
@@ -328,14 +326,14 @@ class Trainer(TrainerSettings):
                 return {"y": "missing", "batch_size": size}
             return {"batch_size": size, **samples.check(self, form)}
 
-        with self.ranks.together("evaluate"):
-            agree(self, "evaluate", check)
-            if y is None:
-                feed: Feed = BatchFeed(X, form)
-            else:
-                feed = array_feed(samples.X, samples.y, samples.weight, batch_size, form)
-            return evaluate(self._current_task(), feed, batch_size=batch_size, ranks=self.ranks)
+        agree(self, "evaluate", check)
+        if y is None:
+            feed: Feed = BatchFeed(X, form)
+        else:
+            feed = array_feed(samples.X, samples.y, samples.weight, batch_size, form)
+        return evaluate(self._current_task(), feed, batch_size=batch_size, ranks=self.ranks)
 
+    @hints({}, together=True)
     def predict(self, X: Any, *, batch_size: int = EVALUATED_AT_ONCE) -> Any:
         """The outputs of the network, as `model.predict` gives them; of several ranks, each computes some.
 
@@ -369,8 +367,8 @@ class Trainer(TrainerSettings):
             checked.append(inputs_as_given(X, model.input_names, model.input_shapes))
             return {"batch_size": whole_number(batch_size, "batch_size"), **form_of(self, "X", checked[0])}
 
-        with self.ranks.together("predict"):
-            agree(self, "predict", check)
-            if self.ranks.count == 1 or self.data == "local":
+        agree(self, "predict", check)
+        if self.ranks.count == 1 or self.data == "local":
+            with self.ranks.busy("predicting"):
                 return model.predict(X, batch_size)
-            return model.as_given(predict(model, checked[0], batch_size, self.ranks))
+        return model.as_given(predict(model, checked[0], batch_size, self.ranks))

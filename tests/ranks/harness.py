@@ -1,5 +1,6 @@
 """Scripts on several ranks: `mpiexec` starts them, and what each rank printed comes back under its number."""
 
+import contextlib
 import importlib.util
 import os
 import shutil
@@ -97,7 +98,8 @@ class Running:
         self._launcher.kill()
         self._launcher.wait()
         for process in self.processes():
-            os.kill(process, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
         self._folder.cleanup()
 
     def processes(self):
@@ -112,8 +114,19 @@ class Running:
         return None
 
     def send(self, number, rank=None):
-        """Send a signal to a rank, or to the launcher."""
-        os.kill(self._launcher.pid if rank is None else self.process(rank), number)
+        """Send a signal to a rank, or to the launcher; whether it was there."""
+        process = self._launcher.pid if rank is None else self.process(rank)
+        if process is None:
+            return False
+        try:
+            os.kill(process, number)
+        except ProcessLookupError:
+            return False
+        return True
+
+    def ended(self):
+        """The launcher's exit code, or None while it is at work."""
+        return self._launcher.poll()
 
     def output(self, rank):
         """What a rank has written to its standard output so far."""
