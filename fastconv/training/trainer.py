@@ -52,6 +52,12 @@ class Trainer(TrainerSettings):
     accumulate : int
         How many batches of `fit` make one step: it has the bits of one batch of so many times the size, and
         what is left over at the end of an epoch divides by its own size.
+    communicator : mpi4py.MPI.Comm, optional
+        Such as MPI.COMM_WORLD: the processes of it, which are called ranks, train the network together; see
+        the notes.
+    data : {"shared", "local"}
+        With a communicator, whether every rank gives the same samples, of which it reads only some, or those
+        that it alone has.
 
     Raises
     ------
@@ -76,6 +82,20 @@ class Trainer(TrainerSettings):
     Loss, optimizer, metrics, seed and `accumulate` may be assigned later, and hold from the next call on. An
     optimizer of the same class as the one before goes on with its moments, another one begins anew; a
     callback may assign one, which holds from the next epoch on.
+
+    With a communicator, every rank makes the same calls of `fit`, `evaluate`, `predict` and `train_on_batch`,
+    with a network, settings and arguments of its own that are equal to those of the others: what differs is
+    refused. Parameters and moments are those of rank 0, where others begin with different ones. Each rank
+    computes a part of every batch, in blocks of 16 samples (8 in float64), and all end with the bits of one
+    process, whatever the number of ranks and of their threads; processors with other vector units, or another
+    batch size, make other last bits. Figures, parameters and what is returned are the same on all ranks.
+    Rank 0 alone shows progress, calls back, reads and writes the checkpoint; all ranks take over what a
+    callback changes of the trainer and its network. In a callback the trainer works on its own: it may
+    `evaluate`, `predict` or `train_on_batch`, and the other ranks wait.
+
+    With `data="local"`, X, y, weights, validation data and batches are one rank's part, which may be empty,
+    of those of one process: the parts of all ranks one below the other, that of rank 0 first. An epoch of an
+    iterable ends when those of all ranks have ended. Where an error counts samples, it counts those of all.
 
     One thread at a time trains a network: `fit` or `train_on_batch` in another one raises RuntimeError, and
     so does `evaluate` while another thread trains. `model.predict` takes the parameters as they are then.
