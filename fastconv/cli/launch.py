@@ -72,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
     if size == 1 or not getattr(args, "on_ranks", False):
         return 0 if number else int(args.run(args) or 0)
     everyone = ranks()
-    with everyone.together(args.command):
+    with everyone.together("its command"), everyone.busy("its command, but in no training"):
         _share_processors(everyone, args)
         return int(args.run(args) or 0)
 

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from .errors import RankError
-from .heart import BUSY, GONE, OUTSIDE, WAITING, WORKING, Heart, News, State, say
+from .heart import BUSY, GONE, OUTSIDE, WAITING, WORKING, Heart, News, State, say, summary
 from .witness import Witness
 
 # A rank whose script has ended with an error waits so long for the others to end in the same way.
@@ -145,21 +145,24 @@ class Watch:
 
     @contextlib.contextmanager
     def together(self, call: str, wait_for_all: Callable[[], None]) -> Iterator[None]:
-        """A call that all ranks make: none goes on until all are through, and an error is one of all."""
-        if self._call or self.count == 1:
-            yield
-            return
+        """A call that all ranks make: none goes on until all are through, and an error is one of all.
+
+        Within another one, such as a command, it says what this one is about.
+        """
         self._check_whole()
-        self._call = call
+        before = self._call, self._busy
+        self._call, self._busy = call, ""
         self._heart.state = self._state()
         try:
             yield
-            wait_for_all()
+            if not before[0]:
+                wait_for_all()
         except BaseException as error:
-            self._compare(error)
+            if not before[0] and self.count > 1:
+                self._compare(error)
             raise
         finally:
-            self._call = self._busy = ""
+            self._call, self._busy = before
             self._heart.state = self._state()
 
     def _check_whole(self) -> None:
@@ -171,12 +174,12 @@ class Watch:
     def _compare(self, error: BaseException) -> None:
         """Find out whether all ranks have raised an error in the same place; if not, all is over."""
         own = not isinstance(error, RankError)
-        line = f"fastconv: {self.name()} ended with {_summary(error)}"
+        line = f"fastconv: {self.name()} ended with {summary(error)}"
         if own:
             self._heart.tell(News(self._turn, self.number, line))
         self.over = line
         self._heart.state = State(self._exchanges + 1, WAITING, self._call)
-        mine = np.array([own, self._exchanges, zlib.crc32(_summary(error).encode(errors="replace"))])
+        mine = np.array([own, self._exchanges, zlib.crc32(summary(error).encode(errors="replace"))])
         all_of_them = np.empty((self.count, 3), np.int64)
         self._wait(self._communicator.Iallgather(mine, all_of_them))
         all_own, one_place, one_error = (all_of_them == mine).all(axis=0) & own
@@ -204,7 +207,7 @@ class Watch:
     def uncaught(self, error: BaseException) -> None:
         """The script ends with an error."""
         if self.over is None and _marked(error) is None:
-            self._cause, self._unsaid = f"ended with {_summary(error)}", True
+            self._cause, self._unsaid = f"ended with {summary(error)}", True
             self.over = f"fastconv: {self.name()} {self._cause}"
 
     def farewell(self) -> None:
@@ -236,18 +239,6 @@ class Watch:
         self._heart.abort()
 
 
-def _summary(error: BaseException) -> str:
-    """An error in one line.
-
-    Examples
-    --------
-    >>> _summary(ValueError("no\\nsuch number"))
-    'ValueError: no such number'
-    """
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text[:1000]}" if text else type(error).__name__
-
-
 # What is known of an error: that all ranks have raised one in the same place, or that another rank shows it.
 _ALIKE, _SAID = "alike", "said"
 
@@ -265,6 +256,11 @@ def _marked(error: BaseException) -> str | None:
 
 _watches: list[Watch] = []
 _witness: list[Witness] = []
+
+
+def is_watching() -> bool:
+    """Whether the end of this process is seen."""
+    return bool(_watches)
 
 
 def _watch_the_end() -> None:

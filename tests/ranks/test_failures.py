@@ -159,7 +159,7 @@ def test_errors_can_be_caught_and_ranks_are_of_use_until_one_leaves_the_others_w
         ("exit", "ended with SystemExit: 3"),
         ("script", "ended with KeyError: 'script'"),
         ("script ends", "has ended its script, and others wait for it"),
-        ("loop", "does not go on in fit, and others wait for it, for 2 s"),
+        ("loop", "does not go on in evaluate, and others wait for it, for 2 s"),
     ],
 )
 def test_a_rank_that_leaves_the_others_waiting_is_named(kind, line):
@@ -179,7 +179,7 @@ def test_ranks_that_wait_for_each_other_are_ended():
     done = on_ranks("other calls")
     assert done.code != 0
     text = (
-        r"fastconv: all 3 ranks wait for each other, rank \d of 3 on host .* in fit: they have made different"
+        r"fastconv: all 3 ranks wait for each other, rank \d of 3 on host .* in evaluate: they have made different"
     )
     assert re.match(text, lines(done)[0])
 
@@ -246,6 +246,49 @@ def test_an_interrupt_ends_all_quickly_and_quietly(number, rank):
     assert tracebacks <= 1
     if number == signal.SIGINT:
         assert lines(done) == ([f"{named(1)} ended with KeyboardInterrupt"] if rank else [])
+
+
+BEFORE = """
+import time
+from mpi4py import MPI
+import fastconv as fc
+from fastconv.ranks.communicator import Ranks
+if MPI.COMM_WORLD.rank == 1:
+    raise OSError("no data here")
+Ranks(MPI.COMM_WORLD)
+"""
+
+
+def test_an_error_before_training_ends_all_and_is_named():
+    done = run_on_ranks(BEFORE, 2, check=False)
+    assert done.code != 0
+    assert lines(done) == [f"{named(1, 2)} ended with OSError: no data here"]
+    assert "Traceback" in done.errors[1]
+
+
+AT_THE_END = """
+import atexit, os, signal
+
+def stop():
+    if world.rank == 1:
+        os.kill(os.getpid(), signal.SIGSTOP)
+
+atexit.register(stop)  # it comes after ours
+from mpi4py import MPI
+from fastconv.ranks.communicator import Ranks
+world = MPI.COMM_WORLD
+Ranks(world).wait_for_all()
+"""
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/stat"), reason="who is stopped is known on Linux")
+def test_a_rank_that_is_stopped_as_it_ends_is_named_and_ended():
+    done = run_on_ranks(AT_THE_END, 2, check=False, env={"FASTCONV_RANK_TIMEOUT": "2"})
+    assert done.code != 0
+    (line,) = lines(done)
+    assert re.fullmatch(
+        rf"{re.escape(named(1, 2))} \(process \d+\) does not end: it was stopped, for 2 s", line
+    )
 
 
 def test_ranks_of_a_launcher_that_was_killed_end():
