@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 
 import fastconv as fc
-from fastconv.ranks.communicator import ALONE
+from fastconv.ranks.agreement import given_ranks
 
 SHAPE = (1, 6, 6)
 RNG = np.random.default_rng(0)
@@ -127,8 +127,8 @@ RUNS = [
 ]  # fmt: skip
 
 
-def left_of(run, ranks=ALONE, data="shared"):
-    """All that is left of a run: figures, parameters, statistics, the optimizer's vectors, predictions."""
+def left_of(run, communicator=None, data="shared"):
+    """All that is left of a run: figures, counters, parameters, statistics and the optimizer's vectors."""
     found = []
 
     def fit(samples, y, *, model=None, dtype="float32", **arguments):
@@ -136,7 +136,7 @@ def left_of(run, ranks=ALONE, data="shared"):
         names = ("loss", "metrics", "optimizer", "accumulate")
         settings |= {name: arguments.pop(name) for name in names if name in arguments}
         model = network(dtype) if model is None else model
-        trainer = fc.Trainer(model, communicator=ranks, data=data, **settings)
+        trainer = fc.Trainer(model, communicator=communicator, data=data, **settings)
         history = trainer.fit(samples, y, progress=False, **arguments)
         vectors = [model.flat_parameters, model.flat_statistics, *trainer._optimizer_state]
         found.append({name: values for name, values in history.items() if name != "seconds"})
@@ -145,5 +145,5 @@ def left_of(run, ranks=ALONE, data="shared"):
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        run(fit, Share(ranks, data == "local"))
+        run(fit, Share(given_ranks(communicator), data == "local"))
     return found
