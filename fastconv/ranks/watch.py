@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 
+from ..checks import interrupts
 from .errors import RankError
 from .heart import BUSY, GONE, OUTSIDE, WAITING, WORKING, Heart, News, State, say, summary
 from .witness import Witness
@@ -281,6 +282,7 @@ def _watch_the_end() -> None:
 
     sys.excepthook = hook
     atexit.register(farewell)
+    interrupts.before_the_end(_hush)
 
 
 def _hush(everyone: bool = False) -> None:

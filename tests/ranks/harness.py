@@ -71,14 +71,17 @@ def run_on_ranks(
 
 
 class Running:
-    """Ranks at work, which are ended at the end of a `with`. The arguments are those of `run_on_ranks`."""
+    """Ranks at work, which are ended at the end of a `with`.
 
-    def __init__(self, script, ranks, threads=1, arguments=(), env=None, cwd=None, options=()):
+    The arguments are those of `run_on_ranks`; `before` is what comes before `mpiexec` on its command line.
+    """
+
+    def __init__(self, script, ranks, threads=1, arguments=(), env=None, cwd=None, options=(), before=()):
         self.ranks, self.mark = ranks, uuid.uuid4().hex
         launcher = mpiexec()
         self._folder = tempfile.TemporaryDirectory(prefix="ranks-")
         files = [part for kind in ("out", "err") for part in (f"-{kind}file-pattern", self._file(kind, "%r"))]
-        command = [launcher, *files, *options, "-n", str(ranks), sys.executable]
+        command = [*before, launcher, *files, *options, "-n", str(ranks), sys.executable]
         self.started = time.monotonic()
         with open(self._file("said", ""), "w") as said:
             self._launcher = subprocess.Popen(
