@@ -19,7 +19,7 @@ from .feeds import Feed, Form
 from .fitting import Fitting
 from .grouped import GroupedFeed
 from .progress import Progress, Silent
-from .same_call import form_of
+from .same_call import form_of, warned_once
 from .sample_weights import Weights, check_sample_weight
 from .settings import TrainerSettings
 
@@ -117,7 +117,8 @@ class Asked(Samples):
         held_out: Feed | None = None
         if self.validation_data is not None:
             held_out = validation_feed(self.validation_data, form, self.epochs)
-        feed, rest = self._feeds(trainer, form)
+        with warned_once(trainer):
+            feed, rest = self._feeds(trainer, form)
         held_out = rest if held_out is None else held_out
         if trainer.ranks.count > 1 and not form.local:
             check_same_call(trainer.ranks, lambda: _fingerprints(feed, held_out))

@@ -289,7 +289,7 @@ def _give_states(states: list[tuple[str, dict[str, Any]]], callbacks: list[Any])
     for name, state in states:
         found = next((entry for entry in waiting if entry[0] == name), None)
         if found is None:
-            warnings.warn(f"`callbacks` have no {name}, whose state the checkpoint keeps", stacklevel=6)
+            warnings.warn(f"`callbacks` have no {name}, whose state the checkpoint keeps", stacklevel=8)
             continue
         waiting.remove(found)
         found[1].load_state_dict(state)

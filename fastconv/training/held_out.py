@@ -87,5 +87,5 @@ def _warn_of_sorted(trained: NDArray[Any], rest: NDArray[Any]) -> None:
         warnings.warn(
             f"`validation_split` holds out the last {len(rest)} samples, and their y, {rest.min()} to "
             f"{rest.max()}, is beyond that of all others: shuffle X and y, or give `validation_data`",
-            stacklevel=5,
+            stacklevel=8,
         )

@@ -1,8 +1,10 @@
 """What must be the same on all ranks that train one network together."""
 
+import contextlib
 import re
 import sys
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from ..engine.columns import arrays_in
@@ -32,11 +34,23 @@ def agree(trainer: TrainerSettings, call: str, check: Callable[[], dict[str, Any
         return
 
     def describe() -> dict[str, Any]:
-        facts = {"call": call, **_of_package(), **_of_trainer(trainer), **check()}
+        with warned_once(trainer):
+            facts = {"call": call, **_of_package(), **_of_trainer(trainer), **check()}
         return {name: _in_words(fact) for name, fact in facts.items()}
 
     check_same_call(trainer.ranks, describe)
     share_state(trainer)
+
+
+@contextlib.contextmanager
+def warned_once(trainer: TrainerSettings) -> Iterator[None]:
+    """What all ranks would warn of in this block, rank 0 does."""
+    if trainer.ranks.leads or trainer.data == "local":
+        yield
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def form_of(trainer: TrainerSettings, name: str, columns: Any) -> dict[str, Any]:

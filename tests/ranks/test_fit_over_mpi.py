@@ -39,3 +39,22 @@ def test_processes_end_with_the_bits_of_one(ranks, threads, names):
     wanted = {f"{name}, {data}": alone(name) for name in names for data in ("shared", "local")}
     for output in done.outputs:
         assert json.loads(output.splitlines()[-1]) == wanted
+
+
+WARNING = """
+import numpy as np, fastconv as fc
+from mpi4py import MPI
+from tests.ranks.fits import X, Y, network
+
+trainer = fc.Trainer(network(), communicator=MPI.COMM_WORLD)
+trainer.fit((200 * X).astype(np.int32), Y, epochs=1, progress=True)
+print(MPI.COMM_WORLD.Get_rank())
+"""
+
+
+def test_rank_0_alone_warns_and_shows_progress():
+    done = run_on_ranks(WARNING, 3, timeout=120)
+    assert "not divided by 255" in done.errors[0]
+    assert done.errors[1:] == ["", ""]
+    assert done.outputs[0].startswith("epoch 1/1")
+    assert done.outputs[1:] == ["1\n", "2\n"]
