@@ -104,7 +104,6 @@ class ShardSums:
 
 def _rows_of(memory, dtype, address, copy_bytes, numbers):
     """The first `numbers` numbers of each copy, from an address of the memory on, as rows."""
-    values = memory.view(np.uint8)[address - memory.ctypes.data :]
-    copies = len(values) // copy_bytes
-    whole = values[: copies * copy_bytes].view(dtype).reshape(copies, -1)
-    return whole[:, :numbers]
+    start, kind = address - memory.ctypes.data, np.dtype(dtype)
+    copies = 1 + (memory.nbytes - start - numbers * kind.itemsize) // copy_bytes  # the last may end early
+    return np.ndarray((copies, numbers), kind, memory, start, (copy_bytes, kind.itemsize))
