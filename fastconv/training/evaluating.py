@@ -68,6 +68,8 @@ def _groups(parts: Iterable[tuple[int, Part]], count: int) -> Iterator[list[tupl
 
 def _spans(samples: int, batch_size: int, ranks: int, number: int) -> list[Span]:
     """Which samples of a part each rank takes, in whole batches; of several parts, each begins elsewhere."""
+    if ranks == 1:
+        return [(0, samples)]
     steps, spans = -(-samples // batch_size), []
     for rank in range(ranks):
         first, stop = share_of(steps, (rank + number) % ranks, ranks)
@@ -88,13 +90,14 @@ def _figures(task: Task, found: Found, epoch: int, ranks: Alone) -> dict[str, fl
     everyones: Found = {}
     for own in ranks.gather(found):
         everyones |= own
-    metrics = RunningMetrics()
-    for _, (some, trouble) in sorted(everyones.items(), key=lambda item: item[0]):
-        if trouble:
-            raise NotFiniteError(f"the loss is not finite: {trouble}")
-        metrics.extend(some)
-    if not metrics.steps:
+    if not everyones:
         raise ValueError(f"`validation_data` must give at least one batch, got none in epoch {epoch + 1}")
+    (metrics, trouble), *others = (everyones[place] for place in sorted(everyones))
+    for some, other_trouble in others:
+        trouble = trouble or other_trouble
+        metrics.extend(some)
+    if trouble:
+        raise NotFiniteError(f"the loss is not finite: {trouble}")
     figures: dict[str, float] = by_lead(ranks, lambda: metrics.figures(task.metrics))
     return figures
 
