@@ -90,14 +90,14 @@ def _figures(task: Task, found: Found, epoch: int, ranks: Alone) -> dict[str, fl
     everyones: Found = {}
     for own in ranks.gather(found):
         everyones |= own
-    if not everyones:
-        raise ValueError(f"`validation_data` must give at least one batch, got none in epoch {epoch + 1}")
-    (metrics, trouble), *others = (everyones[place] for place in sorted(everyones))
-    for some, other_trouble in others:
-        trouble = trouble or other_trouble
+    metrics = RunningMetrics()
+    for place in sorted(everyones):
+        some, trouble = everyones[place]
+        if trouble:
+            raise NotFiniteError(f"the loss is not finite: {trouble}")
         metrics.extend(some)
-    if trouble:
-        raise NotFiniteError(f"the loss is not finite: {trouble}")
+    if not metrics.steps:
+        raise ValueError(f"`validation_data` must give at least one batch, got none in epoch {epoch + 1}")
     figures: dict[str, float] = by_lead(ranks, lambda: metrics.figures(task.metrics))
     return figures
 
