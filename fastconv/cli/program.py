@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..checks import interrupts
-from . import bench, compare, evaluate, export, info, output, predict, profile, train, tutorial, warm
+from . import bench, compare, evaluate, export, info, output, predict, profile, scale, train, tutorial, warm
 from .options import Parser
 from .output import complain, describe
 
@@ -128,7 +128,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="store_true", help="print the version and exit")
     top.set_defaults(run=lambda args: _version() if args.version else _usage(top))
     commands = top.add_subparsers(title="commands", metavar="COMMAND", parser_class=Parser)
-    for command in (train, evaluate, predict, compare, export, warm, bench, profile, info, tutorial):
+    for command in (train, evaluate, predict, compare, export, warm, bench, profile, scale, info, tutorial):
         command.add_to(commands)
     return top
 

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..ranks.communicator import ALONE
 from .clock import read_often
 from .loop import run_steps
 from .ports import STEPS_PER_CALL
@@ -41,19 +42,37 @@ def measure(engine, X, y, outputs, seconds):
     the outputs of so many samples, where the engine writes some. Rounds of steps with clocks and without take
     turns; the fastest of each counts.
     """
-    load(engine, X, y, outputs, 1)
-    once = min(_plain(engine, 1) for _ in range(3))
-    steps = max(1, min(STEPS_PER_CALL // engine.steps, int(ROUND_SECONDS / max(once, 1e-9))))
-    load(engine, X, y, outputs, steps)
+    rounds = Rounds(engine, X, y, outputs)
     first, last = read_often(READS)
     cost = (last - first) / READS  # in ticks
     best, plain, turns, end = None, np.inf, 0, time.perf_counter() + seconds
     while turns < TURNS or time.perf_counter() < end:
-        plain = min(plain, _plain(engine, steps))
-        measured = _with_clocks(engine, steps, cost)
+        plain = min(plain, rounds.seconds())
+        measured = _with_clocks(engine, rounds.steps, cost)
         best = measured if best is None or measured.total < best.total else best
         turns += 1
     return best._replace(plain=plain)
+
+
+class Rounds:
+    """A step that is taken again and again, in rounds of so many that the start of threads does not count.
+
+    `steps` is how many; ranks that train together take the same number.
+    """
+
+    def __init__(self, engine, X, y, outputs, ranks=ALONE):
+        self._engine, self.steps = engine, 1
+        load(engine, X, y, outputs, 1)
+        once = min(self.seconds() for _ in range(3))
+        steps = min(STEPS_PER_CALL // engine.steps, int(ROUND_SECONDS / max(once, 1e-9)))
+        self.steps = ranks.broadcast(max(1, steps))
+        load(engine, X, y, outputs, self.steps)
+
+    def seconds(self):
+        """What a step takes in another round, without clocks inside."""
+        started = time.perf_counter()
+        self._engine.run(0, self._engine.steps)
+        return (time.perf_counter() - started) / self.steps
 
 
 def load(engine, X, y, outputs, steps):
@@ -61,13 +80,6 @@ def load(engine, X, y, outputs, steps):
     engine.load(X, y, np.tile(np.arange(len(X)), steps))
     if engine.ports.sinks:
         engine.write_to(outputs(steps * len(X)))
-
-
-def _plain(engine, steps):
-    """Seconds of a step without clocks."""
-    started = time.perf_counter()
-    engine.run(0, engine.steps)
-    return (time.perf_counter() - started) / steps
 
 
 def _with_clocks(engine, steps, cost):

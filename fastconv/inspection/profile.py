@@ -1,7 +1,6 @@
 """Where a step goes: the time, speed and memory traffic of each layer."""
 
 import copy
-import html
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -9,21 +8,18 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..checks.settings import real_number
-from ..engine.columns import arrays_in, inputs_as_given, like, outputs_as_given
+from ..engine.columns import arrays_in, inputs_as_given, like
 from ..engine.engine import Engine
 from ..engine.inputs import readable
 from ..engine.measuring import Measured, load, measure
 from ..engine.peak import fma_peak
 from ..engine.plan import Owner
-from ..engine.run import Run
-from ..engine.threads import get_num_threads
 from ..engine.traffic import bytes_of
-from ..kernels.precision import get_precision
-from ..models.building import given_model, loss_for
+from ..models.building import given_model
 from ..models.model import Model
-from ..nn.norm import check_batch
 from ..nn.optimizers import Optimizer, OptimizerName
-from ..nn.optimizers import resolve as resolve_optimizer
+from .steps import training_engine
+from .texts import aligned, bytes_text, count_text, html_table, time_text
 
 __all__ = ["Profile", "ProfileRow", "profile"]
 
@@ -187,23 +183,10 @@ class Profile:
         return {**vars(self), "rows": rows}
 
     def __str__(self) -> str:
-        cells = self._cells()
-        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-        lines = []
-        for row in cells:
-            texts = [
-                text.ljust(width) if k < 2 else text.rjust(width)
-                for k, (text, width) in enumerate(zip(row, widths, strict=True))
-            ]
-            lines.append("  ".join(texts).rstrip())
-        rule = "-" * (sum(widths) + 2 * (len(widths) - 1))
-        return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1], *self._notes()])
+        return "\n".join([*aligned(self._cells(), left=2, sums=1), *self._notes()])
 
     def _repr_html_(self) -> str:
-        head, *body = ([html.escape(cell) for cell in row] for row in self._cells())
-        cells = "".join(f"<th>{cell}</th>" for cell in head)
-        lines = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in body)
-        return f"<table><tr>{cells}</tr>{lines}</table><p>{html.escape(' '.join(self._notes()))}</p>"
+        return html_table(self._cells(), self._notes())
 
     def _cells(self) -> list[tuple[str, ...]]:
         """The table as texts, with the sum of the rows at its end."""
@@ -225,43 +208,12 @@ class Profile:
     def _notes(self) -> list[str]:
         """What the table is of, and what measuring has cost."""
         work = "a training step" if self.purpose == "train" else "a prediction"
-        of = (
-            f"{work} of {_count(self.batch_size, 'sample')} on {_count(self.threads, 'thread')}, {self.dtype}"
-        )
+        samples, threads = count_text(self.batch_size, "sample"), count_text(self.threads, "thread")
         return [
-            f"{of}; measured peak {self.peak / 1e9:.0f} GFLOP/s",
+            f"{work} of {samples} on {threads}, {self.dtype}; measured peak {self.peak / 1e9:.0f} GFLOP/s",
             f"a step without clocks: {time_text(self.plain_seconds)}; reading clocks took another "
             f"{time_text(self.clock_seconds)}, left out above",
         ]
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number:,} {what}{'s' * (number != 1)}"
-
-
-def time_text(seconds: float) -> str:
-    """A time with a fitting unit.
-
-    Examples
-    --------
-    >>> time_text(1.234e-6), time_text(0.0123), time_text(0.0)
-    ('1.23 us', '12.30 ms', '0.00 us')
-    """
-    return f"{seconds * 1e6:.2f} us" if seconds < 1e-3 else f"{seconds * 1e3:.2f} ms"
-
-
-def bytes_text(count: int) -> str:
-    """A number of bytes with a fitting unit; "" for none.
-
-    Examples
-    --------
-    >>> bytes_text(0), bytes_text(640), bytes_text(20_480), bytes_text(3_500_000)
-    ('', '640 B', '20.5 kB', '3.5 MB')
-    """
-    for unit, size in (("MB", 1e6), ("kB", 1e3)):
-        if count >= size:
-            return f"{count / size:.1f} {unit}"
-    return f"{count} B" if count else ""
 
 
 def profile(
@@ -342,19 +294,12 @@ def profile(
 
 def _engine(model: Model, X: Any, y: Any, loss: Any, optimizer: Any, loss_weights: Any) -> tuple[Engine, Any]:
     """What runs the step, as `fit` or `predict` would make it, and y as it takes it."""
-    if y is None:
-        for name, value in (("loss", loss), ("optimizer", optimizer), ("loss_weights", loss_weights)):
-            if value is not None:
-                raise ValueError(f"`{name}` is for training steps, which need `y`")
-        return model.engines.take(model, "predict", len(X), 256), None
-    loss = loss_for(model, loss, loss_weights)
-    y = outputs_as_given(y, len(X), model.output_names, model.output_shapes, loss)
-    check_batch([node for node in model.nodes if node.name not in model.frozen], len(X))
-    optimizer = resolve_optimizer("sgd" if optimizer is None else optimizer)
-    loss = loss.for_targets(y)
-    run = Run("train", len(X), get_num_threads(), loss, optimizer, frozen=model.frozen)
-    run = run._replace(precision=get_precision())
-    return Engine(model, run, optimizer.initial_state(model.flat_parameters), model.seed), y
+    if y is not None:
+        return training_engine(model, X, y, loss, optimizer, loss_weights)
+    for name, value in (("loss", loss), ("optimizer", optimizer), ("loss_weights", loss_weights)):
+        if value is not None:
+            raise ValueError(f"`{name}` is for training steps, which need `y`")
+    return model.engines.take(model, "predict", len(X), 256), None
 
 
 def _readable(values: Any) -> Any:
