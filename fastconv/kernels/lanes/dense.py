@@ -30,14 +30,13 @@ from ...simd.tiles import (
 from .conv import COLUMNS_4, MANY_ROWS, end_sum
 from .conv_grad_weight import TABLE_TAIL
 from .operation import STATE, offsets_of, operation, share
-from .shard_sums import end_of_node, first_block
+from .shard_sums import LEVELS, end_of_node, first_block
 
 # Products in a part of a sum: in one run, 784 features lose 2 to 4 times as much to rounding.
 DENSE_PRODUCTS = 32
 
 # Of a weight gradient: 4 vectors divide the usual numbers of features, 5 would leave a fifth idle.
 DENSE_COLUMNS = min(4, COLUMNS_4)
-LEVELS = 6  # of the tree over the shards, of which there are MAX_SHARDS at most
 WAITING = LEVELS * 4 * DENSE_COLUMNS
 PLACES = tuple(range(DENSE_COLUMNS))
 

@@ -14,7 +14,7 @@ from ... import simd
 from ...simd.compiling import compiled
 from .operation import STATE, offsets_of, operation, share
 
-AT_ONCE = 8  # vectors that are added up through the tree together
+LEVELS = 10  # of the tree over as many shards as there may be
 
 
 @compiled
@@ -40,15 +40,25 @@ def end_of_node(first, last, shards):
 def add_rows(rows, distance, first, last, begin, end):
     """Add up the rows from `first` to before `last`, which are a node, in that of `first`.
 
-    Rows are `distance` vectors apart; of each, the vectors from `begin` to before `end` are added.
+    Rows are `distance` vectors apart; of each, the vectors from `begin` to before `end` are added. Sums that
+    wait for their right neighbour do so in `waiting`, one a level of the tree: those of the bits of `pair`.
     """
-    for start in range(begin, end, AT_ONCE):
-        stop, size = min(start + AT_ONCE, end), 1
-        while first + size < last:
-            for row in range(first, last - size, 2 * size):
-                for k in range(row * distance + start, row * distance + stop):
-                    simd.store(rows, k, simd.add(simd.load(rows, k), simd.load(rows, k + size * distance)))
-            size *= 2
+    if first + 1 == last:
+        return
+    waiting, pairs = simd.local(rows, LEVELS), (last - first + 1) // 2
+    for k in range(begin, end):
+        at, ends = first * distance + k, last * distance
+        for pair in range(pairs):
+            value, right = simd.load(rows, at), at + distance
+            if right < ends:
+                value = simd.add(value, simd.load(rows, right))
+            level, rest, at = 0, pair, right + distance
+            while rest % 2 == 1 or (pair == pairs - 1 and rest > 0):
+                if rest % 2 == 1:
+                    value = simd.add(simd.load(waiting, level), value)
+                rest, level = rest // 2, level + 1
+            simd.store(waiting, level, value)
+        simd.store(rows, first * distance + k, value)
 
 
 class ShardSumsGeometry(NamedTuple):

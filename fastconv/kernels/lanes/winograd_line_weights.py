@@ -144,10 +144,10 @@ def winograd_line_weight_sums(du, dweight, _a, _b, _c, _d, g, s):
     """dweight = G^T (the sum of the shards' du); each thread takes some of the outputs."""
     lanes, channels, matrix = simd.lanes(du), g[SUMS.channels], g[SUMS.u_matrix] // simd.lanes(du)
     first, last = share(g[SUMS.outputs], s)
+    row, end = first * g[SUMS.u_output] // lanes, last * g[SUMS.u_output] // lanes
+    for k in range(0, g[SUMS.points] * matrix, matrix):
+        add_rows(du, g[SUMS.shard] // lanes, 0, s[STATE.sums], k + row, k + end)
     for o in range(first, last):
-        row, end = o * g[SUMS.u_output] // lanes, (o + 1) * g[SUMS.u_output] // lanes
-        for k in range(0, g[SUMS.points] * matrix, matrix):
-            add_rows(du, g[SUMS.shard] // lanes, 0, s[STATE.sums], k + row, k + end)
         for piece in range(g[SUMS.pieces]):
             for c in range(0, channels, lanes):
                 at = o * g[SUMS.u_output] + piece * g[SUMS.u_piece] + c

@@ -174,10 +174,10 @@ def winograd_weight_sums(du, dweight, _a, _b, _c, _d, g, s):
     lanes, matrix = simd.lanes(du), g[WEIGHTS.u_matrix] // simd.lanes(du)
     height, width, from_shard = g[WEIGHTS.height], g[WEIGHTS.width], g[WEIGHTS.shard] // simd.lanes(du)
     first, last = share(g[WEIGHTS.outputs], s)
+    row, end = first * g[WEIGHTS.u_output] // lanes, last * g[WEIGHTS.u_output] // lanes
+    for k in range(0, MATRICES * matrix, matrix):
+        add_rows(du, from_shard, 0, s[STATE.sums], k + row, k + end)
     for o in range(first, last):
-        row, end = o * g[WEIGHTS.u_output] // lanes, (o + 1) * g[WEIGHTS.u_output] // lanes
-        for k in range(0, MATRICES * matrix, matrix):
-            add_rows(du, from_shard, 0, s[STATE.sums], k + row, k + end)
         for c in range(0, g[WEIGHTS.channels], lanes):
             at = o * g[WEIGHTS.u_output] + c
             transform_weight_sums(du, at // lanes, matrix, height, width)
