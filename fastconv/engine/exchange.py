@@ -104,7 +104,6 @@ class ShardSums:
 
 def _rows_of(memory, dtype, address, copy_bytes, numbers):
     """The first `numbers` numbers of each copy, from an address of the memory on, as rows."""
-    values = memory.view(np.uint8)[address - memory.ctypes.data :]
-    copies = len(values) // copy_bytes
-    whole = values[: copies * copy_bytes].view(dtype).reshape(copies, -1)
-    return whole[:, :numbers]
+    values, item = memory.view(np.uint8)[address - memory.ctypes.data :], np.dtype(dtype).itemsize
+    copies = 1 + (len(values) - numbers * item) // copy_bytes  # the last one may end with the memory
+    return np.ndarray((copies, numbers), dtype, values, strides=(copy_bytes, item))

@@ -18,6 +18,7 @@ from ..engine.traffic import bytes_of
 from ..models.building import given_model
 from ..models.model import Model
 from ..nn.optimizers import Optimizer, OptimizerName
+from ..ranks.communicator import ALONE, Alone, Ranks
 from .steps import training_engine
 from .texts import aligned, bytes_text, count_text, html_table, time_text
 
@@ -32,9 +33,15 @@ TITLES = {
     "shared": "sum shared gradients",
     "optimizer": "optimizer",
     "waiting": "wait for other threads",
+    "exchange": "exchange with other ranks",
     "rest": "calls, blocks, start",
 }
-PARTS = {"shared": "backward", "waiting": "", "rest": ""}  # the pass, where it is called otherwise
+PARTS = {
+    "shared": "backward",
+    "waiting": "",
+    "exchange": "",
+    "rest": "",
+}  # the pass, where it is called otherwise
 
 
 class ProfileRow(NamedTuple):
@@ -98,6 +105,8 @@ class Profile:
     clock_seconds : float
     plain_seconds : float
         Of a step in which nobody read the clock.
+    ranks : int
+        How many share the step. Rows are of one of them, and of its part of the batch.
 
     Examples
     --------
@@ -117,6 +126,7 @@ class Profile:
     seconds: float
     clock_seconds: float
     plain_seconds: float
+    ranks: int = 1
 
     def share_of_peak(self, row: ProfileRow) -> float | None:
         """The part of the measured peak that a row reaches; more than 1 where products are saved.
@@ -208,9 +218,11 @@ class Profile:
     def _notes(self) -> list[str]:
         """What the table is of, and what measuring has cost."""
         work = "a training step" if self.purpose == "train" else "a prediction"
-        samples, threads = count_text(self.batch_size, "sample"), count_text(self.threads, "thread")
+        samples, on = count_text(self.batch_size, "sample"), count_text(self.threads, "thread")
+        if self.ranks > 1:
+            on = f"{count_text(self.ranks, 'rank')} of {on} each (above, one of them)"
         return [
-            f"{work} of {samples} on {threads}, {self.dtype}; measured peak {self.peak / 1e9:.0f} GFLOP/s",
+            f"{work} of {samples} on {on}, {self.dtype}; measured peak {self.peak / 1e9:.0f} GFLOP/s",
             f"a step without clocks: {time_text(self.plain_seconds)}; reading clocks took another "
             f"{time_text(self.clock_seconds)}, left out above",
         ]
@@ -225,6 +237,7 @@ def profile(
     optimizer: Optimizer | OptimizerName | None = None,
     loss_weights: Any = None,
     seconds: float = 1.0,
+    communicator: Any = None,
 ) -> Profile:
     """Measure where a training step goes, or a prediction: time, speed and bytes of each layer.
 
@@ -244,6 +257,9 @@ def profile(
         As for `Trainer`.
     seconds : float
         How long to measure, more or less.
+    communicator : mpi4py.MPI.Comm, optional
+        Of ranks that share a training step as those of a `Trainer` do: all of them make the same call, and
+        each gets a profile of its own part, with the time of exchanges.
 
     Returns
     -------
@@ -278,25 +294,29 @@ def profile(
     if not len(X):
         raise ValueError("`X` must hold at least one sample, got none")
     model = copy.deepcopy(model)
-    engine, y = _engine(model, X, y, loss, optimizer, loss_weights)
+    ranks = ALONE if communicator is None else Ranks(communicator)
+    engine, y = _engine(model, X, y, loss, optimizer, loss_weights, ranks)
     X, y = _readable(X), _readable(y)
     peak = fma_peak(engine.threads, str(model.dtype), seconds=min(0.1, seconds))
     measured = measure(engine, X, y, model.empty_outputs, seconds)
     peak = max(peak, fma_peak(engine.threads, str(model.dtype), seconds=min(0.1, seconds)))
     load(engine, X, y, model.empty_outputs, 1)
     traffic = bytes_of(engine) * (len(X) / min(len(X), engine.batch_size))
-    rows = tuple(_rows(model, engine.program.plan, measured, traffic, len(X)))
+    rows = tuple(_rows(model, engine, measured, traffic, len(X)))
     total = sum(row.seconds for row in rows)
     purpose = "predict" if y is None else "train"
     times = total, measured.clock, measured.plain
-    return Profile(rows, purpose, len(X), engine.threads, str(model.dtype), peak, *times)
+    return Profile(rows, purpose, len(X), engine.threads, str(model.dtype), peak, *times, engine.ranks.count)
 
 
-def _engine(model: Model, X: Any, y: Any, loss: Any, optimizer: Any, loss_weights: Any) -> tuple[Engine, Any]:
+def _engine(
+    model: Model, X: Any, y: Any, loss: Any, optimizer: Any, loss_weights: Any, ranks: Alone
+) -> tuple[Engine, Any]:
     """What runs the step, as `fit` or `predict` would make it, and y as it takes it."""
     if y is not None:
-        return training_engine(model, X, y, loss, optimizer, loss_weights)
-    for name, value in (("loss", loss), ("optimizer", optimizer), ("loss_weights", loss_weights)):
+        return training_engine(model, X, y, loss, optimizer, loss_weights, ranks)
+    given = {"loss": loss, "optimizer": optimizer, "loss_weights": loss_weights}
+    for name, value in {**given, "communicator": None if ranks is ALONE else ranks}.items():
         if value is not None:
             raise ValueError(f"`{name}` is for training steps, which need `y`")
     return model.engines.take(model, "predict", len(X), 256), None
@@ -307,9 +327,14 @@ def _readable(values: Any) -> Any:
     return None if values is None else like(values, [readable(array) for array in arrays_in(values)])
 
 
-def _rows(model: Model, plan: Any, measured: Measured, traffic: Any, samples: int) -> Iterator[ProfileRow]:
+def _rows(
+    model: Model, engine: Engine, measured: Measured, traffic: Any, samples: int
+) -> Iterator[ProfileRow]:
     """The operations' figures, those of one owner together."""
     sums: dict[Owner, Any] = {}
+    plan, ranks = engine.program.plan, engine.ranks
+    if ranks.count > 1:
+        samples = int(np.diff(engine.shares(0).sample_ends)[ranks.number])
     operations = [one for _, operations in plan.stages for one in operations]
     for one, seconds, sizes in zip(operations, measured.operations, traffic, strict=True):
         owner = one.owner or Owner("rest")
@@ -319,6 +344,8 @@ def _rows(model: Model, plan: Any, measured: Measured, traffic: Any, samples: in
     sums[Owner("rest")] = sums.pop(Owner("rest"), 0) + np.array([rest, 0, 0])
     if not alone:
         sums[Owner("waiting")] = np.array([measured.waiting, 0, 0])
+    if ranks.count > 1:
+        sums[Owner("exchange")] = np.array([measured.exchange, 0, 0])
     products = [node.layer.products(node.input_shape) for node in model.nodes]
     for owner, (seconds, read, written) in sums.items():
         flops = 2 * samples * owner.products * sum(products[k] for k in owner.layers)

@@ -11,7 +11,6 @@ from ..checks.units import given_bytes_per_second, given_seconds
 from ..engine.measuring import TURNS
 from ..engine.plan import lanes_of
 from ..engine.shares import shares_of
-from ..engine.tables import MAX_SHARDS
 from ..engine.threads import get_num_threads
 from ..models.building import given_model, loss_for
 from ..models.model import Model
@@ -190,8 +189,6 @@ class Scaling:
             notes.append(f"a step of this batch gets faster up to {count_text(most, 'rank')}")
         pays = count_text(self.most_that_pay, "rank")
         notes.append(f"up to {pays} work with an efficiency of at least one half")
-        if most > MAX_SHARDS:
-            notes.append(f"at most {MAX_SHARDS} ranks share a batch of any size: the others have no samples")
         return notes
 
 
@@ -248,8 +245,8 @@ def scale(
         T(R) = C(samples of that rank) + the sum of X over all exchanges
 
     C is measured here, in one process of `get_num_threads()` threads, with the samples that a rank would get:
-    whole blocks of 16 in float32, 8 in float64, of which at most 64 ranks get any. X is what MPI takes for N
-    bytes of all ranks: where everybody gets all of them, m latencies and (R - 1) / R N / bandwidth, m being
+    whole blocks of 16 in float32, 8 in float64; ranks beyond their number have none. X is what MPI takes for
+    N bytes of all ranks: where everybody gets all of them, m latencies and (R - 1) / R N / bandwidth, m being
     log2(R) if N is less than 512 KiB, else R - 1; where each gets its slice, R - 1 latencies and (R - 1) / R
     N / R / bandwidth (R. Thakur, R. Rabenseifner, W. Gropp, Optimization of collective communication
     operations in MPICH, 2005); and adding up what came. A step has such exchanges for the sums of each batch

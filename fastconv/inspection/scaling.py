@@ -1,8 +1,8 @@
 """How long a training step takes on many ranks: a model of computing and of what ranks say to each other.
 
 A batch is cut in blocks of samples, one in each lane of a vector (16 in float32, 8 in float64), and these in
-shards: as many as there are blocks, and at most 64. Ranks divide the shards among them; where there are more
-ranks than shards, some have nothing to compute. With n samples at the rank that has the most,
+shards: as many as there are blocks, and at most 1,024. Ranks divide the shards among them; where there are
+more ranks than shards, some have nothing to compute. With n samples at the rank that has the most,
 
     T(R) = C(n) + X(1) + X(2) + ...        the step of R ranks
     T(1) / (R T(R))                        their efficiency

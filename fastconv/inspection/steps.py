@@ -43,7 +43,7 @@ def random_rounds(
     X, y = random_batch(model, samples, loss_for(model, loss))
     X = inputs_as_given(X, model.input_names, model.input_shapes)
     engine, y = training_engine(model, X, y, loss, optimizer, ranks=ranks)
-    return Rounds(engine, X, y, model.empty_outputs, ranks), engine
+    return Rounds(engine, X, y, model.empty_outputs), engine
 
 
 def shared_plan(model: Model, loss: Any = None) -> Any:
