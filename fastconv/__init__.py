@@ -20,6 +20,7 @@ from .nn.optimizers import *  # noqa: F403
 from .nn.optimizers import __all__ as _optimizers
 from .nn.schedules import CosineDecay, OneCycle, StepDecay, Warmup
 from .nn.values import Input
+from .ranks.errors import RankError
 from .training import callbacks, metrics
 from .training.augment import Augment
 from .training.callbacks import (
@@ -67,6 +68,7 @@ __all__ = [  # layers and optimizers are listed in their own files
     "OneCycle",
     "Profile",
     "ProfileRow",
+    "RankError",
     "RateSearch",
     "ReduceLROnPlateau",
     "Scaling",

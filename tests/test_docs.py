@@ -62,7 +62,7 @@ EVERYTHING = everything()
 PACKAGE = Path(fc.__file__).parent
 # Classes that users get and never make.
 RESULTS = {
-    "fastconv.DivergedError", "fastconv.History", "fastconv.NotFiniteError",
+    "fastconv.DivergedError", "fastconv.History", "fastconv.NotFiniteError", "fastconv.RankError",
     "fastconv.estimators.FlatImagesWarning",
 }  # fmt: skip
 FUNCTIONS = [path for path, value in EVERYTHING.items() if not isinstance(value, property)]

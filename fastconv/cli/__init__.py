@@ -4,6 +4,7 @@ Each command has `add_to(commands)`, which describes its options, and `run(args)
 returns the exit code.
 
 program.py   one command from its arguments: errors, exit codes
+launch.py    one command in several processes, which an MPI launcher has started
 options.py   what their options have in common
 output.py    what they print and write: JSON, lines of errors, files
 inputs.py    what they read: models and data sets

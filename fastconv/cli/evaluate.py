@@ -11,7 +11,7 @@ from ..checks.text import printable
 from ..checks.waiting import FIRST_TIME, waiting
 from ..formats import json_text
 from ..training import metrics
-from . import inputs, options, output
+from . import inputs, launch, options, output
 
 EXAMPLES = f"""\
 evaluate {options.DEFAULT_MODEL}
@@ -23,6 +23,7 @@ def add_to(commands: Any) -> None:
     """Describe the options."""
     text = "print loss, accuracy and a table per class of a saved model on held-out images"
     command = options.add_command(commands, "evaluate", run, text, EXAMPLES, "MODEL")
+    command.set_defaults(on_ranks=True)
     options.add_model(command)
     command.add_argument(
         "--data", metavar="DATA", help=f"{options.DATA_HELP} (default: what it was trained on)"
@@ -42,8 +43,9 @@ def run(args: argparse.Namespace) -> int:
     part = inputs.part_of(model, about, args.data, args.all, args.skip_bad)
     X, y = part.X, part.y
     with waiting(f"measuring {len(X)} {part.things}, {FIRST_TIME}"):
-        result = fc.Trainer(model, loss=about["loss"]).evaluate(X, y)
-        predicted = metrics.predicted_classes(model.predict(X), about["loss"])
+        trainer = fc.Trainer(model, loss=about["loss"], communicator=launch.ranks())
+        result = trainer.evaluate(X, y)
+        predicted = metrics.predicted_classes(trainer.predict(X), about["loss"])
     classes = about["classes"]
     confusion = metrics.confusion_matrix(y, predicted, len(classes))
     if args.json:

@@ -5,6 +5,8 @@ import math
 from collections.abc import Callable
 from typing import Any, NoReturn
 
+from .output import is_silent
+
 DEFAULT_MODEL = "fastconv-model.npz"
 DATA_HELP = "digits, mnist-subset, a folder of images or IDX files, or an .npz or .csv file"
 
@@ -15,6 +17,10 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """End with exit code 2."""
         self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        if not is_silent():
+            super()._print_message(message, file)
 
 
 def add_command(

@@ -10,10 +10,32 @@ from typing import Any
 from ..checks.text import printable
 from ..formats.image_files import SUFFIXES
 
+_silent = [False]
+
+
+@contextlib.contextmanager
+def silence() -> Iterator[None]:
+    """Errors and notes in this block are for another process to print."""
+    _silent[0] = True
+    try:
+        yield
+    finally:
+        _silent[0] = False
+
 
 def complain(message: str, kind: str = "error: ") -> None:
     """One line on standard error."""
-    print(f"fastconv: {kind}{printable(' '.join(message.split()))}", file=sys.stderr)
+    _print_error(f"fastconv: {kind}{printable(' '.join(message.split()))}")
+
+
+def _print_error(line: str) -> None:
+    if not is_silent():
+        print(line, file=sys.stderr)
+
+
+def is_silent() -> bool:
+    """Whether another process prints what there is to say."""
+    return _silent[0]
 
 
 def say(line: str = "") -> None:
@@ -23,7 +45,7 @@ def say(line: str = "") -> None:
 
 def note(message: str) -> None:
     """One line on standard error that is no error."""
-    print(f"note: {printable(' '.join(message.split()))}", file=sys.stderr)
+    _print_error(f"note: {printable(' '.join(message.split()))}")
 
 
 def describe(error: BaseException) -> str:

@@ -18,7 +18,7 @@ from ..formats.image_files import KINDS, SUFFIXES, find_images
 from ..formats.npz import read_npy, read_npz
 from ..inspection.classification import class_probabilities
 from ..inspection.classify import aspect_of, scaled
-from . import inputs, looks, options, output
+from . import inputs, launch, looks, options, output
 
 FILES_AT_A_TIME = 256
 EXAMPLES = f"""\
@@ -33,6 +33,7 @@ def add_to(commands: Any) -> None:
     """Describe the options."""
     text = "print what a saved model says about some images"
     command = options.add_command(commands, "predict", run, text, EXAMPLES, "MODEL [FILE ...]")
+    command.set_defaults(on_ranks=True)
     options.add_model(command)
     add = command.add_argument
     add(
@@ -88,7 +89,7 @@ class _Judge:
     def rows(self, names: Sequence[str], X: NDArray[Any], truths: Sequence[Any]) -> Iterator[Row]:
         """What the model says about each image."""
         with waiting(f"looking at {len(X)} images, {FIRST_TIME}"):
-            chances = class_probabilities(self.model, scaled(X, self.about))
+            chances = class_probabilities(self.model, scaled(X, self.about), launch.ranks())
         order = np.argsort(-chances, axis=1, kind="stable")[:, : self.top]
         for name, truth, chance, best in zip(names, truths, chances, order, strict=True):
             likely = [{"class": self.classes[k], "probability": chance[k]} for k in best]

@@ -15,12 +15,27 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..checks import interrupts
-from . import bench, compare, evaluate, export, info, output, predict, profile, scale, train, tutorial, warm
+from ..ranks.errors import RankError
+from . import (
+    bench,
+    compare,
+    evaluate,
+    export,
+    info,
+    launch,
+    output,
+    predict,
+    profile,
+    scale,
+    train,
+    tutorial,
+    warm,
+)
 from .options import Parser
 from .output import complain, describe
 
 # What users meet with files and options that can't work; anything else is a mistake of ours.
-EXPECTED = (OSError, ValueError, ImportError, ArithmeticError, MemoryError)
+EXPECTED = (OSError, ValueError, ImportError, ArithmeticError, MemoryError, RankError)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -42,26 +57,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     1
     """
     _print_any_name()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("always", UserWarning)
-            warnings.showwarning = _show_warning
-            code = _run(argv)
-        if interrupts.came():
-            raise KeyboardInterrupt
-        if sys.stdout is not None:
-            sys.stdout.flush()
-        return code
-    except BaseException as error:
-        interrupts.settle()
-        _let_go_of_stdout()
-        return _exit_code(error)
+    with launch.only_rank_0_prints():
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("always", UserWarning)
+                warnings.showwarning = _show_warning
+                code = _run(argv)
+            if interrupts.came():
+                raise KeyboardInterrupt
+            if sys.stdout is not None:
+                sys.stdout.flush()
+            return code
+        except BaseException as error:
+            interrupts.settle()
+            _let_go_of_stdout()
+            return _exit_code(error)
 
 
 def _run(argv: Sequence[str] | None) -> int:
     try:
-        args = _parse(argv)
-        return int(args.run(args) or 0)
+        return launch.run(_parse(argv))
     except SystemExit as stop:
         return int(stop.code or 0)
 

@@ -20,7 +20,7 @@ from ..inspection.classify import BYTE_SCALE
 from ..nn.losses import LossName
 from ..nn.schedules import Warmup
 from ..training import callbacks, progress
-from . import inputs, kept, looks, memory, options, output, training_data, training_results
+from . import inputs, kept, launch, looks, memory, options, output, training_data, training_results
 from .recipes import IMAGES, NETWORKS, OPTIMIZERS, SCHEDULES, SIGNALS, Recipe, build_model
 from .training_plan import Plan, plan_for
 
@@ -42,6 +42,7 @@ _OF_IMAGES = ("image_size", "grey", "crop", "pad", "augment", "flip", "report") 
 def add_to(commands: Any) -> None:
     """Describe the options."""
     command = options.add_command(commands, "train", run, "train a network on images and save it", EXAMPLES)
+    command.set_defaults(on_ranks=True)
     whole, positive = options.number(int, 1), options.number(float, 0, above=True)
     data = command.add_argument_group("data and network")
     add = data.add_argument
@@ -128,6 +129,17 @@ def run(args: argparse.Namespace) -> int:
         for name in _OF_IMAGES:
             if getattr(args, name):
                 args.refuse(f"--model {args.model} takes signals, --{name.replace('_', '-')} is for images")
+    launch.by_rank_0(lambda: _check_files(args))
+    inputs.set_threads(args.threads)
+    with contextlib.redirect_stdout(sys.stderr) if args.json else contextlib.nullcontext():
+        report = _train(args, "bce" if binary else "cross_entropy")
+    if args.json:
+        print(json_text.to_json(report))
+    return 0
+
+
+def _check_files(args: argparse.Namespace) -> None:
+    """Refuse files that can't be written, or that something else is in."""
     output.check_output(args.output, "--output", *model_file.SUFFIXES)
     for path, option in ((args.checkpoint, "--checkpoint"), (args.log, "--log")):
         if path is not None:
@@ -138,12 +150,6 @@ def run(args: argparse.Namespace) -> int:
     written = {"--output": args.output, "--checkpoint": args.checkpoint}
     written |= {"--log": args.log, "--report": args.report}
     output.check_distinct(written, {"--data": args.data})
-    inputs.set_threads(args.threads)
-    with contextlib.redirect_stdout(sys.stderr) if args.json else contextlib.nullcontext():
-        report = _train(args, "bce" if binary else "cross_entropy")
-    if args.json:
-        print(json_text.to_json(report))
-    return 0
 
 
 def _train(args: argparse.Namespace, loss: LossName) -> dict[str, Any]:
@@ -167,11 +173,11 @@ def _train(args: argparse.Namespace, loss: LossName) -> dict[str, Any]:
     model = build_model(args.model, shape, len(data.classes), args.dtype, seed)
     threads = fc.get_num_threads()
     say(f"model  {args.model}: {model.num_parameters} parameters, {args.dtype}, "
-        f"{threads} thread{'s' * (threads > 1)}")  # fmt: skip
+        f"{threads} thread{'s' * (threads > 1)}{_on_ranks()}")  # fmt: skip
     say(f"       {loss}, {training_results.steps_text(args, recipe.lr, recipe.batch_size)}")
     for line in plan.lines(len(validation[0])):
         say(f"       {line}")
-    _try_saving(model, args.output)
+    launch.by_rank_0(lambda: _try_saving(model, args.output))
     about: dict[str, Any] = {
         "data": args.data,
         "seed": args.seed,
@@ -185,7 +191,10 @@ def _train(args: argparse.Namespace, loss: LossName) -> dict[str, Any]:
     if data.X_train.dtype == np.uint8:
         about["input_scale"] = BYTE_SCALE
     model.metadata = about  # also in checkpoints
-    trainer = fc.Trainer(model, loss=loss, optimizer=optimizer, seed=args.seed, accumulate=args.accumulate)
+    trainer = fc.Trainer(
+        model, loss=loss, optimizer=optimizer, seed=args.seed, accumulate=args.accumulate,
+        communicator=launch.ranks(),
+    )  # fmt: skip
     history, saved_epoch = _train_and_save(args, trainer, plan, data, validation, about, say)
     say(output.held_out_line(about["held_out"], len(data.X_test)))
     counts = {"training": len(data.X_train), "validation": 0, "held_out": len(data.X_test)}
@@ -193,11 +202,17 @@ def _train(args: argparse.Namespace, loss: LossName) -> dict[str, Any]:
         counts["validation"] = len(validation[0])
     run = training_results.facts(args, about, plan, model, history, saved_epoch, counts)
     if args.report is not None:
-        training_results.write_page(args, run, model, history, data)
+        launch.by_rank_0(lambda: training_results.write_page(args, run, model, history, data))
     say(f"saved {args.output}{f' and {args.report}' if args.report else ''}; next:")
     say(f"  python -m fastconv evaluate {args.output}")
     say(f"  python -m fastconv predict {args.output}")
     return run
+
+
+def _on_ranks() -> str:
+    """How many ranks have so many threads, if there are several."""
+    count = launch.ranks().count
+    return f" on each of {count} ranks" if count > 1 else ""
 
 
 def _train_and_save(
@@ -249,8 +264,12 @@ def _measure_and_save(
     if not math.isfinite(result["loss"]):
         raise ArithmeticError(f"training diverged, nothing saved: try --lr {lr / 10:g}")
     about["held_out"] = result
+    launch.by_rank_0(lambda: _save(args, trainer.model, about))
+
+
+def _save(args: argparse.Namespace, model: Any, about: dict[str, Any]) -> None:
     with waiting(f"writing {args.output}"), output.writing(args.output):
-        trainer.model.save(args.output, metadata=about)
+        model.save(args.output, metadata=about)
 
 
 class _Log(callbacks.CSVLogger):

@@ -258,7 +258,8 @@ class Engine:
                 each(step, chunk)
             started = time.perf_counter()
             log = self.run(step, chunk)
-            wanted = SECONDS_PER_CALL * chunk / (time.perf_counter() - started + 1e-9)
+            # Ranks have clocks of their own, and must all stop at the same step.
+            wanted = self.ranks.broadcast(SECONDS_PER_CALL * chunk / (time.perf_counter() - started + 1e-9))
             yield step, log
             step += chunk
             self.chunk = chunk = int(min(wanted, 8 * chunk + 8)) or 1

@@ -104,6 +104,6 @@ class ShardSums:
 
 def _rows_of(memory, dtype, address, copy_bytes, numbers):
     """The first `numbers` numbers of each copy, from an address of the memory on, as rows."""
-    values, item = memory.view(np.uint8)[address - memory.ctypes.data :], np.dtype(dtype).itemsize
-    copies = 1 + (len(values) - numbers * item) // copy_bytes  # the last one may end with the memory
-    return np.ndarray((copies, numbers), dtype, values, strides=(copy_bytes, item))
+    start, kind = address - memory.ctypes.data, np.dtype(dtype)
+    copies = 1 + (memory.nbytes - start - numbers * kind.itemsize) // copy_bytes  # the last may end early
+    return np.ndarray((copies, numbers), kind, memory, start, (copy_bytes, kind.itemsize))

@@ -3,12 +3,16 @@
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..engine.columns import inputs_as_given
 from ..engine.inputs import check_targets, class_numbers
 from ..models.model import Model
 from ..nn.losses import CrossEntropy
+from ..ranks.communicator import ALONE, Alone
+from ..training.evaluating import predict
+from ..training.feeds import EVALUATED_AT_ONCE
 
 
-def class_probabilities(model: Model, X: "ArrayLike") -> NDArray[np.float64]:
+def class_probabilities(model: Model, X: "ArrayLike", ranks: Alone = ALONE) -> NDArray[np.float64]:
     """`predict_proba` of a network of which one class is right.
 
     Parameters
@@ -16,6 +20,8 @@ def class_probabilities(model: Model, X: "ArrayLike") -> NDArray[np.float64]:
     model : Model
         One output (the probability of class 1, or its logit) or one for each class.
     X : ndarray, shape (N, *input_shape)
+    ranks : Ranks, optional
+        Those that share the work, and all give the same X.
 
     Returns
     -------
@@ -37,7 +43,8 @@ def class_probabilities(model: Model, X: "ArrayLike") -> NDArray[np.float64]:
         raise ValueError(
             f"`model` must end in one output or one for each class, got {last} of shape {model.output_shape}"
         )
-    return model.predict_proba(X)
+    samples = inputs_as_given(X, model.input_names, model.input_shapes)
+    return model.as_probabilities(predict(model, samples, EVALUATED_AT_ONCE, ranks))
 
 
 def class_labels(y: "ArrayLike", probabilities: NDArray[np.float64]) -> NDArray[np.int64]:

@@ -97,12 +97,28 @@ class Classifier(Network):
         >>> fc.models.lenet5().predict_proba(np.zeros((3, 1, 28, 28))).sum(axis=1).round(6)
         array([1., 1., 1.])
         """
-        loss = self._trained_with()
-        if len(self.output_shapes) > 1 or (len(self.output_shape) != 1 and loss is None):
-            raise ValueError(f"predict_proba needs an output for each class, got shape {self.output_shape}")
-        if loss is not None and loss.targets == "numbers":
-            raise ValueError(f'predict_proba needs classes, got a network trained with "{loss.name}"')
-        outputs = self.predict(X, batch_size).astype(np.float64)
+        self._loss_of_classes()
+        return self.as_probabilities(self.predict(X, batch_size))
+
+    def as_probabilities(self, outputs: NDArray[Any]) -> NDArray[np.float64]:
+        """What `predict_proba` makes of the outputs of the network.
+
+        Parameters
+        ----------
+        outputs : ndarray
+            As `predict` gives them.
+
+        Returns
+        -------
+        ndarray of float64
+
+        Examples
+        --------
+        >>> import fastconv as fc
+        >>> fc.models.lenet5().as_probabilities(np.zeros((1, 10))).round(6).tolist()[0][:2]
+        [0.1, 0.1]
+        """
+        loss, outputs = self._loss_of_classes(), outputs.astype(np.float64)
         ready = self.ends_in(Sigmoid) or self.ends_in(Softmax) or isinstance(loss, BCE)
         if self.output_shape[0] == 1:
             no, yes = (1 - outputs, outputs) if ready else (sigmoid(-outputs), sigmoid(outputs))
@@ -155,6 +171,15 @@ class Classifier(Network):
             return 0
         by_pixel = len(self.output_shape) > 1 and self._trained_with() is not None
         return max(2, self.output_shape[0] if by_pixel else math.prod(self.output_shape))
+
+    def _loss_of_classes(self) -> Loss | None:
+        """The loss that the network was trained with, if its outputs have classes; else ValueError."""
+        loss = self._trained_with()
+        if len(self.output_shapes) > 1 or (len(self.output_shape) != 1 and loss is None):
+            raise ValueError(f"predict_proba needs an output for each class, got shape {self.output_shape}")
+        if loss is not None and loss.targets == "numbers":
+            raise ValueError(f'predict_proba needs classes, got a network trained with "{loss.name}"')
+        return loss
 
     def _trained_with(self) -> Loss | None:
         """The loss of `note_loss`, or None where nobody knows, or it is a user's own."""

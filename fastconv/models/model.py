@@ -135,12 +135,31 @@ class Model(Classifier):
             engine = self.engines.take(self, "predict", len(X), batch_size)
             engine.predict(X, output)
             self.engines.give_back(engine)
-        return output.as_given(self._named_outputs) if isinstance(output, Columns) else output
+        return self.as_given(output)
 
-    @property
-    def _named_outputs(self) -> bool:
-        """Whether outputs were given with names."""
-        return self.output_names != tuple(f"output_{k}" for k in range(len(self.outputs)))
+    def as_given(self, output: Any) -> Any:
+        """Outputs as `predict` gives them: an array, or of several a list or a dict.
+
+        Parameters
+        ----------
+        output : ndarray or Columns
+            As `empty_outputs` makes them.
+
+        Returns
+        -------
+        ndarray, list or dict
+
+        Examples
+        --------
+        >>> import fastconv as fc
+        >>> model = fc.models.reference_cnn()
+        >>> model.as_given(model.empty_outputs(3)).shape
+        (3, 1)
+        """
+        if not isinstance(output, Columns):
+            return output
+        by_name = self.output_names != tuple(f"output_{k}" for k in range(len(self.outputs)))
+        return output.as_given(by_name)
 
     def empty_outputs(self, count: int) -> Any:
         """Memory for the outputs of so many samples.

@@ -4,14 +4,17 @@ A communicator of mpi4py is wrapped in `Ranks`; a process on its own has `ALONE`
 that nobody has to ask which of the two there is. All ranks make the same calls in the same order.
 """
 
+import contextlib
 import os
 import pickle
-import socket
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from .watch import Watch
 
 _give_way = getattr(os, "sched_yield", lambda: time.sleep(0))
 
@@ -58,6 +61,14 @@ class Alone:
     def wait_for_all(self) -> None:
         """Go on when every rank has come here."""
 
+    def together(self, call: str) -> contextlib.AbstractContextManager[None]:
+        """For a call that all ranks make: an error on one of them is an error on all, see `watch.py`."""
+        return contextlib.nullcontext()
+
+    def busy(self, what: str) -> contextlib.AbstractContextManager[None]:
+        """For what may take long on this rank, such as "compiling": the others wait as long as it lives."""
+        return contextlib.nullcontext()
+
 
 class Ranks(Alone):
     """The processes of an MPI communicator.
@@ -69,17 +80,22 @@ class Ranks(Alone):
     """
 
     def __init__(self, communicator: Any) -> None:
-        self._communicator = communicator.Dup()
+        self._communicator, self._watch = _line(communicator)
         self.number, self.count = communicator.Get_rank(), communicator.Get_size()
         self.seconds = 0.0
-        self.hosts: list[str] = communicator.allgather(socket.gethostname())
+        self.hosts = self._watch.hosts
 
     def _finish(self, request: Any) -> None:
         """Wait until a request is done, without keeping other ranks on this processor from their work."""
         started = time.perf_counter()
-        while not request.Test():
-            _give_way()
+        self._watch.finish(request)
         self.seconds += time.perf_counter() - started
+
+    def together(self, call: str) -> contextlib.AbstractContextManager[None]:
+        return self._watch.together(call, self.wait_for_all)
+
+    def busy(self, what: str) -> contextlib.AbstractContextManager[None]:
+        return self._watch.busy(what)
 
     def gather(self, thing: Any) -> list[Any]:
         sent = np.frombuffer(pickle.dumps(thing), np.uint8)
@@ -94,7 +110,7 @@ class Ranks(Alone):
         return self.gather(thing if self.leads else None)[0]
 
     def broadcast_array(self, array: NDArray[Any]) -> None:
-        self._finish(self._communicator.Ibcast(array.view(np.uint8), root=0))
+        self._finish(self._communicator.Ibcast(_bytes(array), root=0))
 
     def all_rows(self, rows: NDArray[Any], counts: list[int]) -> NDArray[Any]:
         row_bytes = rows.itemsize * int(np.prod(rows.shape[1:]))
@@ -115,8 +131,47 @@ class Ranks(Alone):
         self._finish(self._communicator.Ibarrier())
 
 
+_KEYS: list[int] = []  # under which a communicator keeps its line
+
+
+def _line(communicator: Any) -> "tuple[Any, Watch]":
+    """What is said on a communicator goes through one of our own, made once: MPI has a thousand or two."""
+    from mpi4py import MPI
+
+    from .watch import Watch
+
+    if not _KEYS:
+        _KEYS.append(MPI.Comm.Create_keyval())
+    found = communicator.Get_attr(_KEYS[0])
+    if found is None:
+        if MPI.Query_thread() < MPI.THREAD_MULTIPLE:
+            raise RuntimeError("`communicator` must be of an MPI for several threads: MPI.THREAD_MULTIPLE")
+        pair = []
+        for _ in range(2):
+            own, request = communicator.Idup()
+            while not request.Test():
+                _give_way()
+            pair.append(own)
+        found = pair[0], Watch(pair[1], _give_way)
+        communicator.Set_attr(_KEYS[0], found)
+    return found
+
+
 def _bytes(rows: NDArray[Any]) -> NDArray[np.uint8]:
-    """The bytes of C-ordered rows, in place."""
+    """The bytes of C-ordered rows, in place.
+
+    Raises
+    ------
+    ValueError
+        If they lie otherwise.
+
+    Examples
+    --------
+    >>> _bytes(np.array([[1, 2]], np.uint16)).tolist()
+    [1, 0, 2, 0]
+    """
+    if not rows.flags.c_contiguous:
+        raise ValueError(f"`rows` must be C-contiguous, got strides {rows.strides} for shape {rows.shape}")
     return rows.reshape(-1).view(np.uint8)
 
 

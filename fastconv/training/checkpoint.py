@@ -16,7 +16,7 @@ from ..formats.outlines import written
 from ..nn.layer import record_name
 from ..nn.optimizers import BY_NAME, Optimizer
 from .augment import Augment
-from .batches import Feed
+from .feeds import Feed
 from .history import History
 from .settings import TrainerSettings
 
@@ -289,7 +289,7 @@ def _give_states(states: list[tuple[str, dict[str, Any]]], callbacks: list[Any])
     for name, state in states:
         found = next((entry for entry in waiting if entry[0] == name), None)
         if found is None:
-            warnings.warn(f"`callbacks` have no {name}, whose state the checkpoint keeps", stacklevel=6)
+            warnings.warn(f"`callbacks` have no {name}, whose state the checkpoint keeps", stacklevel=8)
             continue
         waiting.remove(found)
         found[1].load_state_dict(state)

@@ -16,8 +16,16 @@ from ..models.model import Model
 _ROWS = 1024  # looked through at a time, so that the search needs little memory
 
 
-def first_not_finite(values: NDArray[Any], name: str, rows: NDArray[np.int64] | None = None) -> str | None:
-    """What is wrong with `values`, in words, or None where all (or all of these rows) are finite."""
+def first_not_finite(
+    values: NDArray[Any],
+    name: str,
+    rows: NDArray[np.int64] | None = None,
+    numbers: NDArray[np.int64] | None = None,
+) -> str | None:
+    """What is wrong with `values`, in words, or None where all (or all of these rows) are finite.
+
+    `numbers` is what rows are called, if not by their places.
+    """
     if values.dtype.kind != "f":
         return None
     count = len(values) if rows is None else len(rows)
@@ -27,7 +35,8 @@ def first_not_finite(values: NDArray[Any], name: str, rows: NDArray[np.int64] | 
         if bad.any():
             place = [int(n) for n in np.unravel_index(int(np.argmax(bad)), bad.shape)]
             place[0] = start + place[0] if rows is None else int(rows[start + place[0]])
-            where = ", ".join(map(str, place))
+            called = place[0] if numbers is None else int(numbers[place[0]])
+            where = ", ".join(map(str, (called, *place[1:])))
             return f"`{name}` must be finite, got {values[tuple(place)]} at [{where}]"
     return None
 

@@ -8,14 +8,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..ranks.agreement import by_lead
 from . import progress as progress_displays
 from .augment import Augment
-from .batches import Feed
 from .callbacks.callback import call_each, hears_of_batches
 from .checkpoint import Position, describe, restore, save
+from .evaluating import evaluate, evaluator
+from .feeds import Feed
 from .finite import Snapshot
 from .history import DivergedError, History, NotFiniteError
-from .loops import Steps, evaluate, evaluator
+from .leading import led
+from .loops import Steps
 from .progress import Progress
 from .running_metrics import RunningMetrics
 from .settings import TrainerSettings
@@ -44,18 +47,28 @@ class Fitting:
 
     def resume(self) -> bool:
         """Go on from the checkpoint, if it is there; False where that run has come to its end."""
-        if self.checkpoint is None or not Path(self.checkpoint).exists():
-            return True
         trainer = self.trainer
-        self.history, self.position = restore(self.checkpoint, self._run, trainer, self.callbacks)
-        trainer.steps_taken, trainer._epochs_taken = self.position.steps_taken, self.position.epochs_taken
+        found = led(trainer, self._restored)
+        if found is None:
+            return True
+        self.history, self.position = found
+        trainer._epochs_taken = self.position.epochs_taken
         trainer._history = History({name: list(values) for name, values in self.history.items()})
         stopped_at = self.position.stopped_at
         if stopped_at is None or self.epochs > stopped_at:
             return True
-        done = f"after {self.position.epochs_done} of {stopped_at} epochs"
-        warnings.warn(f"the run has stopped {done}: ask for more to train on", stacklevel=4)
+        if trainer.ranks.leads:
+            done = f"after {self.position.epochs_done} of {stopped_at} epochs"
+            warnings.warn(f"the run has stopped {done}: ask for more to train on", stacklevel=4)
         return False
+
+    def _restored(self) -> tuple[History, Position] | None:
+        """What the checkpoint says, once the trainer is as it was written; None where there is none."""
+        if self.checkpoint is None or not Path(self.checkpoint).exists():
+            return None
+        history, position = restore(self.checkpoint, self._run, self.trainer, self.callbacks)
+        self.trainer.steps_taken = position.steps_taken
+        return history, position
 
     def run(self) -> None:
         """Train for all epochs that are left, or until a callback or the data put an end to it."""
@@ -64,12 +77,12 @@ class Fitting:
         try:
             steps = self._ready()
             trainer.stop_training = False
-            call_each(self.callbacks, "on_train_begin", trainer)
+            self._call("on_train_begin")
             for epoch in range(self.position.epochs_done, self.epochs):
                 about = {"epoch": epoch, "epochs": self.epochs}
                 if trainer.stop_training or self.feed.ended:
                     break
-                call_each(self.callbacks, "on_epoch_begin", trainer, about)
+                self._call("on_epoch_begin", about)
                 if trainer.stop_training:
                     break
                 steps = self._as_assigned(steps)
@@ -78,9 +91,13 @@ class Fitting:
                     break
                 self._take_down(logs)
             trainer._kept_steps = steps if steps.may_be_kept() else None
-            call_each(self.callbacks, "on_train_end", trainer)
+            self._call("on_train_end")
         finally:
             self.display.close()
+
+    def _call(self, name: str, *arguments: Any) -> None:
+        """Call back, on rank 0."""
+        led(self.trainer, lambda: call_each(self.callbacks, name, self.trainer, *arguments))
 
     def _ready(self) -> Steps:
         """Compile, or read from the cache, all that the epochs need."""
@@ -88,14 +105,15 @@ class Fitting:
         self.display.compiling(f"{len(trainer.model.nodes)} layers for {trainer.model.dtype}")
         started, task = time.perf_counter(), trainer._current_task()
         kept, trainer._kept_steps = trainer._kept_steps, None
-        if kept is not None and kept.serve_again(task, self.augment, feed):
+        if kept is not None and kept.serve_again(task, self.augment, feed, trainer.ranks):
             steps = kept
         else:
-            steps = Steps(task, trainer.steps_taken, self.augment)
+            steps = Steps(task, trainer.steps_taken, self.augment, trainer.ranks)
             steps.engine(feed.batch_size, feed.weighted, feed.targets)
         if held_out:
             size, weighted = held_out.batch_size, held_out.weighted
-            trainer.model.engines.give_back(evaluator(task, size, weighted, held_out.targets))
+            with trainer.ranks.busy("compiling"):
+                trainer.model.engines.give_back(evaluator(task, size, weighted, held_out.targets))
         progress_displays.compiled(self.display, time.perf_counter() - started)
         return steps
 
@@ -108,28 +126,29 @@ class Fitting:
     def _as_assigned(self, steps: Steps) -> Steps:
         """Steps of the task as it is now: a callback may have assigned another optimizer."""
         task = self.trainer._current_task()
-        if steps.still_fit(task):
+        if steps.still_fit(task, self.trainer.ranks):
             return steps
         self._check_schedule()
-        return Steps(task, self.trainer.steps_taken, self.augment)
+        return Steps(task, self.trainer.steps_taken, self.augment, self.trainer.ranks)
 
     def _epoch(self, steps: Steps, epoch: int) -> dict[str, Any] | None:
         """Train and validate for one epoch; its figures, or None where there was no sample left."""
         started, task = time.perf_counter(), steps.task
-        listeners = [callback for callback in self.callbacks if hears_of_batches(callback)]
-        if listeners:
+        ranks, listeners = self.trainer.ranks, [each for each in self.callbacks if hears_of_batches(each)]
+        if ranks.broadcast(bool(listeners)):
             steps.after_each = self._tell_of_batch(steps, epoch, listeners)
         metrics, rate = guarded_epoch(self.trainer, steps, self.feed, epoch, self.epochs, self.display)
-        if self.feed.ended:
+        if self.feed.ended and ranks.leads:
             where = f"in epoch {epoch + 1} of {self.epochs}, after {metrics.steps} steps"
             warnings.warn(f"`X` has come to its end {where}: training ends here", stacklevel=5)
         if not metrics.steps:
             return None
-        logs: dict[str, Any] = {"epoch": epoch, "epochs": self.epochs, **metrics.figures(task.metrics)}
+        logs: dict[str, Any] = {"epoch": epoch, "epochs": self.epochs}
+        logs |= by_lead(ranks, lambda: metrics.figures(task.metrics))
         logs.update(learning_rate=rate, seconds=0.0)
         if self.held_out:
-            call_each(self.callbacks, "on_validation_begin", self.trainer)
-            figures = evaluate(task, self.held_out, epoch)
+            self._call("on_validation_begin")
+            figures = evaluate(task, self.held_out, epoch, ranks=ranks)
             logs.update({f"val_{name}": value for name, value in figures.items()})
         logs["seconds"] = time.perf_counter() - started
         return logs
@@ -143,7 +162,8 @@ class Fitting:
         def tell(batch: int, loss: float, rate: float) -> bool:
             about = {"epoch": epoch, "epochs": self.epochs, "batch": batch}
             trainer._steps_taken = steps.taken
-            call_each(listeners, "on_batch_end", trainer, {**about, "loss": loss, "learning_rate": rate})
+            logs = {**about, "loss": loss, "learning_rate": rate}
+            led(trainer, lambda: call_each(listeners, "on_batch_end", trainer, logs))
             if trainer.optimizer is not steps.optimizer:
                 self._check_schedule()
                 steps.optimizer = trainer.optimizer
@@ -152,11 +172,16 @@ class Fitting:
         return tell
 
     def _take_down(self, logs: dict[str, Any]) -> None:
-        """Keep an epoch's figures and tell them to all that want to know."""
-        trainer = self.trainer
+        """Keep an epoch's figures, those of rank 0, and tell them to all that want to know."""
+        trainer, logs = self.trainer, self.trainer.ranks.broadcast(logs)
         self.history.append(logs)
         trainer._history.append(logs)
         trainer._epochs_taken += 1
+        led(trainer, lambda: self._tell_of_epoch(logs))
+
+    def _tell_of_epoch(self, logs: dict[str, Any]) -> None:
+        """Call back, and write the checkpoint."""
+        trainer = self.trainer
         call_each(self.callbacks, "on_epoch_end", trainer, logs)
         if self.checkpoint is not None:
             stopped_at = self.epochs if trainer.stop_training else None

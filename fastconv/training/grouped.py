@@ -7,7 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..engine.columns import arrays_in, like
-from .batches import BatchFeed, Part
+from ..ranks.spread import Spread
+from .batch_feed import BatchFeed
+from .parts import Part, ScatteredPart
 
 
 class GroupedFeed:
@@ -49,8 +51,22 @@ def joined(parts: list[Part]) -> Part:
         weight = np.concatenate([np.ones(len(p.X)) if p.weight is None else p.weight for p in parts])
     X, y = _columns([part.X for part in parts], _samples), _columns([part.y for part in parts], _targets)
     after = f" and the {len(parts) - 1} after it" if len(parts) > 2 else " and the one after it"
-    first = parts[0].names
-    return Part(X, y, weight, len(X), names=(first[0] + after, first[1] + after))
+    names = parts[0].names[0] + after, parts[0].names[1] + after
+    spreads = [part.spread for part in parts if isinstance(part, ScatteredPart)]
+    if not spreads:
+        return Part(X, y, weight, len(X), names=names)
+    counts = np.array([spread.counts for spread in spreads])  # by batch and rank
+    spread = Spread(spreads[0].ranks, len(X), counts.sum(axis=0).tolist())
+    return ScatteredPart(X, y, weight, spread.total, _batch_by_batch(counts), names, spread)
+
+
+def _batch_by_batch(counts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The numbers of samples, counted rank by rank, in the order of batches, of which each rank has some."""
+    of_ranks = counts.sum(axis=0)
+    before = np.cumsum(of_ranks) - of_ranks + np.cumsum(counts, axis=0) - counts
+    return np.concatenate(
+        [np.arange(first, first + count) for first, count in zip(before.flat, counts.flat, strict=True)]
+    )
 
 
 def _columns(several: list[Any], join: Any) -> Any:

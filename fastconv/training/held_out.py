@@ -10,13 +10,15 @@ from ..engine.columns import arrays_in
 from ..engine.inputs import classes_of
 from ..nn.joint_loss import parts_of
 from ..nn.losses import Loss
+from ..ranks.communicator import ALONE
+from ..ranks.spread import Spread
 
 Chosen = NDArray[np.bool_]  # whether a sample is, which takes an eighth of the memory of its number
 BLOCK = 4096
 
 
-def held_out_samples(y: Any, split: float, loss: Loss) -> Chosen:
-    """Which samples are held out, the others being trained on.
+def held_out_samples(y: Any, split: float, loss: Loss, spread: Spread | None = None) -> Chosen:
+    """Which samples are held out, the others being trained on; of those of all ranks, where `spread` says so.
 
     Of each class its last ones are held out, so that it has its share on both sides, however y is sorted; a
     class of one sample stays in training. Where there are no classes, the last samples are held out.
@@ -30,24 +32,30 @@ def held_out_samples(y: Any, split: float, loss: Loss) -> Chosen:
     >>> held_out_samples(np.array([[3.0], [1.0], [2.0]]), 0.3, MSE())
     array([False, False,  True])
     """
-    wanted = round(len(y) * split)
-    labels = _labels(y, loss)
+    spread = Spread(ALONE, len(y)) if spread is None else spread
+    count = spread.total
+    wanted = round(count * split)
+    labels = _labels(y, loss, spread)
     taken = None if labels is None else _taken(np.bincount(labels), split, wanted)
-    if not (0 < wanted < len(y) and (taken is None or taken.any())):
+    if not (0 < wanted < count and (taken is None or taken.any())):
         what = "" if taken is None else ", in classes that keep a sample to train on"
-        raise ValueError(f"`validation_split` = {split} leaves no samples on one side of {len(y)}{what}")
+        raise ValueError(f"`validation_split` = {split} leaves no samples on one side of {count}{what}")
     if labels is not None and taken is not None:
         return _last_of_each(labels, taken)
     for targets in arrays_in(y):
-        _warn_of_sorted(targets[:-wanted], targets[-wanted:])
-    return np.arange(len(y)) >= len(y) - wanted
+        if targets.shape[1:] == (1,):
+            everyones = spread.of_all(targets)
+            _warn_of_sorted(everyones[:-wanted], everyones[-wanted:])
+    return np.arange(count) >= count - wanted
 
 
-def _labels(y: Any, loss: Loss) -> NDArray[np.int64] | None:
-    """The class of each sample, by the first output that has classes, or None."""
-    pairs = zip(arrays_in(y), parts_of(loss), strict=True)
-    found = (classes_of(targets, part) for targets, (part, _) in pairs)
-    return next((labels for labels in found if labels is not None), None)
+def _labels(y: Any, loss: Loss, spread: Spread) -> NDArray[np.int64] | None:
+    """The class of each sample, by the first output that has classes on every rank, or None."""
+    for targets, (part, _) in zip(arrays_in(y), parts_of(loss), strict=True):
+        labels = classes_of(targets, part)
+        if all(spread.ranks.gather(labels is not None)) and labels is not None:
+            return spread.of_all(labels)
+    return None
 
 
 def _taken(counts: NDArray[np.int64], split: float, wanted: int) -> NDArray[np.int64]:
@@ -75,9 +83,9 @@ def _last_of_each(labels: NDArray[np.int64], taken: NDArray[np.int64]) -> Chosen
 
 def _warn_of_sorted(trained: NDArray[Any], rest: NDArray[Any]) -> None:
     """Warn where all held-out targets lie beyond those that are trained: y is sorted."""
-    if rest.shape[1:] == (1,) and (rest.min() > trained.max() or rest.max() < trained.min()):
+    if rest.min() > trained.max() or rest.max() < trained.min():
         warnings.warn(
             f"`validation_split` holds out the last {len(rest)} samples, and their y, {rest.min()} to "
             f"{rest.max()}, is beyond that of all others: shuffle X and y, or give `validation_data`",
-            stacklevel=5,
+            stacklevel=8,
         )

@@ -1,4 +1,4 @@
-"""Passes over the data: an epoch of training steps, or an evaluation, on the engines that these need."""
+"""Passes over the data: an epoch of training steps on the engines that these need."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -14,6 +14,7 @@ from ..engine.inputs import class_numbers, readable
 from ..engine.lowering.strips import samples_of_strip
 from ..engine.plan import lanes_of
 from ..engine.run import Run
+from ..engine.shares import shares_of
 from ..engine.threads import get_num_threads
 from ..kernels.precision import get_precision
 from ..models.model import Model
@@ -23,9 +24,11 @@ from ..nn.joint_loss import parts_of, taking, targets_of
 from ..nn.losses import Loss
 from ..nn.norm import check_batch
 from ..nn.optimizers import Optimizer
-from .batches import EVALUATED_AT_ONCE, Feed, Part
+from ..ranks.communicator import ALONE, Alone
+from .feeds import Feed
 from .finite import all_finite
 from .history import DivergedError, NotFiniteError
+from .parts import Part, Span
 from .progress import Progress
 from .running_metrics import JointMetricSet, MetricSet, RunningMetrics
 
@@ -49,11 +52,12 @@ class Task:
 class Steps:
     """Takes the steps of a task, on an engine that is planned for the largest batch so far.
 
-    `taken` is how many steps the optimizer has made, those before this object included.
+    `taken` is how many steps the optimizer has made, those before this object included; `ranks` take them
+    together.
     """
 
-    def __init__(self, task: Task, taken: int, augment: Any = None) -> None:
-        self.task, self.taken, self._augment = task, taken, augment
+    def __init__(self, task: Task, taken: int, augment: Any = None, ranks: Alone = ALONE) -> None:
+        self.task, self.taken, self._augment, self.ranks = task, taken, augment, ranks
         if task.model.num_parameters and not update_runs(task.model, task.optimizer, task.model.frozen):
             raise ValueError("all layers are frozen, and there is nothing to train: see model.unfreeze()")
         self.optimizer = task.optimizer  # whose rates are taken: a callback may change them between steps
@@ -66,20 +70,21 @@ class Steps:
         self._engines: dict[int, Engine] = {}  # by how many lanes a strip of their batches has
         self._checked: set[int] = set()  # sizes of batches that all layers can learn from
 
-    def still_fit(self, task: Task) -> bool:
+    def still_fit(self, task: Task, ranks: Alone) -> bool:
         """Whether new ones for this task would be the same."""
         as_before = self._threads == get_num_threads() and self._frozen == task.model.frozen
+        as_before = as_before and self.ranks is ranks
         return task is self.task and as_before and self._precision == get_precision()
 
     def may_be_kept(self) -> bool:
         """Whether their engine may wait for the next call of `fit`: it is not large."""
         return sum(engine.program.memory.nbytes for engine in self._engines.values()) <= KEPT_BYTES
 
-    def serve_again(self, task: Task, augment: Any, feed: Feed) -> bool:
+    def serve_again(self, task: Task, augment: Any, feed: Feed, ranks: Alone) -> bool:
         """Begin anew for another call of `fit`, if new ones for it would have the same engine."""
         self.optimizer, self.after_each = task.optimizer, None
         engine = self._engines.get(self._kind(feed.batch_size))
-        if engine is None or not self.still_fit(task):
+        if engine is None or not self.still_fit(task, ranks):
             return False
         had, loss = engine.asked_run, task.loss.for_targets(feed.targets)
         wanted = had._replace(batch_size=feed.batch_size, weighted=feed.weighted, augmentation=augment)
@@ -118,7 +123,8 @@ class Steps:
             frozen=self._frozen,
             precision=self._precision,
         )
-        self._engines[kind] = Engine(task.model, run, task.optimizer_state, task.seed)
+        with self.ranks.busy("compiling"):
+            self._engines[kind] = Engine(task.model, run, task.optimizer_state, task.seed, self.ranks)
         return self._engines[kind]
 
     def _check_batches(self, part: Part) -> None:
@@ -130,9 +136,16 @@ class Steps:
 
     def _pieces(self, feed: Feed, earlier: int) -> Iterator[Part]:
         """What an epoch goes through, each part checked before its first step."""
+        count, all_targets = self.ranks.count, self.task.metrics.need_outputs
         for part in feed.parts(earlier):
             self._check_batches(part)
-            yield from part.pieces(lanes_of(self.task.model.dtype))
+            for piece in part.pieces(lanes_of(self.task.model.dtype)):
+                yield from piece.stretches(self._owned, count, all_targets)
+
+    def _owned(self, samples: int, rank: int) -> Span:
+        """Which samples of a batch a rank computes."""
+        ends = shares_of(samples, lanes_of(self.task.model.dtype), self.ranks.count).sample_ends
+        return ends[rank], ends[rank + 1]
 
     def epoch(
         self, feed: Feed, epoch: int, epochs: int, display: Progress, earlier: int
@@ -156,13 +169,15 @@ class Steps:
                 rate = float(new[-1])
 
             before = metrics.samples
-            for log in _run(task, engine, part, metrics, set_rates, self):
+            for log in run_part(task, engine, part, metrics, set_rates, self):
                 losses = log[:, 0]
                 mean = float(losses.sum(dtype=np.float64)) / len(log)
                 if not math.isfinite(mean) and not np.isfinite(losses).all():
                     step = int(np.argmax(~np.isfinite(losses)))
                     where = f"in epoch {epoch + 1}, step {metrics.steps - len(log) + step + 1}"
-                    raise _reason(f"the loss became {losses[step]} {where}", part, metrics.samples - before)
+                    raise self._reason(
+                        f"the loss became {losses[step]} {where}", part, metrics.samples - before
+                    )
                 display.batch(epoch, metrics.samples, mean)
                 self.taken += len(log)
                 if self.after_each is not None:
@@ -172,55 +187,24 @@ class Steps:
         # The last step's loss was that before it; those before have shown in the next one's loss.
         if metrics.steps and not all_finite(task.model.flat_parameters):
             where = f"in epoch {epoch + 1}, step {metrics.steps} or before"
-            raise _reason(f"the parameters became infinite or NaN {where}", part, metrics.samples - before)
+            seen = metrics.samples - before
+            raise self._reason(f"the parameters became infinite or NaN {where}", part, seen)
         for used in self._engines.values():
             used.release()  # the order of samples, before there is the next one
         task.model.note_loss(task.loss)
         return metrics, rate
 
-
-def _reason(what: str, part: Part, seen: int) -> DivergedError:
-    """The error for a loss or parameters that are not finite after `seen` samples of a part."""
-    found = part.what_is_not_finite(seen)
-    return (
-        NotFiniteError(f"{what}: {found}") if found else DivergedError(f"{what}: try a smaller learning rate")
-    )
-
-
-def evaluator(
-    task: Task, samples: int, weighted: bool, targets: Any, batch_size: int = EVALUATED_AT_ONCE
-) -> Engine:
-    """An engine of the task's model that computes loss and metrics."""
-    model, outputs, loss = task.model, task.metrics.need_outputs, task.loss.for_targets(targets)
-    return model.engines.take(
-        model, "evaluate", samples, batch_size, loss=loss, weighted=weighted, outputs=outputs
-    )
+    def _reason(self, what: str, part: Part, seen: int) -> DivergedError:
+        """The error for a loss or parameters that are not finite after `seen` samples of a part."""
+        found = next(filter(None, self.ranks.gather(part.what_is_not_finite(seen))), None)
+        return (
+            NotFiniteError(f"{what}: {found}")
+            if found
+            else DivergedError(f"{what}: try a smaller learning rate")
+        )
 
 
-def evaluate(task: Task, feed: Feed, epoch: int = 0, batch_size: int = EVALUATED_AT_ONCE) -> dict[str, float]:
-    """The figures of one pass without training.
-
-    Raises
-    ------
-    ValueError
-        If the feed has come to its end, or the loss is not finite because its samples are not.
-    """
-    metrics = RunningMetrics()
-    for part in feed.parts(epoch):
-        engine = evaluator(task, part.samples, part.weight is not None, part.y, batch_size)
-        finite = True
-        for log in _run(task, engine, part, metrics):
-            finite = finite and bool(np.isfinite(log[:, 0]).all())
-        task.model.engines.give_back(engine)
-        found = None if finite else part.what_is_not_finite(part.samples)
-        if found:
-            raise NotFiniteError(f"the loss is not finite: {found}")
-    if not metrics.steps:
-        raise ValueError(f"`validation_data` must give at least one batch, got none in epoch {epoch + 1}")
-    return metrics.figures(task.metrics)
-
-
-def _run(
+def run_part(
     task: Task,
     engine: Engine,
     part: Part,
@@ -246,8 +230,7 @@ def _run(
         if steps is not None and steps.cut:
             break
     if outputs is not None:
-        y = part.y[:done].copy() if part.order is None else part.y[part.order[:done]]
-        metrics.add_outputs(_for_metrics(y, task.loss), outputs[:done])
+        metrics.add_outputs(_for_metrics(part.targets(done), task.loss), outputs[:done])
 
 
 def _as_taken(y: Any, engine: Engine, model: Model) -> Any:

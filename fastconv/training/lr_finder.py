@@ -13,6 +13,7 @@ from ..models.building import given_model, loss_for
 from ..models.model import Model
 from ..nn.optimizers import SGD
 from ..nn.optimizers import resolve as resolve_optimizer
+from ..ranks.agreement import on_all
 from .callbacks.callback import Callback, Logs
 from .history import DivergedError, NotFiniteError
 from .trainer import Trainer
@@ -98,6 +99,8 @@ def lr_finder(
     max_lr: float = 1.0,
     steps: int = 100,
     seed: int = 0,
+    communicator: Any = None,
+    data: str = "shared",
 ) -> RateSearch:
     """Train a copy of a network with a learning rate that grows at every step, and see where the loss falls.
 
@@ -120,6 +123,8 @@ def lr_finder(
         How many steps there are; the run ends sooner where the loss explodes.
     seed : int
         Of the order of samples, and of dropout.
+    communicator, data
+        As for `Trainer`: all ranks make the call together, and each gets what was found.
 
     Returns
     -------
@@ -158,22 +163,25 @@ def lr_finder(
     optimizer = SGD() if optimizer is None else resolve_optimizer(optimizer)
     rising = optimizer.with_lr(_Rising(min_lr, max_lr, steps))
     loss = loss_for(model) if loss is None else loss
-    trainer = Trainer(copy.deepcopy(model), loss, rising, metrics=(), seed=seed)
+    trainer = Trainer(
+        copy.deepcopy(model), loss, rising, metrics=(), seed=seed, communicator=communicator, data=data
+    )
     watch = _Watch(steps)
     options: dict[str, Any] = {"epochs": 1, "batch_size": batch_size}
     if y is None:
         options["steps_per_epoch"] = steps
     else:
-        options["epochs"] = math.ceil(steps / math.ceil(len(trainer._form().check(X, y)[0]) / batch_size))
+        form = trainer._form()
+        samples = form.spread(on_all(form.ranks, lambda: len(form.check(X, y)[0]))).total
+        options["epochs"] = math.ceil(steps / math.ceil(max(samples, 1) / batch_size))
     try:
         trainer.fit(X, y, callbacks=[watch], progress=False, **options)
     except NotFiniteError:
         raise
     except DivergedError:  # the rate has become too large, which is what was to be found out
         pass
-    return RateSearch(
-        _steepest(watch.rates, watch.smoothed), *map(np.array, (watch.rates, watch.losses, watch.smoothed))
-    )
+    rates, smoothed, losses = trainer.ranks.broadcast((watch.rates, watch.smoothed, watch.losses))
+    return RateSearch(_steepest(rates, smoothed), *map(np.array, (rates, losses, smoothed)))
 
 
 def _steepest(rates: list[float], smoothed: list[float]) -> float | None:

@@ -1,5 +1,6 @@
 """What people of Keras, PyTorch and scikit-learn call arguments that here have other names, or none."""
 
+import contextlib
 import functools
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
@@ -66,17 +67,19 @@ TRAIN_ON_BATCH = {
 }
 
 
-def hints(names: Mapping[str, str]) -> Callable[[Function], Function]:
-    """A method that says what to write instead of these names."""
+def hints(names: Mapping[str, str], together: bool = False) -> Callable[[Function], Function]:
+    """A method that says what to write instead of these names; a trainer's ranks call some `together`."""
 
     def add(function: Function) -> Function:
         @functools.wraps(function)
         def hinting(*args: Any, **kwargs: Any) -> Any:
-            for name in kwargs:
-                if name in names:
-                    called = function.__qualname__.removesuffix(".__init__")
-                    raise TypeError(f"`{name}` of {called} {names[name]}")
-            return function(*args, **kwargs)
+            # One function for both, since warnings count the calls between them and the user's line.
+            with args[0].ranks.together(function.__name__) if together else contextlib.nullcontext():
+                for name in kwargs:
+                    if name in names:
+                        called = function.__qualname__.removesuffix(".__init__")
+                        raise TypeError(f"`{name}` of {called} {names[name]}")
+                return function(*args, **kwargs)
 
         return hinting  # type: ignore[return-value]
 

@@ -195,6 +195,14 @@ class RunningMetrics:
         self._counts.append(counts)
         self.steps, self.samples = self.steps + len(log), self.samples + samples
 
+    def extend(self, others: "RunningMetrics") -> None:
+        """Add the batches that came after these."""
+        self._logs += others._logs
+        self._counts += others._counts
+        self._targets += others._targets
+        self._outputs += others._outputs
+        self.steps, self.samples = self.steps + others.steps, self.samples + others.samples
+
     def add_outputs(self, y: Any, outputs: Any) -> None:
         """Targets and outputs of some samples; those of losses without labels have one shape."""
         pairs = list(zip(arrays_in(y), arrays_in(outputs), strict=True))

@@ -10,6 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 from ..checks.settings import real_number
 from ..engine.inputs import classes_of
 from ..nn.losses import Loss
+from ..ranks.communicator import ALONE
+from ..ranks.spread import Spread
 
 Weights = NDArray[np.float64]
 
@@ -35,9 +37,15 @@ def check_sample_weight(
     if count and not (np.isfinite(weights).all() and weights.min() >= 0):
         first = int(np.argmax(~(np.isfinite(weights) & (weights >= 0))))
         raise ValueError(f"`{name}` must be finite numbers >= 0, got {weights[first]} at [{first}]")
-    if count and not may_be_zeros and not weights.any():
-        raise ValueError(f"`{name}` must have a weight above 0, got only zeros")
+    if count and not may_be_zeros:
+        check_above_zero(weights, name, Spread(ALONE, count))
     return weights
+
+
+def check_above_zero(weights: Weights, name: str, spread: Spread) -> None:
+    """Raise ValueError where all weights, of all ranks that have some of the samples, are 0."""
+    if not any(spread.ranks.gather(bool(weights.any()))):
+        raise ValueError(f"`{name}` must have a weight above 0, got only zeros")
 
 
 def class_weights(
@@ -99,6 +107,7 @@ def combine(
     loss: Loss,
     output_features: int,
     batch: bool = False,
+    spread: Spread | None = None,
 ) -> Weights | None:
     """The weight of each sample, or None where all count the same.
 
@@ -114,15 +123,20 @@ def combine(
         Numbers of one output sample.
     batch : bool
         Whether these are not all samples, so that all of their weights may be 0.
+    spread : Spread, optional
+        Where other ranks have samples too, over all of which classes are balanced.
 
     Raises
     ------
     TypeError, ValueError
         If an argument does not fit.
     """
+    spread = Spread(ALONE, len(y)) if spread is None else spread
     weights = None
     if sample_weight is not None:
-        weights = check_sample_weight(sample_weight, len(y), may_be_zeros=batch)
+        weights = check_sample_weight(sample_weight, len(y), may_be_zeros=True)
+        if not batch:
+            check_above_zero(weights, "sample_weight", spread)
     if class_weight is None:
         return weights
     labels, count = classes_of(y, loss), output_features if loss.targets == "labels" else 2
@@ -131,10 +145,17 @@ def combine(
             "`class_weight` needs a class for each sample, and there is one for each pixel: give the loss "
             "its own, such as losses.CrossEntropy(class_weight=[1.0, 5.0])"
         )
-    if labels is None:
+    known = labels is not None if batch else all(spread.ranks.gather(labels is not None))
+    if labels is None or not known:
         raise ValueError(
             f"`class_weight` needs a class for each sample: {loss} has none, or not just 0 and 1"
         )
-    by_class = class_weights(class_weight, labels, count, weights)[labels]
+    everyones, own = labels, weights
+    if not batch:
+        everyones, own = spread.of_all(labels), None if weights is None else spread.of_all(weights)
+    by_class = class_weights(class_weight, everyones, count, own)[labels]
     weights = by_class if weights is None else by_class * weights
-    return check_sample_weight(weights, len(y), "class_weight", batch)
+    check_sample_weight(weights, len(y), "class_weight", may_be_zeros=True)
+    if not batch:
+        check_above_zero(weights, "class_weight", spread)
+    return weights

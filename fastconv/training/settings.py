@@ -11,8 +11,10 @@ from ..nn.activations import Softmax
 from ..nn.joint_loss import JointLoss, resolve_for
 from ..nn.losses import Loss, LossName
 from ..nn.optimizers import SGD, Optimizer
+from ..ranks.agreement import given_ranks
+from ..ranks.communicator import ALONE, Alone
 from . import other_names
-from .batches import Form
+from .feeds import Form
 from .finite import Snapshot
 from .history import History
 from .loops import Steps, Task
@@ -27,6 +29,8 @@ class TrainerSettings:
 
     _accumulate = 1  # of trainers that were pickled before there was a choice
     _kept_steps: Steps | None = None  # of the last `fit`, for the next one
+    ranks: Alone = ALONE  # of trainers that were pickled before there were others
+    data = "shared"
 
     @hints(other_names.TRAINER)
     def __init__(
@@ -39,7 +43,13 @@ class TrainerSettings:
         *,
         loss_weights: Any = None,
         accumulate: int = 1,
+        communicator: Any = None,
+        data: str = "shared",
     ) -> None:
+        self.ranks: Alone = given_ranks(communicator)
+        if data not in ("shared", "local"):
+            raise ValueError(f'`data` must be "shared" or "local", got {data!r}')
+        self.data = data
         self._model = given_model(model)
         self._task: Task | None = None
         self._single_steps: Steps | None = None
@@ -322,7 +332,17 @@ class TrainerSettings:
                 self._at_work = before
 
     def _form(self) -> Form:
-        return Form(self.model, self._resolved(self.loss, self.loss_weights))
+        loss = self._resolved(self.loss, self.loss_weights)
+        return Form(self.model, loss, self.ranks, self.data == "local" and self.ranks.count > 1)
+
+    @contextmanager
+    def _on_its_own(self) -> Iterator[None]:
+        """While rank 0 does what it alone does, its trainer is one of a process on its own."""
+        ranks, self.ranks = self.ranks, ALONE
+        try:
+            yield
+        finally:
+            self.ranks = ranks
 
     def __getstate__(self) -> dict[str, Any]:
         return {
@@ -333,6 +353,7 @@ class TrainerSettings:
             "_snapshot": None,
             "_at_work": False,
             "_in_epoch": False,
+            "ranks": ALONE,  # a communicator stays in its process
         }
 
     def __setstate__(self, kept: dict[str, Any]) -> None:

@@ -4,23 +4,23 @@ import os
 from collections.abc import Iterable
 from typing import Any
 
-import numpy as np
 from numpy.typing import ArrayLike
 
-from ..checks.settings import real_number, whole_number
-from ..formats.model_file import check_target
+from ..checks.settings import whole_number
+from ..engine.columns import inputs_as_given
 from . import other_names
-from . import progress as progress_displays
-from .augment import Augment, check_augment
-from .batches import EVALUATED_AT_ONCE, ArrayFeed, BatchFeed, Feed, array_feeds, validation_feed
-from .callbacks.callback import check_callbacks
-from .callbacks.files import check_files
-from .fitting import Fitting, guarded_epoch
-from .grouped import GroupedFeed
+from .asked import Asked, Samples, refuse
+from .augment import Augment
+from .batch_feed import BatchFeed
+from .batches import array_feed
+from .evaluating import evaluate, predict
+from .feeds import EVALUATED_AT_ONCE, Feed
+from .fitting import guarded_epoch
 from .history import DivergedError, History
-from .loops import Steps, evaluate
+from .loops import Steps
 from .other_names import hints
-from .sample_weights import check_sample_weight
+from .progress import Silent
+from .same_call import agree, form_of
 from .settings import TrainerSettings
 
 __all__ = ["DivergedError", "History", "Trainer"]
@@ -52,6 +52,12 @@ class Trainer(TrainerSettings):
     accumulate : int
         How many batches of `fit` make one step: it has the bits of one batch of so many times the size, and
         what is left over at the end of an epoch divides by its own size.
+    communicator : mpi4py.MPI.Comm, optional
+        Such as MPI.COMM_WORLD: the processes of it, which are called ranks, train the network together; see
+        the notes.
+    data : {"shared", "local"}
+        With a communicator, whether every rank gives the same samples, of which it reads only some, or those
+        that it alone has.
 
     Raises
     ------
@@ -77,6 +83,20 @@ class Trainer(TrainerSettings):
     optimizer of the same class as the one before goes on with its moments, another one begins anew; a
     callback may assign one, which holds from the next epoch on.
 
+    With a communicator, every rank makes the same calls of `fit`, `evaluate`, `predict` and `train_on_batch`,
+    with a network, settings and arguments of its own that are equal to those of the others: what differs is
+    refused. Parameters and moments are those of rank 0, where others begin with different ones. Each rank
+    computes a part of every batch, in blocks of 16 samples (8 in float64), and all end with the bits of one
+    process, whatever the number of ranks and of their threads; processors with other vector units, or another
+    batch size, make other last bits. Figures, parameters and what is returned are the same on all ranks.
+    Rank 0 alone shows progress, calls back, reads and writes the checkpoint; all ranks take over what a
+    callback changes of the trainer and its network. In a callback the trainer works on its own: it may
+    `evaluate`, `predict` or `train_on_batch`, and the other ranks wait.
+
+    With `data="local"`, X, y, weights, validation data and batches are one rank's part, which may be empty,
+    of those of one process: the parts of all ranks one below the other, that of rank 0 first. An epoch of an
+    iterable ends when those of all ranks have ended. Where an error counts samples, it counts those of all.
+
     One thread at a time trains a network: `fit` or `train_on_batch` in another one raises RuntimeError, and
     so does `evaluate` while another thread trains. `model.predict` takes the parameters as they are then.
 
@@ -92,7 +112,7 @@ class Trainer(TrainerSettings):
     (2, True)
     """
 
-    @hints(other_names.FIT)
+    @hints(other_names.FIT, together=True)
     def fit(
         self,
         X: Any,
@@ -203,47 +223,19 @@ class Trainer(TrainerSettings):
         >>> len(history["loss"]), trainer.steps_taken
         (3, 30)
         """
-        epochs, batch_size = whole_number(epochs, "epochs"), whole_number(batch_size, "batch_size")
-        split = real_number(validation_split, "validation_split", 0.0, 1.0)
-        if resume and checkpoint is None:
-            raise ValueError("`resume` needs `checkpoint`, the file to go on from")
-        if checkpoint is not None:
-            check_target(checkpoint, "checkpoint")
-        if not isinstance(shuffle, (bool, np.bool_)):
-            raise TypeError(f"`shuffle` must be True or False, got {shuffle!r}")
-        callbacks = check_callbacks(() if callbacks is None else callbacks)
-        check_files(callbacks, checkpoint)
-        if augment is not None and len(self.model.inputs) > 1:
-            raise ValueError("`augment` is for a network with one input: change the images beforehand")
-        augment = check_augment(augment, self.model.input_shape)
-        display = progress_displays.resolve(progress, verbose)
+        asked = Asked(
+            X, y, sample_weight, epochs, batch_size, validation_data, validation_split, shuffle, callbacks,
+            progress, checkpoint, resume, class_weight, augment, steps_per_epoch, verbose,
+        )  # fmt: skip
         form = self._form()
-        held_out: Feed | None = None
-        if validation_data is not None:
-            if split:
-                raise ValueError(
-                    f"`validation_split` must be 0 where `validation_data` is given, got {validation_split!r}"
-                )
-            held_out = validation_feed(validation_data, form, epochs)
-        if y is None:
-            _refuse(validation_split=split > 0, sample_weight=sample_weight is not None)
-            feed = self._batches(X, epochs, steps_per_epoch, class_weight)
-        else:
-            if steps_per_epoch is not None:
-                raise ValueError(f"`steps_per_epoch` is for batches, not for arrays, got {steps_per_epoch!r}")
-            X, y = form.check(X, y)
-            weight = None if sample_weight is None else check_sample_weight(sample_weight, len(X))
-            seed = self.seed if shuffle else None
-            at_once = batch_size * self.accumulate
-            feed, rest = array_feeds(X, y, weight, split, class_weight, form, at_once, seed)
-            held_out = rest if held_out is None else held_out
-        fitting = Fitting(self, feed, held_out, epochs, callbacks, display, augment, checkpoint)
+        agree(self, "fit", lambda: asked.check(self, form))
+        fitting = asked.fitting(self, form)
         with self._working("fit"):
             if not resume or fitting.resume():
                 fitting.run()
         return fitting.history
 
-    @hints(other_names.TRAIN_ON_BATCH)
+    @hints(other_names.TRAIN_ON_BATCH, together=True)
     def train_on_batch(self, X: Any, y: Any, sample_weight: "ArrayLike | None" = None) -> float:
         """Take one step on a batch.
 
@@ -276,21 +268,23 @@ class Trainer(TrainerSettings):
         >>> losses[-1] < losses[0]
         True
         """
-        if not isinstance(self.optimizer.lr, float):
-            raise ValueError(f"`lr` must be a number for train_on_batch, got {self.optimizer.lr!r}")
-        X, y = self._form().check(X, y)
-        weight = None
-        if sample_weight is not None:
-            weight = check_sample_weight(sample_weight, len(X), may_be_zeros=True)
+        form, batch = self._form(), Samples(X, y, sample_weight)
+
+        def check() -> dict[str, Any]:
+            if not isinstance(self.optimizer.lr, float):
+                raise ValueError(f"`lr` must be a number for train_on_batch, got {self.optimizer.lr!r}")
+            return batch.check(self, form)
+
+        agree(self, "train_on_batch", check)
+        feed = array_feed(batch.X, batch.y, batch.weight, None, form, may_be_zeros=True)
         with self._working("train_on_batch"):
             task, steps = self._current_task(), self._single_steps
-            if steps is None or not steps.still_fit(task):
-                steps = self._single_steps = Steps(task, self.steps_taken)
-            feed, silent = ArrayFeed(X, y, weight, len(X)), progress_displays.Silent()
-            metrics, _ = guarded_epoch(self, steps, feed, 0, 1, silent)
+            if steps is None or not steps.still_fit(task, self.ranks):
+                steps = self._single_steps = Steps(task, self.steps_taken, ranks=self.ranks)
+            metrics, _ = guarded_epoch(self, steps, feed, 0, 1, Silent())
         return metrics.loss
 
-    @hints(other_names.EVALUATE)
+    @hints(other_names.EVALUATE, together=True)
     def evaluate(
         self,
         X: Any,
@@ -322,27 +316,59 @@ class Trainer(TrainerSettings):
         >>> sorted(trainer.evaluate(np.zeros((4, 1, 6, 6)), [0, 1, 0, 1]))
         ['accuracy', 'loss']
         """
-        batch_size = whole_number(batch_size, "batch_size")
-        self.model.engines.training.check_free()
+        form, samples = self._form(), Samples(X, y, sample_weight)
+
+        def check() -> dict[str, Any]:
+            size = whole_number(batch_size, "batch_size")
+            self.model.engines.training.check_free()
+            if y is None:
+                refuse(sample_weight=sample_weight is not None)
+                return {"y": "missing", "batch_size": size}
+            return {"batch_size": size, **samples.check(self, form)}
+
+        agree(self, "evaluate", check)
         if y is None:
-            _refuse(sample_weight=sample_weight is not None)
-            return evaluate(self._current_task(), BatchFeed(X, self._form()), batch_size=batch_size)
-        X, y = self._form().check(X, y)
-        weight = None if sample_weight is None else check_sample_weight(sample_weight, len(X))
-        return evaluate(self._current_task(), ArrayFeed(X, y, weight, batch_size), batch_size=batch_size)
+            feed: Feed = BatchFeed(X, form)
+        else:
+            feed = array_feed(samples.X, samples.y, samples.weight, batch_size, form)
+        return evaluate(self._current_task(), feed, batch_size=batch_size, ranks=self.ranks)
 
-    # Inside
+    @hints({}, together=True)
+    def predict(self, X: Any, *, batch_size: int = EVALUATED_AT_ONCE) -> Any:
+        """The outputs of the network, as `model.predict` gives them; of several ranks, each computes some.
 
-    def _batches(self, X: Any, epochs: int, steps: int | None, class_weight: Any) -> Feed:
-        """The feed of an iterable of batches."""
-        if isinstance(class_weight, str):
-            raise ValueError(f"`class_weight` must be a dict for batches, got {class_weight!r}")
-        feed = BatchFeed(X, self._form(), epochs, steps, class_weight)
-        return feed if self.accumulate == 1 else GroupedFeed(feed, self.accumulate)
+        Parameters
+        ----------
+        X : ndarray, shape (N, *input_shape)
+            As for `model.predict`. With `data="local"`, samples of this rank's own, of which it gets the
+            outputs.
+        batch_size : int
+            Samples in work at a time.
 
+        Returns
+        -------
+        ndarray, shape (N, *output_shape)
+            On every rank; of several outputs, a list or a dict of them.
 
-def _refuse(**given: bool) -> None:
-    """Raise ValueError if an argument that only arrays can have is given with batches."""
-    for name, is_given in given.items():
-        if is_given:
-            raise ValueError(f"`{name}` is for arrays X and y, and there is no y")
+        Raises
+        ------
+        ValueError, TypeError
+            If an argument does not fit, or ranks make different calls.
+
+        Examples
+        --------
+        >>> import fastconv as fc, numpy as np
+        >>> fc.Trainer(fc.models.reference_cnn(), loss="bce").predict(np.zeros((3, 1, 6, 6))).shape
+        (3, 1)
+        """
+        model, checked = self.model, []
+
+        def check() -> dict[str, Any]:
+            checked.append(inputs_as_given(X, model.input_names, model.input_shapes))
+            return {"batch_size": whole_number(batch_size, "batch_size"), **form_of(self, "X", checked[0])}
+
+        agree(self, "predict", check)
+        if self.ranks.count == 1 or self.data == "local":
+            with self.ranks.busy("predicting"):
+                return model.predict(X, batch_size)
+        return model.as_given(predict(model, checked[0], batch_size, self.ranks))

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from threads_as_ranks import on_ranks
 
 import fastconv as fc
 from fastconv.engine import exchange
@@ -11,6 +10,7 @@ from fastconv.engine.run import Run
 from fastconv.engine.shares import shares_of
 from fastconv.nn.losses import resolve
 from fastconv.ranks.communicator import ALONE
+from tests.ranks.threads_as_ranks import on_ranks
 
 LAYERS = {
     "dense": ((2, 7, 5), lambda: [fc.Flatten(), fc.Dense(20), fc.ReLU(), fc.Dense(3)]),

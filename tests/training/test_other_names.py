@@ -114,6 +114,9 @@ def stops(trainer, logs):
     [
         lambda folder: fc.Trainer(network()).fit(X, Y, epochs=1, callbacks=[fc.EarlyStopping()]),
         lambda folder: fc.Trainer(network()).fit(iter([(X, Y)] * 3), epochs=2, steps_per_epoch=2),
+        lambda folder: fc.Trainer(fc.Sequential([fc.Dense(1)], (1,)), loss="mse").fit(
+            np.ones(50), np.arange(50) / 50, epochs=1, validation_split=0.2
+        ),
     ],
 )
 def test_a_warning_points_to_the_line_that_calls_fit(call, tmp_path):

@@ -38,7 +38,7 @@ class Best:
                     warnings.warn(
                         f"`monitor` is {self.monitor!r}, but there are no validation data: {name!r} is "
                         "watched instead",
-                        stacklevel=8,  # the line that calls `fit`
+                        stacklevel=11,  # the line that calls `fit`
                     )
                 return float(logs[name])
         raise ValueError(f"`monitor` must be one of {', '.join(logs)}, got {self.monitor!r}")

@@ -1,0 +1,294 @@
+"""What becomes of all ranks where one raises an error, hangs, is killed or ends too soon: nobody waits on.
+
+- An error that leaves a call of the trainer (`together`) on one rank is told to all. Those that wait for it
+  stop waiting and raise `RankError`. Then all compare: where each has raised an error of its own after the
+  same exchanges, such as for an argument that all were given, nothing is lost, and it is an ordinary error.
+  Otherwise exchanges have been left half done; the script may tidy up, and its end is that of all ranks.
+- A rank that stops, or does not go on, is found by the heart of the next one (`heart.py`).
+- One that is killed can say nothing: its witness does (`witness.py`), and MPI's launcher ends the others.
+- A rank whose script ends waits for the others, so that an error of one of them is seen.
+"""
+
+import atexit
+import contextlib
+import os
+import socket
+import sys
+import tempfile
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from .errors import RankError
+from .heart import BUSY, GONE, OUTSIDE, WAITING, WORKING, Heart, News, State, say
+from .witness import Witness
+
+# A rank whose script has ended with an error waits so long for the others to end in the same way.
+LAST_SECONDS = 2.0
+
+
+def time_limit() -> float:
+    """How long a rank is waited for that gives no sign of life, in seconds: FASTCONV_RANK_TIMEOUT, or 8.
+
+    Raises
+    ------
+    ValueError
+        If the setting is no number > 0.
+
+    Examples
+    --------
+    >>> time_limit() > 0
+    True
+    """
+    text = os.environ.get("FASTCONV_RANK_TIMEOUT", "8").strip()
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise ValueError(f"`FASTCONV_RANK_TIMEOUT` must be a number of seconds > 0, got {text!r}")
+    return seconds
+
+
+class Watch:
+    """What the ranks of a communicator know of each other; one for all `Ranks` of it.
+
+    Parameters
+    ----------
+    communicator : mpi4py.MPI.Comm
+        Of its own.
+    give_way : function
+        Called while this rank waits.
+    """
+
+    def __init__(self, communicator: Any, give_way: Callable[[], None]) -> None:
+        from mpi4py import MPI
+
+        self._communicator, self._give_way = communicator, give_way
+        self.number, self.count = communicator.Get_rank(), communicator.Get_size()
+        mine = np.zeros(1, np.dtype([("host", "S224"), ("run", "S32")]))
+        mine["host"], mine["run"] = socket.gethostname().encode(errors="replace"), os.urandom(16).hex()
+        all_of_them = np.empty(self.count, mine.dtype)
+        self._wait(communicator.Iallgather(mine.view(np.uint8), all_of_them.view(np.uint8)))
+        self.hosts = [host.decode() for host in all_of_them["host"].tolist()]
+        self._exchanges = self._turn = 0
+        self._call, self._busy = "", ""
+        self.over: str | None = None  # what has put an end to training together
+        self._cause, self._unsaid = "", False  # in short, and that nobody has been told
+        self._ended = self.count == 1
+        self._heart = Heart(communicator, MPI, self.hosts, time_limit())
+        if not self._ended:
+            self._heart.start()
+            self._be_watched(all_of_them["run"][0].decode())
+            self._heart.hush = _hush
+            MPI.COMM_SELF.Set_attr(MPI.Comm.Create_keyval(delete_fn=lambda *_: self.farewell()), self)
+
+    def _be_watched(self, run: str) -> None:
+        """From now on the end of this process is seen."""
+        if not _watches:
+            _watch_the_end()
+        _watches.append(self)
+        spoken, path = -1, os.path.join(tempfile.gettempdir(), f"fastconv-{run}")
+        if not _witness and os.name == "posix":
+            with contextlib.suppress(OSError):  # no place to write to: the launcher alone tells of kills
+                spoken = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
+        self._wait(self._communicator.Ibarrier())
+        if spoken >= 0:
+            # It is open on every rank of this machine now; without a name it is gone when they are.
+            with contextlib.suppress(OSError):
+                os.unlink(path)
+            _witness.append(Witness(self.name(), spoken))
+
+    def name(self) -> str:
+        """What people call this rank."""
+        return self._heart.title(self.number)
+
+    # Calls and exchanges
+
+    def finish(self, request: Any) -> None:
+        """Wait until an exchange is done.
+
+        Raises
+        ------
+        RankError
+            If another rank has raised an error.
+        """
+        heart, turn = self._heart, self._turn
+        self._check_whole()
+        self._exchanges += 1
+        if not request.Test():
+            heart.state = State(self._exchanges, WAITING, self._call)
+            while not request.Test():
+                if turn in heart.news:
+                    raise RankError(heart.news[turn].text.removeprefix("fastconv: "))
+                self._give_way()
+        heart.state = self._state()
+
+    def _state(self) -> State:
+        doing = BUSY if self._busy else WORKING if self._call else OUTSIDE
+        return State(self._exchanges, doing, self._busy or self._call)
+
+    @contextlib.contextmanager
+    def busy(self, what: str) -> Iterator[None]:
+        """What may take long, such as compiling: others wait for this rank as long as it lives."""
+        before, self._busy = self._busy, what
+        self._heart.state = self._state()
+        try:
+            yield
+        finally:
+            self._busy = before
+            self._heart.state = self._state()
+
+    @contextlib.contextmanager
+    def together(self, call: str, wait_for_all: Callable[[], None]) -> Iterator[None]:
+        """A call that all ranks make: none goes on until all are through, and an error is one of all."""
+        if self._call or self.count == 1:
+            yield
+            return
+        self._check_whole()
+        self._call = call
+        self._heart.state = self._state()
+        try:
+            yield
+            wait_for_all()
+        except BaseException as error:
+            self._compare(error)
+            raise
+        finally:
+            self._call = self._busy = ""
+            self._heart.state = self._state()
+
+    def _check_whole(self) -> None:
+        if self.over is not None:
+            raise RankError(
+                f"nothing more can be done on these ranks: {self.over.removeprefix('fastconv: ')}"
+            )
+
+    def _compare(self, error: BaseException) -> None:
+        """Find out whether all ranks have raised an error in the same place; if not, all is over."""
+        own = not isinstance(error, RankError)
+        line = f"fastconv: {self.name()} ended with {_summary(error)}"
+        if own:
+            self._heart.tell(News(self._turn, self.number, line))
+        self.over = line
+        self._heart.state = State(self._exchanges + 1, WAITING, self._call)
+        mine = np.array([own, self._exchanges, zlib.crc32(_summary(error).encode(errors="replace"))])
+        all_of_them = np.empty((self.count, 3), np.int64)
+        self._wait(self._communicator.Iallgather(mine, all_of_them))
+        all_own, one_place, one_error = (all_of_them == mine).all(axis=0) & own
+        # Of a thousand ranks that end with one error, one shows it.
+        shown_elsewhere = not own or (all_own and one_error and self.number > 0)
+        if shown_elsewhere:
+            _mark(error, _SAID)
+        if all_own and one_place:
+            self.over, self._turn = None, self._turn + 1
+            if not shown_elsewhere:
+                _mark(error, _ALIKE)
+            return
+        _hush()
+        if not own:
+            self.over = str(error)
+        elif not shown_elsewhere and not (all_own and isinstance(error, KeyboardInterrupt)):
+            say(line)
+
+    def _wait(self, request: Any) -> None:
+        while not request.Test():
+            self._give_way()
+
+    # The end
+
+    def uncaught(self, error: BaseException) -> None:
+        """The script ends with an error."""
+        if self.over is None and _marked(error) is None:
+            self._cause, self._unsaid = f"ended with {_summary(error)}", True
+            self.over = f"fastconv: {self.name()} {self._cause}"
+
+    def farewell(self) -> None:
+        """The script has ended: wait for the other ranks, and end them if it has not ended well."""
+        if self._ended:
+            return
+        self._ended = True
+        heart = self._heart
+        whole = not self._call and heart.state.doing != WAITING and self._turn not in heart.news
+        heart.state = State(self._exchanges, GONE, self._cause if self._unsaid else "")
+        everyone, until = self._communicator.Ibarrier(), time.monotonic() + LAST_SECONDS
+        while not everyone.Test():
+            if self.over is not None and time.monotonic() > until:
+                self._end_all()
+            time.sleep(0.005)
+        if self.over is not None and not (self._unsaid and whole):
+            self._end_all()
+        _hush()
+        heart.stop()
+        self._wait(self._communicator.Ibarrier())
+        heart.drain()
+
+    def _end_all(self) -> None:
+        if self._unsaid and self.over is not None:
+            self._heart.end_all(self.over)
+        if self.number:
+            time.sleep(0.5)  # one is enough, and MPI prints a line for each
+        self._heart.abort()
+
+
+def _summary(error: BaseException) -> str:
+    """An error in one line.
+
+    Examples
+    --------
+    >>> _summary(ValueError("no\\nsuch number"))
+    'ValueError: no such number'
+    """
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text[:1000]}" if text else type(error).__name__
+
+
+# What is known of an error: that all ranks have raised one in the same place, or that another rank shows it.
+_ALIKE, _SAID = "alike", "said"
+
+
+def _mark(error: BaseException, what: str) -> None:
+    with contextlib.suppress(AttributeError):  # a class with __slots__
+        error._fastconv_ranks = what  # type: ignore[attr-defined]
+
+
+def _marked(error: BaseException) -> str | None:
+    return getattr(error, "_fastconv_ranks", None)
+
+
+# Of the process
+
+_watches: list[Watch] = []
+_witness: list[Witness] = []
+
+
+def _watch_the_end() -> None:
+    process, before = os.getpid(), sys.excepthook
+
+    def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if os.getpid() == process:
+            for one in _watches:
+                one.uncaught(error)
+            if _marked(error) == _SAID:
+                return
+        before(kind, error, trace)
+
+    def farewell() -> None:
+        if os.getpid() == process:  # children that were forked end in peace
+            for one in _watches:
+                one.farewell()
+
+    sys.excepthook = hook
+    atexit.register(farewell)
+
+
+def _hush(everyone: bool = False) -> None:
+    """The end of this process needs no words, or that of no process on this machine."""
+    for witness in _witness:
+        if everyone:
+            witness.silence_all()
+        witness.dismiss()
