@@ -116,15 +116,16 @@ class _Bench:
         ranks = self.ranks
         shares = shares_of(work.batch, lanes_of("float32"), ranks.count)
         first, stop = shares.sample_ends[ranks.number : ranks.number + 2]
-        shared, together = _steps(work.network, work.batch, ranks=ranks)
-        contenders: dict[str, Rounds | None] = {
-            "shared": shared,
-            "apart": _rounds(work.network, stop - first) if stop > first else None,
-            "alone": _rounds(work.network, work.alone) if ranks.leads else None,
-        }
-        if 1 < ranks.count <= processors():
-            whole = _rounds(work.network, work.batch, ranks.count) if ranks.leads else None
-            contenders["threads"] = whole
+        with ranks.busy("compiling"):
+            shared, together = _steps(work.network, work.batch, ranks=ranks)
+            contenders: dict[str, Rounds | None] = {
+                "shared": shared,
+                "apart": _rounds(work.network, stop - first) if stop > first else None,
+                "alone": _rounds(work.network, work.alone) if ranks.leads else None,
+            }
+            if 1 < ranks.count <= processors():
+                whole = _rounds(work.network, work.batch, ranks.count) if ranks.leads else None
+                contenders["threads"] = whole
         best, exchange = self._race(contenders)
         foretold = best["apart"]
         if self.link is not None:

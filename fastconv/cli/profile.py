@@ -8,7 +8,7 @@ from ..checks.extras import require
 from ..checks.waiting import waiting
 from ..formats import json_text
 from ..formats.atomic import replaced
-from . import networks, options, output
+from . import launch, networks, options, output
 
 EXAMPLES = """\
 profile fastconv-model.npz
@@ -30,6 +30,7 @@ def add_to(commands: Any) -> None:
     add("-o", "--output", metavar="FILE", help="draw a picture of it, in a PNG, SVG or PDF file")
     options.add_threads(command)
     options.add_json(command)
+    command.set_defaults(on_ranks=True)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -39,6 +40,8 @@ def run(args: argparse.Namespace) -> int:
     from ..inspection.random_batch import random_batch
 
     networks.check(args)
+    if args.predict and launch.place()[0]:
+        return 0  # predictions are not shared: rank 0 measures one of its own
     if args.output:
         output.check_output(args.output, "--output", *PICTURES)
         output.check_distinct({"--output": args.output}, {"MODEL": args.model})
@@ -47,11 +50,13 @@ def run(args: argparse.Namespace) -> int:
         fc.set_num_threads(args.threads)
     model = networks.named(args.model)
     X, y = random_batch(model, args.batch_size)
-    of_training = {} if args.predict else {"y": y, "optimizer": args.optimizer}
+    of_training = {"y": y, "optimizer": args.optimizer, "communicator": launch.ranks()}
+    if args.predict:
+        of_training.clear()
     with waiting("measuring"):
         found = fc.profile(model, X, seconds=args.seconds, **of_training)
     print(json_text.to_json(found.to_dict()) if args.json else found)
-    if args.output:
+    if args.output and not launch.place()[0]:
         axes = fc.plots.profile(found)
         with output.writing(args.output), replaced(args.output) as file:
             axes.figure.savefig(file, dpi=150, format=Path(args.output).suffix[1:])

@@ -18,7 +18,8 @@ from ..engine.traffic import bytes_of
 from ..models.building import given_model
 from ..models.model import Model
 from ..nn.optimizers import Optimizer, OptimizerName
-from ..ranks.communicator import ALONE, Alone, Ranks
+from ..ranks.agreement import check_same_call, given_ranks
+from ..ranks.communicator import ALONE, Alone
 from .steps import training_engine
 from .texts import aligned, bytes_text, count_text, html_table, time_text
 
@@ -270,7 +271,7 @@ def profile(
     Raises
     ------
     ValueError, TypeError
-        If an argument does not fit the network, or there is no sample.
+        If an argument does not fit the network, there is no sample, or ranks make different calls.
 
     Notes
     -----
@@ -290,13 +291,24 @@ def profile(
     """
     model = given_model(model)
     seconds = real_number(seconds, "seconds", above=True)
+    ranks = given_ranks(communicator)
+    if y is None and ranks is not ALONE:
+        raise ValueError("`communicator` is for training steps, which need `y`")
     X = inputs_as_given(X, model.input_names, model.input_shapes)
     if not len(X):
         raise ValueError("`X` must hold at least one sample, got none")
     model = copy.deepcopy(model)
-    ranks = ALONE if communicator is None else Ranks(communicator)
-    engine, y = _engine(model, X, y, loss, optimizer, loss_weights, ranks)
-    X, y = _readable(X), _readable(y)
+    with ranks.together("profile"):
+        layers = [node.layer.call() for node in model.nodes]
+        call = {"layers of model": layers, "dtype": str(model.dtype), "samples": len(X), "loss": str(loss)}
+        check_same_call(ranks, lambda: {**call, "optimizer": str(optimizer)})
+        with ranks.busy("compiling"):
+            engine, y = _engine(model, X, y, loss, optimizer, loss_weights, ranks)
+        return _measured(model, engine, _readable(X), _readable(y), seconds)
+
+
+def _measured(model: Model, engine: Engine, X: Any, y: Any, seconds: float) -> Profile:
+    """The profile of an engine's step, on samples that it reads as they are."""
     peak = fma_peak(engine.threads, str(model.dtype), seconds=min(0.1, seconds))
     measured = measure(engine, X, y, model.empty_outputs, seconds)
     peak = max(peak, fma_peak(engine.threads, str(model.dtype), seconds=min(0.1, seconds)))
@@ -315,8 +327,7 @@ def _engine(
     """What runs the step, as `fit` or `predict` would make it, and y as it takes it."""
     if y is not None:
         return training_engine(model, X, y, loss, optimizer, loss_weights, ranks)
-    given = {"loss": loss, "optimizer": optimizer, "loss_weights": loss_weights}
-    for name, value in {**given, "communicator": None if ranks is ALONE else ranks}.items():
+    for name, value in (("loss", loss), ("optimizer", optimizer), ("loss_weights", loss_weights)):
         if value is not None:
             raise ValueError(f"`{name}` is for training steps, which need `y`")
     return model.engines.take(model, "predict", len(X), 256), None
