@@ -49,6 +49,7 @@ if TYPE_CHECKING:  # at run time by `__getattr__`
     from .inspection.explain import explain
     from .inspection.gradient_check import check_gradients
     from .inspection.profile import Profile, ProfileRow, profile
+    from .inspection.scale import Scaling, ScalingRow, scale
 
 __version__ = "0.1.0"
 
@@ -73,6 +74,8 @@ __all__ = [  # layers and optimizers are listed in their own files
     "RankError",
     "RateSearch",
     "ReduceLROnPlateau",
+    "Scaling",
+    "ScalingRow",
     "Sequential",
     "StepDecay",
     "TensorBoard",
@@ -97,6 +100,7 @@ __all__ = [  # layers and optimizers are listed in their own files
     "models",
     "optimizers",
     "profile",
+    "scale",
     "schedules",
     "set_num_threads",
     "set_precision",
@@ -119,6 +123,9 @@ _LATER = {
     "Profile": ".inspection.profile",
     "ProfileRow": ".inspection.profile",
     "profile": ".inspection.profile",
+    "Scaling": ".inspection.scale",
+    "ScalingRow": ".inspection.scale",
+    "scale": ".inspection.scale",
 }
 
 

@@ -152,11 +152,7 @@ class Engine:
         if self._prepares:
             self._prepare()
         try:
-            if len(self._segments) == 1:
-                run_job(self.job(first_step, steps), self.threads)
-            else:
-                for step in range(steps):
-                    self._run_with_others(first_step, step)
+            self.take(first_step, steps)
         finally:
             self._job[JOB.update] += steps
             if self._changes:
@@ -171,17 +167,25 @@ class Engine:
             log[:, 0] = sum(weight * log[:, 2 + 2 * k] for k, weight in enumerate(self._weights))
         return log
 
-    def _run_with_others(self, first_step, step):
+    def take(self, first_step, steps, run=run_job):
+        """Take steps and nothing else; `run(job, threads)` makes each call of the compiled loop."""
+        if len(self._segments) == 1:
+            run(self.job(first_step, steps), self.threads)
+            return
+        for step in range(steps):
+            self._run_with_others(first_step, step, run)
+
+    def _run_with_others(self, first_step, step, run):
         """Take step number `step` after `first_step`, and stop wherever ranks share what they have."""
-        shares = self._shares(first_step + step)
+        shares = self.shares(first_step + step)
         for first, last, exchange in self._segments:
             job = self.job(first_step + step, 1)
             self._job[JOB.step], self._job[JOB.first_stage], self._job[JOB.last_stage] = step, first, last
-            run_job(job, self.threads)
+            run(job, self.threads)
             if exchange is not None:
                 exchange.run(self.ranks, shares)
 
-    def _shares(self, step):
+    def shares(self, step):
         """Which rank computes what of a step's batch."""
         samples = min(self.batch_size, self._samples - step * self.batch_size)
         return shares_of(samples, self.in_a_block, self.ranks.count)
@@ -190,7 +194,7 @@ class Engine:
         """Let all ranks have the outputs of the samples of these steps."""
         owned = [[] for _ in range(self.ranks.count)]  # of each rank, the rows that it has written
         for step in range(first_step, first_step + steps):
-            ends, at = self._shares(step).sample_ends, step * self.batch_size
+            ends, at = self.shares(step).sample_ends, step * self.batch_size
             for rows, (first, last) in zip(owned, itertools.pairwise(ends), strict=True):
                 rows.append(np.arange(at + first, at + last))
         rows = [np.concatenate(some) for some in owned]
