@@ -100,8 +100,6 @@ class Campaign:
             half.unlink()
             self.while_writing += 1
         if done.code == 0:
-            if not struck:  # it ended before the moment came
-                self.seconds = min(self.seconds, done.seconds)
             return True
         assert struck, done
         self.strikes += 1
