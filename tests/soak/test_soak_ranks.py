@@ -104,6 +104,7 @@ class Campaign:
         assert struck, done
         self.strikes += 1
         self.slowest = max(self.slowest, took)
+        print(f"{self.strikes}: {kind.name} of rank {rank} of {ranks}, all ended in {took:.2f} s", flush=True)
         assert took < PATIENCE_SECONDS, f"{kind.name} of rank {rank} of {ranks} took {took:.1f} s: {done}"
         if ranks > 1 and watched and "through" not in done.outputs[rank]:
             self.to_name += 1
