@@ -196,6 +196,7 @@ class WinogradLine:
         size = FORMS[line.form].points * winograd_line.matrix_distance(line, outputs, channels, lanes) * lanes
         sums = plan.rows(size, "shard", f"transformed_gradient{lowering.number}")
         plan.emit(winograd_line.winograd_line_grad_weight, [x, dy, sums, self._scratch(g)], g)
+        lowering.add_own_shards(sums)
         distance = CopyDistance(sums.storage)
         g = winograd_line_weights.line_weight_sums_geometry(line, outputs, channels, lanes, distance)
         operands = [sums, lowering.gradient("weight")]
