@@ -6,7 +6,8 @@ Steps are taken by the threads of `workers.py`.
 import os
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 _threads: int | None = None
 _asked_for = False  # by `set_num_threads` or FASTCONV_NUM_THREADS
@@ -38,17 +39,6 @@ def _in_a_pool() -> bool:
     """Whether this process is a worker of a multiprocessing pool: these are daemons."""
     processes = sys.modules.get("multiprocessing.process")  # which every worker has loaded
     return processes is not None and processes.current_process().daemon
-
-
-def _forget_default() -> None:
-    """In a process that was forked: it may be a worker of a pool, or be moved to other processors."""
-    global _threads
-    if not _asked_for:
-        _threads = None
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_default)
 
 
 def _group_quota(root: str = "/sys/fs/cgroup") -> int | None:
@@ -115,18 +105,51 @@ def get_num_threads() -> int:
     return _threads
 
 
-def fair_share(threads: int, calls: int) -> int:
-    """How many threads a call gets that could use so many, while so many calls are under way at once.
+# Threads of the process with a call of compiled code, and those in which a network trains: these have one
+# call after the other. What an interrupt leaves behind ends with the next one of that thread.
+_calling: set[int] = set()
+_training: set[int] = set()
+
+
+@contextmanager
+def sharing(training: bool = False) -> Iterator[Callable[[int], int]]:
+    """For the time of a call or a training: gives what says how many threads a call gets of those it wants.
 
     Searches that run in threads (those of Dask's workers, or of joblib) would otherwise start as many as
     there are processors for each of them. A number that was asked for is what each call has.
 
     Examples
     --------
-    >>> fair_share(8, calls=1)
-    8
+    >>> with sharing() as share:
+    ...     share(1)
+    1
     """
+    here, own = threading.get_ident(), _training if training else _calling
+    within = here in own
+    own.add(here)
+    try:
+        yield _share
+    finally:
+        if not within:
+            own.discard(here)
+
+
+def _share(threads: int) -> int:
+    calls = len(_calling | _training)
     return threads if _asked_for or calls <= 1 else min(threads, max(1, get_num_threads() // calls))
+
+
+def _after_a_fork() -> None:
+    """The child may be a worker of a pool, or be moved to other processors, and has one thread."""
+    global _threads
+    if not _asked_for:
+        _threads = None
+    _calling.clear()
+    _training.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_a_fork)
 
 
 def run_threads(count: int, function: Callable[[int], None]) -> None:

@@ -25,7 +25,7 @@ from ..simd import advance
 from ..simd.compiling import compiled
 from .atomics import SPINS, atomic_exchange, atomic_load, cells_at, compare_and_swap, spin
 from .loop import run_steps
-from .threads import fair_share
+from .threads import sharing
 
 EMPTY, POSTED, RUNNING, ENDED = 0, 1, 2, 3
 STATUS, ASLEEP, FUNCTION, JOB_AT, THREAD, CELLS = 0, 1, 2, 3, 4, 16  # of a mailbox; two cache lines
@@ -186,9 +186,8 @@ class _Team:
             worker.end()
 
 
-# One operation takes or gives back a team, or notes a thread: neither threads nor a fork need a lock.
+# One list operation takes or gives back a team: neither threads nor a fork need a lock.
 _idle: list[_Team] = []
-_callers: set[int] = set()  # threads with a job; what an interrupt leaves behind ends with the next one's
 
 
 def _take_team():
@@ -204,16 +203,14 @@ def run_job(job, threads):
         run_steps(job, 0, 0)
         return
     team = _take_team() or _Team()
-    caller = _thread.get_ident()
     try:
-        _callers.add(caller)
-        threads = fair_share(threads, len(_callers))
-        if threads == 1:
-            run_steps(job, 0, 0)  # all of them: it finds the others missing
-        else:
-            team.run(job, threads - 1)
+        with sharing() as share:
+            threads = share(threads)
+            if threads == 1:
+                run_steps(job, 0, 0)  # all of them: it finds the others missing
+            else:
+                team.run(job, threads - 1)
     finally:
-        _callers.discard(caller)
         _idle.append(team)
 
 
@@ -229,4 +226,3 @@ def end_workers():
 atexit.register(end_workers)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=end_workers, after_in_child=_idle.clear)
-    os.register_at_fork(after_in_child=_callers.clear)

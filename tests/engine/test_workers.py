@@ -168,7 +168,7 @@ def test_a_call_that_was_interrupted_is_no_longer_counted(model, expected, monke
         patch.setattr(workers._Team, "run", interrupt)
         with pytest.raises(KeyboardInterrupt):
             workers.run_job(0, 2)
-    assert workers._callers == set()
+    assert threads._calling == set()
     np.testing.assert_array_equal(outputs_of(engine), expected)
 
 
