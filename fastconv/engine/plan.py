@@ -377,16 +377,14 @@ class Plan:
             for operation, operands, geometry in operations:
                 geometries.append(_resolved(geometry, self.dtype.itemsize))
                 chosen.append(operation.for_geometry(geometries[-1]))
-                row = [0, geometries[-1].ctypes.data]
+                row = [geometries[-1].ctypes.data]
                 for operand in (*operands, *[None] * (OPERANDS - len(operands))):
                     row += _operand_fields(operand)
                 rows.append(row)
         for _, exchange in self.exchanges:
             exchange.bind(memory, self.dtype)
         with assisted(chosen, dtype):
-            codes = addresses_of(chosen, dtype)
-        for row, code in zip(rows, codes, strict=True):
-            row[0] = code
+            rows = [[code, *row] for code, row in zip(addresses_of(chosen, dtype), rows, strict=True)]
         return Program(
             operations=np.array(rows, np.int64).reshape(-1, ROW),
             stages=np.array(stage_rows[:-1], np.int64).reshape(-1, 3),

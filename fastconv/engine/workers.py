@@ -25,6 +25,7 @@ from ..simd import advance
 from ..simd.compiling import compiled
 from .atomics import SPINS, atomic_exchange, atomic_load, cells_at, compare_and_swap, spin
 from .loop import run_steps
+from .threads import sharing
 
 EMPTY, POSTED, RUNNING, ENDED = 0, 1, 2, 3
 STATUS, ASLEEP, FUNCTION, JOB_AT, THREAD, CELLS = 0, 1, 2, 3, 4, 16  # of a mailbox; two cache lines
@@ -185,9 +186,8 @@ class _Team:
             worker.end()
 
 
-_idle: list[
-    _Team
-] = []  # one list operation takes or gives back a team: neither threads nor a fork need a lock
+# One list operation takes or gives back a team: neither threads nor a fork need a lock.
+_idle: list[_Team] = []
 
 
 def _take_team():
@@ -204,7 +204,12 @@ def run_job(job, threads):
         return
     team = _take_team() or _Team()
     try:
-        team.run(job, threads - 1)
+        with sharing() as share:
+            threads = share(threads)
+            if threads == 1:
+                run_steps(job, 0, 0)  # all of them: it finds the others missing
+            else:
+                team.run(job, threads - 1)
     finally:
         _idle.append(team)
 
