@@ -115,6 +115,7 @@ class Winograd:
         size = MATRICES * winograd.matrix_distance(self.outputs, inputs, lanes) * lanes
         sums = plan.rows(size, "shard", f"transformed_gradient{lowering.number}")
         plan.emit(winograd.winograd_grad_weight, [x, dy, sums, self._scratch(g)], g)
+        lowering.add_own_shards(sums)
         distance = CopyDistance(sums.storage)
         g = winograd_weights.weight_sums_geometry(*shape[::-1], lanes, distance, self.weight_gradient)
         operation = winograd_weights.winograd_weight_sums, [sums, lowering.gradient("weight")], g

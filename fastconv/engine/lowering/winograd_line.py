@@ -123,6 +123,7 @@ class WinogradLine:
         size = winograd_line_weights.line_matrices_size(line, outputs, channels, lanes)
         sums = plan.rows(size, "shard", f"transformed_gradient{lowering.number}")
         plan.emit(winograd_line.winograd_line_grad_weight, [x, dy, sums, self._scratch(g)], g)
+        lowering.add_own_shards(sums)
         distance = CopyDistance(sums.storage)
         g = winograd_line_weights.line_weight_sums_geometry(line, outputs, channels, lanes, distance)
         operands = [sums, lowering.gradient("weight")]

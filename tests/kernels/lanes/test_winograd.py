@@ -67,6 +67,7 @@ RUNNERS = {
 
 def run(name, arrays, g, **state):
     numbers = {"parts": 1, "shards": 1, "fresh": 1} | state
+    numbers["sums"] = numbers["shards"]
     s = np.zeros(STATE_SIZE, np.int64)
     for field, value in numbers.items():
         s[getattr(STATE, field)] = value
