@@ -4,7 +4,8 @@
 
 A block of samples is laid out with one sample in each lane, the padding as a halo of zeros, and run through
 one of the lane kernels: `conv_sums.py` says which, `conv_work.py` has them. Where samples would leave lanes
-empty, images are cut in strips of rows: see `row_strips.py`.
+empty, images are cut in strips of rows: see `row_strips.py`. Where that is faster, lanes hold positions and
+nothing is packed: see `patches.py`.
 """
 
 import numpy as np
@@ -17,8 +18,10 @@ from .conv_sums import (
     forward_method,
     input_halo,
     input_method,
+    is_pointwise,
     lines_together,
     of_sizes,
+    patches_pay,
     result_halo,
     shape_of,
     slope_halo,
@@ -37,9 +40,8 @@ from .conv_work import (
     weights_of,
 )
 from .lanes import layout
-from .lanes.depthwise import takes
 from .lanes.operation import STATE, STATE_SIZE
-from .pointwise import is_pointwise, pointwise, pointwise_grad_weight
+from .patches import convolve_patches, weight_gradient_patches
 from .row_strips import Cut, gather_strips, row_of, scatter_strips, strip_rows
 
 _gather, _scatter = layout.gather.function, layout.scatter.function
@@ -170,11 +172,12 @@ def _sum_up(
 def convolve(x, weight, bias, stride, padding, dilation, groups, y):
     """y of a convolution; an empty bias stands for none."""
     kernel, lanes = weight.shape[2:], simd.lanes(pointer(x))
-    if is_pointwise(x, y, kernel, stride) and not takes(groups, x.shape[1], y.shape[1]):
-        pointwise(x, weight, bias, groups, y, False)
-        return
     shape = shape_of(x.shape, y.shape, kernel, stride, padding, dilation, groups)
-    lines = lines_together(forward_method(x, shape))
+    method = forward_method(x, shape)
+    if patches_pay(shape, method, lanes):
+        convolve_patches(x, weight, bias, shape, y, False)
+        return
+    lines = lines_together(method)
     few = of_sizes(shape, shape.size, (lines, shape.out_size[1]), shape.padding)
     multiple = lines_together(forward_method(x, few))
     x_cut, y_cut, shape = _output_cuts(x.shape[0], shape, multiple, lanes)
@@ -192,11 +195,14 @@ def convolve(x, weight, bias, stride, padding, dilation, groups, y):
 def input_gradient(dy, weight, bias, stride, padding, dilation, groups, dx):
     """dx of a convolution; with a bias, y of the transposed one, whose x is dy."""
     kernel, lanes = weight.shape[2:], simd.lanes(pointer(dy))
-    if is_pointwise(dx, dy, kernel, stride) and not takes(groups, dy.shape[1], dx.shape[1]):
-        pointwise(dy, weight, bias, groups, dx, True)
-        return
     shape = shape_of(dx.shape, dy.shape, kernel, stride, padding, dilation, groups)
-    lines = lines_together(input_method(dy, shape))
+    method = input_method(dy, shape)
+    if is_pointwise(shape):
+        back = shape_of(dy.shape, dx.shape, kernel, stride, padding, dilation, groups)
+        if patches_pay(back, method, lanes):
+            convolve_patches(dy, weight, bias, back, dx, True)
+            return
+    lines = lines_together(method)
     few = of_sizes(shape, (lines * stride[0], shape.size[1]), (lines, shape.out_size[1]), shape.padding)
     multiple = lines_together(input_method(dy, few))
     dy_cut, dx_cut, shape = _input_cuts(dx.shape[0], shape, multiple, lanes)
@@ -214,11 +220,12 @@ def input_gradient(dy, weight, bias, stride, padding, dilation, groups, dx):
 def weight_gradient(x, dy, stride, padding, dilation, groups, dweight):
     """The gradient of a convolution's weight, to a dweight of zeros."""
     kernel, lanes = dweight.shape[2:], simd.lanes(pointer(x))
-    if is_pointwise(x, dy, kernel, stride):
-        pointwise_grad_weight(x, dy, groups, dweight)
-        return
     shape = shape_of(x.shape, dy.shape, kernel, stride, padding, dilation, groups)
-    lines = lines_together(weight_method(x, shape))
+    method = weight_method(x, shape)
+    if patches_pay(shape, method, lanes):
+        weight_gradient_patches(x, dy, shape, dweight)
+        return
+    lines = lines_together(method)
     few = of_sizes(shape, shape.size, (lines, shape.out_size[1]), shape.padding)
     multiple = lines_together(weight_method(x, few))
     x_cut, dy_cut, shape = _output_cuts(x.shape[0], shape, multiple, lanes)

@@ -42,6 +42,7 @@ class Method(NamedTuple):
     kind: int  # DIRECT, DEPTHWISE, TILES or LINES
     parts: Parts  # of TILES
     line: Line  # of LINES
+    cost: float  # what a block costs, in products of vectors
 
 
 @compiled
@@ -69,27 +70,32 @@ def of_sizes(shape, size, out_size, padding):
 
 
 @compiled
-def _without_products(kind):
+def _without_products(kind, shape):
     """A method that is neither of tiles nor of lines."""
-    return Method(int(kind), parts_of((1, 1), (1, 1), (2, 2)), line_of(0, 1, 1, 0, 1, (1, 1), 0, 1))
+    parts, line = parts_of((1, 1), (1, 1), (2, 2)), line_of(0, 1, 1, 0, 1, (1, 1), 0, 1)
+    positions, taps = shape.out_size[0] * shape.out_size[1], shape.kernel[0] * shape.kernel[1]
+    products = positions * shape.out_channels * (shape.channels // shape.groups) * taps
+    return Method(int(kind), parts, line, float(products))
 
 
 @compiled
 def _of_tiles(shape, chosen):
     """The method of so many taps at once: DIRECT where there are none."""
-    taps, _ = chosen
+    taps, cost = chosen
+    direct = _without_products(DIRECT, shape)
     if taps[0] == 0:
-        return _without_products(DIRECT)
-    return Method(TILES, parts_of(shape.kernel, shape.stride, taps), _without_products(DIRECT).line)
+        return direct
+    return Method(TILES, parts_of(shape.kernel, shape.stride, taps), direct.line, cost)
 
 
 @compiled
-def _of_line(chosen):
+def _of_line(shape, chosen):
     """The method of a line: DIRECT where none of its forms pays."""
-    line, _ = chosen
+    line, cost = chosen
+    direct = _without_products(DIRECT, shape)
     if line.form == winograd_line_cost.NO_FORM:
-        return _without_products(DIRECT)
-    return Method(LINES, _without_products(DIRECT).parts, line)
+        return direct
+    return Method(LINES, direct.parts, line, cost)
 
 
 @compiled
@@ -120,7 +126,7 @@ def forward_method(like, shape):
     """The method of a convolution."""
     channels, outputs = shape.channels, shape.out_channels
     if takes(shape.groups, channels, outputs):
-        return _without_products(DEPTHWISE)
+        return _without_products(DEPTHWISE, shape)
     lanes = simd.lanes(pointer(like))
     if _may_be_products(like, shape) and _is_plane(shape):
         return _of_tiles(
@@ -130,8 +136,10 @@ def forward_method(like, shape):
             ),
         )
     if _may_be_products(like, shape) and _is_line(shape):
-        return _of_line(winograd_line_cost.best_form(_line(shape), channels, outputs, lanes, 1.0, False))
-    return _without_products(DIRECT)
+        return _of_line(
+            shape, winograd_line_cost.best_form(_line(shape), channels, outputs, lanes, 1.0, False)
+        )
+    return _without_products(DIRECT, shape)
 
 
 @compiled
@@ -139,7 +147,7 @@ def input_method(like, shape):
     """The method of the gradient of an input."""
     channels, outputs = shape.channels, shape.out_channels
     if takes(shape.groups, outputs, channels):
-        return _without_products(DEPTHWISE)
+        return _without_products(DEPTHWISE, shape)
     lanes = simd.lanes(pointer(like))
     if _may_be_products(like, shape) and _is_plane(shape):
         return _of_tiles(
@@ -152,8 +160,8 @@ def input_method(like, shape):
     # Where there is a stride, dx is several convolutions of few taps: direct sums.
     if _may_be_products(like, shape) and _is_line(shape) and shape.stride == (1, 1):
         line = winograd_line_cost.input_gradient_line(shape.kernel, shape.size, shape.padding, shape.dilation)
-        return _of_line(winograd_line_cost.best_form(line, outputs, channels, lanes, 1.0, False))
-    return _without_products(DIRECT)
+        return _of_line(shape, winograd_line_cost.best_form(line, outputs, channels, lanes, 1.0, False))
+    return _without_products(DIRECT, shape)
 
 
 @compiled
@@ -161,7 +169,7 @@ def weight_method(like, shape):
     """The method of a weight gradient."""
     channels, outputs = shape.channels, shape.out_channels
     if takes_grad_weight(shape.groups, outputs, shape.kernel, shape.stride, shape.dilation):
-        return _without_products(DEPTHWISE)
+        return _without_products(DEPTHWISE, shape)
     lanes = simd.lanes(pointer(like))
     if _may_be_products(like, shape) and _is_plane(shape):
         return _of_tiles(
@@ -171,8 +179,10 @@ def weight_method(like, shape):
             ),
         )
     if _may_be_products(like, shape) and _is_line(shape):
-        return _of_line(winograd_line_cost.best_form(_line(shape), channels, outputs, lanes, 1.0, True))
-    return _without_products(DIRECT)
+        return _of_line(
+            shape, winograd_line_cost.best_form(_line(shape), channels, outputs, lanes, 1.0, True)
+        )
+    return _without_products(DIRECT, shape)
 
 
 @compiled
@@ -183,6 +193,38 @@ def lines_together(method):
     if method.kind == LINES and method.line.axis == 0 and method.line.dilation == 1:
         return RESULTS[method.line.form]
     return 1
+
+
+@compiled
+def is_pointwise(shape):
+    """Whether each position has sums of its own."""
+    return shape.kernel == (1, 1) and shape.stride == (1, 1) and shape.size == shape.out_size
+
+
+# Measured on Zen 4, in products: a vector that is turned from positions to samples, or back; a vector of a
+# row of patches, and of sums, that is copied; a line that is padded. Sums of patches take more for a product
+# than those of a block, whose taps share their vectors: most where a tile's patches do not stay in L1.
+TURN, COPY, SUM_COPY, PAD_LINE = 19, 5, 4, 25
+PATCH_PRODUCT, FAR_PATCH_PRODUCT = 1.15, 1.35
+NEAR_ROWS = 80
+
+
+@compiled
+def patches_pay(shape, method, lanes):
+    """Whether sums of patches are faster than a method of blocks, what is moved for either included."""
+    if method.kind == DEPTHWISE or shape.channels == 0 or shape.out_channels == 0:
+        return False
+    outputs, (height, width) = shape.out_channels, shape.out_size
+    rows = shape.channels * shape.kernel[0] * shape.kernel[1]
+    turned = shape.channels * shape.size[0] * shape.size[1] + outputs * height * width
+    copied, padded = height * width, 0
+    if not is_pointwise(shape):
+        copied = height * ((width + lanes - 1) // lanes * lanes)
+        phases = min(shape.kernel[0], shape.stride[0]) * min(shape.kernel[1], shape.stride[1])
+        padded = shape.channels * phases * (height + shape.kernel[0]) * lanes
+    product = PATCH_PRODUCT if rows // shape.groups <= NEAR_ROWS else FAR_PATCH_PRODUCT
+    sums = product * _without_products(DIRECT, shape).cost + SUM_COPY * outputs * height * width
+    return sums + COPY * rows * copied + PAD_LINE * padded < method.cost + TURN * turned
 
 
 # What the passes read around planes

@@ -150,7 +150,7 @@ def scratch_size(method, g, lanes):
 def _whole_work():
     """The step state of one thread that does all the work."""
     state = np.zeros(STATE_SIZE, np.int64)
-    state[STATE.parts], state[STATE.shards], state[STATE.sums] = 1, 1, 1
+    state[STATE.parts], state[STATE.sums] = 1, 1
     return state
 
 
