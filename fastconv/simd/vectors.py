@@ -367,6 +367,15 @@ def select(typingctx, mask, a, b):
 
 
 @intrinsic
+def every_other(typingctx, a, b):
+    """Every other lane of two vectors, those of the first and then those of the second."""
+    if not (isinstance(a, Vector) and a == b):
+        return None
+    lanes_ = ir.Constant(ir.VectorType(ir.IntType(32), a.lanes), list(range(0, 2 * a.lanes, 2)))
+    return a(a, b), lambda context, builder, sig, args: builder.shuffle_vector(*args, lanes_)
+
+
+@intrinsic
 def total(typingctx, v):
     """The sum of all lanes, as one number. Halves are added until one lane is left, always in that order."""
     if not isinstance(v, Vector):

@@ -10,7 +10,7 @@ import numpy as np
 
 from ...kernels.lanes import channels, winograd_channels
 from ...kernels.lanes.matrix_product import CHANNELS_AT_ONCE
-from ...kernels.lanes.winograd_3x3 import RESULTS, TAPS
+from ...kernels.lanes.winograd_channels import RESULTS, TAPS
 from ...kernels.lanes.winograd_cost import WORTH_IT
 from ...kernels.lanes.winograd_geometry import SCRATCH_BYTES, tile_starts
 from ...kernels.lanes.winograd_transforms import MATRICES

@@ -41,7 +41,6 @@ from .winograd_geometry import (
     grad_weight_geometry,
     matrix_distance,
     scratch_size,
-    tile_count,
     winograd_geometry,
 )
 from .winograd_transforms import (
@@ -56,7 +55,6 @@ __all__ = [
     "grad_weight_geometry",
     "matrix_distance",
     "scratch_size",
-    "tile_count",
     "winograd",
     "winograd_geometry",
     "winograd_grad_weight",

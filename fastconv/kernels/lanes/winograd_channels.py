@@ -20,8 +20,16 @@ from ...simd.six_points import POINTS, end_line
 from .conv import RELU
 from .matrix_product import APART
 from .operation import dividing_operation, offsets_of, operation, share
-from .winograd_3x3 import ALL_TAPS, RESULTS, TAPS
-from .winograd_transforms import MATRICES, transform_input, transform_products, transform_weights
+from .winograd_transforms import (
+    MATRICES,
+    results_for,
+    transform_input,
+    transform_products,
+    transform_weights,
+)
+
+TAPS = 3  # in each direction
+RESULTS, ALL_TAPS = results_for(TAPS), TAPS * TAPS
 
 
 class TilesGeometry(NamedTuple):

@@ -16,6 +16,8 @@ same matrices the other way round: A of dy, and G^T of the sums of products. See
                     100     144     144     100
 """
 
+from numba.extending import register_jitable
+
 from ...simd import opaque, rolled
 from ...simd.compiling import compiled
 from ...simd.six_points import (
@@ -32,6 +34,7 @@ TOGETHER = POINTS + 1  # results and taps, in each direction
 ALL_TAPS = 2, 3, 4, 5
 
 
+@register_jitable
 def results_for(taps):
     """How many results a tile has whose sums are over so many taps."""
     return TOGETHER - taps

@@ -7,7 +7,7 @@ from numba import njit
 from fastconv import simd
 from fastconv.kernels.lanes import conv, winograd, winograd_weights
 from fastconv.kernels.lanes.operation import STATE, STATE_SIZE
-from fastconv.kernels.lanes.winograd_parts import Parts
+from fastconv.kernels.lanes.winograd_parts import input_halo, inputs_of, parts_of, slope_halo
 from fastconv.kernels.lanes.winograd_weights import WEIGHTS
 from tests.kernels import reference_taps
 
@@ -115,7 +115,7 @@ class Convolution:
 
     def __init__(self, channels, outputs, kernel, taps, stride, size, before, after, dtype):
         rng, self.lanes = np.random.default_rng(0), 64 // np.dtype(dtype).itemsize
-        self.parts, self.size, self.before, self.dtype = Parts(kernel, stride, taps), size, before, dtype
+        self.parts, self.size, self.before, self.dtype = parts_of(kernel, stride, taps), size, before, dtype
         self.x = rng.standard_normal((self.lanes, channels, *size)).astype(dtype)
         scale = np.sqrt(np.prod(kernel) * channels)
         self.weight = (rng.standard_normal((outputs, channels, *kernel)) / scale).astype(dtype)
@@ -131,8 +131,8 @@ class Convolution:
 
     def planes(self):
         """The images in their halo, and the geometry's arguments for them."""
-        directions = zip(self.parts.directions, self.size, self.out_size, self.before, strict=True)
-        planes = in_lanes(self.x, self.before, [one.after(*sizes) for one, *sizes in directions])
+        _, bottom, _, right = input_halo(self.parts, self.size, self.out_size, self.before)
+        planes = in_lanes(self.x, self.before, (bottom, right))
         return planes, ((0, 0), steps(planes))
 
     def forward(self, bias, ending=conv.PLAIN):
@@ -148,10 +148,9 @@ class Convolution:
 
     def grad_input(self, dy):
         """The gradient of x, 0 where x is not positive, in a halo that must be left alone."""
-        directions = zip(self.parts.directions, self.size, self.out_size, self.before, strict=True)
-        around = zip(*(one.slopes_around(*sizes) for one, *sizes in directions), strict=True)
-        before, after = around
-        slopes = in_lanes(dy, before, after)
+        top, bottom, left, right = slope_halo(self.parts, self.size, self.out_size, self.before)
+        before = top, left
+        slopes = in_lanes(dy, before, (bottom, right))
         gate = in_lanes(self.x, (1, 2), (3, 1))
         dx = aligned(gate.shape, self.dtype, 7)
         g = winograd.grad_input_geometry(
@@ -176,7 +175,7 @@ class Convolution:
             channels, outputs, self.out_size, padding, distances, steps(slopes), self.lanes, parts
         )
         scratch = aligned((winograd.scratch_size(g, self.lanes),), self.dtype, np.nan)
-        inputs = channels * len(parts.starts)
+        inputs = channels * inputs_of(parts, False)
         size = 36 * winograd.matrix_distance(outputs, inputs, self.lanes) * self.lanes
         shards, found = aligned((2, size), self.dtype, np.nan), np.full(self.weight.shape, np.nan, self.dtype)
         for shard, blocks in enumerate((2, 1)):
