@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from ...kernels.lanes import conv, conv_grad_weight, winograd, winograd_weights
+from ...kernels.lanes import conv, winograd, winograd_weights
 from ...kernels.lanes.winograd_cost import WORTH_IT, sums_cost, weight_gradient_cost
 from ...kernels.lanes.winograd_parts import OF_3X3, Parts
 from ...kernels.lanes.winograd_transforms import ALL_TAPS, MATRICES
@@ -213,19 +213,18 @@ class Winograd:
         """Emit the gradients of weight and bias; that of the weight is summed up before it is transformed."""
         plan, lanes, shape = self.plan, self.plan.lanes, (self.channels, self.outputs)
         g = winograd.grad_weight_geometry(
-            *shape, self.out_size, self.padding, x.steps, dy.steps, lanes, self.weight_gradient
-        )
+            *shape, self.out_size, self.padding, x.steps, dy.steps, lanes, self.weight_gradient,
+            int(lowering.layer.bias),
+        )  # fmt: skip
         inputs = self.channels * len(self.weight_gradient.starts)
         size = MATRICES * winograd.matrix_distance(self.outputs, inputs, lanes) * lanes
         sums = plan.rows(size, "shard", f"transformed_gradient{lowering.number}")
-        plan.emit(winograd.winograd_grad_weight, [x, dy, sums, self._scratch(g)], g)
+        bias = lowering.sums_of_blocks(("bias",)) if lowering.layer.bias else None
+        plan.emit(winograd.winograd_grad_weight, [x, dy, sums, self._scratch(g), bias], g)
         distance = CopyDistance(sums.storage)
         g = winograd_weights.weight_sums_geometry(*shape[::-1], lanes, distance, self.weight_gradient)
         operation = winograd_weights.winograd_weight_sums, [sums, lowering.gradient("weight")], g
         lowering.emitter.after_backward.append(operation)
-        if lowering.layer.bias:
-            bias = lowering.sums_of_blocks(("bias",))
-            plan.emit(conv_grad_weight.channel_sums, [dy, bias], conv_grad_weight.channel_sums_geometry(dy))
 
     def _scratch(self, g):
         return self.plan.scratch(winograd.scratch_size(g, self.plan.lanes))

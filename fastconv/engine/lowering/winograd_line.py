@@ -5,7 +5,7 @@ As in `winograd.py`, a model of the cost decides, of each pass and of the form t
 
 from dataclasses import dataclass
 
-from ...kernels.lanes import conv, conv_grad_weight, winograd_line, winograd_line_weights
+from ...kernels.lanes import conv, winograd_line, winograd_line_weights
 from ...kernels.lanes.matrix_product import OUTPUTS_AT_ONCE, rounded, rounded_outputs
 from ...kernels.lanes.winograd_cost import WORTH_IT
 from ...kernels.lanes.winograd_line import Line
@@ -192,17 +192,18 @@ class WinogradLine:
         """Emit the gradients of weight and bias; that of the weight is summed up before it is transformed."""
         plan, lanes, line = self.plan, self.plan.lanes, self.weight_gradient
         channels, outputs = self.channels, self.outputs
-        g = winograd_line.grad_weight_geometry(line, channels, outputs, x.steps, dy.steps, lanes)
+        g = winograd_line.grad_weight_geometry(
+            line, channels, outputs, x.steps, dy.steps, lanes, int(lowering.layer.bias)
+        )
         size = FORMS[line.form].points * winograd_line.matrix_distance(line, outputs, channels, lanes) * lanes
         sums = plan.rows(size, "shard", f"transformed_gradient{lowering.number}")
-        plan.emit(winograd_line.winograd_line_grad_weight, [x, dy, sums, self._scratch(g)], g)
+        bias = lowering.sums_of_blocks(("bias",)) if lowering.layer.bias else None
+        operands = [x, dy, sums, self._scratch(g), bias]
+        plan.emit(winograd_line.winograd_line_grad_weight, operands, g)
         distance = CopyDistance(sums.storage)
         g = winograd_line_weights.line_weight_sums_geometry(line, outputs, channels, lanes, distance)
         operands = [sums, lowering.gradient("weight")]
         lowering.emitter.after_backward.append((winograd_line_weights.winograd_line_weight_sums, operands, g))
-        if lowering.layer.bias:
-            bias = lowering.sums_of_blocks(("bias",))
-            plan.emit(conv_grad_weight.channel_sums, [dy, bias], conv_grad_weight.channel_sums_geometry(dy))
 
     def _scratch(self, g):
         return self.plan.scratch(winograd_line.scratch_size(g, self.plan.lanes))

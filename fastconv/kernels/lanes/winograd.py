@@ -177,6 +177,17 @@ def _gradient_tile(dy, o, tile, d, d_at, work, g):
 
 
 @compiled
+def _gradient_sum(dy, o, tile, g):
+    """The sum of a tile of dy, but for what the tiles before it have done."""
+    at, line = _output_plane(g, o)[OUTPUT_PLANE.y] + tile[PLANE_TILE.y], g[WINOGRAD.y_line]
+    value = simd.fill(dy, 0.0)
+    for i in range(tile[PLANE_TILE.lines_done], g[WINOGRAD.height]):
+        for j in range(tile[PLANE_TILE.columns_done], g[WINOGRAD.width]):
+            value = simd.add(value, simd.load(dy, at + i * line + j))
+    return value
+
+
+@compiled
 def _channels_in_lanes(x, start, count, v, squares, work, g):
     """v^T of a strip of `count` tiles from tile `start` on; `squares` is memory for 36 squares of lanes."""
     lanes, channels, vectors = simd.lanes(x), g[WINOGRAD.channels], g[WINOGRAD.u_output] // simd.lanes(x)
@@ -195,8 +206,11 @@ def _channels_in_lanes(x, start, count, v, squares, work, g):
 
 
 @operation
-def winograd_grad_weight(x, dy, du, scratch, _a, _b, g, s):
-    """du += the sums over samples and tiles of d v^T; the first block of a shard starts at 0."""
+def winograd_grad_weight(x, dy, du, scratch, dbias, _, g, s):
+    """du += the sums over samples and tiles of d v^T; the first block of a shard starts at 0.
+
+    So does dbias, the sums of dy, which are made while its tiles are in cache.
+    """
     outputs, tile_count, strip = g[WINOGRAD.outputs], g[WINOGRAD.tiles], g[WINOGRAD.strip]
     v_matrix, m_matrix, lanes = g[WINOGRAD.v_matrix], g[WINOGRAD.m_matrix], simd.lanes(x)
     vectors, work = g[WINOGRAD.u_output] // lanes, scratch
@@ -206,13 +220,20 @@ def winograd_grad_weight(x, dy, du, scratch, _a, _b, g, s):
     for start in range(0, tile_count, strip):
         count = min(strip, tile_count - start)
         _channels_in_lanes(x, start, count, v, squares, work, g)
+        fresh = s[STATE.fresh] != 0 and start == 0
         for o in range(outputs):
+            slopes = simd.fill(dy, 0.0)
             for t in range(count):
-                _gradient_tile(dy, o, _plane_tile(g, start + t), d, o * strip + t, work, g)
+                tile = _plane_tile(g, start + t)
+                _gradient_tile(dy, o, tile, d, o * strip + t, work, g)
+                if g[WINOGRAD.bias]:
+                    slopes = simd.add(slopes, _gradient_sum(dy, o, tile, g))
+            if g[WINOGRAD.bias]:
+                dbias[o] = simd.total(slopes) if fresh else dbias[o] + simd.total(slopes)
         for k in range(MATRICES):
             product(
                 advance(d, k * m_matrix * lanes), strip * lanes,
                 advance(v, k * v_matrix * lanes), vectors, count * lanes,
                 advance(du, k * g[WINOGRAD.u_matrix]), vectors, outputs, vectors,
-                s[STATE.fresh] != 0 and start == 0, advance(g, COLUMNS_AT),
+                fresh, advance(g, COLUMNS_AT),
             )  # fmt: skip

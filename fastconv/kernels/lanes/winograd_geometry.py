@@ -170,11 +170,11 @@ def winograd_geometry(channels, outputs, size, padding, x, y, lanes, ending, has
     )  # fmt: skip
 
 
-def grad_weight_geometry(channels, outputs, size, padding, x, dy, lanes, parts=OF_3X3):
+def grad_weight_geometry(channels, outputs, size, padding, x, dy, lanes, parts=OF_3X3, has_bias=0):
     """Make the geometry of `winograd_grad_weight`; `size` is that of dy."""
     return _forward(
         channels, outputs, size, padding, x, dy, lanes, parts,
-        lambda channels, strip: strip * rounded(channels, lanes),
+        lambda channels, strip: strip * rounded(channels, lanes), bias=has_bias,
     )  # fmt: skip
 
 
