@@ -25,9 +25,9 @@ class Builder:
     dy0, dy1, ... the gradients of these.
     """
 
-    def __init__(self, network, run, optimizer_state=None):
+    def __init__(self, network, run, optimizer_state=None, shared=False):
         self.network, self.run = network, run
-        self.plan = Plan(network.dtype, run.batch_size, run.threads, run.few)
+        self.plan = Plan(network.dtype, run.batch_size, run.threads, run.few, shared)
         self.ports = Ports()
         if run.training:
             self.ports.gradient = np.zeros(max(1, network.num_parameters), network.dtype)
@@ -62,7 +62,7 @@ class Builder:
             self._compute_losses(endings)
         if run.training:
             self.backward.emit()
-            self.plan.emit_together(self.emitter.after_backward)
+            self._add_up()
             self.plan.owner = Owner("shared")
             self.emitter.add_shared()
             self.made_again.emit(self.plan)
@@ -273,7 +273,7 @@ class Builder:
             if self.run.training and self.emitter.needs_gradient(value):
                 self.backward.start(value, slope)
         if not self.run.training:
-            self.plan.emit_together(self.emitter.after_backward)
+            self._add_up()
 
     def _loss(self, k, loss, ending, weight):
         """Emit the k-th loss; returns the gradient with respect to what it reads, and sample weights."""
@@ -294,8 +294,18 @@ class Builder:
         row = self.ports.log.shape[1]
         first = row - len(losses.SUMS) * (len(self.losses) - k)
         g = losses.RecordGeometry(CopyDistance(sums.storage), first, row)
+        self.emitter.shared_rows.append(sums)
         self.emitter.after_backward.append((losses.record, [sums, log], g))
         return slope, weight
+
+    def _add_up(self):
+        """Emit what is left for the end: the sums over all blocks, and over those of other ranks."""
+        emitter = self.emitter
+        self.plan.emit_together(emitter.before_sharing)
+        self.plan.share_blocks(*emitter.shared_rows)
+        if emitter.before_sharing:
+            self.plan.share_shards()
+        self.plan.emit_together(emitter.after_backward)
 
     def _update(self, state):
         optimizer, self.plan.owner = self.run.optimizer, Owner("optimizer")

@@ -24,6 +24,10 @@ class Emitter:
         Operations on the parameters, as Plan.emit takes them, for the start of the step.
     after_backward : list
         Operations on the whole batch, as Plan.emit takes them, left for the end of the backward pass.
+    before_sharing : list
+        Those that come before these where ranks compute shards: they add up what a rank sends to others.
+    shared_rows : list
+        Rows of blocks that operations of `after_backward` read.
     """
 
     def __init__(self, network, run, plan, gradient, few):
@@ -31,6 +35,7 @@ class Emitter:
         self.training, self.updates_statistics = run.training, run.purpose == "train"
         self.precision = run.precision
         self.before_forward, self.after_backward = Postponed(plan), Postponed(plan)
+        self.before_sharing, self.shared_rows = Postponed(plan), []
         self._network, self._gradient = network, gradient
         # The network's own arrays: who asks for those that it hands out seems to change them.
         self._flat_parameters, self._flat_statistics = (live.flat for live in network.live_arrays())

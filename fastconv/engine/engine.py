@@ -6,6 +6,7 @@ Python sees only the ends of calls. Data are read where they lie (any strides; u
 by sample, as blocks are packed; other numbers are converted before each call. Nothing is copied whole.
 """
 
+import itertools
 import time
 
 import numpy as np
@@ -13,12 +14,14 @@ import numpy as np
 from ..kernels.lanes import layout
 from ..kernels.lanes.operation import STATE
 from ..nn.joint_loss import JointLoss
+from ..ranks.communicator import ALONE
 from .builder import Builder
 from .columns import arrays_in
 from .few_samples import threads_of_few
 from .loop import JOB
 from .plan import lanes_of
 from .ports import STEPS_PER_CALL
+from .shares import shares_of
 from .tables import address_of
 from .workers import run_job
 
@@ -49,19 +52,23 @@ class Engine:
         The optimizer's vectors, changed in place, for "train".
     seed : int
         Of the random numbers of dropout and augmentation.
+    ranks : Ranks, optional
+        The processes that take each step together: this one computes its part of every batch (`shares.py`),
+        and all of them end with the same numbers, which are those of one process on its own.
 
     All that a run needs is compiled, or read from the cache, as the engine is built: `build_seconds` says how
     long that took.
     """
 
-    def __init__(self, network, run, optimizer_state=None, seed=0):
+    def __init__(self, network, run, optimizer_state=None, seed=0, ranks=ALONE):
         self.asked_run, in_a_block = run, run.few or lanes_of(network.dtype)
         useful = threads_of_few if run.few else useful_threads
         threads = useful(network, run.batch_size, run.threads)
         if run.few and run.few < run.batch_size:
             threads = min(threads, -(-run.batch_size // run.few))
         started = time.perf_counter()
-        built = Builder(network, run._replace(threads=threads), optimizer_state)
+        built = Builder(network, run._replace(threads=threads), optimizer_state, ranks.count > 1)
+        self.ranks = ranks
         self.batch_size, self.ports = run.batch_size, built.ports
         self._live, self._changes = network.live_arrays(), run.purpose == "train"
         self._weights = run.loss.weights if isinstance(run.loss, JointLoss) else ()
@@ -75,11 +82,12 @@ class Engine:
         self._stamp = 0, 0
         self.release()
         self.set_seed(seed)
-        self._job = self.program.job(in_a_block)
+        self._job = self.program.job(in_a_block, ranks)
+        self._segments = self.program.segments()
         self._job_address = address_of(self._job)
         if self._prepares:
-            self._preparing = self.program.preparing_job(in_a_block)
-        run_job(self._job_address, 1)  # no steps
+            self._preparing = self.program.preparing_job(in_a_block, ranks)
+        run_job(self._job_address, 1)  # no steps: it is compiled, or read from the cache
         self.build_seconds = time.perf_counter() - started
 
     def load(self, X, y=None, order=None, weight=None):
@@ -143,20 +151,52 @@ class Engine:
             self._convert(first_step * self.batch_size, (first_step + steps) * self.batch_size)
         if self._prepares:
             self._prepare()
-        job = self.job(first_step, steps)
         try:
-            run_job(job, self.threads)
+            if len(self._segments) == 1:
+                run_job(self.job(first_step, steps), self.threads)
+            else:
+                for step in range(steps):
+                    self._run_with_others(first_step, step)
         finally:
             self._job[JOB.update] += steps
             if self._changes:
                 for live in self._live:
                     live.note_change()
+        if self.ranks.count > 1 and self._output is not None:
+            self._share_outputs(first_step, steps)
         if self.ports.log is None:
             return None
         log = self.ports.log[:steps]
         if self._weights:
             log[:, 0] = sum(weight * log[:, 2 + 2 * k] for k, weight in enumerate(self._weights))
         return log
+
+    def _run_with_others(self, first_step, step):
+        """Take step number `step` after `first_step`, and stop wherever ranks share what they have."""
+        shares = self._shares(first_step + step)
+        for first, last, exchange in self._segments:
+            job = self.job(first_step + step, 1)
+            self._job[JOB.step], self._job[JOB.first_stage], self._job[JOB.last_stage] = step, first, last
+            run_job(job, self.threads)
+            if exchange is not None:
+                exchange.run(self.ranks, shares)
+
+    def _shares(self, step):
+        """Which rank computes what of a step's batch."""
+        samples = min(self.batch_size, self._samples - step * self.batch_size)
+        return shares_of(samples, self.in_a_block, self.ranks.count)
+
+    def _share_outputs(self, first_step, steps):
+        """Let all ranks have the outputs of the samples of these steps."""
+        owned = [[] for _ in range(self.ranks.count)]  # of each rank, the rows that it has written
+        for step in range(first_step, first_step + steps):
+            ends, at = self._shares(step).sample_ends, step * self.batch_size
+            for rows, (first, last) in zip(owned, itertools.pairwise(ends), strict=True):
+                rows.append(np.arange(at + first, at + last))
+        rows = [np.concatenate(some) for some in owned]
+        for array in arrays_in(self._output):
+            found = self.ranks.all_rows(array[rows[self.ranks.number]], [len(some) for some in rows])
+            array[np.concatenate(rows)] = found
 
     def job(self, first_step, steps):
         """The address of what `run_steps` has to do."""

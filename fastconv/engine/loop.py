@@ -14,6 +14,7 @@ from numba import types
 from numba.extending import intrinsic
 
 from ..kernels.lanes.operation import STATE, STATE_SIZE, offsets_of, operation_types
+from ..kernels.lanes.shard_sums import first_block
 from ..simd import advance
 from ..simd.compiling import compiled
 from .atomics import SPINS, atomic_add, atomic_load, cells_at, compare_and_swap, spin
@@ -37,9 +38,15 @@ class Job(NamedTuple):
     threads: int
     lanes: int  # samples in a block
     batch_size: int
+    rank: int = 0  # which part of a batch's shards is taken, of how many
+    ranks: int = 1
+    adds: int = 1  # whether the sums of all shards are added up here: see exchange.py
+    first_stage: int = 0
+    last_stage: int = 0  # the one after the last
     samples: int = 0
     first_step: int = 0
     steps: int = 0
+    step: int = 0  # of the call, the number of the first of these
     update: int = 0  # steps that the optimizer took before the first of these
 
 
@@ -68,12 +75,6 @@ def point(operations, calls, first, last, block, thread, shard):
             call[FIRST_OPERAND + n] = (
                 row[at] + block * row[at + 1] + thread * row[at + 2] + shard * row[at + 3]
             )
-
-
-@compiled
-def _first_block(shard, blocks, shards):
-    """The first block of a shard; mostly there is one in each."""
-    return shard if shards == blocks else shard * blocks // shards
 
 
 @compiled
@@ -121,8 +122,8 @@ def _run_piece(job, stage, piece, thread, times):
         return
     state[STATE.part], state[STATE.parts] = 0, 1
     lanes, blocks, shards = job[JOB.lanes], state[STATE.blocks], state[STATE.shards]
-    begin = _first_block(piece, blocks, shards)
-    for block in range(begin, _first_block(piece + 1, blocks, shards)):
+    begin = first_block(piece, blocks, shards)
+    for block in range(begin, first_block(piece + 1, blocks, shards)):
         place = block * MAX_SHARDS + piece
         if held[0] != place:
             point(operations, calls, first, last, block, thread, piece)
@@ -142,28 +143,34 @@ def _claim(job, piece, epoch):
 
 
 @compiled
-def _run_claimed(job, stage, epoch, first, step, pieces, thread, times):
-    """Run every `step`-th piece from `first` on that nobody has begun; returns how many these were."""
+def _run_claimed(job, stage, epoch, first, step, begin, pieces, thread, times):
+    """Run every `step`-th piece from `first` on that nobody has begun; returns how many these were.
+
+    Pieces are counted from the first of this process, number `begin` of all.
+    """
     done = 0
     for piece in range(first, pieces, step):
         if _claim(job, piece, epoch):
-            _run_piece(job, stage, piece, thread, times)
+            _run_piece(job, stage, begin + piece, thread, times)
             done += 1
     return done
 
 
 @compiled
-def _run_with_others(job, stage, epoch, before, pieces, thread, times):
-    """Run a stage of `pieces` pieces together with other threads; before it, `before` have been done."""
+def _run_with_others(job, stage, epoch, before, begin, pieces, thread, times):
+    """Run a stage of `pieces` pieces together with other threads; before it, `before` have been done.
+
+    The pieces of this process are those from number `begin` on.
+    """
     claims, threads = cells_at(job[JOB.claims]), job[JOB.threads]
-    done = _run_claimed(job, stage, epoch, thread, threads, pieces, thread, times)
+    done = _run_claimed(job, stage, epoch, thread, threads, begin, pieces, thread, times)
     atomic_add(claims, DONE, done)
     arrived, spins = ticks(), 0
     while atomic_load(claims, DONE) < before + pieces:
         spins = spin(spins)
         if spins % SPINS == 0 or atomic_load(claims, JOINED) < threads:
             waited = ticks()
-            atomic_add(claims, DONE, _run_claimed(job, stage, epoch, 0, 1, pieces, thread, times))
+            atomic_add(claims, DONE, _run_claimed(job, stage, epoch, 0, 1, begin, pieces, thread, times))
             arrived += ticks() - waited
     if times:
         waiting = advance(cells_at(times), job[JOB.operation_count])
@@ -188,18 +195,23 @@ def run_steps(job_address, thread, times):
         count = min(batch_size, job[JOB.samples] - position)
         if state[STATE.samples] != count:  # small networks would notice the division
             state[STATE.samples], state[STATE.blocks] = count, (count + lanes - 1) // lanes
-            state[STATE.shards] = min(state[STATE.blocks], MAX_SHARDS)
-        shards = state[STATE.shards]
-        state[STATE.position], state[STATE.step] = position, step
-        state[STATE.update] = job[JOB.update] + step + 1
-        for stage in range(job[JOB.stage_count]):
-            pieces = threads if cells_at(job[JOB.stages])[stage * STAGE] == BATCH else shards
+            shards = min(state[STATE.blocks], MAX_SHARDS)
+            state[STATE.shards], state[STATE.sums] = shards, shards if job[JOB.adds] else 1
+            state[STATE.first_shard] = shards * job[JOB.rank] // job[JOB.ranks]
+            state[STATE.last_shard] = shards * (job[JOB.rank] + 1) // job[JOB.ranks]
+        own = state[STATE.last_shard] - state[STATE.first_shard]
+        state[STATE.position], state[STATE.step] = position, job[JOB.step] + step
+        state[STATE.update] = job[JOB.update] + job[JOB.step] + step + 1
+        for stage in range(job[JOB.first_stage], job[JOB.last_stage]):
+            begin, pieces = state[STATE.first_shard], own
+            if cells_at(job[JOB.stages])[stage * STAGE] == BATCH:
+                begin, pieces = 0, threads
             if threads == 1:
-                for piece in range(pieces):
+                for piece in range(begin, begin + pieces):
                     _run_piece(job, stage, piece, thread, times)
             else:
                 epoch = 1 + step * job[JOB.stage_count] + stage
-                _run_with_others(job, stage, epoch, pieces_done, pieces, thread, times)
+                _run_with_others(job, stage, epoch, pieces_done, begin, pieces, thread, times)
                 pieces_done += pieces
     restore_denormals(control)
 

@@ -10,7 +10,9 @@ batch, divided among the threads by what it produces. Threads wait for each othe
     "batch"     once, on all threads    one for all
 
 A shard is a run of blocks whose weight gradients are summed in one place. How many there are depends on
-the batch alone, and they are added up in order: results have the same bits on any number of threads.
+the batch alone, and they are added up by a fixed tree (kernels/lanes/shard_sums.py): results have the same
+bits on any number of threads. Shards may also be divided among ranks, processes that each hold the whole plan
+but go through their own blocks only; what they tell each other between two stages is in `exchanges`.
 """
 
 from dataclasses import dataclass, field
@@ -21,6 +23,7 @@ import numpy as np
 from ..kernels.lanes.operation import Operation
 from ..simd import VECTOR_BYTES
 from .arranging import arrange
+from .exchange import BlockRows, ShardSums
 from .program import Program
 from .tables import BATCH, BLOCK, MAX_SHARDS, OPERANDS, ROW, address_of
 
@@ -174,7 +177,7 @@ class Postponed(list):
 class Plan:
     """Collects operations and memory; `finish` turns them into the table that the engine runs."""
 
-    def __init__(self, dtype, batch_size, threads, few=0):
+    def __init__(self, dtype, batch_size, threads, few=0, shared=False):
         self.dtype = np.dtype(dtype)
         self.lanes = lanes_of(dtype)
         self.blocks = -(-batch_size // (few or self.lanes))
@@ -184,6 +187,8 @@ class Plan:
             few > 0 and self.blocks == 1 and threads > 1
         )  # operations on few samples, among threads
         self.stages = []  # ("block" or "batch", [(operation, operands, geometry)])
+        self.shared = shared  # whether several ranks compute the blocks, each some of them
+        self.exchanges = []  # what ranks share with each other, and how many stages come before
         self.owner = None  # of the operations that are emitted next, for whoever wants to know
         self.preparation = []  # operations that run once, and again when a parameter has changed
         self._storages = []
@@ -265,6 +270,17 @@ class Plan:
 
     def _append(self, one):
         self.stages[-1][1].append(Emitted(one, self.owner))
+
+    def share_blocks(self, *rows):
+        """Let all ranks have what these rows (or planes) hold for each block, before what comes next."""
+        if self.shared and rows:
+            self.exchanges.append((len(self.stages), BlockRows([one.storage for one in rows])))
+
+    def share_shards(self):
+        """Let all ranks have the sums of all shards, in the place of those of the first one."""
+        if self.shared:
+            storages = [storage for storage in self._storages if storage.kept == "shard"]
+            self.exchanges.append((len(self.stages), ShardSums(storages)))
 
     @property
     def operations(self):
@@ -364,6 +380,9 @@ class Plan:
                 for operand in (*operands, *[None] * (OPERANDS - len(operands))):
                     row += _operand_fields(operand)
                 rows.append(row)
+        exchanges = [one for _, one in self.exchanges]
+        for exchange in exchanges:
+            exchange.bind(memory, self.dtype)
         return Program(
             operations=np.array(rows, np.int64).reshape(-1, ROW),
             stages=np.array(stage_rows[:-1], np.int64).reshape(-1, 3),

@@ -33,18 +33,26 @@ class Program:
         self.state = np.zeros((self.threads, STATE_SIZE), np.int64)
         self.claims = np.zeros(claims_size(self.threads), np.int64)
 
-    def job(self, lanes):
-        """What `run_steps` does to take steps: the samples and the steps are still to be filled in."""
-        return self._job(self.stages, self.held, self.threads, lanes)
+    def segments(self):
+        """The stages from one exchange between ranks to the next: (the first, the one after, exchange)."""
+        first, found = 0, []
+        for last, exchange in self.plan.exchanges:
+            found.append((first, last, exchange))
+            first = last
+        return [*found, (first, len(self.stages), None)]
 
-    def preparing_job(self, lanes):
+    def job(self, lanes, ranks):
+        """What `run_steps` does to take steps: the samples and the steps are still to be filled in."""
+        return self._job(self.stages, self.held, self.threads, lanes, ranks)
+
+    def preparing_job(self, lanes, ranks):
         """What `run_steps` does to make anew what is made of parameters."""
         samples = self.plan.batch_size
         return self._job(
-            self.preparation, self._held_preparation, 1, lanes, samples=samples, first_step=0, steps=1
+            self.preparation, self._held_preparation, 1, lanes, ranks, samples=samples, first_step=0, steps=1
         )
 
-    def _job(self, stages, held, threads, lanes, **steps):
+    def _job(self, stages, held, threads, lanes, ranks, **steps):
         tables = {
             "operations": self.operations,
             "stages": stages,
@@ -56,10 +64,14 @@ class Program:
         job = Job(
             **{name: address_of(table) if table.size else 0 for name, table in tables.items()},
             operation_count=len(self.operations),
+            last_stage=len(stages),
             stage_count=len(stages),
             held_count=held.shape[-1],
             threads=threads,
             lanes=lanes,
+            rank=ranks.number,
+            ranks=ranks.count,
+            adds=int(not self.plan.shared),
             batch_size=self.plan.batch_size,
             **steps,
         )

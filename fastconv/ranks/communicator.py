@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-
 _give_way = getattr(os, "sched_yield", lambda: time.sleep(0))
 
 

@@ -13,6 +13,7 @@ from fastconv.kernels.lanes import (
     losses,
     optimizers,
     pool,
+    shard_sums,
 )
 from fastconv.kernels.lanes.operation import STATE, STATE_SIZE
 from fastconv.simd import code_placement
@@ -21,7 +22,7 @@ KERNELS = [
     conv.contract,
     conv_grad_weight.contract_grad_weight,
     dense.rows_grad_weight,
-    conv.add_shards,
+    shard_sums.add_shards,
     layout.gather,
     pool.max_pool,
     pool.max_pool_grad,

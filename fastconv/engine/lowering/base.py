@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import cached_property
 from typing import ClassVar
 
-from ...kernels.lanes import channels, conv, layout
+from ...kernels.lanes import channels, layout, shard_sums
 from ...kernels.lanes.planes import plane_geometry
 from ...nn.layer import Layer, entry_of
 from ..plan import CopyDistance, image_of
@@ -175,15 +175,33 @@ class WeightedLowering(Lowering):
 
         Of several blocks, that is a place for each shard of them; these are added up at the end.
         """
+        if self.plan.blocks == 1 and not self.plan.shared:
+            return self.gradient(names[0])
+        shard = self.sums_of_shards(names)
+        self.add_own_shards(shard)
+        return shard
+
+    def behind_weight(self, sums):
+        """Where the bias's gradient is added up, if it is: behind the weight's `sums`."""
+        size, bias = self.parameter("weight").count, self.parameter("bias").count
+        first_byte = sums.first_byte + size * self.plan.dtype.itemsize
+        return replace(sums, first_byte=first_byte, count=bias, label=f"{sums.label}_bias")
+
+    def sums_of_shards(self, names=("weight", "bias")):
+        """Where the gradients of weight and bias, or of one of them, lie for each shard, to be added up."""
         total = self.gradient(names[0])
-        if self.plan.blocks == 1:
-            return total
         parameters = [self.parameter(name) for name in names]
         size = sum(parameter.count for parameter in parameters if parameter is not None)
         shard = self.plan.rows(size, "shard", f"shards{self.number}")
-        g = conv.AddShardsGeometry(numbers=size, distance=CopyDistance(shard.storage))
-        self.emitter.after_backward.append((conv.add_shards, [shard, total], g))
+        g = shard_sums.ShardSumsGeometry(size, CopyDistance(shard.storage))
+        self.emitter.after_backward.append((shard_sums.add_shards, [shard, total], g))
         return shard
+
+    def add_own_shards(self, shard):
+        """Leave the sums of the shards of this process, where there are others, to before they are shared."""
+        if self.plan.shared:
+            g = shard_sums.ShardSumsGeometry(shard.count, CopyDistance(shard.storage))
+            self.emitter.before_sharing.append((shard_sums.add_own_shards, [shard], g))
 
 
 def lowering_of(layer):

@@ -1,7 +1,6 @@
 """Transposed convolutions as operations of a plan."""
 
 import math
-from dataclasses import replace
 
 from ...checks.padding import first_of
 from ...kernels.lanes import conv, conv_grad_weight
@@ -68,12 +67,4 @@ class ConvTranspose2dLowering(WeightedLowering, layer=ConvTranspose2d):
         emit_grad_weight(self.plan, operands, self.back, self.input_shape[1:], self.windows, *rest)
         if self.layer.bias:
             g = conv_grad_weight.channel_sums_geometry(dy)
-            self.plan.emit(conv_grad_weight.channel_sums, [dy, self._sums_of_bias(sums)], g)
-
-    def _sums_of_bias(self, sums):
-        """Where the bias's gradient is added up: behind the weight's."""
-        if self.plan.blocks == 1:
-            return self.gradient("bias")
-        size, bias = self.parameter("weight").count, self.parameter("bias").count
-        first_byte = sums.first_byte + size * self.plan.dtype.itemsize
-        return replace(sums, first_byte=first_byte, count=bias, label=f"{sums.label}_bias")
+            self.plan.emit(conv_grad_weight.channel_sums, [dy, self.behind_weight(sums)], g)

@@ -2,7 +2,7 @@
 
 from ...kernels.lanes import conv, conv_grad_weight, dense
 from ...nn.dense import Dense
-from ..plan import Planes
+from ..plan import CopyDistance, Planes
 from . import conv_geometry
 from .base import WeightedLowering
 from .channels import emit_dense, ending_of
@@ -46,8 +46,14 @@ class DenseLowering(WeightedLowering, layer=Dense):
     def _multiply_rows(self, x, dy):
         """Emit the weight's gradient as a product of matrices, samples x features, over the whole batch."""
         x_rows, dy_rows = self.emitter.to_rows(x), self.emitter.to_rows(dy)
-        g = dense.grad_weight_geometry(
-            x.features, dy.features, x_rows.length, dy_rows.length, int(self.layer.bias), self.plan.lanes
-        )
-        operands = [x_rows, dy_rows, self.gradient("weight"), self.gradient("bias")]
-        self.emitter.after_backward.append((dense.rows_grad_weight, operands, g))
+        sizes = x.features, dy.features, x_rows.length, dy_rows.length, int(self.layer.bias), self.plan.lanes
+        if not self.plan.shared:
+            operands = [x_rows, dy_rows, self.gradient("weight"), self.gradient("bias")]
+            g = dense.grad_weight_geometry(*sizes)
+            self.emitter.after_backward.append((dense.rows_grad_weight, operands, g))
+            return
+        sums = self.sums_of_shards()
+        bias = self.behind_weight(sums) if self.layer.bias else None
+        g = dense.grad_weight_geometry(*sizes, CopyDistance(sums.storage))
+        operands = [x_rows, dy_rows, sums, bias]
+        self.emitter.before_sharing.append((dense.rows_grad_weight, operands, g))

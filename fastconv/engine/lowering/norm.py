@@ -47,6 +47,7 @@ class BatchNorm2dLowering(WeightedLowering, layer=BatchNorm2d):
             return
         parts, g = self._parts(x, batch_norm.PARTS_OF_SUMS, "parts")
         self.plan.emit(batch_norm.batch_norm_sums, [x, parts], batch_norm.batch_norm_geometry(x))
+        self.plan.share_blocks(parts)
         operands = [parts, self.saved, running, options]
         self.plan.emit(batch_norm.batch_norm_statistics, operands, g, stage="batch")
 
@@ -74,6 +75,7 @@ class BatchNorm2dLowering(WeightedLowering, layer=BatchNorm2d):
         if self.trains:
             parts, totals = self._parts(x, batch_norm.PARTS_OF_SLOPES, "slopes")
             self._emit_sums(x, dy, parts)
+            self.plan.share_blocks(parts)
             operands = [parts, self.saved, dgamma]
             self.plan.emit(batch_norm.batch_norm_grad_total, operands, totals, stage="batch")
         if dx is not None:

@@ -221,6 +221,7 @@ class Winograd:
         sums = plan.rows(size, "shard", f"transformed_gradient{lowering.number}")
         bias = lowering.sums_of_blocks(("bias",)) if lowering.layer.bias else None
         plan.emit(winograd.winograd_grad_weight, [x, dy, sums, self._scratch(g), bias], g)
+        lowering.add_own_shards(sums)
         distance = CopyDistance(sums.storage)
         g = winograd_weights.weight_sums_geometry(*shape[::-1], lanes, distance, self.weight_gradient)
         operation = winograd_weights.winograd_weight_sums, [sums, lowering.gradient("weight")], g

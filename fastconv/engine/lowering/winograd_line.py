@@ -200,6 +200,7 @@ class WinogradLine:
         bias = lowering.sums_of_blocks(("bias",)) if lowering.layer.bias else None
         operands = [x, dy, sums, self._scratch(g), bias]
         plan.emit(winograd_line.winograd_line_grad_weight, operands, g)
+        lowering.add_own_shards(sums)
         distance = CopyDistance(sums.storage)
         g = winograd_line_weights.line_weight_sums_geometry(line, outputs, channels, lanes, distance)
         operands = [sums, lowering.gradient("weight")]

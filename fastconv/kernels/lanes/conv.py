@@ -36,7 +36,7 @@ from ...simd.tiles import (
     tile_store,
     zeros,
 )
-from .operation import STATE, offsets_of, operation, operation_in_parts, share
+from .operation import offsets_of, operation_in_parts
 
 COLUMNS_6, COLUMNS_4 = (tiles.tile_columns(r) for r in (6, 4))
 # As many addresses as stay in registers, too: with 10 and 12 columns these tiles are slower.
@@ -245,26 +245,3 @@ def contract(x, w, bias, gate, y, _, g, s):
 def advance_vectors(p, count):
     """The pointer `count` vectors after `p`."""
     return advance(p, count * simd.lanes(p))
-
-
-class AddShardsGeometry(NamedTuple):
-    """What `add_shards` adds up."""
-
-    numbers: int  # in a shard
-    distance: int  # scalars from one shard to the next
-
-
-ADD_SHARDS = offsets_of(AddShardsGeometry)
-
-
-@operation
-def add_shards(shards, total_gradient, _a, _b, _c, _d, g, s):
-    """total_gradient[k] = shard 0's [k] + shard 1's [k] + ..., in order; each thread takes some of the k."""
-    distance, shard_count = g[ADD_SHARDS.distance], s[STATE.shards]
-    first, last = share(g[ADD_SHARDS.numbers], s)
-    for k in range(first, last):
-        total_gradient[k] = shards[k]
-    for shard in range(1, shard_count):
-        source = advance(shards, shard * distance)
-        for k in range(first, last):
-            total_gradient[k] += source[k]

@@ -13,7 +13,7 @@ import numpy as np
 
 from ... import simd
 from ...simd import advance, tiles
-from ...simd.compiling import internal
+from ...simd.compiling import compiled, internal
 from ...simd.tiles import (
     columns,
     multiply_add,
@@ -22,6 +22,7 @@ from ...simd.tiles import (
     rows,
     shape,
     tile_add,
+    tile_add_stored,
     tile_store,
     tile_sum,
     zeros,
@@ -29,12 +30,15 @@ from ...simd.tiles import (
 from .conv import COLUMNS_4, MANY_ROWS, end_sum
 from .conv_grad_weight import TABLE_TAIL
 from .operation import STATE, offsets_of, operation, share
+from .shard_sums import LEVELS, end_of_node, first_block
 
 # Products in a part of a sum: in one run, 784 features lose 2 to 4 times as much to rounding.
 DENSE_PRODUCTS = 32
 
 # Of a weight gradient: 4 vectors divide the usual numbers of features, 5 would leave a fifth idle.
 DENSE_COLUMNS = min(4, COLUMNS_4)
+WAITING = LEVELS * 4 * DENSE_COLUMNS
+PLACES = tuple(range(DENSE_COLUMNS))
 
 
 class DenseGeometry(NamedTuple):
@@ -126,6 +130,7 @@ class RowsGradWeightGeometry(NamedTuple):
     x_row: int  # scalars from one sample's features to the next one's
     dy_row: int
     bias: int  # whether there is one
+    node: int = 0  # scalars from the gradients of one shard's node to those of the next shard's
 
 
 ROWS_GRAD = offsets_of(RowsGradWeightGeometry)
@@ -137,45 +142,94 @@ def rows_grad_weight(x, dy, dweight, dbias, _a, _b, g, s):
     """A dense layer's gradients over a whole batch, from samples x features.
 
     dweight[o, i] = sum over n of dy[n, o] * x[n, i], and dbias[o] = sum over n of dy[n, o]. Each thread
-    takes some of the rows o and adds the samples in order, so any number of threads gives the same bits.
+    takes some of the rows o. The samples of a shard are added in order, and shards as `shard_sums.py` says:
+    those of each node that this process computes, which is all of them if it is alone.
     """
-    out_features, in_features = g[ROWS_GRAD.out_features], g[ROWS_GRAD.in_features]
-    dy_row, samples = g[ROWS_GRAD.dy_row], s[STATE.samples]
+    out_features = g[ROWS_GRAD.out_features]
     first, last = share((out_features + 3) // 4, s)
     first, last = first * 4, min(last * 4, out_features)
     fours = first + (last - first) // 4 * 4
-    _gradient_outputs(shape(x, 4, DENSE_COLUMNS), x, dy, dweight, first, fours, samples, in_features, g)
-    _gradient_outputs(shape(x, 1, DENSE_COLUMNS), x, dy, dweight, fours, last, samples, in_features, g)
-    if g[ROWS_GRAD.bias]:
-        lane_count = simd.lanes(dy)
-        first, last = share((out_features + lane_count - 1) // lane_count, s)
-        for v in range(first, last):
-            acc = zeros(shape(dy, 1, 1))
-            for n in range(samples):
-                acc = tile_add(acc, dy, n * (dy_row // lane_count) + v, 0)
-            tiles.store_rows(acc, dbias, 0, 0, v, out_features)
+    shard, own_end = s[STATE.first_shard], s[STATE.last_shard]
+    while shard < own_end:
+        end, at = end_of_node(shard, own_end, s[STATE.shards]), shard * g[ROWS_GRAD.node]
+        weights = advance(dweight, at)
+        _gradient_outputs(shape(x, 4, DENSE_COLUMNS), x, dy, weights, first, fours, shard, end, g, s)
+        _gradient_outputs(shape(x, 1, DENSE_COLUMNS), x, dy, weights, fours, last, shard, end, g, s)
+        if g[ROWS_GRAD.bias]:
+            _gradient_of_bias(dy, advance(dbias, at), shard, end, g, s)
+        shard = end
+
+
+@compiled
+def _first_sample(shard, lane_count, s):
+    """The first sample of a shard."""
+    block = first_block(shard, s[STATE.blocks], s[STATE.shards])
+    return min(block * lane_count, s[STATE.samples])
+
+
+@compiled
+def _up_the_tree(acc, waiting, number, ends, places):
+    """What sum there is with shard number `number` of a node, whose own sum is `acc`.
+
+    Sums that wait for their right neighbour lie in `waiting`, one for each level of the tree: those of the
+    bits of `number`. Where the node `ends` here, no neighbour comes to the others.
+    """
+    size, level, rest = rows(acc) * columns(acc), 0, number
+    while rest % 2 == 1 or (ends and rest > 0):
+        if rest % 2 == 1:
+            acc = tile_add_stored(acc, waiting, level * size, columns(acc), places)
+        rest, level = rest // 2, level + 1
+    if not ends:
+        tile_store(acc, waiting, level * size, columns(acc), places)
+    return acc
 
 
 @internal
-def _gradient_outputs(form, x, dy, dweight, first, last, samples, in_features, g):
-    """Compute the weight's gradient for the outputs from `first` to before `last`, tile by tile."""
-    lane_count, dy_row = simd.lanes(x), g[ROWS_GRAD.dy_row]
-    row_vectors = g[ROWS_GRAD.x_row] // lane_count
+def _gradient_outputs(form, x, dy, dweight, first, last, shard, end, g, s):
+    """Compute the weight's gradient for the outputs from `first` to before `last`, tile by tile.
+
+    It is summed over the shards from `shard` to before `end`.
+    """
+    lane_count, dy_row, in_features = simd.lanes(x), g[ROWS_GRAD.dy_row], g[ROWS_GRAD.in_features]
+    row_vectors, waiting = g[ROWS_GRAD.x_row] // lane_count, simd.local(x, WAITING)
     numbers = advance(g, VECTOR_NUMBERS)
     for o in range(first, last, rows(form)):
         for v in range(0, (in_features + lane_count - 1) // lane_count, columns(form)):
             x_at = offsets(form, numbers, v)
-            acc = zeros(form)
-            for n in range(samples):
-                acc = multiply_add(acc, dy, n * dy_row + o, 1, x, n * row_vectors, x_at)
+            acc, n = zeros(form), _first_sample(shard, lane_count, s)
+            for k in range(shard, end):
+                acc, sample_end = zeros(form), _first_sample(k + 1, lane_count, s)
+                for sample in range(n, sample_end):
+                    acc = multiply_add(acc, dy, sample * dy_row + o, 1, x, sample * row_vectors, x_at)
+                acc, n = _up_the_tree(acc, waiting, k - shard, k == end - 1, PLACES), sample_end
             tiles.store_rows(acc, dweight, o * in_features, in_features, v, in_features)
 
 
-def grad_weight_geometry(in_features, out_features, x_row, dy_row, has_bias, lanes):
+@internal
+def _gradient_of_bias(dy, dbias, shard, end, g, s):
+    """Compute a thread's part of the bias's gradient over the shards from `shard` to before `end`."""
+    lane_count, out_features, form = simd.lanes(dy), g[ROWS_GRAD.out_features], shape(dy, 1, 1)
+    row_vectors, waiting = g[ROWS_GRAD.dy_row] // lane_count, simd.local(dy, LEVELS)
+    first, last = share((out_features + lane_count - 1) // lane_count, s)
+    for v in range(first, last):
+        acc, n = zeros(form), _first_sample(shard, lane_count, s)
+        for k in range(shard, end):
+            acc, sample_end = zeros(form), _first_sample(k + 1, lane_count, s)
+            for sample in range(n, sample_end):
+                acc = tile_add(acc, dy, sample * row_vectors + v, 0)
+            acc, n = _up_the_tree(acc, waiting, k - shard, k == end - 1, (0,)), sample_end
+        tiles.store_rows(acc, dbias, 0, 0, v, out_features)
+
+
+def grad_weight_geometry(in_features, out_features, x_row, dy_row, has_bias, lanes, node=0):
     """Make the geometry of `rows_grad_weight`; rows of x and dy are `x_row` and `dy_row` scalars apart."""
     vectors = (in_features + lanes - 1) // lanes
     geometry = RowsGradWeightGeometry(
-        out_features=out_features, in_features=in_features, x_row=x_row, dy_row=dy_row, bias=has_bias
+        out_features=out_features,
+        in_features=in_features,
+        x_row=x_row,
+        dy_row=dy_row,
+        bias=has_bias,
+        node=node,
     )
-    numbers = np.minimum(np.arange(vectors + TABLE_TAIL), vectors - 1)
-    return np.array([*geometry, *numbers], np.int64)
+    return (*geometry, *(min(k, vectors - 1) for k in range(vectors + TABLE_TAIL)))

@@ -44,13 +44,16 @@ class StepState(NamedTuple):
     update: int  # steps that the optimizer has taken, this one included
     position: int  # of the batch's first sample in the order of samples
     seed: int
-    shards: int  # in this batch: see engine/plan.py
+    shards: int  # in this batch: see shard_sums.py
     fresh: int  # 1 for the first block of a shard: its sums start at 0
+    first_shard: int  # of those that this process computes
+    last_shard: int  # the one after them
+    sums: int  # of shards that are still to be added up: of all, or 1 where processes have done that
 
 
 STATE = offsets_of(StepState)
 LANE_ADDRESSES = len(STATE)  # from here on: room for the address of each lane's sample, 16 at most
-STATE_SIZE = 32  # more than 28, so that no two threads write to one cache line
+STATE_SIZE = 40  # more than 36, so that no two threads write to one cache line
 
 
 @internal

@@ -10,6 +10,7 @@ from ... import simd
 from ...simd.compiling import compiled
 from .matrix_product import rounded
 from .operation import STATE, offsets_of, operation, share
+from .shard_sums import add_rows
 from .winograd_line import first_tap, matrix_distance
 from .winograd_line_forms import FORMS, transform_tap_sums, transform_taps
 
@@ -128,18 +129,6 @@ def line_weight_sums_geometry(line, outputs, channels, lanes, shard_distance):
 
 
 @compiled
-def _add_shards(du, at, g, s):
-    """Add the vectors of all shards at vector `at` of each matrix, in order, to those of the first."""
-    lanes = simd.lanes(du)
-    for k in range(g[SUMS.points]):
-        place = at + k * g[SUMS.u_matrix] // lanes
-        value = simd.load(du, place)
-        for shard in range(1, s[STATE.shards]):
-            value = simd.add(value, simd.load(du, place + shard * g[SUMS.shard] // lanes))
-        simd.store(du, place, value)
-
-
-@compiled
 def _store_piece(du, at, piece, channels, dweight, target, g):
     """Write the taps of a piece, in the first matrices of du from scalar `at` on, to the channels."""
     first, kernel = first_tap(piece, g[SUMS.stride], g[SUMS.taps]), g[SUMS.kernel]
@@ -152,14 +141,16 @@ def _store_piece(du, at, piece, channels, dweight, target, g):
 
 @operation
 def winograd_line_weight_sums(du, dweight, _a, _b, _c, _d, g, s):
-    """dweight = G^T (the sum of the shards' du, in order); each thread takes some of the outputs."""
+    """dweight = G^T (the sum of the shards' du); each thread takes some of the outputs."""
     lanes, channels, matrix = simd.lanes(du), g[SUMS.channels], g[SUMS.u_matrix] // simd.lanes(du)
     first, last = share(g[SUMS.outputs], s)
+    row, end = first * g[SUMS.u_output] // lanes, last * g[SUMS.u_output] // lanes
+    for k in range(0, g[SUMS.points] * matrix, matrix):
+        add_rows(du, g[SUMS.shard] // lanes, 0, s[STATE.sums], k + row, k + end)
     for o in range(first, last):
         for piece in range(g[SUMS.pieces]):
             for c in range(0, channels, lanes):
                 at = o * g[SUMS.u_output] + piece * g[SUMS.u_piece] + c
-                _add_shards(du, at // lanes, g, s)
                 transform_tap_sums(g[SUMS.form], du, at // lanes, matrix, du, at // lanes, matrix)
                 here = min(lanes, channels - c)
                 _store_piece(du, at, piece, here, dweight, (o * channels + c) * g[SUMS.kernel], g)

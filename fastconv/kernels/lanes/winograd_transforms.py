@@ -16,7 +16,6 @@ same matrices the other way round: A of dy, and G^T of the sums of products. See
                     100     144     144     100
 """
 
-from ... import simd
 from ...simd import opaque, rolled
 from ...simd.compiling import compiled
 from ...simd.six_points import (
@@ -85,13 +84,8 @@ def transform_weights(w, u, at, distance, height, width):
 
 
 @compiled
-def transform_weight_sums(du, at, distance, height, width, shards, from_shard):
-    """dw = G^T (sum of all shards' du) G: it overwrites the first of the first shard's 36 vectors."""
-    for k in range(at, at + MATRICES * distance, distance):
-        total = simd.load(du, k)
-        for shard in range(1, shards):
-            total = simd.add(total, simd.load(du, k + shard * from_shard))
-        simd.store(du, k, total)
+def transform_weight_sums(du, at, distance, height, width):
+    """dw = G^T du G: it overwrites the first of the 36 vectors."""
     for j in range(opaque(POINTS)):
         rolled()
         column = at + j * distance

@@ -15,6 +15,7 @@ from ...simd.compiling import compiled
 from ...simd.transpose import square, square_part, store_square, transpose
 from .matrix_product import rounded
 from .operation import STATE, offsets_of, operation, share
+from .shard_sums import add_rows
 from .winograd_geometry import matrix_distance
 from .winograd_parts import OF_3X3
 from .winograd_transforms import MATRICES, transform_weight_sums
@@ -169,14 +170,17 @@ def _store_parts(du, at, dweight, o, c, g):
 
 @operation
 def winograd_weight_sums(du, dweight, _a, _b, _c, _d, g, s):
-    """dweight = G^T (the sum of the shards' du, in order) G; each thread takes some of the outputs."""
+    """dweight = G^T (the sum of the shards' du) G; each thread takes some of the outputs."""
     lanes, matrix = simd.lanes(du), g[WEIGHTS.u_matrix] // simd.lanes(du)
     height, width, from_shard = g[WEIGHTS.height], g[WEIGHTS.width], g[WEIGHTS.shard] // simd.lanes(du)
     first, last = share(g[WEIGHTS.outputs], s)
+    row, end = first * g[WEIGHTS.u_output] // lanes, last * g[WEIGHTS.u_output] // lanes
+    for k in range(0, MATRICES * matrix, matrix):
+        add_rows(du, from_shard, 0, s[STATE.sums], k + row, k + end)
     for o in range(first, last):
         for c in range(0, g[WEIGHTS.channels], lanes):
             at = o * g[WEIGHTS.u_output] + c
-            transform_weight_sums(du, at // lanes, matrix, height, width, s[STATE.shards], from_shard)
+            transform_weight_sums(du, at // lanes, matrix, height, width)
             if g[WEIGHTS.whole]:
                 _store_whole(du, at, dweight, o, c, g)
             else:

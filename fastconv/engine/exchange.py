@@ -1,0 +1,110 @@
+"""What ranks share with each other between the stages of a step.
+
+Each rank computes some shards of a batch (`shares.py`). What an operation of the whole batch reads of others
+comes just before its stage:
+
+    BlockRows     a few numbers of each block, such as its sums for a batch normalisation
+    ShardSums     the sums of the shards' weight gradients: of each node of the tree that a rank has, one row
+                  with all layers in it; what the tree says of the nodes is added up by everybody alike
+"""
+
+import itertools
+
+import numpy as np
+
+from ..ranks.communicator import share_of
+from ..simd.compiling import compiled
+from .denormals import flush_denormals, restore_denormals
+
+GATHERED = 1 << 16  # bytes that it takes as long to receive as to ask for
+
+
+@compiled
+def add_pairs(rows, pairs):
+    """rows[i] += rows[j] for all pairs (i, j), as the engine adds: numbers too small count as 0."""
+    control = flush_denormals()
+    for n in range(pairs.shape[0]):
+        i, j = pairs[n, 0], pairs[n, 1]
+        for k in range(rows.shape[1]):
+            rows[i, k] += rows[j, k]
+    restore_denormals(control)
+
+
+class BlockRows:
+    """What is kept for each block in some storages."""
+
+    def __init__(self, storages):
+        self._storages = storages
+
+    def bind(self, memory, dtype):
+        """Find the rows in a plan's memory; they are not there before."""
+        self._rows = [
+            _rows_of(memory, dtype, one.address, one.copy_bytes, one.size) for one in self._storages
+        ]
+
+    @property
+    def numbers(self):
+        """How many numbers a block has to share."""
+        return sum(rows.shape[1] for rows in self._rows)
+
+    def run(self, ranks, shares):
+        """Let all ranks have the rows of all blocks of a batch."""
+        ends = shares.block_ends
+        first, last = ends[ranks.number], ends[ranks.number + 1]
+        own = np.concatenate([rows[first:last] for rows in self._rows], axis=1)
+        counts = [b - a for a, b in itertools.pairwise(ends)]
+        found, at = ranks.all_rows(own, counts), 0
+        for rows in self._rows:
+            rows[: shares.blocks] = found[:, at : at + rows.shape[1]]
+            at += rows.shape[1]
+
+
+class ShardSums:
+    """The sums of the shards, all storages of which lie together, a copy for each shard."""
+
+    def __init__(self, storages):
+        self._storages = storages
+
+    def bind(self, memory, dtype):
+        """Find the rows in a plan's memory; they are not there before."""
+        start, copy_bytes = min(one.address for one in self._storages), self._storages[0].copy_bytes
+        self._rows = _rows_of(memory, dtype, start, copy_bytes, copy_bytes // np.dtype(dtype).itemsize)
+
+    @property
+    def numbers(self):
+        """How many numbers a node has to share."""
+        return self._rows.shape[1]
+
+    def run(self, ranks, shares):
+        """Let all ranks have the sum of all shards, in the row of the first."""
+        nodes = shares.nodes
+        own = self._rows[nodes[ranks.number]]
+        counts = [len(some) for some in nodes]
+        pairs = np.array(shares.pairs, np.int64).reshape(-1, 2)
+        if self._gathers(ranks, sum(counts)):
+            found = ranks.all_rows(own, counts)
+            add_pairs(found, pairs)
+            self._rows[0] = found[0]
+            return
+        # Each rank adds up a slice of the rows, and all of them gather these.
+        ends = [share_of(self.numbers, rank, ranks.count)[1] for rank in range(ranks.count)]
+        sizes = np.diff([0, *ends]).tolist()
+        sent = np.concatenate([part.ravel() for part in np.split(own, ends[:-1], axis=1)])
+        received = [count * sizes[ranks.number] for count in counts]
+        slices = ranks.scatter_rows(sent, [len(own) * size for size in sizes], received)
+        slices = slices.reshape(sum(counts), -1)
+        add_pairs(slices, pairs)
+        self._rows[0] = ranks.all_rows(slices[0], sizes)
+
+    def _gathers(self, ranks, nodes):
+        """Whether it is faster to gather all nodes than to add up slices of them, in two messages."""
+        row_bytes = self.numbers * self._rows.itemsize
+        return (nodes - 2) * row_bytes <= GATHERED * ranks.count
+
+
+def _rows_of(memory, dtype, address, copy_bytes, numbers):
+    """The first `numbers` numbers of each copy, from an address of the memory on, as rows."""
+    values = memory.view(np.uint8)[address - memory.ctypes.data :]
+    copies = len(values) // copy_bytes
+    whole = values[: copies * copy_bytes].view(dtype).reshape(copies, -1)
+    return whole[:, :numbers]

@@ -1,0 +1,125 @@
+"""Engines of several ranks together make the bits of one engine."""
+
+import numpy as np
+import pytest
+from threads_as_ranks import on_ranks
+
+import fastconv as fc
+from fastconv.engine import exchange
+from fastconv.engine.engine import Engine
+from fastconv.engine.run import Run
+from fastconv.engine.shares import shares_of
+from fastconv.nn.losses import resolve
+from fastconv.ranks.communicator import ALONE
+
+LAYERS = {
+    "dense": ((2, 7, 5), lambda: [fc.Flatten(), fc.Dense(20), fc.ReLU(), fc.Dense(3)]),
+    "conv": (
+        (2, 7, 6),
+        lambda: [fc.Conv2d(4, 3), fc.ReLU(), fc.MaxPool2d(2), fc.Flatten(), fc.Dropout(0.3), fc.Dense(3)],
+    ),
+    "winograd": (
+        (16, 8, 8),
+        lambda: [
+            *(fc.Conv2d(20, 3, padding=1), fc.ReLU(), fc.Conv2d(18, 3, padding=1)),
+            *(fc.GlobalAvgPool2d(), fc.Flatten(), fc.Dense(3)),
+        ],
+    ),
+    "series": (
+        (16, 30),
+        lambda: [
+            *(fc.Conv1d(32, 8, padding="same"), fc.BatchNorm1d(), fc.ReLU(), fc.Conv1d(32, 5)),
+            *(fc.GlobalAvgPool1d(), fc.Flatten(), fc.Dense(3)),
+        ],
+    ),
+    "norms": (
+        (2, 6, 6),
+        lambda: [
+            *(fc.Conv2d(4, 3), fc.BatchNorm2d(), fc.PReLU(), fc.GroupNorm(2), fc.ConvTranspose2d(3, 2)),
+            *(fc.LayerNorm(), fc.Flatten(), fc.Dense(3)),
+        ],
+    ),
+}
+
+
+def made(name, dtype):
+    """A network of the table, or one with a layer in two places and a residual sum."""
+    if name in LAYERS:
+        shape, layers = LAYERS[name]
+        return fc.Sequential(layers(), shape, dtype=dtype)
+    x = fc.Input((4, 6, 6))
+    conv = fc.Conv2d(4, 3, padding=1)
+    y = fc.Add()([conv(fc.ReLU()(conv(x))), x])
+    return fc.Model(x, fc.Dense(3)(fc.Flatten()(y)), dtype=dtype)
+
+
+def trained(name, dtype, batch_size, samples, threads, ranks, optimizer):
+    """What is left after some steps: all numbers of a run."""
+    network = made(name, dtype)
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((samples, *network.input_shape)).astype(dtype)
+    y = rng.integers(0, 3, samples)
+    loss = resolve("cross_entropy")
+    state = optimizer.initial_state(network.flat_parameters)
+    run = Run("train", batch_size, threads, loss, optimizer, outputs=True)
+    engine = Engine(network, run, state, 5, ranks)
+    outputs = np.zeros((samples, 3), dtype)
+    engine.load(X, y, rng.permutation(samples))
+    engine.write_to(outputs)
+    engine.ports.rates[:] = 0.01
+    logs = [engine.run(0, engine.steps).copy() for _ in range(2)]
+    parameters, statistics = (live.flat.copy() for live in network.live_arrays())
+    return [*logs, outputs, parameters, statistics, *state]
+
+
+def bits(arrays):
+    return [array.tobytes() for array in arrays]
+
+
+CASES = [(name, "float32", 70, 100) for name in [*LAYERS, "shared"]] + [
+    ("conv", "float64", 33, 50),  # blocks of 8
+    ("dense", "float32", 8, 20),  # one block: one rank has nothing to do
+    ("conv", "float32", 8, 20),  # cut in strips
+    ("winograd", "float32", 16 * 64 + 40, 16 * 64 + 40),  # shards of several blocks
+]
+
+
+@pytest.mark.parametrize(("name", "dtype", "batch_size", "samples"), CASES)
+def test_training_ends_with_the_bits_of_one_process(name, dtype, batch_size, samples):
+    optimizer = fc.Adam(clip_norm=0.5)
+    arguments = name, dtype, batch_size, samples
+    alone = bits(trained(*arguments, 1, ALONE, optimizer))
+    for ranks, threads in [(2, 1), (3, 2), (8, 1)]:
+        for found in on_ranks(ranks, lambda one, t=threads: bits(trained(*arguments, t, one, optimizer))):
+            assert found == alone
+
+
+def test_slices_of_the_sums_have_the_same_bits(monkeypatch):
+    arguments = "winograd", "float32", 150, 150
+    alone = bits(trained(*arguments, 1, ALONE, fc.SGD()))
+    monkeypatch.setattr(exchange, "GATHERED", 0)
+    for ranks in (3, 4):
+        for found in on_ranks(ranks, lambda one: bits(trained(*arguments, 1, one, fc.SGD()))):
+            assert found == alone
+
+
+def test_a_rank_reads_nothing_but_its_own_samples():
+    network = made("conv", "float32")
+    X = np.random.default_rng(0).standard_normal((100, 2, 7, 6)).astype("float32")
+    y = np.arange(100) % 3
+
+    def losses(ranks):
+        own = X.copy()
+        for start in (0, 50):
+            ends = shares_of(50, 16, ranks.count).sample_ends
+            own[start : start + ends[ranks.number]] = np.nan
+            own[start + ends[ranks.number + 1] : start + 50] = np.nan
+        run = Run("evaluate", 50, 1, resolve("cross_entropy"))
+        engine = Engine(network, run, ranks=ranks)
+        engine.load(own, y)
+        return engine.run(0, 2).copy()
+
+    alone = losses(ALONE)
+    assert np.isfinite(alone).all()
+    for found in on_ranks(3, losses):
+        np.testing.assert_array_equal(found, alone)
