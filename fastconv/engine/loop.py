@@ -58,9 +58,9 @@ LINE = 8
 DONE, JOINED, PIECES = 0, LINE, 2 * LINE
 
 
-def claims_size(threads):
-    """How many int64 the claims take."""
-    return PIECES + LINE * max(MAX_SHARDS, threads)
+def claims_size(pieces):
+    """How many int64 the claims of so many pieces of a stage take."""
+    return PIECES + LINE * pieces
 
 
 @compiled

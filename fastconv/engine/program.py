@@ -31,7 +31,7 @@ class Program:
         self.held = np.full((self.threads, len(self.stages)), -1, np.int64)
         self._held_preparation = np.full(1, -1, np.int64)
         self.state = np.zeros((self.threads, STATE_SIZE), np.int64)
-        self.claims = np.zeros(claims_size(self.threads), np.int64)
+        self.claims = np.zeros(claims_size(max(self.plan.shards, self.threads)), np.int64)
 
     def segments(self):
         """The stages from one exchange between ranks to the next: (the first, the one after, exchange)."""

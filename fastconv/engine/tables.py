@@ -2,7 +2,8 @@
 
 import ctypes
 
-MAX_SHARDS = 64  # more threads than that would wait for blocks; memory is MAX_SHARDS x conv parameters
+# Threads and ranks beyond that would have nothing to do. A shard takes the memory of a convolution's weights.
+MAX_SHARDS = 1024
 
 BLOCK, BATCH = 0, 1  # kinds of stages
 STAGE = 3  # numbers of a stage: its kind, its first operation, the one after its last

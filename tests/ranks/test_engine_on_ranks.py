@@ -80,7 +80,7 @@ CASES = [(name, "float32", 70, 100) for name in [*LAYERS, "shared"]] + [
     ("conv", "float64", 33, 50),  # blocks of 8
     ("dense", "float32", 8, 20),  # one block: one rank has nothing to do
     ("conv", "float32", 8, 20),  # cut in strips
-    ("winograd", "float32", 16 * 64 + 40, 16 * 64 + 40),  # shards of several blocks
+    ("conv", "float64", 8 * 1024 + 40, 8 * 1024 + 40),  # shards of several blocks
 ]
 
 

@@ -5,6 +5,7 @@ import pytest
 
 from fastconv.engine.shares import Shares
 from fastconv.engine.tables import MAX_SHARDS
+from fastconv.kernels.lanes.shard_sums import LEVELS
 
 
 def tree(first, end):
@@ -26,7 +27,7 @@ def test_the_nodes_of_all_ranks_make_up_the_tree_of_one(shards, ranks):
     assert sums[0] == tree(0, shards)
 
 
-@pytest.mark.parametrize("samples", [1, 15, 16, 17, 100, 1000, 16 * MAX_SHARDS + 3, 5000])
+@pytest.mark.parametrize("samples", [1, 15, 16, 17, 100, 1000, 16 * MAX_SHARDS + 3, 50_000])
 @pytest.mark.parametrize("ranks", [1, 2, 3, 8, 100])
 def test_every_sample_has_one_rank(samples, ranks):
     shares = Shares(samples, 16, ranks)
@@ -35,6 +36,10 @@ def test_every_sample_has_one_rank(samples, ranks):
     assert (np.diff(shares.sample_ends) >= 0).all()
     assert shares.block_ends[-1] == -(-samples // 16)
     assert shares.shard_ends[-1] == min(MAX_SHARDS, shares.blocks)
+
+
+def test_the_sums_have_room_for_all_levels_of_the_tree():
+    assert 2**LEVELS >= MAX_SHARDS
 
 
 def test_a_batch_of_five_blocks_by_hand():

@@ -14,7 +14,7 @@ from ... import simd
 from ...simd.compiling import compiled
 from .operation import STATE, offsets_of, operation, share
 
-LEVELS = 6  # of the tree over MAX_SHARDS shards
+LEVELS = 10  # of the tree over as many shards as there may be
 
 
 @compiled
