@@ -66,7 +66,7 @@ RUNNERS = {
 
 
 def run(name, arrays, g, **state):
-    numbers = {"parts": 1, "shards": 1, "fresh": 1} | state
+    numbers = {"parts": 1, "fresh": 1, "sums": 1} | state
     s = np.zeros(STATE_SIZE, np.int64)
     for field, value in numbers.items():
         s[getattr(STATE, field)] = value
@@ -186,7 +186,7 @@ class Convolution:
                 run("winograd_grad_weight", operands, g, fresh=int(block == 0))
         g = winograd_weights.weight_sums_geometry(outputs, channels, self.lanes, size, parts)
         for thread in range(3):
-            run("winograd_weight_sums", [shards, found], g, shards=2, parts=3, part=thread)
+            run("winograd_weight_sums", [shards, found], g, sums=2, parts=3, part=thread)
         return found, bias.sum(0)
 
 
