@@ -142,7 +142,7 @@ def winograd(x, u, bias, gate, y, scratch, g, s):
             first = _channel(g, c)
             for t in range(count):
                 corner = first + _plane_tile(g, start + t)[PLANE_TILE.x]
-                transform_input(x, corner, line, column, v, c * strip + t, v_matrix, work)
+                transform_input(x, corner, line, column, v, c * strip + t, v_matrix)
         for k in range(MATRICES):
             for c in range(0, channels, CHANNELS_AT_ONCE):
                 product(
@@ -188,7 +188,7 @@ def _gradient_sum(dy, o, tile, g):
 
 
 @compiled
-def _channels_in_lanes(x, start, count, v, squares, work, g):
+def _channels_in_lanes(x, start, count, v, squares, g):
     """v^T of a strip of `count` tiles from tile `start` on; `squares` is memory for 36 squares of lanes."""
     lanes, channels, vectors = simd.lanes(x), g[WINOGRAD.channels], g[WINOGRAD.u_output] // simd.lanes(x)
     square_distance, line, column = lanes + APART, g[WINOGRAD.x_line], g[WINOGRAD.x_column]
@@ -198,7 +198,7 @@ def _channels_in_lanes(x, start, count, v, squares, work, g):
             corner = _plane_tile(g, start + t)[PLANE_TILE.x]
             for k in range(here):
                 at = _channel(g, c + k) + corner
-                transform_input(x, at, line, column, squares, k, square_distance, work)
+                transform_input(x, at, line, column, squares, k, square_distance)
             for k in range(MATRICES):
                 samples = square_part(squares, k * square_distance * lanes, lanes, here, lanes)
                 at = k * g[WINOGRAD.v_matrix] + t * lanes * vectors + c // lanes
@@ -219,7 +219,7 @@ def winograd_grad_weight(x, dy, du, scratch, dbias, _, g, s):
     d = advance(v, MATRICES * v_matrix * lanes)
     for start in range(0, tile_count, strip):
         count = min(strip, tile_count - start)
-        _channels_in_lanes(x, start, count, v, squares, work, g)
+        _channels_in_lanes(x, start, count, v, squares, g)
         fresh = s[STATE.fresh] != 0 and start == 0
         for o in range(outputs):
             slopes = simd.fill(dy, 0.0)
