@@ -1,6 +1,6 @@
 """Which passes of a convolution go by Winograd's products, and their operations."""
 
-from ...kernels.lanes import conv, conv_grad_weight, winograd, winograd_weights
+from ...kernels.lanes import conv, winograd, winograd_weights
 from ...kernels.lanes.winograd_cost import (
     DIRECT,
     forward_taps,
@@ -109,20 +109,19 @@ class Winograd:
         """Emit the gradients of weight and bias; that of the weight is summed up before it is transformed."""
         plan, lanes, shape = self.plan, self.plan.lanes, (self.channels, self.outputs)
         g = winograd.grad_weight_geometry(
-            *shape, self.out_size, self.padding, x.steps, dy.steps, lanes, self.weight_gradient
-        )
+            *shape, self.out_size, self.padding, x.steps, dy.steps, lanes, self.weight_gradient,
+            int(lowering.layer.bias),
+        )  # fmt: skip
         inputs = self.channels * inputs_of(self.weight_gradient, False)
         size = MATRICES * winograd.matrix_distance(self.outputs, inputs, lanes) * lanes
         sums = plan.rows(size, "shard", f"transformed_gradient{lowering.number}")
-        plan.emit(winograd.winograd_grad_weight, [x, dy, sums, self._scratch(g)], g)
+        bias = lowering.sums_of_blocks(("bias",)) if lowering.layer.bias else None
+        plan.emit(winograd.winograd_grad_weight, [x, dy, sums, self._scratch(g), bias], g)
         lowering.add_own_shards(sums)
         distance = CopyDistance(sums.storage)
         g = winograd_weights.weight_sums_geometry(*shape[::-1], lanes, distance, self.weight_gradient)
         operation = winograd_weights.winograd_weight_sums, [sums, lowering.gradient("weight")], g
         lowering.emitter.after_backward.append(operation)
-        if lowering.layer.bias:
-            bias = lowering.sums_of_blocks(("bias",))
-            plan.emit(conv_grad_weight.channel_sums, [dy, bias], conv_grad_weight.channel_sums_geometry(dy))
 
     def _scratch(self, g):
         return self.plan.scratch(winograd.scratch_size(g, self.plan.lanes))

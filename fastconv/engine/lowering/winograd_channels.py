@@ -105,7 +105,7 @@ class WinogradChannels:
         top, left = self.padding
         places = [sample * x.plane + (i - top) * x.row + j - left for sample, i, j in tiles]
         g = winograd_channels.tiles_geometry(places, blocks, x.samples * x.plane, x.row)
-        plan.emit(winograd_channels.tiles_to_points, [x, v, scratch], g)
+        plan.emit(winograd_channels.tiles_to_points, [x, v], g)
         number = np.arange(len(tiles))
         g = channels.products_geometry(
             self.channels, CHANNELS_AT_ONCE, number * blocks * plan.lanes, number * out_blocks, widths,

@@ -1,6 +1,6 @@
 """Which passes of a convolution along one direction go by Winograd's products, and their operations."""
 
-from ...kernels.lanes import conv, conv_grad_weight, winograd_line, winograd_line_weights
+from ...kernels.lanes import conv, winograd_line, winograd_line_weights
 from ...kernels.lanes.winograd_line_cost import (
     NO_FORM,
     best_form,
@@ -119,18 +119,18 @@ class WinogradLine:
         """Emit the gradients of weight and bias; that of the weight is summed up before it is transformed."""
         plan, lanes, line = self.plan, self.plan.lanes, self.weight_gradient
         channels, outputs = self.channels, self.outputs
-        g = grad_weight_geometry(line, channels, outputs, x.steps, dy.steps, lanes)
+        bias = int(lowering.layer.bias)
+        g = grad_weight_geometry(line, channels, outputs, x.steps, dy.steps, lanes, bias)
         size = winograd_line_weights.line_matrices_size(line, outputs, channels, lanes)
         sums = plan.rows(size, "shard", f"transformed_gradient{lowering.number}")
-        plan.emit(winograd_line.winograd_line_grad_weight, [x, dy, sums, self._scratch(g)], g)
+        bias = lowering.sums_of_blocks(("bias",)) if lowering.layer.bias else None
+        operands = [x, dy, sums, self._scratch(g), bias]
+        plan.emit(winograd_line.winograd_line_grad_weight, operands, g)
         lowering.add_own_shards(sums)
         distance = CopyDistance(sums.storage)
         g = winograd_line_weights.line_weight_sums_geometry(line, outputs, channels, lanes, distance)
         operands = [sums, lowering.gradient("weight")]
         lowering.emitter.after_backward.append((winograd_line_weights.winograd_line_weight_sums, operands, g))
-        if lowering.layer.bias:
-            bias = lowering.sums_of_blocks(("bias",))
-            plan.emit(conv_grad_weight.channel_sums, [dy, bias], conv_grad_weight.channel_sums_geometry(dy))
 
     def _scratch(self, g):
         return self.plan.scratch(scratch_size(g, self.plan.lanes))

@@ -88,7 +88,7 @@ class TileGeometry(NamedTuple):
     channels: int
     taps_h: int  # taps in a channel, down and across
     taps_w: int
-    adds: int  # whether it adds to an earlier part of the sum
+    adds: int  # whether it adds to an earlier part of the sum, or to what y holds
     ends: int  # whether the sum ends with it
 
 

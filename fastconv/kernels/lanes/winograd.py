@@ -140,7 +140,7 @@ def winograd(x, u, bias, gate, y, scratch, g, s):
             first = _channel(g, c)
             for t in range(count):
                 corner = first + _plane_tile(g, start + t)[PLANE_TILE.x]
-                transform_input(x, corner, line, column, v, c * strip + t, v_matrix, work)
+                transform_input(x, corner, line, column, v, c * strip + t, v_matrix)
         for k in range(MATRICES):
             for c in range(0, channels, CHANNELS_AT_ONCE):
                 product(
@@ -175,7 +175,18 @@ def _gradient_tile(dy, o, tile, d, d_at, work, g):
 
 
 @compiled
-def _channels_in_lanes(x, start, count, v, squares, work, g):
+def _gradient_sum(dy, o, tile, g):
+    """The sum of a tile of dy, but for what the tiles before it have done."""
+    at, line = _output_plane(g, o)[OUTPUT_PLANE.y] + tile[PLANE_TILE.y], g[WINOGRAD.y_line]
+    value = simd.fill(dy, 0.0)
+    for i in range(tile[PLANE_TILE.lines_done], g[WINOGRAD.height]):
+        for j in range(tile[PLANE_TILE.columns_done], g[WINOGRAD.width]):
+            value = simd.add(value, simd.load(dy, at + i * line + j))
+    return value
+
+
+@compiled
+def _channels_in_lanes(x, start, count, v, squares, g):
     """v^T of a strip of `count` tiles from tile `start` on; `squares` is memory for 36 squares of lanes."""
     lanes, channels, vectors = simd.lanes(x), g[WINOGRAD.channels], g[WINOGRAD.u_output] // simd.lanes(x)
     square_distance, line, column = lanes + APART, g[WINOGRAD.x_line], g[WINOGRAD.x_column]
@@ -185,7 +196,7 @@ def _channels_in_lanes(x, start, count, v, squares, work, g):
             corner = _plane_tile(g, start + t)[PLANE_TILE.x]
             for k in range(here):
                 at = _channel(g, c + k) + corner
-                transform_input(x, at, line, column, squares, k, square_distance, work)
+                transform_input(x, at, line, column, squares, k, square_distance)
             for k in range(MATRICES):
                 samples = square_part(squares, k * square_distance * lanes, lanes, here, lanes)
                 at = k * g[WINOGRAD.v_matrix] + t * lanes * vectors + c // lanes
@@ -193,8 +204,11 @@ def _channels_in_lanes(x, start, count, v, squares, work, g):
 
 
 @operation
-def winograd_grad_weight(x, dy, du, scratch, _a, _b, g, s):
-    """du += the sums over samples and tiles of d v^T; the first block of a shard starts at 0."""
+def winograd_grad_weight(x, dy, du, scratch, dbias, _, g, s):
+    """du += the sums over samples and tiles of d v^T; the first block of a shard starts at 0.
+
+    So does dbias, the sums of dy, which are made while its tiles are in cache.
+    """
     outputs, tile_count, strip = g[WINOGRAD.outputs], g[WINOGRAD.tiles], g[WINOGRAD.strip]
     v_matrix, m_matrix, lanes = g[WINOGRAD.v_matrix], g[WINOGRAD.m_matrix], simd.lanes(x)
     vectors, work = g[WINOGRAD.u_output] // lanes, scratch
@@ -203,14 +217,21 @@ def winograd_grad_weight(x, dy, du, scratch, _a, _b, g, s):
     d = advance(v, MATRICES * v_matrix * lanes)
     for start in range(0, tile_count, strip):
         count = min(strip, tile_count - start)
-        _channels_in_lanes(x, start, count, v, squares, work, g)
+        _channels_in_lanes(x, start, count, v, squares, g)
+        fresh = s[STATE.fresh] != 0 and start == 0
         for o in range(outputs):
+            slopes = simd.fill(dy, 0.0)
             for t in range(count):
-                _gradient_tile(dy, o, _plane_tile(g, start + t), d, o * strip + t, work, g)
+                tile = _plane_tile(g, start + t)
+                _gradient_tile(dy, o, tile, d, o * strip + t, work, g)
+                if g[WINOGRAD.bias]:
+                    slopes = simd.add(slopes, _gradient_sum(dy, o, tile, g))
+            if g[WINOGRAD.bias]:
+                dbias[o] = simd.total(slopes) if fresh else dbias[o] + simd.total(slopes)
         for k in range(MATRICES):
             product(
                 advance(d, k * m_matrix * lanes), strip * lanes,
                 advance(v, k * v_matrix * lanes), vectors, count * lanes,
                 advance(du, k * g[WINOGRAD.u_matrix]), vectors, outputs, vectors,
-                s[STATE.fresh] != 0 and start == 0, advance(g, COLUMNS_AT),
+                fresh, advance(g, COLUMNS_AT),
             )  # fmt: skip

@@ -198,9 +198,11 @@ def winograd_geometry(channels, outputs, size, padding, x, y, lanes, ending, has
 
 
 @register_jitable
-def grad_weight_geometry(channels, outputs, size, padding, x, dy, lanes, parts=OF_3X3):
+def grad_weight_geometry(channels, outputs, size, padding, x, dy, lanes, parts=OF_3X3, has_bias=0):
     """Make the geometry of `winograd_grad_weight`; `size` is that of dy."""
-    return _forward(channels, outputs, size, padding, x, dy, lanes, parts, True)
+    g = _forward(channels, outputs, size, padding, x, dy, lanes, parts, True)
+    g[WINOGRAD.bias] = has_bias
+    return g
 
 
 @register_jitable

@@ -157,9 +157,21 @@ def _sum_slopes(d, v, du, count, fresh, g):
                 )  # fmt: skip
 
 
+@compiled
+def _gradient_sum(dy, at, inside, g):
+    """The sum of a tile of dy, of its places inside the line."""
+    value = simd.fill(dy, 0.0)
+    for j in range(inside):
+        value = simd.add(value, simd.load(dy, at + j * g[LINE.y_step]))
+    return value
+
+
 @operation
-def winograd_line_grad_weight(x, dy, du, scratch, _a, _b, g, s):
-    """du += the sums over samples and tiles of d v^T; the first block of a shard starts at 0."""
+def winograd_line_grad_weight(x, dy, du, scratch, dbias, _, g, s):
+    """du += the sums over samples and tiles of d v^T; the first block of a shard starts at 0.
+
+    So does dbias, the sums of dy, which are made while its tiles are in cache.
+    """
     lanes, strip, points = simd.lanes(x), g[LINE.strip], g[LINE.points]
     squares = advance(scratch, MAX_POINTS * lanes)
     v = advance(squares, points * (lanes + APART) * lanes)
@@ -168,10 +180,16 @@ def winograd_line_grad_weight(x, dy, du, scratch, _a, _b, g, s):
     while start < g[LINE.tiles]:
         count = min(strip, g[LINE.line] - start % g[LINE.line])
         _channels_in_lanes(x, start, count, v, squares, g)
+        fresh = s[STATE.fresh] != 0 and start == 0
         for o in range(g[LINE.outputs]):
+            slopes = simd.fill(dy, 0.0)
             for t in range(count):
-                at = o * g[LINE.y_output] + _tile(g, start + t)[LINE_TILE.y]
-                d_at = o * strip + t
+                tile = _tile(g, start + t)
+                at, d_at = o * g[LINE.y_output] + tile[LINE_TILE.y], o * strip + t
                 transform_gradient(g[LINE.form], dy, at, g[LINE.y_step], d, d_at, g[LINE.m_matrix])
-        _sum_slopes(d, v, du, count, s[STATE.fresh] != 0 and start == 0, g)
+                if g[LINE.bias]:
+                    slopes = simd.add(slopes, _gradient_sum(dy, at, tile[LINE_TILE.inside], g))
+            if g[LINE.bias]:
+                dbias[o] = simd.total(slopes) if fresh else dbias[o] + simd.total(slopes)
+        _sum_slopes(d, v, du, count, fresh, g)
         start += count

@@ -237,9 +237,11 @@ def winograd_line_geometry(line, channels, outputs, x, y, lanes, ending, has_bia
 
 
 @register_jitable
-def grad_weight_geometry(line, channels, outputs, x, dy, lanes):
+def grad_weight_geometry(line, channels, outputs, x, dy, lanes, has_bias=0):
     """Make the geometry of `winograd_line_grad_weight`."""
-    return _geometry(line, channels, outputs, x, dy, lanes, True)
+    g = _geometry(line, channels, outputs, x, dy, lanes, True)
+    g[LINE.bias] = has_bias
+    return g
 
 
 @register_jitable

@@ -11,6 +11,7 @@ from numba.extending import register_jitable
 
 from ... import simd
 from ...simd.compiling import compiled
+from ...simd.transpose import square_part, store_square, transpose
 from .matrix_product import rounded
 from .operation import STATE, offsets_of, operation, share
 from .shard_sums import add_rows
@@ -68,32 +69,43 @@ def line_matrices_size(line, outputs, channels, lanes):
 
 
 @compiled
-def _load_piece(w, source, piece, channels, u, at, g):
-    """Put the taps of a piece into the first matrices of u, from scalar `at` on; past the last come zeros."""
-    kernel, lanes = g[WEIGHTS.kernel], simd.lanes(w)
-    first = first_tap(piece, g[WEIGHTS.stride], g[WEIGHTS.taps])
-    for k in range(g[WEIGHTS.taps]):
-        tap, target = first + k * g[WEIGHTS.stride], at + k * g[WEIGHTS.u_matrix]
-        here = min(lanes, channels) if tap < kernel else 0
-        place = source + (kernel - 1 - tap if g[WEIGHTS.turned] else tap)
-        for lane in range(here):
-            u[target + lane] = w[place + lane * g[WEIGHTS.w_channel]]
-        for lane in range(here, lanes):
-            u[target + lane] = 0.0
+def _load_pieces(w, source, channels, vectors, u, at, g):
+    """Put the taps of all pieces into their first matrices of u, from scalar `at` on; zeros past the last.
+
+    They are those of a vector of channels, of which `channels` are left; `vectors` is room for a square.
+    """
+    lanes, kernel, stride, taps = simd.lanes(w), g[WEIGHTS.kernel], g[WEIGHTS.stride], g[WEIGHTS.taps]
+    for piece in range(g[WEIGHTS.pieces]):
+        for k in range(taps):
+            if first_tap(piece, stride, taps) + k * stride >= kernel:
+                target = at + piece * g[WEIGHTS.u_piece] + k * g[WEIGHTS.u_matrix]
+                simd.store(u, target // lanes, simd.fill(u, 0.0))
+    for first in range(0, kernel, lanes):
+        here = min(lanes, kernel - first)
+        weights = transpose(square_part(w, source + first, g[WEIGHTS.w_channel], channels, here))
+        store_square(weights, vectors, 0, lanes, here, lanes)
+        for k in range(here):
+            tap = kernel - 1 - first - k if g[WEIGHTS.turned] else first + k
+            step, phase = divmod(tap, stride)
+            piece = step // taps * stride + phase
+            target = at + piece * g[WEIGHTS.u_piece] + step % taps * g[WEIGHTS.u_matrix]
+            simd.store(u, target // lanes, simd.load(vectors, k))
 
 
 @operation
 def transform_line_weights(w, u, _a, _b, _c, _d, g, s):
     """u = G w, for each output, piece and channel; each thread takes some of the outputs."""
     lanes, channels, matrix = simd.lanes(w), g[WEIGHTS.channels], g[WEIGHTS.u_matrix] // simd.lanes(w)
+    vectors = simd.local(w, 16)
     first, last = share(g[WEIGHTS.outputs], s)
     for o in range(first, last):
-        for piece in range(g[WEIGHTS.pieces]):
-            for c in range(0, channels, lanes):
-                at = o * g[WEIGHTS.u_output] + piece * g[WEIGHTS.u_piece] + c
-                source = o * g[WEIGHTS.w_output] + c * g[WEIGHTS.w_channel]
-                _load_piece(w, source, piece, channels - c, u, at, g)
-                transform_taps(g[WEIGHTS.form], u, at // lanes, matrix, u, at // lanes, matrix)
+        for c in range(0, channels, lanes):
+            source = o * g[WEIGHTS.w_output] + c * g[WEIGHTS.w_channel]
+            output = o * g[WEIGHTS.u_output] + c
+            _load_pieces(w, source, channels - c, vectors, u, output, g)
+            for piece in range(g[WEIGHTS.pieces]):
+                at = (output + piece * g[WEIGHTS.u_piece]) // lanes
+                transform_taps(g[WEIGHTS.form], u, at, matrix, u, at, matrix)
 
 
 class LineWeightSumsGeometry(NamedTuple):

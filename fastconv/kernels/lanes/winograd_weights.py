@@ -123,14 +123,16 @@ def matrices_size(g):
 
 
 @compiled
-def _taps(g, o, c):
-    """Where the taps are of output o and channel c: a table, and the kernel's first scalar."""
-    output_parts, channel_parts = g[WEIGHTS.output_parts], g[WEIGHTS.channel_parts]
-    output, output_part = divmod(o, output_parts)
-    channel, channel_part = divmod(c, channel_parts)
-    part = output_part * channel_parts + channel_part
-    table = advance(g, PARTS_AT + part * g[WEIGHTS.height] * g[WEIGHTS.width])
-    return table, output * g[WEIGHTS.w_output] + channel * g[WEIGHTS.w_channel]
+def _taps(g, output_part, channel_part):
+    """A table: where the taps of a part are."""
+    part = output_part * g[WEIGHTS.channel_parts] + channel_part
+    return advance(g, PARTS_AT + part * g[WEIGHTS.height] * g[WEIGHTS.width])
+
+
+@compiled
+def _next_part(channel, part, g):
+    """(channel, part) of what comes behind a part of a channel."""
+    return (channel, part + 1) if part + 1 < g[WEIGHTS.channel_parts] else (channel + 1, 0)
 
 
 @compiled
@@ -150,16 +152,19 @@ def _load_whole(w, o, c, target, g):
 @compiled
 def _load_parts(w, o, c, target, g):
     """Load the taps of output o and a vector of channels from c on, where these are parts: one by one."""
-    lanes, taps = simd.lanes(w), g[WEIGHTS.height] * g[WEIGHTS.width]
-    for lane in range(lanes):
-        if c + lane >= g[WEIGHTS.channels]:
-            for tap in range(taps):
-                target[tap * lanes + lane] = 0.0
-            continue
-        table, source = _taps(g, o, c + lane)
+    lanes, taps, here = simd.lanes(w), g[WEIGHTS.height] * g[WEIGHTS.width], g[WEIGHTS.channels] - c
+    output, output_part = divmod(o, g[WEIGHTS.output_parts])
+    channel, part = divmod(c, g[WEIGHTS.channel_parts])
+    for lane in range(min(lanes, here)):
+        table = _taps(g, output_part, part)
+        source = output * g[WEIGHTS.w_output] + channel * g[WEIGHTS.w_channel]
         for tap in range(taps):
             place = table[tap]
             target[tap * lanes + lane] = w[source + place] if place >= 0 else 0.0
+        channel, part = _next_part(channel, part, g)
+    for lane in range(here, lanes):
+        for tap in range(taps):
+            target[tap * lanes + lane] = 0.0
 
 
 @operation
@@ -191,11 +196,15 @@ def _store_whole(du, at, dweight, o, c, g):
 def _store_parts(du, at, dweight, o, c, g):
     """Store the gradients of the taps of output o and a vector of channels from c on: one by one."""
     lanes, taps, matrix = simd.lanes(du), g[WEIGHTS.height] * g[WEIGHTS.width], g[WEIGHTS.u_matrix]
+    output, output_part = divmod(o, g[WEIGHTS.output_parts])
+    channel, part = divmod(c, g[WEIGHTS.channel_parts])
     for lane in range(min(lanes, g[WEIGHTS.channels] - c)):
-        table, source = _taps(g, o, c + lane)
+        table = _taps(g, output_part, part)
+        source = output * g[WEIGHTS.w_output] + channel * g[WEIGHTS.w_channel]
         for tap in range(taps):
             if table[tap] >= 0:
                 dweight[source + table[tap]] = du[at + tap * matrix + lane]
+        channel, part = _next_part(channel, part, g)
 
 
 @operation

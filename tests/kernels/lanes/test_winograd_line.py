@@ -162,18 +162,20 @@ def test_the_gradient_of_the_weights_is_that_of_direct_sums(dtype, error, form, 
     line = case.line(case.y.shape[2:], case.padding)
     planes, first = case.planes(case.x, case.padding, inputs_end(line))
     slopes, _ = case.planes(case.dy, 0, results_end(line))
-    g = grad_weight_geometry(line, channels, outputs, steps(planes), steps(slopes), case.lanes)
+    g = grad_weight_geometry(line, channels, outputs, steps(planes), steps(slopes), case.lanes, 1)
     scratch = aligned((scratch_size(g, case.lanes),), dtype, np.nan)
     size = winograd_line_weights.line_matrices_size(line, outputs, channels, case.lanes)
     shards, found = aligned((2, size), dtype, np.nan), np.full(case.weight.shape, np.nan, dtype)
+    bias = np.full((2, outputs), np.nan, dtype)
     for shard, blocks in enumerate((2, 1)):
         for block in range(blocks):
-            operands = [planes.reshape(-1)[first:], slopes, shards[shard], scratch]
+            operands = [planes.reshape(-1)[first:], slopes, shards[shard], scratch, bias[shard]]
             run("winograd_line_grad_weight", operands, g, fresh=int(block == 0))
     g = winograd_line_weights.line_weight_sums_geometry(line, outputs, channels, case.lanes, size)
     for thread in range(3):
         run("winograd_line_weight_sums", [shards, found], g, sums=2, parts=3, part=thread)
     assert_close(found, 3 * expected, error)
+    assert_close(bias, np.outer([2, 1], case.dy.sum((0, 2, 3))), error)
 
 
 @in_forms
