@@ -10,9 +10,9 @@ more ranks than shards, some have nothing to compute. With n samples at the rank
 C(n, R) is what a rank of R computes with these samples, measured in one process that hears nothing from
 others: forward and backward pass, the sums over its shards and over what comes, and the optimizer's step,
 which every rank takes in full. For samples that were not measured, C(n, R) - C(n, 1) is as for those that
-were. X is the time of an exchange, by Hockney's model [1]: a message of n bytes takes latency + n / bandwidth.
-Of the two kinds of exchanges that there are (`Ranks.all_rows` and `Ranks.scatter_rows`), with N bytes of all
-ranks,
+were. X is the time of an exchange, by Hockney's model [1]: a message of n bytes takes
+latency + n / bandwidth. Of the two kinds of exchanges that there are (`Ranks.all_rows` and
+`Ranks.scatter_rows`), with N bytes of all ranks,
 
     gather     everybody gets what all have     m * latency + (R - 1) / R * N / bandwidth
     scatter    each gets its slice of it        (R - 1) * latency + (R - 1) / R * N / R / bandwidth
@@ -36,8 +36,8 @@ import numpy as np
 from ..engine.shares import Shares, shares_of
 
 LONG_MESSAGE = 512 * 1024  # bytes that come together: from here on MPICH's allgather goes round a ring
-# What an exchange takes of a rank that has nobody to talk to, on a Zen 4: measured.
-CALL_SECONDS = 2e-5
+# What a call of `Ranks.all_rows` takes on a communicator of one rank, on a Zen 4: measured.
+CALL_SECONDS = 6e-6
 MOST_BLOCKS_A_RANK = 1 << 16  # where it is no longer looked for a batch that is large enough
 
 
