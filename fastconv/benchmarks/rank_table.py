@@ -131,7 +131,11 @@ def _measure(launcher: str, ranks: int, job: list[Work], seconds: float) -> tupl
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "found.json")
         command = [sys.executable, "-m", "fastconv.benchmarks.ranks", to_json([job, seconds]), path]
-        done = subprocess.run([launcher, "-n", str(ranks), *command], env={**os.environ, **ENVIRONMENT})
+        done = subprocess.run(
+            [launcher, "-n", str(ranks), *command],
+            env={**os.environ, **ENVIRONMENT},
+            stdin=subprocess.DEVNULL,
+        )
         if done.returncode:
             raise RuntimeError(f"{ranks} ranks have ended with exit code {done.returncode}: see above")
         told = json.loads(Path(path).read_text(encoding="utf-8"))

@@ -23,14 +23,15 @@ from ..engine.shares import shares_of
 from ..engine.threads import get_num_threads, set_num_threads
 from ..formats.atomic import write_bytes
 from ..formats.json_text import to_json
-from ..inspection.exchanges import adding_speed, exchanges_of
+from ..inspection.exchanges import exchanges_of
 from ..inspection.scaling import Exchange, Link
-from ..inspection.steps import random_rounds
+from ..inspection.steps import Mute, random_rounds
 from ..ranks.communicator import ALONE, Alone, Ranks
 from .networks import NETWORKS, given_loss, made
 
 SMALL, LARGE = 8, 1 << 18  # bytes that each rank gives to all, to see what messages take
-PINGS, TURNS = 20, 30
+PINGS, TURNS = 5, 200
+ROUND_SECONDS = 0.004  # ranks begin a round at once: on a busy machine, few long ones are undisturbed
 QUIET = 5e-4  # seconds between two looks of a rank that waits while others are measured
 LEAST_TURNS = 5
 
@@ -60,8 +61,8 @@ class Found(NamedTuple):
         Of a step of one rank with the whole batch and a thread for each rank; None where there are fewer
         processors.
     modelled : float
-        Of a step, as the model has it: what ranks take that compute their shares beside each other without a
-        word, and the exchanges.
+        Of a step, as the model has it: what the slowest of the ranks takes that compute their shares beside
+        each other and hear nothing of the others, and the exchanges.
     """
 
     work: Work
@@ -86,7 +87,7 @@ def measured_link(ranks: Alone, alone: Alone) -> Link:
         return min(times)
 
     times = [best(who, size) for who, size in ((alone, SMALL), (ranks, SMALL), (ranks, LARGE))]
-    return link_of(ranks.count, *times)._replace(adding=adding_speed())
+    return link_of(ranks.count, *times)
 
 
 def link_of(ranks: int, call: float, small: float, large: float) -> Link:
@@ -115,12 +116,11 @@ class _Bench:
         """All contenders of a work, taking turns."""
         ranks = self.ranks
         shares = shares_of(work.batch, lanes_of("float32"), ranks.count)
-        first, stop = shares.sample_ends[ranks.number : ranks.number + 2]
         with ranks.busy("compiling"):
             shared, together = _steps(work.network, work.batch, ranks=ranks)
             contenders: dict[str, Rounds | None] = {
                 "shared": shared,
-                "apart": _rounds(work.network, stop - first) if stop > first else None,
+                "apart": _steps(work.network, work.batch, ranks=_mute(ranks))[0],
                 "alone": _rounds(work.network, work.alone) if ranks.leads else None,
             }
             if 1 < ranks.count <= processors():
@@ -172,9 +172,15 @@ def _steps(network: str, samples: int, threads: int = 1, ranks: Alone = ALONE) -
     before = get_num_threads()
     set_num_threads(threads)
     try:
-        return random_rounds(model, samples, given_loss(network, model), ranks=ranks)
+        loss = given_loss(network, model)
+        return random_rounds(model, samples, loss, ranks=ranks, seconds=ROUND_SECONDS)
     finally:
         set_num_threads(before)
+
+
+def _mute(ranks: Alone) -> Alone:
+    """A rank in the place of this one that hears nothing of the others."""
+    return Mute(ranks.number, ranks.count) if ranks.count > 1 else ALONE
 
 
 def processors() -> int:

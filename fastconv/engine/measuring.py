@@ -58,14 +58,14 @@ def measure(engine, X, y, outputs, seconds):
 class Rounds:
     """A step that is taken again and again, in rounds of so many that the start of threads does not count.
 
-    `steps` is how many; ranks that train together take the same number.
+    `steps` is how many make a round of about so many seconds; ranks that train together take the same number.
     """
 
-    def __init__(self, engine, X, y, outputs):
+    def __init__(self, engine, X, y, outputs, seconds=ROUND_SECONDS):
         self._engine, self.steps = engine, 1
         load(engine, X, y, outputs, 1)
         once = min(self.seconds() for _ in range(3))
-        steps = min(STEPS_PER_CALL // engine.steps, int(ROUND_SECONDS / max(once, 1e-9)))
+        steps = min(STEPS_PER_CALL // engine.steps, int(seconds / max(once, 1e-9)))
         self.steps = engine.ranks.broadcast(max(1, steps))
         load(engine, X, y, outputs, self.steps)
 

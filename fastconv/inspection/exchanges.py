@@ -1,17 +1,12 @@
 """What ranks say to each other in a training step, as the plan of its engine has it."""
 
 import itertools
-import time
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
-from ..engine.exchange import BlockRows, ShardSums, add_pairs
+from ..engine.exchange import BlockRows, ShardSums
 from ..engine.shares import Shares
 from .scaling import Exchange
-
-ADDED = 1 << 16  # numbers of a row that is added to another, to see how fast that goes
 
 
 def exchanges_of(plan: Any) -> Callable[[Shares], list[Exchange]]:
@@ -32,24 +27,12 @@ def _of_part(part: BlockRows | ShardSums, item: int, shares: Shares) -> list[Exc
     counts = [len(nodes) for nodes in shares.nodes]
     nodes, ranks = sum(counts), len(counts)
     if part.gathers(ranks, nodes):
-        return [_gather([size * count for count in counts])._replace(added=(nodes - 1) * size)]
+        return [_gather([size * count for count in counts])]
     slices = nodes * size // ranks  # what a rank gets, its own included
     passing = max(max(count * (size - size // ranks), slices - count * size // ranks) for count in counts)
-    scatter = Exchange("scatter", nodes * size, passing, (nodes - 1) * size // ranks)
-    return [scatter, _gather([size // ranks] * ranks)]
+    return [Exchange("scatter", nodes * size, passing), _gather([size // ranks] * ranks)]
 
 
 def _gather(sizes: list[int]) -> Exchange:
     """An exchange in which each rank gives so many bytes, and everybody gets all."""
     return Exchange("gather", sum(sizes), sum(sizes) - min(sizes))
-
-
-def adding_speed() -> float:
-    """How many bytes a second are added to others here."""
-    rows, pairs = np.zeros((2, ADDED), np.float32), np.array([[0, 1]])
-    times = []
-    for _ in range(20):
-        started = time.perf_counter()
-        add_pairs(rows, pairs)
-        times.append(time.perf_counter() - started)
-    return rows[1].nbytes / min(times)

@@ -113,7 +113,7 @@ class Profile:
     --------
     >>> import fastconv as fc
     >>> row = fc.ProfileRow("0 Dense(3)", "forward", 0.5, 10**9, 8, 8)
-    >>> found = fc.Profile((row,), "predict", 1, 1, "float32", 4e9, 0.5, 0.0, 0.5)
+    >>> found = fc.Profile((row,), "predict", 1, 1, "float32", 4e9, 0.5, 0.0, 0.5, 1)
     >>> found.share_of_peak(row)
     0.5
     """
@@ -127,7 +127,7 @@ class Profile:
     seconds: float
     clock_seconds: float
     plain_seconds: float
-    ranks: int = 1
+    ranks: int
 
     def share_of_peak(self, row: ProfileRow) -> float | None:
         """The part of the measured peak that a row reaches; more than 1 where products are saved.

@@ -6,6 +6,8 @@ import time
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from ..checks.settings import real_number, whole_number
 from ..checks.units import given_bytes_per_second, given_seconds
 from ..engine.measuring import TURNS
@@ -15,9 +17,9 @@ from ..engine.threads import get_num_threads
 from ..models.building import given_model, loss_for
 from ..models.model import Model
 from ..nn.optimizers import Optimizer, OptimizerName
-from .exchanges import adding_speed, exchanges_of
+from .exchanges import exchanges_of
 from .scaling import Computing, Link, StepModel, most_samples
-from .steps import random_rounds, shared_plan
+from .steps import Mute, random_rounds, shared_plan
 from .texts import aligned, bytes_text, count_text, html_table, time_text
 
 __all__ = ["Scaling", "ScalingRow", "scale"]
@@ -242,16 +244,17 @@ def scale(
     -----
     A step takes what the rank with the most samples computes, and the exchanges:
 
-        T(R) = C(samples of that rank) + the sum of X over all exchanges
+        T(R) = C(samples of that rank, R) + the sum of X over all exchanges
 
-    C is measured here, in one process of `get_num_threads()` threads, with the samples that a rank would get:
-    whole blocks of 16 in float32, 8 in float64; ranks beyond their number have none. X is what MPI takes for
-    N bytes of all ranks: where everybody gets all of them, m latencies and (R - 1) / R N / bandwidth, m being
-    log2(R) if N is less than 512 KiB, else R - 1; where each gets its slice, R - 1 latencies and (R - 1) / R
-    N / R / bandwidth (R. Thakur, R. Rabenseifner, W. Gropp, Optimization of collective communication
-    operations in MPICH, 2005); and adding up what came. A step has such exchanges for the sums of each batch
-    normalisation, forward and backward, for the losses, and for the gradients: the sums of those nodes of a
-    tree over the shards of the batch that a rank has. That ranks wait for the slowest is left out.
+    C is measured here, in one process of `get_num_threads()` threads that hears nothing from others, with the
+    samples that a rank would get: whole blocks of 16 in float32, 8 in float64; ranks beyond their number have
+    none. X is what MPI takes for N bytes of all ranks: where everybody gets all of them, m latencies and
+    (R - 1) / R N / bandwidth, m being log2(R) if N is less than 512 KiB, else R - 1; where each gets its
+    slice, R - 1 latencies and (R - 1) / R N / R / bandwidth (R. Thakur, R. Rabenseifner, W. Gropp,
+    Optimization of collective communication operations in MPICH, 2005). A step has such exchanges for the
+    sums of each batch normalisation, forward and backward, for the losses, and for the gradients: the sums of
+    those nodes of a tree over the shards of the batch that a rank has. That ranks wait for the slowest is
+    left out.
 
     Examples
     --------
@@ -266,29 +269,37 @@ def scale(
     if ranks > MOST_RANKS:
         raise ValueError(f"`ranks` must be an int >= 1 and <= {MOST_RANKS:,}, got {ranks}")
     link = Link(given_seconds(latency, "latency"), given_bytes_per_second(bandwidth, "bandwidth"))
-    link = link._replace(adding=adding_speed())
     seconds = real_number(seconds, "seconds", above=True)
     loss = loss_for(model, loss, loss_weights)
     lanes = lanes_of(model.dtype)
     counts = [1 << k for k in range(ranks.bit_length())]
     counts += [ranks] if counts[-1] < ranks else []
-    sizes = {most_samples(shares_of(batch_size, lanes, count)) for count in counts} | {lanes, 2 * lanes}
-    computing = _measured(model, sorted(sizes), loss, optimizer, seconds)
+    computing = _measured(model, batch_size, counts, loss, optimizer, seconds)
     foretold = StepModel(computing, exchanges_of(shared_plan(model, loss)), link, lanes)
     rows = tuple(_row(foretold, batch_size, count) for count in counts)
     return Scaling(rows, batch_size, get_num_threads(), str(model.dtype), link.latency, link.bandwidth)
 
 
-def _measured(model: Model, sizes: list[int], loss: Any, optimizer: Any, seconds: float) -> Computing:
-    """The steps of batches of these sizes, which take turns for about so many seconds."""
-    rounds = {size: random_rounds(model, size, loss, optimizer)[0] for size in sizes}
-    best = dict.fromkeys(sizes, math.inf)
+def _measured(
+    model: Model, batch_size: int, counts: list[int], loss: Any, optimizer: Any, seconds: float
+) -> Computing:
+    """What a process computes on its own and as the busiest of so many ranks, measured in turns."""
+    lanes = lanes_of(model.dtype)
+    sizes = {count: most_samples(shares_of(batch_size, lanes, count)) for count in counts}
+    alone = sorted({*sizes.values(), lanes, 2 * lanes})
+    rounds = {("alone", size): random_rounds(model, size, loss, optimizer)[0] for size in alone}
+    for count in counts[1:]:
+        own = np.diff(shares_of(batch_size, lanes, count).sample_ends)
+        busiest = Mute(int(own.argmax()), count)
+        rounds["ranks", count] = random_rounds(model, batch_size, loss, optimizer, busiest)[0]
+    best = dict.fromkeys(rounds, math.inf)
     turns, end = 0, time.perf_counter() + seconds
     while turns < TURNS or time.perf_counter() < end:
-        for size in sizes:
-            best[size] = min(best[size], rounds[size].seconds())
+        for key, steps in rounds.items():
+            best[key] = min(best[key], steps.seconds())
         turns += 1
-    return Computing(best)
+    more = {n: max(0.0, best["ranks", n] - best["alone", sizes[n]]) for n in counts[1:]}
+    return Computing({size: best["alone", size] for size in alone}, more)
 
 
 def _row(foretold: StepModel, samples: int, ranks: int) -> ScalingRow:

@@ -4,20 +4,21 @@ A batch is cut in blocks of samples, one in each lane of a vector (16 in float32
 shards: as many as there are blocks, and at most 1,024. Ranks divide the shards among them; where there are
 more ranks than shards, some have nothing to compute. With n samples at the rank that has the most,
 
-    T(R) = C(n) + X(1) + X(2) + ...        the step of R ranks
-    T(1) / (R T(R))                        their efficiency
+    T(R) = C(n, R) + X(1) + X(2) + ...        the step of R ranks
+    T(1) / (R T(R))                           their efficiency
 
-C(n) is the step of a process on its own with these samples, as it was measured. It has the rank's forward and
-backward pass, the sums over its shards, and the optimizer's step, which every rank takes in full. X is the
-time of an exchange, by Hockney's model [1]: a message of n bytes takes latency + n / bandwidth. Of the two
-kinds of exchanges that there are (`Ranks.all_rows` and `Ranks.scatter_rows`), with N bytes of all ranks,
+C(n, R) is what a rank of R computes with these samples, measured in one process that hears nothing from
+others: forward and backward pass, the sums over its shards and over what comes, and the optimizer's step,
+which every rank takes in full. For samples that were not measured, C(n, R) - C(n, 1) is as for those that
+were. X is the time of an exchange, by Hockney's model [1]: a message of n bytes takes
+latency + n / bandwidth. Of the two kinds of exchanges that there are (`Ranks.all_rows` and
+`Ranks.scatter_rows`), with N bytes of all ranks,
 
     gather     everybody gets what all have     m * latency + (R - 1) / R * N / bandwidth
     scatter    each gets its slice of it        (R - 1) * latency + (R - 1) / R * N / R / bandwidth
 
 where m is log2(R), rounded up, if less than 512 KiB come together, and else R - 1: the algorithms that MPICH
-takes [2]. Where ranks have parts of different sizes, the largest counts. A call itself takes some time, and
-so does adding up what comes.
+takes [2]. Where ranks have parts of different sizes, the largest counts. A call of MPI takes some time, too.
 
 [1] R. W. Hockney, The communication challenge for MPP: Intel Paragon and Meiko CS-2. Parallel Computing 20
 (1994), 389-398.
@@ -35,8 +36,8 @@ import numpy as np
 from ..engine.shares import Shares, shares_of
 
 LONG_MESSAGE = 512 * 1024  # bytes that come together: from here on MPICH's allgather goes round a ring
-# What an exchange takes of a rank that has nobody to talk to, on a Zen 4: measured.
-CALL_SECONDS = 2e-5
+# What a call of `Ranks.all_rows` takes on a communicator of one rank, on a Zen 4: measured.
+CALL_SECONDS = 6e-6
 MOST_BLOCKS_A_RANK = 1 << 16  # where it is no longer looked for a batch that is large enough
 
 
@@ -51,19 +52,16 @@ class Exchange(NamedTuple):
         Bytes of all ranks together.
     passing : int
         The bytes that a rank gets from others, or sends to them, of the rank that has the most to do.
-    added : int
-        The bytes that a rank adds up afterwards.
 
     Examples
     --------
-    >>> Exchange("gather", total=60, passing=40).added
-    0
+    >>> Exchange("gather", total=60, passing=40).passing
+    40
     """
 
     way: str
     total: int
     passing: int
-    added: int = 0
 
 
 class Link(NamedTuple):
@@ -77,56 +75,58 @@ class Link(NamedTuple):
         Bytes a second.
     call : float
         Seconds of an exchange with nobody.
-    adding : float
-        Bytes a second that a rank adds up.
     """
 
     latency: float
     bandwidth: float
     call: float = CALL_SECONDS
-    adding: float = math.inf
 
     def seconds(self, exchange: Exchange, ranks: int) -> float:
         """Of an exchange.
 
         Examples
         --------
-        >>> link = Link(latency=1.0, bandwidth=10.0, call=0.5, adding=20.0)
+        >>> link = Link(latency=1.0, bandwidth=10.0, call=0.5)
         >>> link.seconds(Exchange("gather", 80, 60), ranks=4)  # 2 messages, 60 bytes
         8.5
-        >>> link.seconds(Exchange("scatter", 80, 15, added=20), ranks=4)  # 3 messages, 15 bytes, 20 added
-        6.0
+        >>> link.seconds(Exchange("scatter", 80, 15), ranks=4)  # 3 messages, 15 bytes
+        5.0
         """
         if exchange.way == "scatter" or exchange.total >= LONG_MESSAGE:
             messages = ranks - 1
         else:
             messages = math.ceil(math.log2(ranks))
-        passing = exchange.passing / self.bandwidth + exchange.added / self.adding
-        return self.call + messages * self.latency + passing
+        return self.call + messages * self.latency + exchange.passing / self.bandwidth
 
 
 class Computing:
-    """What a process on its own takes for a step, by the number of its samples.
+    """What a rank computes in a step, by its samples and by how many ranks there are.
 
-    Between two numbers that were measured, and beyond the last one, it goes along a line.
+    Parameters
+    ----------
+    alone : mapping of int to float
+        Samples -> the seconds of a process on its own. Between two numbers, and beyond the last one, it goes
+        along a line.
+    more : mapping of int to float, optional
+        Ranks -> the seconds that it takes besides to share a step with so many.
 
     Examples
     --------
-    >>> computing = Computing({16: 3.0, 48: 5.0, 64: 7.0})
-    >>> [computing(samples) for samples in (16, 32, 64, 96)]
-    [3.0, 4.0, 7.0, 11.0]
+    >>> computing = Computing({16: 3.0, 48: 5.0, 64: 7.0}, {2: 0.5})
+    >>> [computing(samples, 1) for samples in (16, 32, 64, 96)], computing(16, 2)
+    ([3.0, 4.0, 7.0, 11.0], 3.5)
     """
 
-    def __init__(self, measured: Mapping[int, float]) -> None:
-        self._samples = sorted(measured)
-        self._seconds = [measured[samples] for samples in self._samples]
+    def __init__(self, alone: Mapping[int, float], more: Mapping[int, float] | None = None) -> None:
+        self._samples, self._more = sorted(alone), more or {}
+        self._seconds = [alone[samples] for samples in self._samples]
 
-    def __call__(self, samples: int) -> float:
-        last = self._samples[-1]
+    def __call__(self, samples: int, ranks: int) -> float:
+        last, more = self._samples[-1], self._more.get(ranks, 0.0)
         if samples <= last or len(self._samples) == 1:
-            return float(np.interp(samples, self._samples, self._seconds))
+            return float(np.interp(samples, self._samples, self._seconds)) + more
         slope = (self._seconds[-1] - self._seconds[-2]) / (last - self._samples[-2])
-        return self._seconds[-1] + max(slope, 0.0) * (samples - last)
+        return self._seconds[-1] + max(slope, 0.0) * (samples - last) + more
 
 
 def most_samples(shares: Shares) -> int:
@@ -146,7 +146,7 @@ class StepModel(NamedTuple):
     Parameters
     ----------
     computing : callable
-        Samples -> the seconds of a process on its own.
+        (samples of a rank, ranks) -> the seconds that it computes.
     exchanges : callable
         The shares of a batch -> the exchanges of a step.
     link : Link
@@ -154,7 +154,7 @@ class StepModel(NamedTuple):
         Samples of a block.
     """
 
-    computing: Callable[[int], float]
+    computing: Callable[[int, int], float]
     exchanges: Callable[[Shares], Iterable[Exchange]]
     link: Link
     lanes: int
@@ -163,11 +163,11 @@ class StepModel(NamedTuple):
         """(computing, exchanging) of a step."""
         shares = shares_of(samples, self.lanes, ranks)
         said = [self.link.seconds(one, ranks) for one in self.exchanges(shares)] if ranks > 1 else []
-        return self.computing(most_samples(shares)), sum(said)
+        return self.computing(most_samples(shares), ranks), sum(said)
 
     def efficiency(self, samples: int, ranks: int) -> float:
         """What part of their time ranks spend on what one of them would do as well."""
-        return self.computing(samples) / (ranks * sum(self.seconds(samples, ranks)))
+        return self.computing(samples, 1) / (ranks * sum(self.seconds(samples, ranks)))
 
     def pays_from(self, ranks: int, efficiency: float) -> int | None:
         """The smallest batch, the same blocks for each rank, that has this efficiency; None if there is none.

@@ -2,10 +2,13 @@
 
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ..engine.builder import Builder
 from ..engine.columns import inputs_as_given, outputs_as_given
 from ..engine.engine import Engine
-from ..engine.measuring import Rounds
+from ..engine.measuring import ROUND_SECONDS, Rounds
 from ..engine.plan import lanes_of
 from ..engine.run import Run
 from ..engine.threads import get_num_threads
@@ -16,6 +19,19 @@ from ..nn.norm import check_batch
 from ..nn.optimizers import Optimizer, resolve
 from ..ranks.communicator import ALONE, Alone
 from .random_batch import random_batch
+
+
+class Mute(Alone):
+    """One of several ranks that hears nothing from the others, and computes its part all the same."""
+
+    def __init__(self, number: int, count: int) -> None:
+        self.number, self.count = number, count
+
+    def all_rows(self, rows: NDArray[Any], counts: list[int]) -> NDArray[Any]:
+        return np.zeros((sum(counts), *rows.shape[1:]), rows.dtype)
+
+    def scatter_rows(self, rows: NDArray[Any], sent: list[int], received: list[int]) -> NDArray[Any]:
+        return np.zeros((sum(received), *rows.shape[1:]), rows.dtype)
 
 
 def training_engine(
@@ -37,13 +53,18 @@ def training_engine(
 
 
 def random_rounds(
-    model: Model, samples: int, loss: Any = None, optimizer: Any = None, ranks: Alone = ALONE
+    model: Model,
+    samples: int,
+    loss: Any = None,
+    optimizer: Any = None,
+    ranks: Alone = ALONE,
+    seconds: float = ROUND_SECONDS,
 ) -> tuple[Rounds, Engine]:
     """Steps on so many random samples, the same on all ranks, and what takes them."""
     X, y = random_batch(model, samples, loss_for(model, loss))
     X = inputs_as_given(X, model.input_names, model.input_shapes)
     engine, y = training_engine(model, X, y, loss, optimizer, ranks=ranks)
-    return Rounds(engine, X, y, model.empty_outputs), engine
+    return Rounds(engine, X, y, model.empty_outputs, seconds), engine
 
 
 def shared_plan(model: Model, loss: Any = None) -> Any:

@@ -8,13 +8,12 @@ import pytest
 import fastconv as fc
 from fastconv.engine.shares import shares_of
 from fastconv.inspection import scale as scale_module
-from fastconv.inspection.exchanges import adding_speed, exchanges_of
+from fastconv.inspection.exchanges import exchanges_of
 from fastconv.inspection.random_batch import random_batch
 from fastconv.inspection.scaling import Computing, Exchange, Link, StepModel, most_samples
-from fastconv.inspection.steps import shared_plan, training_engine
-from fastconv.ranks.communicator import Alone
+from fastconv.inspection.steps import Mute, shared_plan, training_engine
 
-LINK = Link(latency=2.0, bandwidth=100.0, call=1.0, adding=1000.0)
+LINK = Link(latency=2.0, bandwidth=100.0, call=1.0)
 
 
 # An exchange
@@ -31,8 +30,8 @@ def test_a_long_gather_goes_round_a_ring():
     assert fast.seconds(Exchange("gather", 512 * 1024, 0), 8) == 1 + 7 * 2
 
 
-def test_a_scatter_takes_a_message_to_each_other_rank_and_what_came_is_added():
-    assert LINK.seconds(Exchange("scatter", 800, 300, added=2000), 4) == pytest.approx(1 + 3 * 2 + 3 + 2)
+def test_a_scatter_takes_a_message_to_each_other_rank():
+    assert LINK.seconds(Exchange("scatter", 800, 300), 4) == pytest.approx(1 + 3 * 2 + 3)
 
 
 # A batch
@@ -54,35 +53,41 @@ def one_gather(shares):
 
 
 def test_a_step_is_what_the_busiest_rank_computes_and_the_exchanges():
-    model = StepModel(lambda samples: 10.0 * samples, one_gather, LINK, 16)
+    model = StepModel(lambda samples, ranks: 10.0 * samples + (ranks > 1), one_gather, LINK, 16)
     assert model.seconds(64, 1) == (640.0, 0)
-    assert model.seconds(64, 2) == (320.0, 1 + 2 + 1)
-    assert model.seconds(64, 4) == (160.0, 1 + 4 + 1)
-    assert model.seconds(64, 8) == (160.0, 1 + 6 + 1)
+    assert model.seconds(64, 2) == (321.0, 1 + 2 + 1)
+    assert model.seconds(64, 4) == (161.0, 1 + 4 + 1)
+    assert model.seconds(64, 8) == (161.0, 1 + 6 + 1)
     assert model.efficiency(64, 1) == 1.0
-    assert model.efficiency(64, 4) == pytest.approx(640 / (4 * 166))
+    assert model.efficiency(64, 4) == pytest.approx(640 / (4 * 167))
 
 
 def test_the_batch_that_pays_is_the_smallest_of_all():
     """16 k samples at each of 2 ranks compute for 16 k seconds and talk for 100: one half is 16 k >= 100."""
     talk = Link(latency=100.0, bandwidth=math.inf, call=0.0)
-    model = StepModel(float, one_gather, talk, 16)
+    model = StepModel(lambda samples, ranks: float(samples), one_gather, talk, 16)
     assert model.pays_from(1, 0.5) == 16
     assert model.pays_from(2, 0.5) == 2 * 16 * 7
     assert model.efficiency(2 * 16 * 7, 2) >= 0.5 > model.efficiency(2 * 16 * 6, 2)
 
 
 def test_there_is_no_such_batch_where_most_ranks_have_no_samples():
-    model = StepModel(float, one_gather, Link(0.0, math.inf, 0.0), 16)
+    model = StepModel(lambda samples, ranks: float(samples), one_gather, Link(0.0, math.inf, 0.0), 16)
     assert model.pays_from(64, 0.5) == 16 * 64
     assert model.pays_from(2049, 0.5) is None
 
 
 def test_computing_goes_along_lines_and_never_falls_beyond_the_last_one():
     computing = Computing({16: 2.0, 32: 3.0, 64: 4.0})
-    assert [computing(n) for n in (16, 24, 48, 64, 96)] == [2.0, 2.5, 3.5, 4.0, 5.0]
-    assert Computing({16: 2.0, 32: 1.0})(64) == 1.0
-    assert Computing({16: 2.0})(64) == 2.0
+    assert [computing(n, 1) for n in (16, 24, 48, 64, 96)] == [2.0, 2.5, 3.5, 4.0, 5.0]
+    assert Computing({16: 2.0, 32: 1.0})(64, 1) == 1.0
+    assert Computing({16: 2.0})(64, 1) == 2.0
+
+
+def test_ranks_compute_what_one_of_them_would_and_what_sharing_takes():
+    computing = Computing({16: 2.0, 32: 3.0, 64: 4.0}, {2: 0.5, 4: 0.25})
+    assert [computing(32, ranks) for ranks in (1, 2, 4)] == [3.0, 3.5, 3.25]
+    assert computing(96, 2) == 5.5
 
 
 # What is measured
@@ -133,7 +138,6 @@ def test_the_network_is_left_as_it_is():
 
 def test_texts_with_units_and_numbers_say_the_same(monkeypatch):
     monkeypatch.setattr(scale_module, "_measured", lambda *args: Computing({16: 1e-3, 32: 2e-3}))
-    monkeypatch.setattr(scale_module, "adding_speed", lambda: 1e10)
     texts = fc.scale(net(), ranks=8, latency="5us", bandwidth="8Gbit/s")
     assert texts == fc.scale(net(), ranks=8, latency=5e-6, bandwidth=1e9)
 
@@ -198,13 +202,12 @@ def test_norms_losses_and_gradients_are_said(said):
     sums, slopes, losses, gradients = said(shares_of(64, 16, 2))
     channels, item = 4, 4
     sums_of_a_block = 16 * -(-(3 * channels) // 16) * item  # padded to whole vectors
-    assert sums == ("gather", 4 * sums_of_a_block, 2 * sums_of_a_block, 0)
+    assert sums == ("gather", 4 * sums_of_a_block, 2 * sums_of_a_block)
     assert slopes.total == 4 * 16 * -(-(2 * channels) // 16) * item
     assert losses.way == "gather"
     assert (gradients.way, gradients.passing) == ("gather", gradients.total // 2)
     parameters = 4 * (4 * 9 + 4 + 3 * 64 + 3)  # but for those of the normalisation, which its slopes give
     assert parameters <= gradients.passing < 1.5 * parameters + 200
-    assert gradients.added == gradients.passing
 
 
 def test_ranks_whose_shards_are_no_node_say_more(said):
@@ -213,7 +216,6 @@ def test_ranks_whose_shards_are_no_node_say_more(said):
     gradients = said(shares_of(80, 16, 2))[-1]
     assert gradients.total == 3 * of_a_node
     assert gradients.passing == 2 * of_a_node
-    assert gradients.added == 2 * of_a_node
 
 
 def test_ranks_without_samples_get_all_and_give_nothing(said):
@@ -232,29 +234,29 @@ def test_large_gradients_are_added_up_in_slices():
     assert size >= 4 * model.num_parameters
     assert (scatter.way, gather.way) == ("scatter", "gather")
     assert scatter.passing == pytest.approx(size * 7 / 8, rel=1e-3)
-    assert scatter.added == pytest.approx(size * 7 / 8, rel=1e-3)
     assert gather.total == pytest.approx(size, rel=1e-3)
     assert gather.passing == pytest.approx(size * 7 / 8, rel=1e-3)
 
 
-class Counting(Alone):
-    """A rank of several that has nobody to talk to, and counts what it would say."""
+class Counting(Mute):
+    """A rank that counts what it would hear or say."""
 
     def __init__(self, number, count):
-        self.number, self.count, self.got, self.ways = number, count, [], []
+        super().__init__(number, count)
+        self.got, self.ways = [], []
 
     def all_rows(self, rows, counts):
         row = rows.itemsize * int(np.prod(rows.shape[1:]))
         self.ways.append("gather")
         self.got.append((sum(counts) - counts[self.number]) * row)
-        return np.zeros((sum(counts), *rows.shape[1:]), rows.dtype)
+        return super().all_rows(rows, counts)
 
     def scatter_rows(self, rows, sent, received):
         self.ways.append("scatter")
         row = rows.itemsize * int(np.prod(rows.shape[1:]))
         out, back = (sum(some) - some[self.number] for some in (sent, received))
         self.got.append(max(out, back) * row)
-        return np.zeros((sum(received), *rows.shape[1:]), rows.dtype)
+        return super().scatter_rows(rows, sent, received)
 
 
 @pytest.mark.parametrize(("samples", "ranks"), [(64, 2), (80, 2), (100, 3), (32, 4), (1024, 8), (1040, 5)])
@@ -274,7 +276,3 @@ def test_what_an_engine_says_is_what_is_foretold(samples, ranks, hidden):
     assert {tuple(one.ways) for one in heard} == {tuple(one.way for one in foretold)}
     most = np.max([one.got for one in heard], axis=0)
     assert [one.passing for one in foretold] == pytest.approx(most, rel=0.02)
-
-
-def test_numbers_are_added_at_some_speed():
-    assert 1e8 < adding_speed() < 1e12
