@@ -77,7 +77,7 @@ class Campaign:
         self.slowest = 0.0
 
     def _wait(self, running, ranks):
-        """Until the moment, in four cases one of the whole run, else of training; whether all train by then."""
+        """Until the moment, most often one of training; returns whether all ranks train by then."""
 
         def watched():
             return all("watched" in running.output(rank) for rank in range(ranks))
