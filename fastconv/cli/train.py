@@ -131,7 +131,8 @@ def run(args: argparse.Namespace) -> int:
                 args.refuse(f"--model {args.model} takes signals, --{name.replace('_', '-')} is for images")
     launch.by_rank_0(lambda: _check_files(args))
     inputs.set_threads(args.threads)
-    with contextlib.redirect_stdout(sys.stderr) if args.json else contextlib.nullcontext():
+    aside = args.json and not output.is_silent()
+    with contextlib.redirect_stdout(sys.stderr) if aside else contextlib.nullcontext():
         report = _train(args, "bce" if binary else "cross_entropy")
     if args.json:
         print(json_text.to_json(report))

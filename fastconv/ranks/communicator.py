@@ -5,6 +5,7 @@ that nobody has to ask which of the two there is. All ranks make the same calls 
 """
 
 import contextlib
+import math
 import os
 import pickle
 import time
@@ -113,7 +114,7 @@ class Ranks(Alone):
         self._finish(self._communicator.Ibcast(_bytes(array), root=0))
 
     def all_rows(self, rows: NDArray[Any], counts: list[int]) -> NDArray[Any]:
-        row_bytes = rows.itemsize * int(np.prod(rows.shape[1:]))
+        row_bytes = rows.itemsize * math.prod(rows.shape[1:])
         found = np.empty((sum(counts), *rows.shape[1:]), rows.dtype)
         sizes = [count * row_bytes for count in counts]
         request = self._communicator.Iallgatherv(_bytes(rows), [_bytes(found), sizes])
@@ -121,7 +122,7 @@ class Ranks(Alone):
         return found
 
     def scatter_rows(self, rows: NDArray[Any], sent: list[int], received: list[int]) -> NDArray[Any]:
-        row_bytes = rows.itemsize * int(np.prod(rows.shape[1:]))
+        row_bytes = rows.itemsize * math.prod(rows.shape[1:])
         found = np.empty((sum(received), *rows.shape[1:]), rows.dtype)
         out, back = ([count * row_bytes for count in counts] for counts in (sent, received))
         self._finish(self._communicator.Ialltoallv([_bytes(rows), out], [_bytes(found), back]))

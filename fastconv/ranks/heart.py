@@ -66,7 +66,7 @@ class Heart(threading.Thread):
         self._communicator, self._MPI, self._hosts = communicator, MPI, hosts
         self._number, self._count = communicator.Get_rank(), len(hosts)
         self._limit = max(1, round(seconds / TICK_SECONDS))
-        self.state = State(0, OUTSIDE)  # assigned by the main thread
+        self.exchanges, self.doing, self.what = 0, OUTSIDE, ""  # assigned by the main thread
         self.news: dict[int, News] = {}  # the first of each turn
         self.hush: Callable[[bool], None] = lambda everyone: None  # witnesses: the end has come
         self._wake, self._over = threading.Event(), threading.Event()
@@ -75,7 +75,7 @@ class Heart(threading.Thread):
         self._on_their_way: list[tuple[Any, bytes]] = []
         # Of this rank: the state at the last tick, how long it has been the same, how long it worked since
         # the last exchange and before it, and how many ranks in a row have waited for too long.
-        self._seen, self._same, self._worked, self._stretch, self._row = self.state, 0, 0, 0, 0
+        self._seen, self._same, self._worked, self._stretch, self._row = State(0, OUTSIDE), 0, 0, 0, 0
         # Of the rank before it: its state, for how many of its ticks, its row, and ticks since it was heard.
         self._heard, self._heard_same, self._heard_row, self._silence = State(0, OUTSIDE), 0, 0, 0
         self._noted: State | None = None
@@ -179,8 +179,8 @@ class Heart(threading.Thread):
 
     def _look_at_myself(self) -> None:
         """What this rank has been doing, and for how long."""
-        before, self._seen = self._seen, self.state
-        self._same = self._same + 1 if self._seen is before else 0
+        before, self._seen = self._seen, State(self.exchanges, self.doing, self.what)
+        self._same = self._same + 1 if self._seen == before else 0
         if self._seen.exchanges != before.exchanges:
             self._stretch = self._worked if self._seen.doing == WAITING else 0
             self._worked = 0

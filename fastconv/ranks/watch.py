@@ -25,7 +25,7 @@ import numpy as np
 
 from ..checks import interrupts
 from .errors import RankError
-from .heart import BUSY, GONE, OUTSIDE, WAITING, WORKING, Heart, News, State, say, summary
+from .heart import BUSY, GONE, OUTSIDE, WAITING, WORKING, Heart, News, say, summary
 from .witness import Witness
 
 # A rank whose script has ended with an error waits so long for the others to end in the same way.
@@ -76,8 +76,8 @@ class Watch:
         all_of_them = np.empty(self.count, mine.dtype)
         self._wait(communicator.Iallgather(mine.view(np.uint8), all_of_them.view(np.uint8)))
         self.hosts = [host.decode() for host in all_of_them["host"].tolist()]
-        self._exchanges = self._turn = 0
-        self._call, self._busy = "", ""
+        self._turn = 0  # of the errors so far
+        self._call, self._busy, self._doing = "", "", OUTSIDE
         self.over: str | None = None  # what has put an end to training together
         self._cause, self._unsaid = "", False  # in short, and that nobody has been told
         self._ended = self.count == 1
@@ -119,30 +119,32 @@ class Watch:
             If another rank has raised an error.
         """
         heart, turn = self._heart, self._turn
-        self._check_whole()
-        self._exchanges += 1
+        if self.over is not None:
+            self._check_whole()
+        heart.exchanges += 1
         if not request.Test():
-            heart.state = State(self._exchanges, WAITING, self._call)
+            heart.doing = WAITING
             while not request.Test():
                 if turn in heart.news:
                     raise RankError(heart.news[turn].text.removeprefix("fastconv: "))
                 self._give_way()
-        heart.state = self._state()
+        heart.doing = self._doing
 
-    def _state(self) -> State:
-        doing = BUSY if self._busy else WORKING if self._call else OUTSIDE
-        return State(self._exchanges, doing, self._busy or self._call)
+    def _set(self, call: str, busy: str) -> None:
+        """Let the heart tell what this rank does from now on."""
+        self._call, self._busy = call, busy
+        self._doing = self._heart.doing = BUSY if busy else WORKING if call else OUTSIDE
+        self._heart.what = busy or call
 
     @contextlib.contextmanager
     def busy(self, what: str) -> Iterator[None]:
         """What may take long, such as compiling: others wait for this rank as long as it lives."""
-        before, self._busy = self._busy, what
-        self._heart.state = self._state()
+        before = self._busy
+        self._set(self._call, what)
         try:
             yield
         finally:
-            self._busy = before
-            self._heart.state = self._state()
+            self._set(self._call, before)
 
     @contextlib.contextmanager
     def together(self, call: str, wait_for_all: Callable[[], None]) -> Iterator[None]:
@@ -152,8 +154,7 @@ class Watch:
         """
         self._check_whole()
         before = self._call, self._busy
-        self._call, self._busy = call, ""
-        self._heart.state = self._state()
+        self._set(call, "")
         try:
             yield
             if not before[0]:
@@ -163,8 +164,7 @@ class Watch:
                 self._compare(error)
             raise
         finally:
-            self._call, self._busy = before
-            self._heart.state = self._state()
+            self._set(*before)
 
     def _check_whole(self) -> None:
         if self.over is not None:
@@ -175,12 +175,13 @@ class Watch:
     def _compare(self, error: BaseException) -> None:
         """Find out whether all ranks have raised an error in the same place; if not, all is over."""
         own = not isinstance(error, RankError)
-        line = f"fastconv: {self.name()} ended with {summary(error)}"
+        heart, line = self._heart, f"fastconv: {self.name()} ended with {summary(error)}"
         if own:
-            self._heart.tell(News(self._turn, self.number, line))
+            heart.tell(News(self._turn, self.number, line))
         self.over = line
-        self._heart.state = State(self._exchanges + 1, WAITING, self._call)
-        mine = np.array([own, self._exchanges, zlib.crc32(summary(error).encode(errors="replace"))])
+        heart.exchanges += 1
+        heart.doing = WAITING
+        mine = np.array([own, heart.exchanges, zlib.crc32(summary(error).encode(errors="replace"))])
         all_of_them = np.empty((self.count, 3), np.int64)
         self._wait(self._communicator.Iallgather(mine, all_of_them))
         all_own, one_place, one_error = (all_of_them == mine).all(axis=0) & own
@@ -217,8 +218,8 @@ class Watch:
             return
         self._ended = True
         heart = self._heart
-        whole = not self._call and heart.state.doing != WAITING and self._turn not in heart.news
-        heart.state = State(self._exchanges, GONE, self._cause if self._unsaid else "")
+        whole = not self._call and heart.doing != WAITING and self._turn not in heart.news
+        heart.doing, heart.what = GONE, self._cause if self._unsaid else ""
         everyone, until = self._communicator.Ibarrier(), time.monotonic() + LAST_SECONDS
         while not everyone.Test():
             if self.over is not None and time.monotonic() > until:

@@ -138,11 +138,11 @@ class ScatteredPart(Part):
 
     def _places(self, owned: Callable[[int, int], Span], rank: int) -> NDArray[np.int64]:
         """The places whose samples a rank computes; one at least: what nobody reads must lie somewhere."""
-        found = []
-        for start in range(0, self.samples, self.batch_size):
-            first, stop = owned(min(self.batch_size, self.samples - start), rank)
-            found.append(np.arange(start + first, start + stop))
-        return np.concatenate(found) if any(map(len, found)) else np.arange(1)
+        whole, rest = divmod(self.samples, self.batch_size)
+        starts = np.arange(whole)[:, None] * self.batch_size
+        last = self.samples - rest + np.arange(*owned(rest, rank))
+        found = np.concatenate([(starts + np.arange(*owned(self.batch_size, rank))).ravel(), last])
+        return found if len(found) else np.arange(1)
 
     def on_each(self, spans: list[Span], rank: int) -> Part:
         return self._fetched([np.arange(*span) for span in spans], False)

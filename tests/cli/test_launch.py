@@ -73,6 +73,16 @@ def test_an_error_of_all_is_one_line_of_rank_0(words, code, message, tmp_path):
     assert done.errors[1] == ""
 
 
+def test_results_as_json_and_a_page_are_of_rank_0_too(stripes, tmp_path):
+    pytest.importorskip("matplotlib")
+    words = ["train", "--data", stripes, *SHORT, "--ema", "--report", "page.html", "--json", "-o", "m.npz"]
+    done = start(2, *words, folder=tmp_path)
+    assert json.loads(done.outputs[0])["output"] == "m.npz"
+    assert "saved m.npz and page.html" in done.errors[0]
+    assert (done.outputs[1], done.errors[1]) == ("", "")
+    assert (tmp_path / "page.html").exists()
+
+
 def test_what_ranks_cannot_divide_rank_0_does_alone(tmp_path):
     done = start(2, "info", folder=tmp_path)
     assert done.outputs[0].startswith("fastconv")

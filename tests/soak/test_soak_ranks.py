@@ -71,10 +71,24 @@ def left_of(folder):
 class Campaign:
     """One strike after the other."""
 
-    def __init__(self, seconds):
-        self.moment, self.seconds = random.Random(5), seconds
+    def __init__(self, seconds, of_training):
+        self.moment, self.seconds, self.of_training = random.Random(5), seconds, of_training
         self.strikes = self.named = self.to_name = self.while_writing = 0
         self.slowest = 0.0
+
+    def _wait(self, running, ranks):
+        """Until the moment, most often one of training; returns whether all ranks train by then."""
+
+        def watched():
+            return all("watched" in running.output(rank) for rank in range(ranks))
+
+        whole = self.moment.random() < 0.25
+        while not (whole or watched()) and running.ended() is None:
+            time.sleep(0.01)
+        until = time.monotonic() + self.moment.uniform(0, self.seconds if whole else self.of_training)
+        while time.monotonic() < until and running.ended() is None:
+            time.sleep(0.01)
+        return watched()
 
     def attempt(self, folder, ranks):
         """Begin or go on with a run, and strike one of its ranks; returns whether it came to its end."""
@@ -83,10 +97,7 @@ class Campaign:
             kind = signal.SIGKILL
         rank = self.moment.randrange(ranks)
         with Running(SCRIPT, ranks, arguments=[folder, "together"]) as running:
-            until = time.monotonic() + self.moment.uniform(0, self.seconds)
-            while time.monotonic() < until and running.ended() is None:
-                time.sleep(0.01)
-            watched = all("watched" in running.output(one) for one in range(ranks))
+            watched = self._wait(running, ranks)
             if not watched:  # only MPI's launcher is there to see it
                 kind = signal.SIGKILL
             struck = running.send(kind, rank)
@@ -122,8 +133,10 @@ def test_a_run_on_ranks_that_are_struck_ends_with_the_bits_of_one_that_was_not(t
     expected = left_of(tmp_path / "whole")
     (tmp_path / "timed").mkdir()
     with Running(SCRIPT, 4, arguments=[tmp_path / "timed", "together"]) as running:
+        running.wait_for(0, "watched", 600)
+        began = time.monotonic()
         assert running.wait(600).code == 0
-        campaign = Campaign(time.monotonic() - running.started)
+        campaign = Campaign(time.monotonic() - running.started, time.monotonic() - began)
     assert left_of(tmp_path / "timed") == expected
     runs, ranks = 0, 1
     while campaign.strikes < STRIKES:
