@@ -20,6 +20,7 @@ from .nn.optimizers import *  # noqa: F403
 from .nn.optimizers import __all__ as _optimizers
 from .nn.schedules import CosineDecay, OneCycle, StepDecay, Warmup
 from .nn.values import Input
+from .ranks import early as _early
 from .ranks.errors import RankError
 from .training import callbacks, metrics
 from .training.augment import Augment
@@ -36,6 +37,8 @@ from .training.callbacks import (
 from .training.history import DivergedError, History, NotFiniteError
 from .training.lr_finder import RateSearch, lr_finder
 from .training.trainer import Trainer
+
+_early.end_all_with_an_error()
 
 if TYPE_CHECKING:  # at run time by `__getattr__`
     from . import datasets as datasets

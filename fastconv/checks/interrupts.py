@@ -12,7 +12,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
 
 EXIT_CODE = 130
@@ -28,6 +28,7 @@ class _Interrupts:
     def __init__(self) -> None:
         self.watched = self.came = self.raised = self.said = False
         self.ends: tuple[socket.socket, socket.socket] | None = None
+        self.last_acts: list[Callable[[], None]] = []
 
 
 _state = _Interrupts()
@@ -62,6 +63,16 @@ def came() -> bool:
     return _state.came
 
 
+def before_the_end(act: Callable[[], None]) -> None:
+    """Call a function before an interrupt ends the process."""
+    _state.last_acts.append(act)
+
+
+def be_silent() -> None:
+    """Another process of the same command says that it was interrupted."""
+    _state.said = True
+
+
 def settle() -> None:
     """The interrupt was noticed: what follows may take its time."""
     if _state.watched and hasattr(signal, "SIGALRM"):
@@ -73,7 +84,8 @@ def finish() -> None:
     settle()
     if _state.watched:
         _end()
-    sys.stderr.write(LINE)
+    if not _state.said:
+        sys.stderr.write(LINE)
 
 
 def _on_interrupt(number: int, frame: FrameType | None) -> None:
@@ -118,6 +130,9 @@ def _end_at_the_second(signals: socket.socket) -> None:
 
 
 def _end() -> None:
+    for act in _state.last_acts:
+        with contextlib.suppress(Exception):
+            act()
     if not _state.said:
         _state.said = True
         with contextlib.suppress(Exception):

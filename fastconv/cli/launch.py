@@ -11,6 +11,7 @@ import socket
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from ..checks import interrupts
 from ..checks.extras import require
 from ..ranks.agreement import by_lead, given_ranks
 from ..ranks.communicator import ALONE, Alone
@@ -62,6 +63,7 @@ def only_rank_0_prints() -> Iterator[None]:
     if not place()[0]:
         yield
         return
+    interrupts.be_silent()
     with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere), output.silence():
         yield
 
@@ -72,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
     if size == 1 or not getattr(args, "on_ranks", False):
         return 0 if number else int(args.run(args) or 0)
     everyone = ranks()
-    with everyone.together(args.command):
+    with everyone.together("its command"), everyone.busy("its command, but in no training"):
         _share_processors(everyone, args)
         return int(args.run(args) or 0)
 

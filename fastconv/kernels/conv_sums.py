@@ -204,7 +204,7 @@ def finish_weights(method, sums, dweight):
 def _whole_work():
     """The step state of one thread that does all the work."""
     state = np.zeros(STATE_SIZE, np.int64)
-    state[STATE.parts], state[STATE.shards] = 1, 1
+    state[STATE.parts], state[STATE.sums] = 1, 1
     return state
 
 

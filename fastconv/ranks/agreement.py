@@ -110,6 +110,8 @@ def by_lead(ranks: Alone, act: Callable[[], Any]) -> Any:
     >>> by_lead(ALONE, lambda: 3)
     3
     """
+    if ranks.count == 1:  # small networks would notice the rest
+        return act()
     if not ranks.leads:
         told = ranks.broadcast(None)
         if isinstance(told, Failure):

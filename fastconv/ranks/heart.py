@@ -236,3 +236,15 @@ def say(line: str) -> None:
     with contextlib.suppress(Exception):
         sys.stderr.write(line + "\n")
         sys.stderr.flush()
+
+
+def summary(error: BaseException) -> str:
+    """An error in one line.
+
+    Examples
+    --------
+    >>> summary(ValueError("no\\nsuch number"))
+    'ValueError: no such number'
+    """
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text[:1000]}" if text else type(error).__name__

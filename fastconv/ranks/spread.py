@@ -1,5 +1,6 @@
 """Rows that lie with several ranks, one part below the other, and how they come to where they are wanted."""
 
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -25,17 +26,22 @@ class Spread:
     def __init__(self, ranks: Alone, here: int, counts: list[int] | None = None) -> None:
         self.ranks = ranks
         self.counts: list[int] = ranks.gather(here) if counts is None else counts
-        self._bounds = np.concatenate([[0], np.cumsum(self.counts)])
-        self._first, self._end = (int(n) for n in self._bounds[ranks.number : ranks.number + 2])
+        self.total = sum(self.counts)  # rows of all ranks
+
+    @cached_property
+    def _bounds(self) -> Rows:
+        """The first row of each rank, and the end of all."""
+        return np.cumsum([0, *self.counts])
 
     @property
-    def total(self) -> int:
-        """The rows of all ranks."""
-        return int(self._bounds[-1])
+    def _own(self) -> tuple[int, int]:
+        """This rank's rows: the first, the one after the last."""
+        first, end = self._bounds[self.ranks.number : self.ranks.number + 2].tolist()
+        return first, end
 
     def here(self, values: Any) -> Any:
         """Of something for each row, what belongs to this rank's rows."""
-        return values[self._first : self._end]
+        return values[slice(*self._own)]
 
     def of_all(self, values: NDArray[Any]) -> NDArray[Any]:
         """This rank's rows below and above those of the others, on every rank."""
@@ -44,7 +50,7 @@ class Spread:
     def rows(self, values: NDArray[Any], rows: Rows) -> NDArray[Any]:
         """Some rows, of all ranks, on every rank; their numbers ascend."""
         ends = np.searchsorted(rows, self._bounds)
-        mine = rows[ends[self.ranks.number] : ends[self.ranks.number + 1]] - self._first
+        mine = rows[ends[self.ranks.number] : ends[self.ranks.number + 1]] - self._own[0]
         return self._joined(values[mine], np.diff(ends).tolist())
 
     def _joined(self, values: NDArray[Any], counts: list[int]) -> NDArray[Any]:
@@ -54,8 +60,8 @@ class Spread:
 
     def fetched(self, values: NDArray[Any], wanted: list[Rows]) -> NDArray[Any]:
         """The rows that this rank wants, in its order; `wanted` has those of every rank."""
-        mine = wanted[self.ranks.number]
-        sent = [rows[(rows >= self._first) & (rows < self._end)] - self._first for rows in wanted]
+        mine, (first, end) = wanted[self.ranks.number], self._own
+        sent = [rows[(rows >= first) & (rows < end)] - first for rows in wanted]
         owners = np.searchsorted(self._bounds[1:], mine, side="right")
         received = np.bincount(owners, minlength=self.ranks.count).tolist()
         rows = np.ascontiguousarray(values[np.concatenate(sent)])

@@ -23,8 +23,9 @@ from typing import Any
 
 import numpy as np
 
+from ..checks import interrupts
 from .errors import RankError
-from .heart import BUSY, GONE, OUTSIDE, WAITING, WORKING, Heart, News, State, say
+from .heart import BUSY, GONE, OUTSIDE, WAITING, WORKING, Heart, News, State, say, summary
 from .witness import Witness
 
 # A rank whose script has ended with an error waits so long for the others to end in the same way.
@@ -101,7 +102,7 @@ class Watch:
             # It is open on every rank of this machine now; without a name it is gone when they are.
             with contextlib.suppress(OSError):
                 os.unlink(path)
-            _witness.append(Witness(self.name(), spoken))
+            _witness.append(Witness(self.name(), spoken, time_limit()))
 
     def name(self) -> str:
         """What people call this rank."""
@@ -145,21 +146,24 @@ class Watch:
 
     @contextlib.contextmanager
     def together(self, call: str, wait_for_all: Callable[[], None]) -> Iterator[None]:
-        """A call that all ranks make: none goes on until all are through, and an error is one of all."""
-        if self._call or self.count == 1:
-            yield
-            return
+        """A call that all ranks make: none goes on until all are through, and an error is one of all.
+
+        Within another one, such as a command, it says what this one is about.
+        """
         self._check_whole()
-        self._call = call
+        before = self._call, self._busy
+        self._call, self._busy = call, ""
         self._heart.state = self._state()
         try:
             yield
-            wait_for_all()
+            if not before[0]:
+                wait_for_all()
         except BaseException as error:
-            self._compare(error)
+            if not before[0] and self.count > 1:
+                self._compare(error)
             raise
         finally:
-            self._call = self._busy = ""
+            self._call, self._busy = before
             self._heart.state = self._state()
 
     def _check_whole(self) -> None:
@@ -171,12 +175,12 @@ class Watch:
     def _compare(self, error: BaseException) -> None:
         """Find out whether all ranks have raised an error in the same place; if not, all is over."""
         own = not isinstance(error, RankError)
-        line = f"fastconv: {self.name()} ended with {_summary(error)}"
+        line = f"fastconv: {self.name()} ended with {summary(error)}"
         if own:
             self._heart.tell(News(self._turn, self.number, line))
         self.over = line
         self._heart.state = State(self._exchanges + 1, WAITING, self._call)
-        mine = np.array([own, self._exchanges, zlib.crc32(_summary(error).encode(errors="replace"))])
+        mine = np.array([own, self._exchanges, zlib.crc32(summary(error).encode(errors="replace"))])
         all_of_them = np.empty((self.count, 3), np.int64)
         self._wait(self._communicator.Iallgather(mine, all_of_them))
         all_own, one_place, one_error = (all_of_them == mine).all(axis=0) & own
@@ -204,7 +208,7 @@ class Watch:
     def uncaught(self, error: BaseException) -> None:
         """The script ends with an error."""
         if self.over is None and _marked(error) is None:
-            self._cause, self._unsaid = f"ended with {_summary(error)}", True
+            self._cause, self._unsaid = f"ended with {summary(error)}", True
             self.over = f"fastconv: {self.name()} {self._cause}"
 
     def farewell(self) -> None:
@@ -222,7 +226,8 @@ class Watch:
             time.sleep(0.005)
         if self.over is not None and not (self._unsaid and whole):
             self._end_all()
-        _hush()
+        for witness in _witness:
+            witness.farewell()
         heart.stop()
         self._wait(self._communicator.Ibarrier())
         heart.drain()
@@ -233,18 +238,6 @@ class Watch:
         if self.number:
             time.sleep(0.5)  # one is enough, and MPI prints a line for each
         self._heart.abort()
-
-
-def _summary(error: BaseException) -> str:
-    """An error in one line.
-
-    Examples
-    --------
-    >>> _summary(ValueError("no\\nsuch number"))
-    'ValueError: no such number'
-    """
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text[:1000]}" if text else type(error).__name__
 
 
 # What is known of an error: that all ranks have raised one in the same place, or that another rank shows it.
@@ -266,6 +259,11 @@ _watches: list[Watch] = []
 _witness: list[Witness] = []
 
 
+def is_watching() -> bool:
+    """Whether the end of this process is seen."""
+    return bool(_watches)
+
+
 def _watch_the_end() -> None:
     process, before = os.getpid(), sys.excepthook
 
@@ -284,6 +282,7 @@ def _watch_the_end() -> None:
 
     sys.excepthook = hook
     atexit.register(farewell)
+    interrupts.before_the_end(_hush)
 
 
 def _hush(everyone: bool = False) -> None:

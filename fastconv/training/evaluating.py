@@ -68,6 +68,8 @@ def _groups(parts: Iterable[tuple[int, Part]], count: int) -> Iterator[list[tupl
 
 def _spans(samples: int, batch_size: int, ranks: int, number: int) -> list[Span]:
     """Which samples of a part each rank takes, in whole batches; of several parts, each begins elsewhere."""
+    if ranks == 1:
+        return [(0, samples)]
     steps, spans = -(-samples // batch_size), []
     for rank in range(ranks):
         first, stop = share_of(steps, (rank + number) % ranks, ranks)
@@ -89,7 +91,8 @@ def _figures(task: Task, found: Found, epoch: int, ranks: Alone) -> dict[str, fl
     for own in ranks.gather(found):
         everyones |= own
     metrics = RunningMetrics()
-    for _, (some, trouble) in sorted(everyones.items(), key=lambda item: item[0]):
+    for place in sorted(everyones):
+        some, trouble = everyones[place]
         if trouble:
             raise NotFiniteError(f"the loss is not finite: {trouble}")
         metrics.extend(some)

@@ -54,9 +54,8 @@ def warned_once(trainer: TrainerSettings) -> Iterator[None]:
 
 
 def form_of(trainer: TrainerSettings, name: str, columns: Any) -> dict[str, Any]:
-    """Shape and dtype of arrays that all ranks have; of those that each has its own of, they are brought into
-    one form later."""
-    if trainer.data == "local":
+    """Shape and dtype of arrays that all ranks have; those of each rank's own are brought into one form."""
+    if trainer.ranks.count == 1 or trainer.data == "local":
         return {}
     arrays = arrays_in(columns)
     return {

@@ -6,6 +6,7 @@ import pytest
 import fastconv as fc
 from fastconv.engine import engine
 from fastconv.engine.run import Run
+from fastconv.engine.tables import MAX_SHARDS
 from tests.engine.networks import (
     NETWORKS,
     THREADED,
@@ -45,22 +46,21 @@ def test_every_layer_has_the_same_bits_on_any_number_of_threads(name, dtype):
 
 def test_batches_of_more_blocks_than_shards_have_the_same_bits_on_any_number_of_threads():
     fc.set_num_threads(1)
-    expected = trained_bits(count=1500, batch_size=1150, epochs=1)
+    large = {"dtype": "float64", "count": 11_000, "batch_size": 8 * MAX_SHARDS + 100, "epochs": 1}
+    expected = trained_bits(**large)
     for threads in (2, 3):
         fc.set_num_threads(threads)
-        assert_same_bits(trained_bits(count=1500, batch_size=1150, epochs=1), expected)
+        assert_same_bits(trained_bits(**large), expected)
 
 
 def test_batches_of_more_blocks_than_shards_have_the_gradients_of_their_parts():
     model = build("conv pairs")
-    X, y = data_for(model, "mse", count=1001)
+    X, y = data_for(model, "mse", count=9001)
     loss, gradients = model.loss_and_gradients(X, y, "mse")
-    parts = [
-        (n, *model.loss_and_gradients(X[a:b], y[a:b], "mse")) for a, b, n in [(0, 400, 400), (400, 1001, 601)]
-    ]
-    assert loss == pytest.approx(sum(n * value for n, value, _ in parts) / 1001, rel=1e-12)
+    parts = [(b - a, *model.loss_and_gradients(X[a:b], y[a:b], "mse")) for a, b in [(0, 4400), (4400, 9001)]]
+    assert loss == pytest.approx(sum(n * value for n, value, _ in parts) / 9001, rel=1e-12)
     for name, gradient in gradients.items():
-        expected = sum(n * part[name] for n, _, part in parts) / 1001
+        expected = sum(n * part[name] for n, _, part in parts) / 9001
         np.testing.assert_allclose(gradient, expected, rtol=1e-9, atol=1e-12)
 
 

@@ -18,6 +18,11 @@ import pytest
 ROOT = Path(__file__).parents[2]
 # The networks of the tests are so small that one thread would do all their work (as in tests/conftest.py).
 PRELUDE = "from fastconv.engine import engine as _engine; _engine.PRODUCTS_PER_THREAD = 1\n"
+# Instead, for scripts that only talk: all of fastconv takes a second to load, on each rank.
+ONLY_RANKS = (
+    "import sys, types; _fastconv = sys.modules['fastconv'] = types.ModuleType('fastconv'); "
+    f"_fastconv.__path__ = [{str(ROOT / 'fastconv')!r}]\n"
+)
 
 
 @dataclass
@@ -36,7 +41,7 @@ class Outcome:
 
 
 def run_on_ranks(
-    script, ranks, *, threads=1, timeout=60, arguments=(), check=True, env=None, cwd=None, options=()
+    script, ranks, *, threads=1, timeout=60, arguments=(), check=True, env=None, cwd=None, prelude=PRELUDE
 ):
     """Run a script on so many ranks, and wait until all have ended.
 
@@ -56,14 +61,14 @@ def run_on_ranks(
         Environment variables beside those of `environment`.
     cwd : Path, optional
         The folder that the ranks work in.
-    options : sequence of str
-        Further options of mpiexec.
+    prelude : str
+        What a script begins with.
 
     Returns
     -------
     Outcome
     """
-    with Running(script, ranks, threads, arguments, env, cwd, options) as running:
+    with Running(script, ranks, threads, arguments, env, cwd, prelude) as running:
         outcome = running.wait(timeout)
     if check and outcome.code != 0:
         raise AssertionError(f"exit code {outcome.code}\n{outcome.launcher}\n{outcome.all_errors}")
@@ -71,18 +76,33 @@ def run_on_ranks(
 
 
 class Running:
-    """Ranks at work, which are ended at the end of a `with`. The arguments are those of `run_on_ranks`."""
+    """Ranks at work, which are ended at the end of a `with`.
 
-    def __init__(self, script, ranks, threads=1, arguments=(), env=None, cwd=None, options=()):
+    The arguments are those of `run_on_ranks`; `before` and `options` come before and after `mpiexec` on its
+    command line.
+    """
+
+    def __init__(
+        self,
+        script,
+        ranks,
+        threads=1,
+        arguments=(),
+        env=None,
+        cwd=None,
+        prelude=PRELUDE,
+        options=(),
+        before=(),
+    ):
         self.ranks, self.mark = ranks, uuid.uuid4().hex
         launcher = mpiexec()
         self._folder = tempfile.TemporaryDirectory(prefix="ranks-")
         files = [part for kind in ("out", "err") for part in (f"-{kind}file-pattern", self._file(kind, "%r"))]
-        command = [launcher, *files, *options, "-n", str(ranks), sys.executable]
+        command = [*before, launcher, *files, *options, "-n", str(ranks), sys.executable]
         self.started = time.monotonic()
         with open(self._file("said", ""), "w") as said:
             self._launcher = subprocess.Popen(
-                [*command, *self._words(script), *map(str, arguments)],
+                [*command, *self._words(script, prelude), *map(str, arguments)],
                 env={**environment(threads), "RANKS_MARK": self.mark, **(env or {})},
                 cwd=cwd,
                 stdin=subprocess.DEVNULL,
@@ -158,12 +178,12 @@ class Running:
         path = Path(self._file(kind, rank))
         return path.read_text() if path.exists() else ""
 
-    def _words(self, script):
+    def _words(self, script, prelude):
         """What follows `python`."""
         if isinstance(script, list):
             return script
         path = Path(self._folder.name) / "script.py"
-        path.write_text(PRELUDE + (script.read_text() if isinstance(script, Path) else script))
+        path.write_text(prelude + (script.read_text() if isinstance(script, Path) else script))
         return [str(path)]
 
     def _living(self):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fastconv.ranks.communicator import ALONE, share_of
-from tests.ranks.harness import run_on_ranks
+from tests.ranks.harness import ONLY_RANKS, run_on_ranks
 
 # Groups of 1 to 4 of the ranks, one after the other, so that MPI is started once for all of them.
 SCRIPT = """
@@ -78,7 +78,7 @@ print("all is well")
 
 
 def test_all_that_ranks_say_arrives_as_it_was_given_on_one_to_four_ranks():
-    done = run_on_ranks(SCRIPT, 4)
+    done = run_on_ranks(SCRIPT, 4, prelude=ONLY_RANKS)
     assert done.outputs == ["all is well\n"] * 4
     assert done.all_errors.strip() == ""
 

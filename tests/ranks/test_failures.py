@@ -9,7 +9,7 @@ import time
 import pytest
 
 from fastconv.ranks import watch
-from tests.ranks.harness import Running, run_on_ranks
+from tests.ranks.harness import ONLY_RANKS, Running, run_on_ranks
 
 HOST = socket.gethostname()
 # Ranks that talk to each other until rank 1 does something; after a while where no test sends a signal.
@@ -105,7 +105,7 @@ else:
 def on_ranks(kind, ranks=3, check=False, **env):
     """What becomes of ranks where rank 1 does what the kind says; others wait for 2 seconds."""
     env = {"FASTCONV_RANK_TIMEOUT": "2", **env}
-    return run_on_ranks(SCRIPT, ranks, arguments=[kind], check=check, env=env, timeout=40)
+    return run_on_ranks(SCRIPT, ranks, arguments=[kind], check=check, env=env, timeout=40, prelude=ONLY_RANKS)
 
 
 def lines(outcome):
@@ -159,7 +159,7 @@ def test_errors_can_be_caught_and_ranks_are_of_use_until_one_leaves_the_others_w
         ("exit", "ended with SystemExit: 3"),
         ("script", "ended with KeyError: 'script'"),
         ("script ends", "has ended its script, and others wait for it"),
-        ("loop", "does not go on in fit, and others wait for it, for 2 s"),
+        ("loop", "does not go on in evaluate, and others wait for it, for 2 s"),
     ],
 )
 def test_a_rank_that_leaves_the_others_waiting_is_named(kind, line):
@@ -178,9 +178,7 @@ def test_ranks_that_all_end_alike_are_left_alone():
 def test_ranks_that_wait_for_each_other_are_ended():
     done = on_ranks("other calls")
     assert done.code != 0
-    text = (
-        r"fastconv: all 3 ranks wait for each other, rank \d of 3 on host .* in fit: they have made different"
-    )
+    text = r"fastconv: all 3 ranks wait for each other, rank \d of 3 on host .* in evaluate: they have made"
     assert re.match(text, lines(done)[0])
 
 
@@ -203,7 +201,7 @@ def test_a_rank_that_crashes_is_named():
 def ended_by(number, rank, ranks=3, patience="2"):
     """What becomes of ranks at work where one of them, or the launcher, gets a signal; all are gone."""
     env = {"FASTCONV_RANK_TIMEOUT": patience}
-    with Running(SCRIPT, ranks, arguments=["signal"], env=env) as running:
+    with Running(SCRIPT, ranks, arguments=["signal"], env=env, prelude=ONLY_RANKS) as running:
         running.wait_for(rank or 0, "begun")
         running.send(number, rank)
         started = time.monotonic()
@@ -225,12 +223,11 @@ def test_a_rank_that_is_killed_is_named_and_ends_all(rank):
     assert seconds < 10
 
 
-@pytest.mark.parametrize("ranks", [2, 4])
-def test_a_rank_that_is_stopped_is_named_and_ends_all_within_ten_seconds(ranks):
-    """Without a setting."""
-    done, seconds = ended_by(signal.SIGSTOP, 1, ranks, patience="8")
+def test_a_rank_that_is_stopped_is_named_and_ends_all_within_ten_seconds():
+    """With the limit as it is without a setting."""
+    done, seconds = ended_by(signal.SIGSTOP, 1, patience="8")
     assert done.code != 0
-    silent = f"{named(1, ranks)} does not answer: it was stopped, or its machine is out of reach, for 8 s"
+    silent = f"{named(1)} does not answer: it was stopped, or its machine is out of reach, for 8 s"
     assert lines(done) == [silent]
     assert 8 < seconds < 10
 
@@ -246,6 +243,49 @@ def test_an_interrupt_ends_all_quickly_and_quietly(number, rank):
     assert tracebacks <= 1
     if number == signal.SIGINT:
         assert lines(done) == ([f"{named(1)} ended with KeyboardInterrupt"] if rank else [])
+
+
+BEFORE = """
+import time
+from mpi4py import MPI
+import fastconv as fc
+from fastconv.ranks.communicator import Ranks
+if MPI.COMM_WORLD.rank == 1:
+    raise OSError("no data here")
+Ranks(MPI.COMM_WORLD)
+"""
+
+
+def test_an_error_before_training_ends_all_and_is_named():
+    done = run_on_ranks(BEFORE, 2, check=False)
+    assert done.code != 0
+    assert lines(done) == [f"{named(1, 2)} ended with OSError: no data here"]
+    assert "Traceback" in done.errors[1]
+
+
+AT_THE_END = """
+import atexit, os, signal
+
+def stop():
+    if world.rank == 1:
+        os.kill(os.getpid(), signal.SIGSTOP)
+
+atexit.register(stop)  # it comes after ours
+from mpi4py import MPI
+from fastconv.ranks.communicator import Ranks
+world = MPI.COMM_WORLD
+Ranks(world).wait_for_all()
+"""
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/stat"), reason="who is stopped is known on Linux")
+def test_a_rank_that_is_stopped_as_it_ends_is_named_and_ended():
+    done = run_on_ranks(AT_THE_END, 2, check=False, env={"FASTCONV_RANK_TIMEOUT": "2"}, prelude=ONLY_RANKS)
+    assert done.code != 0
+    (line,) = lines(done)
+    assert re.fullmatch(
+        rf"{re.escape(named(1, 2))} \(process \d+\) does not end: it was stopped, for 2 s", line
+    )
 
 
 def test_ranks_of_a_launcher_that_was_killed_end():
@@ -268,7 +308,7 @@ child.join()
 assert child.exitcode == 0
 with ranks.together("fit"):
     assert ranks.gather(world.rank) == [0, 1, 2, 3]
-if world.rank == 2:
+if world.rank == 2 and sys.argv[1] == "exit":
     time.sleep(3)
 if sys.argv[1] == "finalize":
     MPI.Finalize()
@@ -280,7 +320,7 @@ print("through")
 @pytest.mark.parametrize("end", ["finalize", "exit"])
 def test_groups_of_ranks_forks_and_an_end_by_hand_are_fine(end):
     env = {"FASTCONV_RANK_TIMEOUT": "2"}
-    done = run_on_ranks(PARTS_OF_A_LIFE, 4, arguments=[end], env=env)
+    done = run_on_ranks(PARTS_OF_A_LIFE, 4, arguments=[end], env=env, prelude=ONLY_RANKS)
     assert done.outputs == ["\nthrough\n"] * 4
     assert done.all_errors.strip() == ""
 
@@ -302,7 +342,7 @@ from mpi4py import MPI
 from fastconv.ranks.communicator import Ranks
 Ranks(MPI.COMM_WORLD)
 """
-    done = run_on_ranks(script, 2, check=False)
+    done = run_on_ranks(script, 2, check=False, prelude=ONLY_RANKS)
     assert (
         "RuntimeError: `communicator` must be of an MPI for several threads: MPI.THREAD_MULTIPLE"
         in done.errors[0]

@@ -1,5 +1,6 @@
 """What ranks of one trainer agree on, and what rank 0 does for all of them."""
 
+import pickle
 import threading
 
 import numpy as np
@@ -292,6 +293,36 @@ def test_a_sample_that_is_not_finite_is_named_by_its_number_among_all(call):
     for error in raised_on_each(3, work):
         assert isinstance(error, fc.NotFiniteError)
         assert "`X` must be finite, got nan at [60, 0, 2, 3]" in str(error)
+
+
+@pytest.mark.parametrize("data", ["shared", "local"])
+def test_a_run_that_diverges_does_so_on_all_ranks_and_leaves_all_as_before(data):
+    def work(ranks):
+        share, trainer = Share(ranks, data == "local"), made(ranks, data, optimizer=fc.SGD(1e30))
+        before = state(trainer)
+        with pytest.raises(fc.DivergedError) as caught:
+            trainer.fit(share(X), share(Y), epochs=3, batch_size=20, progress=False)
+        assert state(trainer) == before
+        assert trainer.steps_taken == 0
+        return str(caught.value)
+
+    assert on_ranks(3, work) == [work(ALONE)] * 3
+
+
+def test_a_trainer_that_is_pickled_leaves_its_ranks_behind():
+    def work(ranks):
+        trainer = made(ranks)
+        trainer.fit(X, Y, epochs=1, progress=False)
+        return pickle.dumps(trainer)
+
+    alone = pickle.loads(work(ALONE))
+    for kept in on_ranks(2, work):
+        trainer = pickle.loads(kept)
+        assert trainer.ranks.count == 1
+        trainer.fit(X, Y, epochs=1, progress=False)
+        assert trainer.epochs_taken == 2
+    alone.fit(X, Y, epochs=1, progress=False)
+    assert state(trainer) == state(alone)
 
 
 def test_parts_of_other_dtypes_or_without_any_sample_are_refused():

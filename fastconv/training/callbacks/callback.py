@@ -44,6 +44,7 @@ class Callback:
 
     A callback may set `trainer.stop_training = True` anywhere, which ends training there, and assign another
     optimizer (see `Trainer`); it may look at and change `trainer.model`, save it, `evaluate` and `predict`.
+    Where several ranks train together, rank 0 calls its callbacks, and the others take over what they change.
 
     Examples
     --------

@@ -66,7 +66,7 @@ RUNNERS = {
 
 
 def run(name, arrays, g, **state):
-    numbers = {"parts": 1, "shards": 1, "fresh": 1} | state
+    numbers = {"parts": 1, "fresh": 1, "sums": 1} | state
     s = np.zeros(STATE_SIZE, np.int64)
     for field, value in numbers.items():
         s[getattr(STATE, field)] = value
@@ -184,7 +184,7 @@ class Convolution:
                 run("winograd_grad_weight", [x, slopes, shards[shard], scratch], g, fresh=int(block == 0))
         g = winograd_weights.weight_sums_geometry(outputs, channels, self.lanes, size, parts)
         for thread in range(3):
-            run("winograd_weight_sums", [shards, found], g, shards=2, parts=3, part=thread)
+            run("winograd_weight_sums", [shards, found], g, sums=2, parts=3, part=thread)
         return found
 
 

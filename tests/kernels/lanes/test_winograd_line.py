@@ -165,7 +165,7 @@ def test_the_gradient_of_the_weights_is_that_of_direct_sums(dtype, error, form, 
             run("winograd_line_grad_weight", operands, g, fresh=int(block == 0))
     g = winograd_line_weights.line_weight_sums_geometry(line, outputs, channels, case.lanes, size)
     for thread in range(3):
-        run("winograd_line_weight_sums", [shards, found], g, shards=2, parts=3, part=thread)
+        run("winograd_line_weight_sums", [shards, found], g, sums=2, parts=3, part=thread)
     assert_close(found, 3 * expected, error)
 
 
