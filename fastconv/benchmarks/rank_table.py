@@ -168,6 +168,10 @@ def markdown(found: Sequence[Found], links: Mapping[int, Link | None], facts: Ma
     for title, some in (("One batch for all ranks", strong), ("A batch for each rank", weak)):
         rows = [TITLES, *map(_cells, sorted(some, key=_place))]
         blocks.append(f"**{title}**\n\n{pages.table(rows)}")
+    off = [abs(_off(one)) for one in found if 1 < one.ranks <= processors()]
+    if off:
+        most = f"{sum(off) / len(off):.0%} in the mean and {max(off):.0%} at most"
+        blocks.append(f"Where each rank has a processor, the model is off by {most}.")
     return "\n\n".join(blocks)
 
 
@@ -185,8 +189,12 @@ def _of_links(links: Mapping[int, Link | None]) -> str:
     return f" Messages take, between {', '.join(said)}." if said else ""
 
 
+def _off(one: Found) -> float:
+    """How much longer a step takes than the model has it, as a part of that."""
+    return one.seconds / one.modelled - 1
+
+
 def _cells(one: Found) -> tuple[str, ...]:
-    off = one.seconds / one.modelled - 1
     return (
         NETWORKS[one.work.network][0],
         str(one.ranks),
@@ -195,7 +203,7 @@ def _cells(one: Found) -> tuple[str, ...]:
         f"{one.exchange:.0%}" if one.ranks > 1 else "",
         f"{efficiency(one):.0%}",
         pages.duration(one.modelled),
-        f"{off:+.0%}",
+        f"{_off(one):+.0%}",
         pages.ratio(one.threads / one.seconds if one.threads else None),
     )
 

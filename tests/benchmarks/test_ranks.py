@@ -75,6 +75,8 @@ def test_the_tables_have_a_row_for_each_number_of_ranks(monkeypatch):
         rule,
         one,
         "| LeNet-5 | 2 | 1,024 | 9.00 ms | 10% | 90% | 9.00 ms | +0% | 0.93 |",
+        "",
+        "Where each rank has a processor, the model is off by 2% in the mean and 4% at most.",
     ]
 
 
