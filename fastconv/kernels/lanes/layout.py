@@ -204,13 +204,8 @@ SCATTER_TABLE = len(SCATTER)  # behind them: the vector of each feature, or its 
 
 
 def scatter_geometry(table, x_sample=0):
-    """Make the geometry of `scatter` or `store_samples`, from a table to where `set_target` will say."""
+    """Make the geometry of `scatter` or `store_samples` from a table; its `target` is filled in later."""
     return np.array([*ScatterGeometry(features=len(table), x_sample=x_sample), *table], np.int64)
-
-
-def set_target(g, target):
-    """Fill in the address of the array that a `scatter` with geometry `g` writes."""
-    g[SCATTER.target] = target
 
 
 @operation
