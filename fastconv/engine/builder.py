@@ -113,7 +113,7 @@ class Builder:
         label = self._label("X", value, self.network.inputs)
         if len(readers) == 1:
             readers[0].reads_input_alone = True
-        if self.few and readers and all(reader.reads_scalars for reader in readers):
+        if self.few and self.values.read_as_scalars(value):
             slack = single_sample.OVERRUN * self.plan.lanes
             return self.plan.scalar_planes(image_of(shape), self.few, halo, slack, label)
         return self._planes(shape, halo, label)

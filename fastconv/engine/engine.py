@@ -22,7 +22,7 @@ from .loop import JOB
 from .plan import lanes_of
 from .ports import STEPS_PER_CALL
 from .shares import shares_of
-from .tables import address_of
+from .tables import address_of, cell_of
 from .workers import run_job
 
 PRODUCTS_PER_THREAD = 500_000  # some 4 us: with less to do, a thread costs more than it brings
@@ -73,16 +73,19 @@ class Engine:
         self._live, self._changes = network.live_arrays(), run.purpose == "train"
         self._weights = run.loss.weights if isinstance(run.loss, JointLoss) else ()
         self.program, self.in_a_block, self.threads = built.plan.finish(), in_a_block, threads
+        self.bytes = self.program.memory.nbytes
         self.chunk = 1
         self._form = None  # dtype and strides of the samples that are described
+        self._first_source = cell_of(self.ports.sources[0], layout.GATHER.source)
+        self._targets = [cell_of(port, layout.SCATTER.target) for port in self.ports.sinks]
         predicts = run.purpose == "predict"  # others go through their samples in calls of a limited time
         self._samples_at_once = SHORT_PRODUCTS // max(1, network.products()) if predicts else 0
         # What is made of parameters once: it has been made of those of this stamp.
         self._prepares = bool(built.plan.preparation)
-        self._stamp = 0, 0
+        self._stamp = 0
         self.release()
         self.set_seed(seed)
-        self._job = self.program.job(in_a_block, ranks)
+        self._job, self._asked = self.program.job(in_a_block, ranks), None
         self._segments = self.program.segments()
         self._job_address = address_of(self._job)
         if self._prepares:
@@ -92,9 +95,10 @@ class Engine:
 
     def load(self, X, y=None, order=None, weight=None):
         """Set the samples of the coming runs, arrays (or columns) that stay the caller's, and their order."""
-        form = (X.dtype, X.strides) if y is order is weight is None and isinstance(X, np.ndarray) else None
-        if form is not None and form == self._form:  # as those before, elsewhere: in half of the time
-            self.ports.sources[0][layout.GATHER.source] = address_of(X)
+        alone = y is None and order is None and weight is None and isinstance(X, np.ndarray)
+        form = (X.dtype, X.strides) if alone else None
+        if alone and form == self._form:  # as those before, elsewhere
+            self._first_source.value = address_of(X)
             self._samples, self._data = len(X), (X, y, order, weight)
             return
         addresses = address_of(order) if order is not None else 0
@@ -120,12 +124,12 @@ class Engine:
     def release(self):
         """Let go of the caller's arrays."""
         self._samples, self._data, self._output = 0, (), None
-        self._to_convert, self._converted = [], []
+        self._to_convert = self._converted = ()
 
     def write_to(self, output):
         """Set where outputs go: a C-ordered array of the network's dtype, not empty, or columns of such."""
-        for port, array in zip(self.ports.sinks, arrays_in(output), strict=True):
-            layout.set_target(port, address_of(array))
+        for number, array in enumerate(arrays_in(output)):
+            self._targets[number].value = address_of(array)
         self._output = output
 
     @property
@@ -150,12 +154,16 @@ class Engine:
         if self._to_convert:
             self._convert(first_step * self.batch_size, (first_step + steps) * self.batch_size)
         if self._prepares:
-            self._prepare()
+            parameters, statistics = self._live
+            stamp = parameters.stamp() + statistics.stamp()  # both only grow
+            if stamp != self._stamp:
+                run_job(address_of(self._preparing), 1)
+                self._stamp = stamp
         try:
             self.take(first_step, steps)
         finally:
-            self._job[JOB.update] += steps
             if self._changes:
+                self._job[JOB.update] += steps
                 for live in self._live:
                     live.note_change()
         if self.ranks.count > 1 and self._output is not None:
@@ -204,19 +212,11 @@ class Engine:
 
     def job(self, first_step, steps):
         """The address of what `run_steps` has to do."""
-        job = self._job
-        job[JOB.samples], job[JOB.first_step], job[JOB.steps] = self._samples, first_step, steps
+        if (asked := (self._samples, first_step, steps)) != self._asked:
+            self._job[JOB.samples], self._job[JOB.first_step], self._job[JOB.steps] = self._asked = asked
         if self.threads > 1:
-            self.program.claims[:] = 0
+            self.program.claims.fill(0)
         return self._job_address
-
-    def _prepare(self):
-        """Make anew what is made of parameters and statistics, if they have changed."""
-        parameters, statistics = self._live
-        stamp = parameters.stamp(), statistics.stamp()
-        if stamp != self._stamp:
-            run_job(address_of(self._preparing), 1)
-            self._stamp = stamp
 
     def _convert(self, first, stop):
         """Make float64 of the samples at first..stop, of the arrays that the kernels can't read."""

@@ -22,6 +22,13 @@ class Values:
             for value in dict.fromkeys(layer.inputs):
                 self.readers[value].append(layer)
 
+    def read_as_scalars(self, value):
+        """Whether all readers of a value of few samples take it as scalars, or pass it on to such."""
+        readers = self.readers[value]
+        if len(readers) == 1 and readers[0].passes_on and value not in self.outputs:
+            return self.read_as_scalars(readers[0].output)
+        return bool(readers) and all(reader.reads_scalars for reader in readers)
+
     def halo(self, value):
         """The zeros around a value: what its readers need, and its gradient if both are laid out alike."""
         forward, backward, apart = self._halos(value)

@@ -41,6 +41,7 @@ class Lowering:
     finishes_gradient: ClassVar[bool] = False  # backward can make dy whole: see `unfinished`
     passes_gradient: ClassVar[bool] = False  # the gradient of every input is that of the output: no backward
     reads_scalars: ClassVar[bool] = False  # x, of few samples, may be planes of scalars
+    passes_on: ClassVar[bool] = False  # where few samples are predicted in place, forward does nothing
     folds: ClassVar[bool] = False  # forward can make what a batch normalisation after it makes
     # Set by the builder:
     reads_input_alone = False  # x is the network's input, and nobody else reads it
