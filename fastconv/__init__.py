@@ -10,6 +10,8 @@ if _interrupts.is_program():  # before the imports that take their time
     _interrupts.watch()
 
 from . import kernels, models
+from .engine.ranks import early as _early
+from .engine.ranks.errors import RankError
 from .engine.threads import get_num_threads, set_num_threads
 from .kernels.precision import get_precision, set_precision
 from .models import Model, Sequential, from_onnx, from_torch, load
@@ -20,8 +22,6 @@ from .nn.optimizers import *  # noqa: F403
 from .nn.optimizers import __all__ as _optimizers
 from .nn.schedules import CosineDecay, OneCycle, StepDecay, Warmup
 from .nn.values import Input
-from .ranks import early as _early
-from .ranks.errors import RankError
 from .training import callbacks, metrics
 from .training.augment import Augment
 from .training.callbacks import (

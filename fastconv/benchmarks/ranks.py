@@ -19,6 +19,7 @@ import numpy as np
 from ..engine.engine import Engine
 from ..engine.measuring import Rounds
 from ..engine.plan import lanes_of
+from ..engine.ranks.communicator import ALONE, Alone, Ranks
 from ..engine.shares import shares_of
 from ..engine.threads import get_num_threads, set_num_threads
 from ..formats.atomic import write_bytes
@@ -26,7 +27,6 @@ from ..formats.json_text import to_json
 from ..inspection.exchanges import exchanges_of
 from ..inspection.scaling import Exchange, Link
 from ..inspection.steps import Mute, random_rounds
-from ..ranks.communicator import ALONE, Alone, Ranks
 from .networks import NETWORKS, given_loss, made
 
 SMALL, LARGE = 8, 1 << 18  # bytes that each rank gives to all, to see what messages take

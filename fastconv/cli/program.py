@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..checks import interrupts
-from ..ranks.errors import RankError
+from ..engine.ranks.errors import RankError
 from . import (
     bench,
     compare,

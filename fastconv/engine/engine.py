@@ -14,13 +14,13 @@ import numpy as np
 from ..kernels.lanes import layout
 from ..kernels.lanes.operation import STATE
 from ..nn.joint_loss import JointLoss
-from ..ranks.communicator import ALONE
 from .builder import Builder
 from .columns import arrays_in
 from .few_samples import threads_of_few
 from .loop import JOB
 from .plan import lanes_of
 from .ports import STEPS_PER_CALL
+from .ranks.communicator import ALONE
 from .shares import shares_of
 from .tables import address_of, cell_of
 from .workers import run_job

@@ -12,9 +12,9 @@ import itertools
 
 import numpy as np
 
-from ..ranks.communicator import share_of
 from ..simd.compiling import compiled
 from .denormals import flush_denormals, restore_denormals
+from .ranks.communicator import share_of
 
 GATHERED = 1 << 16  # bytes that it takes as long to receive as to ask for
 

@@ -14,12 +14,12 @@ from ..engine.inputs import readable
 from ..engine.measuring import Measured, load, measure
 from ..engine.peak import fma_peak
 from ..engine.plan import Owner
+from ..engine.ranks.agreement import check_same_call, given_ranks
+from ..engine.ranks.communicator import ALONE, Alone
 from ..engine.traffic import bytes_of
 from ..models.building import given_model
 from ..models.model import Model
 from ..nn.optimizers import Optimizer, OptimizerName
-from ..ranks.agreement import check_same_call, given_ranks
-from ..ranks.communicator import ALONE, Alone
 from .steps import training_engine
 from .texts import aligned, bytes_text, count_text, html_table, time_text
 

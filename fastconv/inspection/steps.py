@@ -10,6 +10,7 @@ from ..engine.columns import inputs_as_given, outputs_as_given
 from ..engine.engine import Engine
 from ..engine.measuring import ROUND_SECONDS, Rounds
 from ..engine.plan import lanes_of
+from ..engine.ranks.communicator import ALONE, Alone
 from ..engine.run import Run
 from ..engine.threads import get_num_threads
 from ..kernels.precision import get_precision
@@ -17,7 +18,6 @@ from ..models.building import loss_for
 from ..models.model import Model
 from ..nn.norm import check_batch
 from ..nn.optimizers import Optimizer, resolve
-from ..ranks.communicator import ALONE, Alone
 from .random_batch import random_batch
 
 

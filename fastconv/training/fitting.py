@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..ranks.agreement import by_lead
+from ..engine.ranks.agreement import by_lead
 from . import progress as progress_displays
 from .augment import Augment
 from .callbacks.callback import call_each, hears_of_batches

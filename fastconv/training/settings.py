@@ -5,6 +5,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from ..checks.settings import whole_number
+from ..engine.ranks.agreement import given_ranks
+from ..engine.ranks.communicator import ALONE, Alone
 from ..engine.threads import sharing
 from ..models.building import given_model
 from ..models.model import Model
@@ -12,8 +14,6 @@ from ..nn.activations import Softmax
 from ..nn.joint_loss import JointLoss, resolve_for
 from ..nn.losses import Loss, LossName
 from ..nn.optimizers import SGD, Optimizer
-from ..ranks.agreement import given_ranks
-from ..ranks.communicator import ALONE, Alone
 from . import other_names
 from .feeds import Form
 from .finite import Snapshot
