@@ -156,7 +156,7 @@ class _Team:
         """Take the steps of a job in the caller's thread and in `count` workers."""
         if count > len(self._workers):
             self._grow(count)
-        mailboxes, failure, waiting = self._mailboxes.ctypes.data, None, True
+        mailboxes, failure, waiting = self._address, None, True
         try:
             if _post(mailboxes, count, compile_steps(), job):
                 for worker in self._workers[:count]:
@@ -177,6 +177,7 @@ class _Team:
         """Make room for so many workers; those of a smaller room end."""
         self.end()
         self._mailboxes = np.zeros((count, CELLS), np.int64)
+        self._address = self._mailboxes.ctypes.data  # which takes a microsecond
         self._mailboxes[:, STATUS] = ENDED
         self._workers = [_Worker(cells) for cells in self._mailboxes]
 
