@@ -89,6 +89,8 @@ def set_num_threads(n: int) -> None:
 def get_num_threads() -> int:
     """The number of threads in use: FASTCONV_NUM_THREADS, or the processors this process may run on.
 
+    These are shared by networks that train in several Python threads at once, unless a number was asked for.
+
     Returns
     -------
     int
