@@ -125,6 +125,16 @@ def _results(m, m_at, bias, floor, gate, y, g, plane, tile, work):
         end_line(work, j, POINTS, y, k, line, height, bias, floor, gate, gated)
 
 
+@compiled
+def _fetch_results(y, o, tile, g):
+    """Fetch the memory of the results of a tile of output o: see `fetch`."""
+    at = _output_plane(g, o)[OUTPUT_PLANE.y] + tile[PLANE_TILE.y]
+    for j in range(g[WINOGRAD.width]):
+        rolled()
+        for i in range(g[WINOGRAD.height]):
+            simd.fetch(y, at + j * g[WINOGRAD.y_column] + i * g[WINOGRAD.y_line])
+
+
 @operation
 def winograd(x, u, bias, gate, y, scratch, g, s):
     """y = bias + the convolution of x with the transformed weights u; then ReLU, or the gate."""
@@ -154,7 +164,10 @@ def winograd(x, u, bias, gate, y, scratch, g, s):
             plane = _output_plane(g, o)
             b = simd.splat(bias, plane[OUTPUT_PLANE.bias]) if g[WINOGRAD.bias] else simd.fill(y, 0.0)
             for t in range(count):
-                _results(m, o * strip + t, b, floor, gate, y, g, plane, _plane_tile(g, start + t), work)
+                tile = _plane_tile(g, start + t)
+                _results(m, o * strip + t, b, floor, gate, y, g, plane, tile, work)
+                if o + 1 < outputs:
+                    _fetch_results(y, o + 1, tile, g)
 
 
 @compiled
