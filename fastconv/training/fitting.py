@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..engine.plan import lanes_of
 from ..engine.ranks.agreement import by_lead
+from ..engine.shares import shares_of
 from . import progress as progress_displays
 from .augment import Augment
 from .callbacks.callback import call_each, hears_of_batches
@@ -102,6 +104,9 @@ class Fitting:
     def _ready(self) -> Steps:
         """Compile, or read from the cache, all that the epochs need."""
         trainer, feed, held_out = self.trainer, self.feed, self.held_out
+        idle = _of_idle_ranks(trainer, feed.batch_size)
+        if idle is not None:
+            warnings.warn(idle, stacklevel=5)
         self.display.compiling(f"{len(trainer.model.nodes)} layers for {trainer.model.dtype}")
         started, task = time.perf_counter(), trainer._current_task()
         kept, trainer._kept_steps = trainer._kept_steps, None
@@ -192,6 +197,19 @@ class Fitting:
             self.position = Position(done, trainer.steps_taken, trainer._epochs_taken, stopped_at)
             save(self.checkpoint, self._run, trainer, self.history, self.position, self.callbacks)
         self.display.epoch_end({**logs, **self._shown_too})
+
+
+def _of_idle_ranks(trainer: TrainerSettings, batch_size: int) -> str | None:
+    """What rank 0 says of batches that have too few blocks for all ranks."""
+    ranks, lanes = trainer.ranks.count, lanes_of(trainer.model.dtype)
+    blocks = shares_of(batch_size, lanes, ranks).shards
+    if not trainer.ranks.leads or ranks <= blocks:
+        return None
+    made, idle = f"{blocks} block{'s' * (blocks > 1)} of {lanes}", ranks - blocks
+    return (
+        f"a batch of {batch_size} samples is {made}, and {idle} of {ranks} ranks have nothing to do: "
+        f"a `batch_size` of {ranks * lanes} gives each a block"
+    )
 
 
 def guarded_epoch(
