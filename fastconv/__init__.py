@@ -10,6 +10,8 @@ if _interrupts.is_program():  # before the imports that take their time
     _interrupts.watch()
 
 from . import kernels, models
+from .engine.ranks import early as _early
+from .engine.ranks.errors import RankError
 from .engine.threads import get_num_threads, set_num_threads
 from .kernels.precision import get_precision, set_precision
 from .models import Model, Sequential, from_onnx, from_torch, load
@@ -20,8 +22,6 @@ from .nn.optimizers import *  # noqa: F403
 from .nn.optimizers import __all__ as _optimizers
 from .nn.schedules import CosineDecay, OneCycle, StepDecay, Warmup
 from .nn.values import Input
-from .ranks import early as _early
-from .ranks.errors import RankError
 from .training import callbacks, metrics
 from .training.augment import Augment
 from .training.callbacks import (
@@ -30,6 +30,7 @@ from .training.callbacks import (
     CSVLogger,
     EarlyStopping,
     ModelCheckpoint,
+    OptunaPruning,
     ReduceLROnPlateau,
     TensorBoard,
     WandB,
@@ -49,6 +50,7 @@ if TYPE_CHECKING:  # at run time by `__getattr__`
     from .inspection.explain import explain
     from .inspection.gradient_check import check_gradients
     from .inspection.profile import Profile, ProfileRow, profile
+    from .inspection.scale import Scaling, ScalingRow, scale
 
 __version__ = "0.1.0"
 
@@ -68,11 +70,14 @@ __all__ = [  # layers and optimizers are listed in their own files
     "ModelCheckpoint",
     "NotFiniteError",
     "OneCycle",
+    "OptunaPruning",
     "Profile",
     "ProfileRow",
     "RankError",
     "RateSearch",
     "ReduceLROnPlateau",
+    "Scaling",
+    "ScalingRow",
     "Sequential",
     "StepDecay",
     "TensorBoard",
@@ -97,6 +102,7 @@ __all__ = [  # layers and optimizers are listed in their own files
     "models",
     "optimizers",
     "profile",
+    "scale",
     "schedules",
     "set_num_threads",
     "set_precision",
@@ -119,6 +125,9 @@ _LATER = {
     "Profile": ".inspection.profile",
     "ProfileRow": ".inspection.profile",
     "profile": ".inspection.profile",
+    "Scaling": ".inspection.scale",
+    "ScalingRow": ".inspection.scale",
+    "scale": ".inspection.scale",
 }
 
 

@@ -38,6 +38,7 @@ BY_POSITION = {
     "fastconv.EMA": "decay",
     "fastconv.EarlyStopping": "monitor",
     "fastconv.ModelCheckpoint": "monitor",
+    "fastconv.OptunaPruning": "monitor",
     "fastconv.ReduceLROnPlateau": "monitor",
     "fastconv.TensorBoard": "log_dir",
     "fastconv.WandB": "project",

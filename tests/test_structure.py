@@ -60,7 +60,7 @@ def own(names):
 
 # Each package may import from those before it, and from its own files.
 PACKAGES = [
-    "simd", "checks", "ranks", "kernels", "nn", "engine", "formats", "models", "datasets", "training",
+    "simd", "checks", "kernels", "nn", "engine", "formats", "models", "datasets", "training",
     "inspection", "plots", "estimators", "benchmarks", "cli",
 ]  # fmt: skip
 

@@ -23,6 +23,9 @@ results.py       one measured piece of work
 errors.py        rounding errors of layers against float64
 curves.py        training curves at both precisions
 table.py         the table of ratios
+rank_table.py    the table of steps that ranks share
+ranks.py         what each of these ranks does
+pages.py         what tables are made of
 goals.py         what fastconv wants to reach, with the measured figures
 chart.py         the bar chart
 """

@@ -3,12 +3,11 @@
 import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 
 from ..formats.atomic import write_bytes
 from ..formats.json_text import to_json
 from . import chart as charts
-from . import errors, goals, machine
+from . import errors, goals, machine, pages
 from .choice import EVERYTHING, Choice
 from .measuring import measure
 from .results import Row
@@ -86,7 +85,7 @@ def run(
     others = _known(compare)
     counts = [threads] if isinstance(threads, int) else list(threads)
     if update_readme:
-        _replace(Path(update_readme).read_text(encoding="utf-8"), "")
+        pages.replaced(update_readme, BEGIN, END, "")
     facts = machine.facts()
     effort = QUICK if quick else Effort()
     effort = effort if seconds is None else effort._replace(seconds=seconds)
@@ -109,11 +108,10 @@ def run(
     if save:
         write_bytes(save, f"{text}\n".encode())
     if update_readme:
-        page = Path(update_readme)
         front = markdown([row for row in rows if row.kind == "network"], others, facts) + below
-        write_bytes(page, _replace(page.read_text(encoding="utf-8"), front).encode())
+        write_bytes(update_readme, pages.replaced(update_readme, BEGIN, END, front).encode())
     if chart:
-        charts.save(chart, rows, TITLES, _caption(facts))
+        charts.save(chart, rows, TITLES, pages.caption(facts))
     return 0 if all(row.right for row in rows) else 1
 
 
@@ -143,7 +141,7 @@ def _known(compare: Iterable[str]) -> list[str]:
 
 def markdown(rows: Sequence[Row], others: Sequence[str], facts: Mapping[str, str]) -> str:
     """The table, one for each number of threads, under a line that says what it was measured on."""
-    blocks = [_caption(facts)]
+    blocks = [pages.caption(facts)]
     blocks.append("float32; times are the best of many, all contenders taking turns in one run.")
     for threads in dict.fromkeys(row.threads for row in rows):
         mine = [row for row in rows if row.threads == threads]
@@ -156,69 +154,26 @@ def markdown(rows: Sequence[Row], others: Sequence[str], facts: Mapping[str, str
     return "\n\n".join(blocks)
 
 
-def _caption(facts: Mapping[str, str]) -> str:
-    return ", ".join(f"{name} {value}" for name, value in facts.items()) + "."
-
-
 def _table(rows: Sequence[Row], others: Sequence[str]) -> str:
     with_peak = rows[0].peak is not None
     others = [who for who in others if any(who in (*row.timings, *row.failed) for row in rows)]
     heads = ["work", "fastconv", "GFLOP/s", *["of peak"] * with_peak, *(f"x {TITLES[who]}" for who in others)]
-    lines = [heads, ["---", *["---:"] * (len(heads) - 1)]]
+    lines = [heads]
     for row in rows:
         speed = row.flops_per_second
         mine = row.timings.get("fastconv")
-        cells = [_name(row), duration(mine.best) if mine else "", f"{speed / 1e9:.3g}" if speed else ""]
+        cells = [_name(row), pages.duration(mine.best) if mine else "", f"{speed / 1e9:.3g}" if speed else ""]
         if with_peak:
             cells.append(f"{row.share_of_peak:.0%}" if row.share_of_peak else "")
-        cells += ["failed" if who in row.failed else ratio(row.ratio(who)) for who in others]
+        cells += ["failed" if who in row.failed else pages.ratio(row.ratio(who)) for who in others]
         lines.append(cells)
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+    return pages.table(lines)
 
 
 def _name(row: Row) -> str:
     if "fastconv" in row.failed:
         return f"{row.work} (FAILED)"
     return row.work if row.right else f"{row.work} (WRONG RESULT)"
-
-
-def duration(seconds: float) -> str:
-    """Seconds with a fitting unit and three digits.
-
-    Examples
-    --------
-    >>> duration(1.5e-8), duration(2.719e-6), duration(0.012345), duration(9.9999e-4), duration(12.0)
-    ('15.0 ns', '2.72 us', '12.3 ms', '1.00 ms', '12.0 s')
-    """
-    for unit, size in (("ns", 1e-9), ("us", 1e-6), ("ms", 1e-3)):
-        if seconds < 0.9995e3 * size:
-            return f"{_three_digits(seconds / size)} {unit}"
-    return f"{_three_digits(seconds)} s"
-
-
-def _three_digits(value: float) -> str:
-    return f"{value:.{2 if value < 9.995 else 1 if value < 99.95 else 0}f}"
-
-
-def ratio(value: float | None) -> str:
-    """A ratio with three digits, none of them behind the point from 100 on; "" for None.
-
-    Examples
-    --------
-    >>> ratio(0.94), ratio(1.256), ratio(12.6), ratio(2813.4), ratio(None)
-    ('0.94', '1.26', '12.6', '2,813', '')
-    """
-    if value is None:
-        return ""
-    return f"{value:.2f}" if value < 9.995 else f"{value:.1f}" if value < 99.95 else f"{value:,.0f}"
-
-
-def _replace(page: str, table: str) -> str:
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"`update_readme` must name a file with the lines {BEGIN} and {END}")
-    return f"{before}{BEGIN}\n{table}\n{END}{after}"
 
 
 def _plain(

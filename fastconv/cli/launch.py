@@ -13,8 +13,8 @@ from typing import Any
 
 from ..checks import interrupts
 from ..checks.extras import require
-from ..ranks.agreement import by_lead, given_ranks
-from ..ranks.communicator import ALONE, Alone
+from ..engine.ranks.agreement import by_lead, given_ranks
+from ..engine.ranks.communicator import ALONE, Alone
 from . import output
 
 # What launchers set: of MPICH and its kin, of Open MPI, of MVAPICH; and of Slurm's `srun --mpi=pmix`.

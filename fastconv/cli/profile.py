@@ -6,10 +6,9 @@ from typing import Any
 
 from ..checks.extras import require
 from ..checks.waiting import waiting
-from ..formats import json_text, model_file
+from ..formats import json_text
 from ..formats.atomic import replaced
-from . import options, output
-from .recipes import SIGNALS
+from . import launch, networks, options, output
 
 EXAMPLES = """\
 profile fastconv-model.npz
@@ -23,9 +22,7 @@ def add_to(commands: Any) -> None:
     text = "measure where the time of a training step goes, layer by layer"
     command = options.add_command(commands, "profile", run, text, EXAMPLES, "MODEL")
     add = command.add_argument
-    add(
-        "model", metavar="MODEL", help="a file that train saved, or a name of fastconv.models, such as lenet5"
-    )
+    networks.add_to(command)
     add("--predict", action="store_true", help="measure a prediction instead of a training step")
     add("--batch-size", type=options.number(int, 1), default=32, metavar="N", help="samples (default: 32)")
     add("--optimizer", default="sgd", help="whose step is taken (default: sgd)")
@@ -33,6 +30,7 @@ def add_to(commands: Any) -> None:
     add("-o", "--output", metavar="FILE", help="draw a picture of it, in a PNG, SVG or PDF file")
     options.add_threads(command)
     options.add_json(command)
+    command.set_defaults(on_ranks=True)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -40,34 +38,26 @@ def run(args: argparse.Namespace) -> int:
     import fastconv as fc
 
     from ..inspection.random_batch import random_batch
-    from ..nn.optimizers import BY_NAME
 
-    if args.optimizer not in BY_NAME:
-        args.refuse(f"--optimizer must be one of {', '.join(BY_NAME)}, got {args.optimizer!r}")
-    named = args.model in fc.models.__all__
-    if not named and not args.model.endswith(model_file.SUFFIXES):
-        endings = " or ".join(model_file.SUFFIXES)
-        names = ", ".join(fc.models.__all__)
-        args.refuse(f"MODEL must be a file that ends in {endings}, or one of {names}, got {args.model!r}")
+    networks.check(args)
+    if args.predict and launch.place()[0]:
+        return 0  # predictions are not shared: rank 0 measures one of its own
     if args.output:
         output.check_output(args.output, "--output", *PICTURES)
         output.check_distinct({"--output": args.output}, {"MODEL": args.model})
         require("matplotlib", "plot", "--output")
     if args.threads:
         fc.set_num_threads(args.threads)
-    model = getattr(fc.models, args.model)(*_arguments(args.model)) if named else fc.load(args.model)
+    model = networks.named(args.model)
     X, y = random_batch(model, args.batch_size)
-    of_training = {} if args.predict else {"y": y, "optimizer": args.optimizer}
+    of_training = {"y": y, "optimizer": args.optimizer, "communicator": launch.ranks()}
+    if args.predict:
+        of_training.clear()
     with waiting("measuring"):
         found = fc.profile(model, X, seconds=args.seconds, **of_training)
     print(json_text.to_json(found.to_dict()) if args.json else found)
-    if args.output:
+    if args.output and not launch.place()[0]:
         axes = fc.plots.profile(found)
         with output.writing(args.output), replaced(args.output) as file:
             axes.figure.savefig(file, dpi=150, format=Path(args.output).suffix[1:])
     return 0
-
-
-def _arguments(name: str) -> tuple[Any, ...]:
-    """What a network of fastconv.models must be given: of time series, two classes and 150 values."""
-    return (2, (1, 150)) if name in SIGNALS else ()

@@ -15,8 +15,22 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..checks import interrupts
-from ..ranks.errors import RankError
-from . import bench, compare, evaluate, export, info, launch, output, predict, profile, train, tutorial, warm
+from ..engine.ranks.errors import RankError
+from . import (
+    bench,
+    compare,
+    evaluate,
+    export,
+    info,
+    launch,
+    output,
+    predict,
+    profile,
+    scale,
+    train,
+    tutorial,
+    warm,
+)
 from .options import Parser
 from .output import complain, describe
 
@@ -129,7 +143,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="store_true", help="print the version and exit")
     top.set_defaults(run=lambda args: _version() if args.version else _usage(top))
     commands = top.add_subparsers(title="commands", metavar="COMMAND", parser_class=Parser)
-    for command in (train, evaluate, predict, compare, export, warm, bench, profile, info, tutorial):
+    for command in (train, evaluate, predict, compare, export, warm, bench, profile, scale, info, tutorial):
         command.add_to(commands)
     return top
 

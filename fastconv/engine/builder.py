@@ -1,6 +1,5 @@
 """From a network to a plan: which memory each layer works in, and the order of all operations."""
 
-import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -10,14 +9,13 @@ from ..kernels.lanes.planes import plane_geometry
 from ..nn.freezing import update_runs
 from ..nn.joint_loss import parts_of
 from .again import MadeAgain
+from .backward import NO_HALO, Backward
 from .emitter import Emitter
 from .folding import fold_norms
 from .lowering import lowering_of
 from .plan import CopyDistance, Owner, Plan, Planes, image_of
 from .ports import STEPS_PER_CALL, Ports
-from .values import Slopes, Values
-
-NO_HALO = (0, 0, 0, 0)
+from .values import Values
 
 
 class Builder:
@@ -63,7 +61,7 @@ class Builder:
         if run.loss:
             self._compute_losses(endings)
         if run.training:
-            self._backward()
+            self.backward.emit()
             self._add_up()
             self.plan.owner = Owner("shared")
             self.emitter.add_shared()
@@ -115,7 +113,7 @@ class Builder:
         label = self._label("X", value, self.network.inputs)
         if len(readers) == 1:
             readers[0].reads_input_alone = True
-        if self.few and readers and all(reader.reads_scalars for reader in readers):
+        if self.few and self.values.read_as_scalars(value):
             slack = single_sample.OVERRUN * self.plan.lanes
             return self.plan.scalar_planes(image_of(shape), self.few, halo, slack, label)
         return self._planes(shape, halo, label)
@@ -264,7 +262,7 @@ class Builder:
         loss_count, weight = len(self.losses), None
         width = len(losses.SUMS) * (loss_count if loss_count == 1 else 1 + loss_count)
         self.ports.log = np.zeros((STEPS_PER_CALL, width), self.network.dtype)
-        self.slopes = Slopes(self.plan)
+        self.backward = Backward(self.emitter, self.layers, self.values, self.slots, self.fused)
         for k, (loss, factor) in enumerate(self.losses):
             value = self.values.outputs[k]
             self.plan.owner = Owner("loss", () if endings[k] is None else (endings[k].number,))
@@ -273,7 +271,7 @@ class Builder:
                 operands = [slope, slope, self.emitter.numbers([factor])]
                 self.plan.emit(merge.scale_planes, operands, plane_geometry(slope, slope))
             if self.run.training and self.emitter.needs_gradient(value):
-                self._start_backward(value, slope)
+                self.backward.start(value, slope)
         if not self.run.training:
             self._add_up()
 
@@ -300,64 +298,6 @@ class Builder:
         self.emitter.after_backward.append((losses.record, [sums, log], g))
         return slope, weight
 
-    def _start_backward(self, value, slope):
-        """Add the gradient of a loss to that of the value which it reads."""
-        last = self.slots[value]
-        dy = Planes(slope.storage, *last.sizes, label=slope.label)
-        halo = self._slope_halo(value)
-        if halo != NO_HALO:
-            inner = self.plan.planes(last.sizes, halo, f"d{last.label}")
-            self.plan.emit(layout.copy_planes, [dy, inner], plane_geometry(dy, inner))
-            dy = inner
-        self.slopes.add(value, dy)
-
-    def _backward(self):
-        slopes, done = self.slopes, set()  # ReLUs whose gradient the layers behind them have taken over
-        for layer in reversed(self.layers):
-            if layer not in done and layer.output in slopes:
-                self._differentiate(layer, slopes, done)
-
-    def _differentiate(self, layer, slopes, done):
-        """Emit a layer's backward pass and add what it gives to the gradients of its inputs."""
-        y, dy = self.slots[layer.output], slopes[layer.output]
-        wanted = [self.emitter.needs_gradient(value) for value in layer.inputs]
-        if not any(wanted) and not self.emitter.trains(layer.name):
-            slopes.drop(layer.output)
-            return
-        if layer.passes_gradient or self._is_gated_below(layer):
-            for value in itertools.compress(layer.inputs, wanted):
-                slopes.add(value, replace(dy, label=slopes.label(value, f"d{self.slots[value].label}")))
-            slopes.drop(layer.output)
-            return
-        targets = layer.inputs
-        relu = self.values.writer[layer.inputs[0]]
-        gate = wanted[0] and layer.follows_relu and self.values.gate(layer, relu)
-        if gate:  # it gives the gradient below the ReLU
-            done.add(relu)
-            targets = relu.inputs
-        x = [self.slots[value] for value in layer.inputs]
-        made = [None] * len(x)
-        for k in itertools.compress(range(len(x)), wanted):
-            label = slopes.label(targets[k], f"d{self.slots[targets[k]].label}")
-            halo = self._slope_halo(targets[k])
-            if y.storage is x[k].storage and slopes.is_alone(layer.output) and halo == dy.halo:
-                made[k] = Planes(dy.storage, *x[k].sizes, halo, label=label)
-            else:
-                made[k] = self.plan.planes(x[k].sizes, halo, label, passing=True)
-        several = layer.layer.takes_several
-        layers = (layer.number, relu.number) if gate else (layer.number,)
-        self.plan.owner = Owner("backward", layers, self.emitter.trains(layer.name) + any(wanted))
-        layer.backward(x if several else x[0], y, dy, made if several else made[0], gate)
-        slopes.drop(layer.output)
-        for value, dx in zip(targets, made, strict=True):
-            if dx is not None:
-                slopes.add(value, dx)
-
-    def _slope_halo(self, value):
-        """The halo of the gradient of a value that some layer makes, if that is a stack of images."""
-        images = len(self.values.writer[value].output_shape) > 1
-        return self.values.slope_halo(value) if images else NO_HALO
-
     def _add_up(self):
         """Emit what is left for the end: the sums over all blocks, and over those of other ranks."""
         emitter = self.emitter
@@ -366,14 +306,6 @@ class Builder:
         if emitter.before_sharing:
             self.plan.share_shards()
         self.plan.emit_together(emitter.after_backward)
-
-    def _is_gated_below(self, layer):
-        """Whether the layer that has taken a ReLU over does so in its backward pass, too: it is told then."""
-        below = self.values.writer[layer.inputs[0]]
-        gated = layer in self.fused and below.gates_output
-        if gated:
-            below.gated = True
-        return gated
 
     def _update(self, state):
         optimizer, self.plan.owner = self.run.optimizer, Owner("optimizer")

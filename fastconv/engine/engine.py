@@ -14,15 +14,15 @@ import numpy as np
 from ..kernels.lanes import layout
 from ..kernels.lanes.operation import STATE
 from ..nn.joint_loss import JointLoss
-from ..ranks.communicator import ALONE
 from .builder import Builder
 from .columns import arrays_in
 from .few_samples import threads_of_few
 from .loop import JOB
 from .plan import lanes_of
 from .ports import STEPS_PER_CALL
+from .ranks.communicator import ALONE
 from .shares import shares_of
-from .tables import address_of
+from .tables import address_of, cell_of
 from .workers import run_job
 
 PRODUCTS_PER_THREAD = 500_000  # some 4 us: with less to do, a thread costs more than it brings
@@ -73,16 +73,19 @@ class Engine:
         self._live, self._changes = network.live_arrays(), run.purpose == "train"
         self._weights = run.loss.weights if isinstance(run.loss, JointLoss) else ()
         self.program, self.in_a_block, self.threads = built.plan.finish(), in_a_block, threads
+        self.bytes = self.program.memory.nbytes
         self.chunk = 1
         self._form = None  # dtype and strides of the samples that are described
+        self._first_source = cell_of(self.ports.sources[0], layout.GATHER.source)
+        self._targets = [cell_of(port, layout.SCATTER.target) for port in self.ports.sinks]
         predicts = run.purpose == "predict"  # others go through their samples in calls of a limited time
         self._samples_at_once = SHORT_PRODUCTS // max(1, network.products()) if predicts else 0
         # What is made of parameters once: it has been made of those of this stamp.
         self._prepares = bool(built.plan.preparation)
-        self._stamp = 0, 0
+        self._stamp = 0
         self.release()
         self.set_seed(seed)
-        self._job = self.program.job(in_a_block, ranks)
+        self._job, self._asked = self.program.job(in_a_block, ranks), None
         self._segments = self.program.segments()
         self._job_address = address_of(self._job)
         if self._prepares:
@@ -92,9 +95,10 @@ class Engine:
 
     def load(self, X, y=None, order=None, weight=None):
         """Set the samples of the coming runs, arrays (or columns) that stay the caller's, and their order."""
-        form = (X.dtype, X.strides) if y is order is weight is None and isinstance(X, np.ndarray) else None
-        if form is not None and form == self._form:  # as those before, elsewhere: in half of the time
-            self.ports.sources[0][layout.GATHER.source] = address_of(X)
+        alone = y is None and order is None and weight is None and isinstance(X, np.ndarray)
+        form = (X.dtype, X.strides) if alone else None
+        if alone and form == self._form:  # as those before, elsewhere
+            self._first_source.value = address_of(X)
             self._samples, self._data = len(X), (X, y, order, weight)
             return
         addresses = address_of(order) if order is not None else 0
@@ -120,12 +124,12 @@ class Engine:
     def release(self):
         """Let go of the caller's arrays."""
         self._samples, self._data, self._output = 0, (), None
-        self._to_convert, self._converted = [], []
+        self._to_convert = self._converted = ()
 
     def write_to(self, output):
         """Set where outputs go: a C-ordered array of the network's dtype, not empty, or columns of such."""
-        for port, array in zip(self.ports.sinks, arrays_in(output), strict=True):
-            layout.set_target(port, address_of(array))
+        for number, array in enumerate(arrays_in(output)):
+            self._targets[number].value = address_of(array)
         self._output = output
 
     @property
@@ -150,16 +154,16 @@ class Engine:
         if self._to_convert:
             self._convert(first_step * self.batch_size, (first_step + steps) * self.batch_size)
         if self._prepares:
-            self._prepare()
+            parameters, statistics = self._live
+            stamp = parameters.stamp() + statistics.stamp()  # both only grow
+            if stamp != self._stamp:
+                run_job(address_of(self._preparing), 1)
+                self._stamp = stamp
         try:
-            if len(self._segments) == 1:
-                run_job(self.job(first_step, steps), self.threads)
-            else:
-                for step in range(steps):
-                    self._run_with_others(first_step, step)
+            self.take(first_step, steps)
         finally:
-            self._job[JOB.update] += steps
             if self._changes:
+                self._job[JOB.update] += steps
                 for live in self._live:
                     live.note_change()
         if self.ranks.count > 1 and self._output is not None:
@@ -171,17 +175,25 @@ class Engine:
             log[:, 0] = sum(weight * log[:, 2 + 2 * k] for k, weight in enumerate(self._weights))
         return log
 
-    def _run_with_others(self, first_step, step):
+    def take(self, first_step, steps, run=run_job):
+        """Take steps and nothing else; `run(job, threads)` makes each call of the compiled loop."""
+        if len(self._segments) == 1:
+            run(self.job(first_step, steps), self.threads)
+            return
+        for step in range(steps):
+            self._run_with_others(first_step, step, run)
+
+    def _run_with_others(self, first_step, step, run):
         """Take step number `step` after `first_step`, and stop wherever ranks share what they have."""
-        shares = self._shares(first_step + step)
+        shares = self.shares(first_step + step)
         for first, last, exchange in self._segments:
             job = self.job(first_step + step, 1)
             self._job[JOB.step], self._job[JOB.first_stage], self._job[JOB.last_stage] = step, first, last
-            run_job(job, self.threads)
+            run(job, self.threads)
             if exchange is not None:
                 exchange.run(self.ranks, shares)
 
-    def _shares(self, step):
+    def shares(self, step):
         """Which rank computes what of a step's batch."""
         samples = min(self.batch_size, self._samples - step * self.batch_size)
         return shares_of(samples, self.in_a_block, self.ranks.count)
@@ -190,7 +202,7 @@ class Engine:
         """Let all ranks have the outputs of the samples of these steps."""
         owned = [[] for _ in range(self.ranks.count)]  # of each rank, the rows that it has written
         for step in range(first_step, first_step + steps):
-            ends, at = self._shares(step).sample_ends, step * self.batch_size
+            ends, at = self.shares(step).sample_ends, step * self.batch_size
             for rows, (first, last) in zip(owned, itertools.pairwise(ends), strict=True):
                 rows.append(np.arange(at + first, at + last))
         rows = [np.concatenate(some) for some in owned]
@@ -200,19 +212,11 @@ class Engine:
 
     def job(self, first_step, steps):
         """The address of what `run_steps` has to do."""
-        job = self._job
-        job[JOB.samples], job[JOB.first_step], job[JOB.steps] = self._samples, first_step, steps
+        if (asked := (self._samples, first_step, steps)) != self._asked:
+            self._job[JOB.samples], self._job[JOB.first_step], self._job[JOB.steps] = self._asked = asked
         if self.threads > 1:
-            self.program.claims[:] = 0
+            self.program.claims.fill(0)
         return self._job_address
-
-    def _prepare(self):
-        """Make anew what is made of parameters and statistics, if they have changed."""
-        parameters, statistics = self._live
-        stamp = parameters.stamp(), statistics.stamp()
-        if stamp != self._stamp:
-            run_job(address_of(self._preparing), 1)
-            self._stamp = stamp
 
     def _convert(self, first, stop):
         """Make float64 of the samples at first..stop, of the arrays that the kernels can't read."""

@@ -12,9 +12,9 @@ import itertools
 
 import numpy as np
 
-from ..ranks.communicator import share_of
 from ..simd.compiling import compiled
 from .denormals import flush_denormals, restore_denormals
+from .ranks.communicator import share_of
 
 GATHERED = 1 << 16  # bytes that it takes as long to receive as to ask for
 
@@ -81,7 +81,7 @@ class ShardSums:
         own = self._rows[nodes[ranks.number]]
         counts = [len(some) for some in nodes]
         pairs = np.array(shares.pairs, np.int64).reshape(-1, 2)
-        if self._gathers(ranks, sum(counts)):
+        if self.gathers(ranks.count, sum(counts)):
             found = ranks.all_rows(own, counts)
             add_pairs(found, pairs)
             self._rows[0] = found[0]
@@ -96,10 +96,10 @@ class ShardSums:
         add_pairs(slices, pairs)
         self._rows[0] = ranks.all_rows(slices[0], sizes)
 
-    def _gathers(self, ranks, nodes):
+    def gathers(self, ranks, nodes):
         """Whether it is faster to gather all nodes than to add up slices of them, in two messages."""
         row_bytes = self.numbers * self._rows.itemsize
-        return (nodes - 2) * row_bytes <= GATHERED * ranks.count
+        return (nodes - 2) * row_bytes <= GATHERED * ranks
 
 
 def _rows_of(memory, dtype, address, copy_bytes, numbers):

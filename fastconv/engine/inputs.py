@@ -35,15 +35,22 @@ def samples_as_given(X: ArrayLike, input_shape: tuple[int, ...], name: str = "X"
         If its samples have another shape.
     """
     X = _real_array(X, name)
-    if X.ndim == len(input_shape) and input_shape[0] == 1 and X.shape[1:] == tuple(input_shape[1:]):
+    if X.shape[1:] != input_shape:
+        X = _in_shape(X, tuple(input_shape), name)
+    if X.dtype.kind != "f" and len(input_shape) == 3:
+        warn_of_unscaled(X)
+    return X[...]  # a view, whose shape and dtype nobody changes in place
+
+
+def _in_shape(X: NDArray[Any], input_shape: tuple[int, ...], name: str) -> NDArray[Any]:
+    """`X` with the axis of a single channel that may have been left out, if it has the shape then."""
+    if X.ndim == len(input_shape) and input_shape[0] == 1 and X.shape[1:] == input_shape[1:]:
         X = X[:, None]
-    if X.shape[1:] != tuple(input_shape):
+    if X.shape[1:] != input_shape:
         wanted = ", ".join(map(str, input_shape))
         hint = layout_hint(X.shape, input_shape)
         raise ValueError(f"`{name}` must have shape (N, {wanted}), got {X.shape}{hint}")
-    if len(input_shape) == 3:
-        warn_of_unscaled(X)
-    return X[...]  # a view, whose shape and dtype nobody changes in place
+    return X
 
 
 def check_samples(X: ArrayLike, input_shape: tuple[int, ...], name: str = "X") -> NDArray[Any]:
@@ -185,11 +192,14 @@ def _parts_of_classes(y: NDArray[Any], name: str, loss: Loss) -> NDArray[Any]:
 
 def _real_array(values: ArrayLike, name: str, of_texts: str = "") -> NDArray[Any]:
     """An array of real numbers; `of_texts` is what the message for texts ends in."""
-    if np.ma.is_masked(values):
+    if type(values) is np.ndarray:  # mostly, and in half of the time of what follows
+        array: NDArray[Any] = values
+    elif np.ma.is_masked(values):
         raise ValueError(
             f"`{name}` must have no masked values: fill them, {name}.filled(...), or leave them out"
         )
-    array = np.asarray(values)
+    else:
+        array = np.asarray(values)
     if array.dtype.kind not in "fiub":
         hint = of_texts if array.dtype.kind in "USTO" else ""  # pandas has objects
         raise TypeError(f"`{name}` must be an array of real numbers, got {array.dtype}{hint}")

@@ -18,12 +18,14 @@ TURNS = 3  # at least, of steps with clocks and without
 class Measured(NamedTuple):
     """A step: the seconds of each operation in the order of the plan, and those of everything else.
 
-    Of several threads, each figure is the mean over them, so that all of them add up to the step. What the
-    readings of the clock took is in none of these, but in `clock`; `plain` is a step without any.
+    Of several threads, each figure is the mean over them, so that all of them add up to the step. `exchange`
+    is what sharing with other ranks takes, waiting for them included. What the readings of the clock took is
+    in none of these, but in `clock`; `plain` is a step without any.
     """
 
     operations: np.ndarray
     waiting: float
+    exchange: float
     rest: float
     clock: float
     plain: float
@@ -31,7 +33,7 @@ class Measured(NamedTuple):
     @property
     def total(self):
         """Seconds of a step."""
-        return self.operations.sum() + self.waiting + self.rest
+        return self.operations.sum() + self.waiting + self.exchange + self.rest
 
 
 def measure(engine, X, y, outputs, seconds):
@@ -41,19 +43,37 @@ def measure(engine, X, y, outputs, seconds):
     the outputs of so many samples, where the engine writes some. Rounds of steps with clocks and without take
     turns; the fastest of each counts.
     """
-    load(engine, X, y, outputs, 1)
-    once = min(_plain(engine, 1) for _ in range(3))
-    steps = max(1, min(STEPS_PER_CALL // engine.steps, int(ROUND_SECONDS / max(once, 1e-9))))
-    load(engine, X, y, outputs, steps)
+    rounds = Rounds(engine, X, y, outputs)
     first, last = read_often(READS)
     cost = (last - first) / READS  # in ticks
     best, plain, turns, end = None, np.inf, 0, time.perf_counter() + seconds
-    while turns < TURNS or time.perf_counter() < end:
-        plain = min(plain, _plain(engine, steps))
-        measured = _with_clocks(engine, steps, cost)
+    while engine.ranks.broadcast(turns < TURNS or time.perf_counter() < end):
+        plain = min(plain, rounds.seconds())
+        measured = _with_clocks(engine, rounds.steps, cost)
         best = measured if best is None or measured.total < best.total else best
         turns += 1
     return best._replace(plain=plain)
+
+
+class Rounds:
+    """A step that is taken again and again, in rounds of so many that the start of threads does not count.
+
+    `steps` is how many make a round of about so many seconds; ranks that train together take the same number.
+    """
+
+    def __init__(self, engine, X, y, outputs, seconds=ROUND_SECONDS):
+        self._engine, self.steps = engine, 1
+        load(engine, X, y, outputs, 1)
+        once = min(self.seconds() for _ in range(3))
+        steps = min(STEPS_PER_CALL // engine.steps, int(seconds / max(once, 1e-9)))
+        self.steps = engine.ranks.broadcast(max(1, steps))
+        load(engine, X, y, outputs, self.steps)
+
+    def seconds(self):
+        """What a step takes in another round, without clocks inside."""
+        started = time.perf_counter()
+        self._engine.run(0, self._engine.steps)
+        return (time.perf_counter() - started) / self.steps
 
 
 def load(engine, X, y, outputs, steps):
@@ -63,33 +83,34 @@ def load(engine, X, y, outputs, steps):
         engine.write_to(outputs(steps * len(X)))
 
 
-def _plain(engine, steps):
-    """Seconds of a step without clocks."""
-    started = time.perf_counter()
-    engine.run(0, engine.steps)
-    return (time.perf_counter() - started) / steps
-
-
 def _with_clocks(engine, steps, cost):
     """Take steps with clocks, whose readings take `cost` ticks each."""
     program, threads, runs = engine.program, engine.threads, _runs(engine)
     times = np.zeros((threads, len(runs) + 1), np.int64)
-    job, rows = engine.job(0, engine.steps), [row.ctypes.data for row in times]
+    rows, inside = [row.ctypes.data for row in times], 0.0
+
+    def run(job, threads):
+        nonlocal inside
+        before = time.perf_counter()
+        run_threads(threads, lambda k: run_steps(job, k, rows[k]))
+        inside += time.perf_counter() - before
+
     first, started = read_often(0)[0], time.perf_counter()
-    run_threads(threads, lambda k: run_steps(job, k, rows[k]))
+    engine.take(0, engine.steps, run)
     seconds, ticks = time.perf_counter() - started, read_often(0)[0] - first
+    exchange = (seconds - inside) / steps if engine.ranks.count > 1 else 0.0
     intervals = np.array([*runs, len(program.stages)])
     begun = sum(runs[first] for _, first, _ in program.stages) + len(program.stages)
     second = seconds / ticks / steps  # of a step, for a tick of all of them
     own = np.maximum(times.mean(axis=0) - cost * intervals * engine.steps, 0) * second
     clock = cost * (intervals.sum() + begun) * engine.steps * second
-    rest = max(0.0, seconds / steps - clock - own.sum())
-    return Measured(own[:-1], float(own[-1]), rest, clock, 0.0)
+    rest = max(0.0, seconds / steps - clock - own.sum() - exchange)
+    return Measured(own[:-1], float(own[-1]), exchange, rest, clock, 0.0)
 
 
 def _runs(engine):
     """How often each thread runs each operation in a step of the engine, on the average."""
-    program, runs = engine.program, []
-    for kind, operations in program.plan.stages:
-        runs += [program.plan.blocks / engine.threads if kind == "block" else 1] * len(operations)
+    blocks, runs = int(np.diff(engine.shares(0).block_ends)[engine.ranks.number]), []
+    for kind, operations in engine.program.plan.stages:
+        runs += [blocks / engine.threads if kind == "block" else 1] * len(operations)
     return runs

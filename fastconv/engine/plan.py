@@ -20,9 +20,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..kernels.lanes.operation import Operation
+from ..kernels.lanes.operation import Operation, addresses_of
 from ..simd import VECTOR_BYTES
 from .arranging import arrange
+from .assistant import assisted
 from .exchange import BlockRows, ShardSums
 from .program import Program
 from .tables import BATCH, BLOCK, MAX_SHARDS, OPERANDS, ROW, address_of
@@ -370,19 +371,20 @@ class Plan:
             storage.address = base + storage.offset
         self._fill(memory)
         dtype = self.dtype.name  # NumPy makes the name anew each time
-        rows, stage_rows, geometries = [], [], []
+        rows, stage_rows, geometries, chosen = [], [], [], []
         for kind, operations in (*self.stages, ("batch", self.preparation)):
             stage_rows.append((BATCH if kind == "batch" else BLOCK, len(rows), len(rows) + len(operations)))
             for operation, operands, geometry in operations:
                 geometries.append(_resolved(geometry, self.dtype.itemsize))
-                code = operation.for_geometry(geometries[-1]).address(dtype)
-                row = [code, geometries[-1].ctypes.data]
+                chosen.append(operation.for_geometry(geometries[-1]))
+                row = [geometries[-1].ctypes.data]
                 for operand in (*operands, *[None] * (OPERANDS - len(operands))):
                     row += _operand_fields(operand)
                 rows.append(row)
-        exchanges = [one for _, one in self.exchanges]
-        for exchange in exchanges:
+        for _, exchange in self.exchanges:
             exchange.bind(memory, self.dtype)
+        with assisted(chosen, dtype):
+            rows = [[code, *row] for code, row in zip(addresses_of(chosen, dtype), rows, strict=True)]
         return Program(
             operations=np.array(rows, np.int64).reshape(-1, ROW),
             stages=np.array(stage_rows[:-1], np.int64).reshape(-1, 3),

@@ -1,6 +1,6 @@
 """Engines that wait for their next use."""
 
-from ..kernels.precision import get_precision
+from ..kernels.precision import chosen, get_precision
 from .engine import Engine
 from .few_samples import samples_at_once
 from .one_thread import OneThread
@@ -54,22 +54,23 @@ class EnginePool:
 
     def _prediction(self, network, samples, batch_size):
         """The run that predicts so many samples; the last ones are remembered."""
-        asked = samples, batch_size, get_num_threads(), get_precision()
+        asked = samples, batch_size, get_num_threads(), chosen.value
         run = self._predictions.get(asked)
         if run is None:
-            together = min(samples, batch_size or samples)
-            few = samples_at_once(network, together, asked[2], asked[3])
+            together, threads, precision = min(samples, batch_size or samples), asked[2], get_precision()
+            few = samples_at_once(network, together, threads, precision)
             size = together if few else _in_blocks(network, samples, batch_size)
-            run = Run("predict", size, asked[2], precision=asked[3], few=few)
+            run = Run("predict", size, threads, precision=precision, few=few)
             self._predictions = dict([*self._predictions.items(), (asked, run)][-REMEMBERED:])
         return run
 
     def give_back(self, engine):
         """Keep an engine whose run has ended well; the one that has waited longest may have to go."""
         engine.release()
-        if engine.program.memory.nbytes <= KEPT_BYTES:
+        if engine.bytes <= KEPT_BYTES:
             self._engines.append(engine)
-            del self._engines[:-KEPT_ENGINES]
+            if len(self._engines) > KEPT_ENGINES:
+                del self._engines[:-KEPT_ENGINES]
 
 
 def _in_blocks(network, samples, batch_size):

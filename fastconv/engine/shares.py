@@ -4,7 +4,7 @@ import itertools
 from functools import cached_property, lru_cache
 
 from ..kernels.lanes.shard_sums import end_of_node, first_block
-from ..ranks.communicator import share_of
+from .ranks.communicator import share_of
 from .tables import MAX_SHARDS
 
 

@@ -27,15 +27,16 @@ CONTENTS = 0.5, 0.25, -0.5  # of all elements; a ReLU leaves some of them alone,
 def bytes_of(engine):
     """(bytes read, bytes written) of each operation in a step, as an array of two columns.
 
-    The engine has its samples, and takes one step first. Afterwards its memory is spoilt, and parameters and
-    statistics are other ones.
+    Of several ranks, those of this one. The engine has its samples, and takes one step first. Afterwards its
+    memory is spoilt, and parameters and statistics are other ones.
     """
     program, rates = engine.program, engine.ports.rates
     if rates is not None:
         rates[:] = 1e-3  # at a rate of 0, nothing would be written
     engine.run(0, 1)
     state, calls = program.state[0].copy(), program.calls[0].copy()
-    blocks = int(state[STATE.blocks])
+    shares, rank = engine.shares(0), engine.ranks.number
+    blocks, samples = (int(np.diff(ends)[rank]) for ends in (shares.block_ends, shares.sample_ends))
     state[STATE.part], state[STATE.parts], state[STATE.fresh] = 0, 1, 1
     state[STATE.first_sample], state[STATE.valid] = 0, min(engine.in_a_block, state[STATE.samples])
     point_at(address_of(program.operations), address_of(calls), 0, len(calls))
@@ -48,8 +49,7 @@ def bytes_of(engine):
             found.append([size * (blocks if kind == "block" else 1) for size in sizes])
     if rates is not None:
         rates[:] = 0
-    samples = _samples(engine, int(state[STATE.samples]))[: len(found)]
-    return np.array(found, np.int64).reshape(-1, 2) + samples
+    return np.array(found, np.int64).reshape(-1, 2) + _samples(engine, samples)[: len(found)]
 
 
 def _sizes(run, one, plan, whole, rates):

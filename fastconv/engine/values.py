@@ -1,9 +1,4 @@
-"""The values of a network while its plan is made: who makes and reads each, and where their gradients lie."""
-
-from collections import Counter
-
-from ..kernels.lanes import merge
-from ..kernels.lanes.planes import plane_geometry
+"""The values of a network while its plan is made: who makes and who reads each."""
 
 
 class Values:
@@ -26,6 +21,13 @@ class Values:
             self.writer[layer.output] = layer
             for value in dict.fromkeys(layer.inputs):
                 self.readers[value].append(layer)
+
+    def read_as_scalars(self, value):
+        """Whether all readers of a value of few samples take it as scalars, or pass it on to such."""
+        readers = self.readers[value]
+        if len(readers) == 1 and readers[0].passes_on and value not in self.outputs:
+            return self.read_as_scalars(readers[0].output)
+        return bool(readers) and all(reader.reads_scalars for reader in readers)
 
     def halo(self, value):
         """The zeros around a value: what its readers need, and its gradient if both are laid out alike."""
@@ -71,53 +73,3 @@ class Values:
 def largest(*halos):
     """Zeros that are enough for all of them: (top, bottom, left, right)."""
     return tuple(max(sides) for sides in zip((0, 0, 0, 0), *halos, strict=True))
-
-
-class Slopes:
-    """The gradients of values in the backward pass: by value, the planes that hold the sum so far.
-
-    Values may share the memory of a gradient that was handed on; nobody writes into it then.
-    """
-
-    def __init__(self, plan):
-        self._plan, self._planes = plan, {}
-        self._uses, self._added = Counter(), Counter()
-
-    def __contains__(self, value):
-        return value in self._planes
-
-    def __getitem__(self, value):
-        return self._planes[value]
-
-    def is_alone(self, value):
-        """Whether no other value's gradient lies in the same memory."""
-        return self._uses[self._planes[value].storage] == 1
-
-    def label(self, value, name):
-        """What to call a gradient that is about to be added to a value's: a name of its own in listings."""
-        self._added[value] += 1
-        return name if self._added[value] == 1 else f"{name}_{self._added[value]}"
-
-    def add(self, value, planes):
-        """Add planes to the gradient of a value; the first ones become it."""
-        if value in self._planes:
-            planes = self._sum(value, planes)
-            self.drop(value)
-        self._planes[value] = planes
-        self._uses[planes.storage] += 1
-
-    def drop(self, value):
-        """Forget a gradient that has had its last reader."""
-        self._uses[self._planes.pop(value).storage] -= 1
-
-    def _sum(self, value, planes):
-        """Emit the sum, in memory that nobody else reads."""
-        before = self._planes[value]
-        if not self._uses[planes.storage]:
-            total = planes
-        elif self.is_alone(value):
-            total = before
-        else:
-            total = self._plan.planes(before.sizes, before.halo, before.label, passing=True)
-        self._plan.emit(merge.add_planes, [before, total, planes], plane_geometry(before, total, planes))
-        return total

@@ -25,6 +25,7 @@ from ..simd import advance
 from ..simd.compiling import compiled
 from .atomics import SPINS, atomic_exchange, atomic_load, cells_at, compare_and_swap, spin
 from .loop import run_steps
+from .threads import sharing
 
 EMPTY, POSTED, RUNNING, ENDED = 0, 1, 2, 3
 STATUS, ASLEEP, FUNCTION, JOB_AT, THREAD, CELLS = 0, 1, 2, 3, 4, 16  # of a mailbox; two cache lines
@@ -94,7 +95,7 @@ def _end(mailbox):
 
 
 @functools.cache
-def _address_of_steps():
+def compile_steps():
     """The address of the machine code of `run_steps`."""
     return address_of_code(run_steps, (types.int64,) * 3)
 
@@ -155,9 +156,9 @@ class _Team:
         """Take the steps of a job in the caller's thread and in `count` workers."""
         if count > len(self._workers):
             self._grow(count)
-        mailboxes, failure, waiting = self._mailboxes.ctypes.data, None, True
+        mailboxes, failure, waiting = self._address, None, True
         try:
-            if _post(mailboxes, count, _address_of_steps(), job):
+            if _post(mailboxes, count, compile_steps(), job):
                 for worker in self._workers[:count]:
                     worker.wake()
             run_steps(job, 0, 0)
@@ -176,6 +177,7 @@ class _Team:
         """Make room for so many workers; those of a smaller room end."""
         self.end()
         self._mailboxes = np.zeros((count, CELLS), np.int64)
+        self._address = self._mailboxes.ctypes.data  # which takes a microsecond
         self._mailboxes[:, STATUS] = ENDED
         self._workers = [_Worker(cells) for cells in self._mailboxes]
 
@@ -185,9 +187,8 @@ class _Team:
             worker.end()
 
 
-_idle: list[
-    _Team
-] = []  # one list operation takes or gives back a team: neither threads nor a fork need a lock
+# One list operation takes or gives back a team: neither threads nor a fork need a lock.
+_idle: list[_Team] = []
 
 
 def _take_team():
@@ -204,7 +205,12 @@ def run_job(job, threads):
         return
     team = _take_team() or _Team()
     try:
-        team.run(job, threads - 1)
+        with sharing() as share:
+            threads = share(threads)
+            if threads == 1:
+                run_steps(job, 0, 0)  # all of them: it finds the others missing
+            else:
+                team.run(job, threads - 1)
     finally:
         _idle.append(team)
 

@@ -5,9 +5,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..engine.columns import inputs_as_given
 from ..engine.inputs import check_targets, class_numbers
+from ..engine.ranks.communicator import ALONE, Alone
 from ..models.model import Model
 from ..nn.losses import CrossEntropy
-from ..ranks.communicator import ALONE, Alone
 from ..training.evaluating import predict
 from ..training.feeds import EVALUATED_AT_ONCE
 

@@ -1,7 +1,6 @@
 """Where a step goes: the time, speed and memory traffic of each layer."""
 
 import copy
-import html
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -9,21 +8,20 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..checks.settings import real_number
-from ..engine.columns import arrays_in, inputs_as_given, like, outputs_as_given
+from ..engine.columns import arrays_in, inputs_as_given, like
 from ..engine.engine import Engine
 from ..engine.inputs import readable
 from ..engine.measuring import Measured, load, measure
 from ..engine.peak import fma_peak
 from ..engine.plan import Owner
-from ..engine.run import Run
-from ..engine.threads import get_num_threads
+from ..engine.ranks.agreement import check_same_call, given_ranks
+from ..engine.ranks.communicator import ALONE, Alone
 from ..engine.traffic import bytes_of
-from ..kernels.precision import get_precision
-from ..models.building import given_model, loss_for
+from ..models.building import given_model
 from ..models.model import Model
-from ..nn.norm import check_batch
 from ..nn.optimizers import Optimizer, OptimizerName
-from ..nn.optimizers import resolve as resolve_optimizer
+from .steps import training_engine
+from .texts import aligned, bytes_text, count_text, html_table, time_text
 
 __all__ = ["Profile", "ProfileRow", "profile"]
 
@@ -36,9 +34,15 @@ TITLES = {
     "shared": "sum shared gradients",
     "optimizer": "optimizer",
     "waiting": "wait for other threads",
+    "exchange": "exchange with other ranks",
     "rest": "calls, blocks, start",
 }
-PARTS = {"shared": "backward", "waiting": "", "rest": ""}  # the pass, where it is called otherwise
+PARTS = {
+    "shared": "backward",
+    "waiting": "",
+    "exchange": "",
+    "rest": "",
+}  # the pass, where it is called otherwise
 
 
 class ProfileRow(NamedTuple):
@@ -102,12 +106,14 @@ class Profile:
     clock_seconds : float
     plain_seconds : float
         Of a step in which nobody read the clock.
+    ranks : int
+        How many share the step. Rows are of one of them, and of its part of the batch.
 
     Examples
     --------
     >>> import fastconv as fc
     >>> row = fc.ProfileRow("0 Dense(3)", "forward", 0.5, 10**9, 8, 8)
-    >>> found = fc.Profile((row,), "predict", 1, 1, "float32", 4e9, 0.5, 0.0, 0.5)
+    >>> found = fc.Profile((row,), "predict", 1, 1, "float32", 4e9, 0.5, 0.0, 0.5, 1)
     >>> found.share_of_peak(row)
     0.5
     """
@@ -121,6 +127,7 @@ class Profile:
     seconds: float
     clock_seconds: float
     plain_seconds: float
+    ranks: int
 
     def share_of_peak(self, row: ProfileRow) -> float | None:
         """The part of the measured peak that a row reaches; more than 1 where products are saved.
@@ -187,23 +194,10 @@ class Profile:
         return {**vars(self), "rows": rows}
 
     def __str__(self) -> str:
-        cells = self._cells()
-        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-        lines = []
-        for row in cells:
-            texts = [
-                text.ljust(width) if k < 2 else text.rjust(width)
-                for k, (text, width) in enumerate(zip(row, widths, strict=True))
-            ]
-            lines.append("  ".join(texts).rstrip())
-        rule = "-" * (sum(widths) + 2 * (len(widths) - 1))
-        return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1], *self._notes()])
+        return "\n".join([*aligned(self._cells(), left=2, sums=1), *self._notes()])
 
     def _repr_html_(self) -> str:
-        head, *body = ([html.escape(cell) for cell in row] for row in self._cells())
-        cells = "".join(f"<th>{cell}</th>" for cell in head)
-        lines = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in body)
-        return f"<table><tr>{cells}</tr>{lines}</table><p>{html.escape(' '.join(self._notes()))}</p>"
+        return html_table(self._cells(), self._notes())
 
     def _cells(self) -> list[tuple[str, ...]]:
         """The table as texts, with the sum of the rows at its end."""
@@ -225,43 +219,14 @@ class Profile:
     def _notes(self) -> list[str]:
         """What the table is of, and what measuring has cost."""
         work = "a training step" if self.purpose == "train" else "a prediction"
-        of = (
-            f"{work} of {_count(self.batch_size, 'sample')} on {_count(self.threads, 'thread')}, {self.dtype}"
-        )
+        samples, on = count_text(self.batch_size, "sample"), count_text(self.threads, "thread")
+        if self.ranks > 1:
+            on = f"{count_text(self.ranks, 'rank')} of {on} each (above, one of them)"
         return [
-            f"{of}; measured peak {self.peak / 1e9:.0f} GFLOP/s",
+            f"{work} of {samples} on {on}, {self.dtype}; measured peak {self.peak / 1e9:.0f} GFLOP/s",
             f"a step without clocks: {time_text(self.plain_seconds)}; reading clocks took another "
             f"{time_text(self.clock_seconds)}, left out above",
         ]
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number:,} {what}{'s' * (number != 1)}"
-
-
-def time_text(seconds: float) -> str:
-    """A time with a fitting unit.
-
-    Examples
-    --------
-    >>> time_text(1.234e-6), time_text(0.0123), time_text(0.0)
-    ('1.23 us', '12.30 ms', '0.00 us')
-    """
-    return f"{seconds * 1e6:.2f} us" if seconds < 1e-3 else f"{seconds * 1e3:.2f} ms"
-
-
-def bytes_text(count: int) -> str:
-    """A number of bytes with a fitting unit; "" for none.
-
-    Examples
-    --------
-    >>> bytes_text(0), bytes_text(640), bytes_text(20_480), bytes_text(3_500_000)
-    ('', '640 B', '20.5 kB', '3.5 MB')
-    """
-    for unit, size in (("MB", 1e6), ("kB", 1e3)):
-        if count >= size:
-            return f"{count / size:.1f} {unit}"
-    return f"{count} B" if count else ""
 
 
 def profile(
@@ -273,6 +238,7 @@ def profile(
     optimizer: Optimizer | OptimizerName | None = None,
     loss_weights: Any = None,
     seconds: float = 1.0,
+    communicator: Any = None,
 ) -> Profile:
     """Measure where a training step goes, or a prediction: time, speed and bytes of each layer.
 
@@ -292,6 +258,9 @@ def profile(
         As for `Trainer`.
     seconds : float
         How long to measure, more or less.
+    communicator : mpi4py.MPI.Comm, optional
+        Of ranks that share a training step as those of a `Trainer` do: all of them make the same call, and
+        each gets a profile of its own part, with the time of exchanges.
 
     Returns
     -------
@@ -302,7 +271,7 @@ def profile(
     Raises
     ------
     ValueError, TypeError
-        If an argument does not fit the network, or there is no sample.
+        If an argument does not fit the network, there is no sample, or ranks make different calls.
 
     Notes
     -----
@@ -322,39 +291,46 @@ def profile(
     """
     model = given_model(model)
     seconds = real_number(seconds, "seconds", above=True)
+    ranks = given_ranks(communicator)
+    if y is None and ranks is not ALONE:
+        raise ValueError("`communicator` is for training steps, which need `y`")
     X = inputs_as_given(X, model.input_names, model.input_shapes)
     if not len(X):
         raise ValueError("`X` must hold at least one sample, got none")
     model = copy.deepcopy(model)
-    engine, y = _engine(model, X, y, loss, optimizer, loss_weights)
-    X, y = _readable(X), _readable(y)
+    with ranks.together("profile"):
+        layers = [node.layer.call() for node in model.nodes]
+        call = {"layers of model": layers, "dtype": str(model.dtype), "samples": len(X), "loss": str(loss)}
+        check_same_call(ranks, lambda: {**call, "optimizer": str(optimizer)})
+        with ranks.busy("compiling"):
+            engine, y = _engine(model, X, y, loss, optimizer, loss_weights, ranks)
+        return _measured(model, engine, _readable(X), _readable(y), seconds)
+
+
+def _measured(model: Model, engine: Engine, X: Any, y: Any, seconds: float) -> Profile:
+    """The profile of an engine's step, on samples that it reads as they are."""
     peak = fma_peak(engine.threads, str(model.dtype), seconds=min(0.1, seconds))
     measured = measure(engine, X, y, model.empty_outputs, seconds)
     peak = max(peak, fma_peak(engine.threads, str(model.dtype), seconds=min(0.1, seconds)))
     load(engine, X, y, model.empty_outputs, 1)
     traffic = bytes_of(engine) * (len(X) / min(len(X), engine.batch_size))
-    rows = tuple(_rows(model, engine.program.plan, measured, traffic, len(X)))
+    rows = tuple(_rows(model, engine, measured, traffic, len(X)))
     total = sum(row.seconds for row in rows)
     purpose = "predict" if y is None else "train"
     times = total, measured.clock, measured.plain
-    return Profile(rows, purpose, len(X), engine.threads, str(model.dtype), peak, *times)
+    return Profile(rows, purpose, len(X), engine.threads, str(model.dtype), peak, *times, engine.ranks.count)
 
 
-def _engine(model: Model, X: Any, y: Any, loss: Any, optimizer: Any, loss_weights: Any) -> tuple[Engine, Any]:
+def _engine(
+    model: Model, X: Any, y: Any, loss: Any, optimizer: Any, loss_weights: Any, ranks: Alone
+) -> tuple[Engine, Any]:
     """What runs the step, as `fit` or `predict` would make it, and y as it takes it."""
-    if y is None:
-        for name, value in (("loss", loss), ("optimizer", optimizer), ("loss_weights", loss_weights)):
-            if value is not None:
-                raise ValueError(f"`{name}` is for training steps, which need `y`")
-        return model.engines.take(model, "predict", len(X), 256), None
-    loss = loss_for(model, loss, loss_weights)
-    y = outputs_as_given(y, len(X), model.output_names, model.output_shapes, loss)
-    check_batch([node for node in model.nodes if node.name not in model.frozen], len(X))
-    optimizer = resolve_optimizer("sgd" if optimizer is None else optimizer)
-    loss = loss.for_targets(y)
-    run = Run("train", len(X), get_num_threads(), loss, optimizer, frozen=model.frozen)
-    run = run._replace(precision=get_precision())
-    return Engine(model, run, optimizer.initial_state(model.flat_parameters), model.seed), y
+    if y is not None:
+        return training_engine(model, X, y, loss, optimizer, loss_weights, ranks)
+    for name, value in (("loss", loss), ("optimizer", optimizer), ("loss_weights", loss_weights)):
+        if value is not None:
+            raise ValueError(f"`{name}` is for training steps, which need `y`")
+    return model.engines.take(model, "predict", len(X), 256), None
 
 
 def _readable(values: Any) -> Any:
@@ -362,9 +338,14 @@ def _readable(values: Any) -> Any:
     return None if values is None else like(values, [readable(array) for array in arrays_in(values)])
 
 
-def _rows(model: Model, plan: Any, measured: Measured, traffic: Any, samples: int) -> Iterator[ProfileRow]:
+def _rows(
+    model: Model, engine: Engine, measured: Measured, traffic: Any, samples: int
+) -> Iterator[ProfileRow]:
     """The operations' figures, those of one owner together."""
     sums: dict[Owner, Any] = {}
+    plan, ranks = engine.program.plan, engine.ranks
+    if ranks.count > 1:
+        samples = int(np.diff(engine.shares(0).sample_ends)[ranks.number])
     operations = [one for _, operations in plan.stages for one in operations]
     for one, seconds, sizes in zip(operations, measured.operations, traffic, strict=True):
         owner = one.owner or Owner("rest")
@@ -374,6 +355,8 @@ def _rows(model: Model, plan: Any, measured: Measured, traffic: Any, samples: in
     sums[Owner("rest")] = sums.pop(Owner("rest"), 0) + np.array([rest, 0, 0])
     if not alone:
         sums[Owner("waiting")] = np.array([measured.waiting, 0, 0])
+    if ranks.count > 1:
+        sums[Owner("exchange")] = np.array([measured.exchange, 0, 0])
     products = [node.layer.products(node.input_shape) for node in model.nodes]
     for owner, (seconds, read, written) in sums.items():
         flops = 2 * samples * owner.products * sum(products[k] for k in owner.layers)

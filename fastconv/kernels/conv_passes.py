@@ -2,9 +2,10 @@
 
     x [N][C][H][W]  --pack-->  blocks [C][H + halo][W + halo][lanes]  --lane kernel-->  unpack  -->  y
 
-A block of samples is laid out with one sample in each lane, the padding as a halo of zeros, and run
-through the kernels of `lanes/conv.py`, `lanes/depthwise.py` or `lanes/winograd.py`: `conv_sums.py` says
-which. Where samples would leave lanes empty, images are cut in strips of rows: see `row_strips.py`.
+A block of samples is laid out with one sample in each lane, the padding as a halo of zeros, and run through
+one of the lane kernels: `conv_sums.py` says which, `conv_work.py` has them. Where samples would leave lanes
+empty, images are cut in strips of rows: see `row_strips.py`. Where that is faster, lanes hold positions and
+nothing is packed: see `patches.py`.
 """
 
 import numpy as np
@@ -13,30 +14,37 @@ from .. import simd
 from ..simd import advance, keep, pointer
 from ..simd.compiling import compiled
 from .conv_sums import (
-    LINES,
+    NO_HALO,
+    forward_method,
+    input_halo,
+    input_method,
+    is_pointwise,
+    lines_together,
+    of_sizes,
+    patches_pay,
+    result_halo,
+    shape_of,
+    slope_halo,
+    weight_method,
+)
+from .conv_work import (
     finish_weights,
     first_vector,
     forward_geometry,
-    forward_method,
     input_geometries,
-    lines_together,
     make_sums,
     make_weight_sums,
     scratch_size,
     sums_of_weights,
     weight_geometry,
-    weight_method,
     weights_of,
 )
-from .lanes import conv_geometry, layout
-from .lanes.depthwise import takes
+from .lanes import layout
 from .lanes.operation import STATE, STATE_SIZE
-from .pointwise import is_pointwise, pointwise, pointwise_grad_weight
+from .patches import convolve_patches, weight_gradient_patches
 from .row_strips import Cut, gather_strips, row_of, scatter_strips, strip_rows
 
 _gather, _scatter = layout.gather.function, layout.scatter.function
-
-NO_HALO = 0, 0, 0, 0
 
 
 @compiled
@@ -93,40 +101,49 @@ def _write(block, y, cut, to_y, state, distances):
 
 
 @compiled
-def _output_cuts(x_shape, y_shape, kernel, stride, padding, dilation, groups, few, lanes):
-    """The cuts of x and of y for a convolution, and the padding above x that is left.
+def _output_cuts(samples, shape, multiple, lanes):
+    """The cuts of x and of y for a convolution, and the convolution of a strip.
 
-    `few` is the method by which a few lines would be made.
+    Strips have a multiple of so many rows of y.
     """
     zero, one = np.int64(0), np.int64(1)  # so that all cuts are of one type
-    out_rows, seam = y_shape[2], max(0, (kernel[0] - 1) * dilation[0] + 1 - stride[0])
-    products = y_shape[3] * y_shape[1] * (x_shape[1] // groups) * kernel[0] * kernel[1]
-    x, y = (x_shape[1], x_shape[3], stride[0]), (y_shape[1], y_shape[3], one)
-    row = row_of(x, y, products, seam, lanes)
-    rows = strip_rows(x_shape[0], out_rows, row, lanes, lines_together(few))
+    (in_rows, in_width), (out_rows, out_width) = shape.size, shape.out_size
+    reach = (shape.kernel[0] - 1) * shape.dilation[0] + 1
+    products = out_width * shape.out_channels * (shape.channels // shape.groups)
+    products *= shape.kernel[0] * shape.kernel[1]
+    x, y = (shape.channels, in_width, shape.stride[0]), (shape.out_channels, out_width, one)
+    row = row_of(x, y, products, max(0, reach - shape.stride[0]), lanes)
+    rows = strip_rows(samples, out_rows, row, lanes, multiple)
     strips = (out_rows + rows - 1) // rows
     if strips == 1:
-        return Cut(one, zero, zero, x_shape[2]), Cut(one, zero, zero, out_rows), padding[0]
-    height = (rows - 1) * stride[0] + (kernel[0] - 1) * dilation[0] + 1
-    return Cut(strips, -padding[0], rows * stride[0], height), Cut(strips, zero, rows, rows), zero
+        return Cut(one, zero, zero, in_rows), Cut(one, zero, zero, out_rows), shape
+    height = (rows - 1) * shape.stride[0] + reach
+    cut = Cut(strips, -shape.padding[0], rows * shape.stride[0], height)
+    part = of_sizes(shape, (height, in_width), (rows, out_width), (zero, shape.padding[1]))
+    return cut, Cut(strips, zero, rows, rows), part
 
 
 @compiled
-def _input_cuts(dx_shape, dy_shape, kernel, stride, padding, dilation, groups, few, lanes):
-    """The cuts of dy and of dx for the input gradient, and the padding above dx that they amount to."""
+def _input_cuts(samples, shape, multiple, lanes):
+    """The cuts of dy and of dx for the input gradient, and the convolution of a strip."""
     zero, one = np.int64(0), np.int64(1)
-    in_rows, out_rows = dx_shape[2], dy_shape[2]
-    products = dy_shape[3] * dy_shape[1] * (dx_shape[1] // groups) * kernel[0] * kernel[1] // stride[0]
-    dy, dx = (dy_shape[1], dy_shape[3], one), (dx_shape[1], dx_shape[3], one)
-    row = row_of(dy, dx, products, (kernel[0] - 1) * dilation[0] // stride[0], lanes)
-    rows = strip_rows(dx_shape[0], in_rows, row, lanes, max(lines_together(few), stride[0]))
+    (in_rows, in_width), (out_rows, out_width) = shape.size, shape.out_size
+    stride, padding, reach = shape.stride[0], shape.padding[0], (shape.kernel[0] - 1) * shape.dilation[0]
+    products = out_width * shape.out_channels * (shape.channels // shape.groups)
+    products = products * shape.kernel[0] * shape.kernel[1] // stride
+    dy, dx = (shape.out_channels, out_width, one), (shape.channels, in_width, one)
+    row = row_of(dy, dx, products, reach // stride, lanes)
+    rows = strip_rows(samples, in_rows, row, lanes, multiple * stride)
     strips = (in_rows + rows - 1) // rows
     if strips == 1:
-        return Cut(one, zero, zero, out_rows), Cut(one, zero, zero, in_rows), padding[0]
-    start = (padding[0] - (kernel[0] - 1) * dilation[0]) // stride[0]
-    height = (rows - 1 + padding[0]) // stride[0] - start + 1
-    cut = Cut(strips, start, rows // stride[0], height)
-    return cut, Cut(strips, zero, rows, rows), padding[0] - start * stride[0]
+        return Cut(one, zero, zero, out_rows), Cut(one, zero, zero, in_rows), shape
+    start = (padding - reach) // stride
+    height = (rows - 1 + padding) // stride - start + 1
+    cut = Cut(strips, start, rows // stride, height)
+    part = of_sizes(
+        shape, (rows, in_width), (height, out_width), (padding - start * stride, shape.padding[1])
+    )
+    return cut, Cut(strips, zero, rows, rows), part
 
 
 @compiled
@@ -155,72 +172,75 @@ def _sum_up(
 def convolve(x, weight, bias, stride, padding, dilation, groups, y):
     """y of a convolution; an empty bias stands for none."""
     kernel, lanes = weight.shape[2:], simd.lanes(pointer(x))
-    if is_pointwise(x, y, kernel, stride) and not takes(groups, x.shape[1], y.shape[1]):
-        pointwise(x, weight, bias, groups, y, False)
+    shape = shape_of(x.shape, y.shape, kernel, stride, padding, dilation, groups)
+    method = forward_method(x, shape)
+    if patches_pay(shape, method, lanes):
+        convolve_patches(x, weight, bias, shape, y, False)
         return
-    few = forward_method(x, x.shape[1], y.shape[1], kernel, (LINES, y.shape[3]), stride, dilation, groups)
-    x_cut, y_cut, top = _output_cuts(x.shape, y.shape, kernel, stride, padding, dilation, groups, few, lanes)
-    size, out_size, padding = (x_cut.height, x.shape[3]), (y_cut.height, y.shape[3]), (top, padding[1])
-    halo = conv_geometry.forward_halo(kernel, size, out_size, stride, padding, dilation)
-    method = forward_method(x, x.shape[1], y.shape[1], kernel, out_size, stride, dilation, groups)
+    lines = lines_together(method)
+    few = of_sizes(shape, shape.size, (lines, shape.out_size[1]), shape.padding)
+    multiple = lines_together(forward_method(x, few))
+    x_cut, y_cut, shape = _output_cuts(x.shape[0], shape, multiple, lanes)
+    method = forward_method(x, shape)
+    halo = input_halo(method, shape)
     g = forward_geometry(
-        method, x.shape[1], y.shape[1], kernel, size, out_size, stride, padding, dilation, groups,
-        _distances(size, halo), _distances(out_size, NO_HALO), 1 if bias.size else 0, lanes,
+        method, shape, _distances(shape.size, halo), _distances(shape.out_size, NO_HALO),
+        1 if bias.size else 0, lanes,
     )  # fmt: skip
     weights = weights_of(method, weight, False)
-    _sum_up(method, [g], weights, bias, x, x_cut, size, halo, y, y_cut, out_size)
+    _sum_up(method, [g], weights, bias, x, x_cut, shape.size, halo, y, y_cut, shape.out_size)
 
 
 @compiled
 def input_gradient(dy, weight, bias, stride, padding, dilation, groups, dx):
     """dx of a convolution; with a bias, y of the transposed one, whose x is dy."""
     kernel, lanes = weight.shape[2:], simd.lanes(pointer(dy))
-    if is_pointwise(dx, dy, kernel, stride) and not takes(groups, dy.shape[1], dx.shape[1]):
-        pointwise(dy, weight, bias, groups, dx, True)
-        return
-    few = forward_method(dy, dy.shape[1], dx.shape[1], kernel, (LINES, dx.shape[3]), stride, dilation, groups)
-    dy_cut, dx_cut, top = _input_cuts(
-        dx.shape, dy.shape, kernel, stride, padding, dilation, groups, few, lanes
-    )
-    size, out_size, padding = (dx_cut.height, dx.shape[3]), (dy_cut.height, dy.shape[3]), (top, padding[1])
-    halo = conv_geometry.grad_input_halo(kernel, size, out_size, stride, padding, dilation)
-    method = forward_method(dy, dy.shape[1], dx.shape[1], kernel, size, stride, dilation, groups)
+    shape = shape_of(dx.shape, dy.shape, kernel, stride, padding, dilation, groups)
+    method = input_method(dy, shape)
+    if is_pointwise(shape):
+        back = shape_of(dy.shape, dx.shape, kernel, stride, padding, dilation, groups)
+        if patches_pay(back, method, lanes):
+            convolve_patches(dy, weight, bias, back, dx, True)
+            return
+    lines = lines_together(method)
+    few = of_sizes(shape, (lines * stride[0], shape.size[1]), (lines, shape.out_size[1]), shape.padding)
+    multiple = lines_together(input_method(dy, few))
+    dy_cut, dx_cut, shape = _input_cuts(dx.shape[0], shape, multiple, lanes)
+    method = input_method(dy, shape)
+    halo = slope_halo(method, shape)
     geometries = input_geometries(
-        method, dx.shape[1], dy.shape[1], kernel, size, out_size, stride, padding, dilation, groups,
-        _distances(size, NO_HALO), _distances(out_size, halo), 1 if bias.size else 0, lanes,
+        method, shape, _distances(shape.size, NO_HALO), _distances(shape.out_size, halo),
+        1 if bias.size else 0, lanes,
     )  # fmt: skip
     weights = weights_of(method, weight, True)
-    _sum_up(method, geometries, weights, bias, dy, dy_cut, out_size, halo, dx, dx_cut, size)
+    _sum_up(method, geometries, weights, bias, dy, dy_cut, shape.out_size, halo, dx, dx_cut, shape.size)
 
 
 @compiled
 def weight_gradient(x, dy, stride, padding, dilation, groups, dweight):
     """The gradient of a convolution's weight, to a dweight of zeros."""
     kernel, lanes = dweight.shape[2:], simd.lanes(pointer(x))
-    if is_pointwise(x, dy, kernel, stride):
-        pointwise_grad_weight(x, dy, groups, dweight)
+    shape = shape_of(x.shape, dy.shape, kernel, stride, padding, dilation, groups)
+    method = weight_method(x, shape)
+    if patches_pay(shape, method, lanes):
+        weight_gradient_patches(x, dy, shape, dweight)
         return
-    few = weight_method(x, x.shape[1], dy.shape[1], kernel, (LINES, dy.shape[3]), stride, dilation, groups)
-    x_cut, dy_cut, top = _output_cuts(
-        x.shape, dy.shape, kernel, stride, padding, dilation, groups, few, lanes
-    )
-    size, out_size, padding = (x_cut.height, x.shape[3]), (dy_cut.height, dy.shape[3]), (top, padding[1])
-    halo = conv_geometry.forward_halo(kernel, size, out_size, stride, padding, dilation)
-    x_distances, dy_distances = _distances(size, halo), _distances(out_size, NO_HALO)
-    method = weight_method(x, x.shape[1], dy.shape[1], kernel, out_size, stride, dilation, groups)
-    g = weight_geometry(
-        method, x.shape[1], dy.shape[1], kernel, out_size, stride, padding, dilation, groups,
-        x_distances, dy_distances, lanes,
-    )  # fmt: skip
+    lines = lines_together(method)
+    few = of_sizes(shape, shape.size, (lines, shape.out_size[1]), shape.padding)
+    multiple = lines_together(weight_method(x, few))
+    x_cut, dy_cut, shape = _output_cuts(x.shape[0], shape, multiple, lanes)
+    method = weight_method(x, shape)
+    halo, dy_halo = input_halo(method, shape), result_halo(method)
+    x_distances, dy_distances = _distances(shape.size, halo), _distances(shape.out_size, dy_halo)
+    g = weight_geometry(method, shape, x_distances, dy_distances, lanes)
     x_block, dy_block, scratch = _blocks(x.shape[1], x_distances, dy.shape[1], dy_distances, method, g, x)
     sums = sums_of_weights(method, dweight)
     from_x, from_dy = layout.gather_array(x, x_distances), layout.gather_array(dy, dy_distances)
     state = np.zeros(STATE_SIZE, np.int64)
-    count = x.shape[0] * x_cut.strips
-    image, slope = _inner(x_block, size, halo), first_vector(dy_block)
-    for first in range(0, count, lanes):
-        _read(x, x_cut, from_x, first, count, state, image, x_distances)
-        _read(dy, dy_cut, from_dy, first, count, state, slope, dy_distances)
+    image, slope = _inner(x_block, shape.size, halo), _inner(dy_block, shape.out_size, dy_halo)
+    for first in range(0, x.shape[0] * x_cut.strips, lanes):
+        _read(x, x_cut, from_x, first, x.shape[0] * x_cut.strips, state, image, x_distances)
+        _read(dy, dy_cut, from_dy, first, x.shape[0] * x_cut.strips, state, slope, dy_distances)
         make_weight_sums(method, image, slope, sums, scratch, g, state)
     finish_weights(method, sums, dweight)
     keep((g, sums, scratch, from_x, from_dy, state, x_block, dy_block))

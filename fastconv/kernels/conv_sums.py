@@ -1,267 +1,270 @@
-"""Which kernel makes the sums of a convolution of blocks, and on which geometry.
+"""By which method the sums of a convolution of blocks are made, and what surrounds them.
 
 A pass has a method: the sums as they are written, those of a depthwise convolution, which have kernels of
-their own, or Winograd's products, where they may be taken and are faster.
+their own, or Winograd's products, where they may be taken and are faster: of tiles of a plane, or along a
+line. `conv_work.py` runs it.
 """
 
-import numpy as np
-from numba import types
-from numba.extending import overload
+from typing import NamedTuple
 
 from .. import simd
-from ..simd import advance, keep, pointer
+from ..simd import pointer
 from ..simd.compiling import compiled
-from .lanes import conv_geometry, depthwise_geometry, winograd_3x3, winograd_weights
-from .lanes import winograd as products
-from .lanes.conv import PLAIN, contract
-from .lanes.conv_grad_weight import contract_grad_weight
-from .lanes.depthwise import depthwise as depthwise_operation
+from .lanes import conv_geometry, winograd_cost, winograd_line_cost, winograd_line_geometry, winograd_parts
 from .lanes.depthwise import takes
-from .lanes.depthwise_grad_weight import (
-    depthwise_grad_weight,
-    depthwise_weight_geometry,
-    takes_grad_weight,
-)
-from .lanes.operation import STATE, STATE_SIZE
-from .lanes.winograd_3x3 import RESULTS, TAPS
-from .lanes.winograd_transforms import MATRICES
+from .lanes.depthwise_grad_weight import takes_grad_weight
+from .lanes.winograd_line_forms import RESULTS
+from .lanes.winograd_line_geometry import Line, line_of
+from .lanes.winograd_parts import Parts, parts_of
 from .precision import is_high
 
-DIRECT, DEPTHWISE, WINOGRAD = 0, 1, 2
-LINES = RESULTS  # of a strip, the fewest of which products may be made
+DIRECT, DEPTHWISE, TILES, LINES = 0, 1, 2, 3
+NO_HALO = 0, 0, 0, 0
 
-_contract, _depthwise = contract.function, depthwise_operation.function
-_contract_grad_weight = contract_grad_weight.function
-_depthwise_grad_weight = depthwise_grad_weight.function
-_winograd, _winograd_grad_weight = products.winograd.function, products.winograd_grad_weight.function
-_transform_weights = winograd_weights.transform_weights.function
-_weight_sums = winograd_weights.winograd_weight_sums.function
+
+class Shape(NamedTuple):
+    """The numbers of a convolution; pairs are (down, across), `padding` is what lies before x."""
+
+    channels: int
+    out_channels: int
+    kernel: tuple[int, int]
+    size: tuple[int, int]  # of x
+    out_size: tuple[int, int]
+    stride: tuple[int, int]
+    padding: tuple[int, int]
+    dilation: tuple[int, int]
+    groups: int
+
+
+class Method(NamedTuple):
+    """How the sums of a pass are made."""
+
+    kind: int  # DIRECT, DEPTHWISE, TILES or LINES
+    parts: Parts  # of TILES
+    line: Line  # of LINES
+    cost: float  # what a block costs, in products of vectors
 
 
 @compiled
-def forward_method(like, channels, outputs, kernel, size, stride, dilation, groups):
-    """The method of sums over `channels` that make planes [outputs] of `size`, or the reverse of such."""
-    if takes(groups, channels, outputs):
-        return DEPTHWISE
-    lanes = simd.lanes(pointer(like))
-    possible = _may_be_products(like, kernel, stride, dilation, groups)
-    if possible and winograd_3x3.forward_pays(channels, outputs, size, lanes):
-        return WINOGRAD
-    return DIRECT
+def _pair(values):
+    """A pair of int64: Numba compiles a function anew for each constant in a tuple that it gets."""
+    return int(values[0]), int(values[1])
 
 
 @compiled
-def weight_method(like, channels, outputs, kernel, size, stride, dilation, groups):
-    """The method of the sums of a weight gradient; `size` is that of a plane of dy."""
-    if takes_grad_weight(groups, outputs, kernel, stride, dilation):
-        return DEPTHWISE
+def shape_of(x_shape, y_shape, kernel, stride, padding, dilation, groups):
+    """The `Shape` of a convolution from an x to a y of these shapes."""
+    return Shape(
+        int(x_shape[1]), int(y_shape[1]), _pair(kernel), _pair(x_shape[2:]), _pair(y_shape[2:]),
+        _pair(stride), _pair(padding), _pair(dilation), int(groups),
+    )  # fmt: skip
+
+
+@compiled
+def of_sizes(shape, size, out_size, padding):
+    """The same convolution of other sizes."""
+    return Shape(
+        shape.channels, shape.out_channels, shape.kernel, _pair(size), _pair(out_size),
+        shape.stride, _pair(padding), shape.dilation, shape.groups,
+    )  # fmt: skip
+
+
+@compiled
+def _without_products(kind, shape):
+    """A method that is neither of tiles nor of lines."""
+    parts, line = parts_of((1, 1), (1, 1), (2, 2)), line_of(0, 1, 1, 0, 1, (1, 1), 0, 1)
+    positions, taps = shape.out_size[0] * shape.out_size[1], shape.kernel[0] * shape.kernel[1]
+    products = positions * shape.out_channels * (shape.channels // shape.groups) * taps
+    return Method(int(kind), parts, line, float(products))
+
+
+@compiled
+def _of_tiles(shape, chosen):
+    """The method of so many taps at once: DIRECT where there are none."""
+    taps, cost = chosen
+    direct = _without_products(DIRECT, shape)
+    if taps[0] == 0:
+        return direct
+    return Method(TILES, parts_of(shape.kernel, shape.stride, taps), direct.line, cost)
+
+
+@compiled
+def _of_line(shape, chosen):
+    """The method of a line: DIRECT where none of its forms pays."""
+    line, cost = chosen
+    direct = _without_products(DIRECT, shape)
+    if line.form == winograd_line_cost.NO_FORM:
+        return direct
+    return Method(LINES, direct.parts, line, cost)
+
+
+@compiled
+def _may_be_products(like, shape):
+    """Whether sums may be made by Winograd's products; who asks for float64 wants its precision."""
+    return shape.groups == 1 and like.itemsize == 4 and is_high()
+
+
+@compiled
+def _is_plane(shape):
+    return winograd_cost.is_plane(shape.kernel, shape.stride, shape.dilation)
+
+
+@compiled
+def _is_line(shape):
+    return winograd_line_cost.is_line(shape.kernel, shape.stride, shape.dilation)
+
+
+@compiled
+def _line(shape):
+    return winograd_line_cost.forward_line(
+        shape.kernel, shape.out_size, shape.stride, shape.padding, shape.dilation
+    )
+
+
+@compiled
+def forward_method(like, shape):
+    """The method of a convolution."""
+    channels, outputs = shape.channels, shape.out_channels
+    if takes(shape.groups, channels, outputs):
+        return _without_products(DEPTHWISE, shape)
     lanes = simd.lanes(pointer(like))
-    possible = _may_be_products(like, kernel, stride, dilation, groups)
-    if possible and winograd_3x3.weight_gradient_pays(channels, outputs, size, lanes):
-        return WINOGRAD
-    return DIRECT
+    if _may_be_products(like, shape) and _is_plane(shape):
+        return _of_tiles(
+            shape,
+            winograd_cost.forward_taps(
+                channels, outputs, shape.out_size, shape.kernel, shape.stride, lanes, 1.0
+            ),
+        )
+    if _may_be_products(like, shape) and _is_line(shape):
+        return _of_line(
+            shape, winograd_line_cost.best_form(_line(shape), channels, outputs, lanes, 1.0, False)
+        )
+    return _without_products(DIRECT, shape)
+
+
+@compiled
+def input_method(like, shape):
+    """The method of the gradient of an input."""
+    channels, outputs = shape.channels, shape.out_channels
+    if takes(shape.groups, outputs, channels):
+        return _without_products(DEPTHWISE, shape)
+    lanes = simd.lanes(pointer(like))
+    if _may_be_products(like, shape) and _is_plane(shape):
+        return _of_tiles(
+            shape,
+            winograd_cost.input_gradient_taps(
+                channels, outputs, shape.size, shape.out_size, shape.kernel, shape.stride, shape.padding,
+                lanes, 1.0,
+            ),
+        )  # fmt: skip
+    # Where there is a stride, dx is several convolutions of few taps: direct sums.
+    if _may_be_products(like, shape) and _is_line(shape) and shape.stride == (1, 1):
+        line = winograd_line_cost.input_gradient_line(shape.kernel, shape.size, shape.padding, shape.dilation)
+        return _of_line(shape, winograd_line_cost.best_form(line, outputs, channels, lanes, 1.0, False))
+    return _without_products(DIRECT, shape)
+
+
+@compiled
+def weight_method(like, shape):
+    """The method of a weight gradient."""
+    channels, outputs = shape.channels, shape.out_channels
+    if takes_grad_weight(shape.groups, outputs, shape.kernel, shape.stride, shape.dilation):
+        return _without_products(DEPTHWISE, shape)
+    lanes = simd.lanes(pointer(like))
+    if _may_be_products(like, shape) and _is_plane(shape):
+        return _of_tiles(
+            shape,
+            winograd_cost.weight_gradient_taps(
+                channels, outputs, shape.out_size, shape.kernel, shape.stride, lanes, 1.0
+            ),
+        )
+    if _may_be_products(like, shape) and _is_line(shape):
+        return _of_line(
+            shape, winograd_line_cost.best_form(_line(shape), channels, outputs, lanes, 1.0, True)
+        )
+    return _without_products(DIRECT, shape)
 
 
 @compiled
 def lines_together(method):
-    """Of what number the lines of a strip should be a multiple, where one of `LINES` has this method."""
-    return LINES if method == WINOGRAD else 1
+    """How many lines of results, of a phase, are made together: strips should have a multiple of them."""
+    if method.kind == TILES:
+        return winograd_parts.results_of(method.parts)[0]
+    if method.kind == LINES and method.line.axis == 0 and method.line.dilation == 1:
+        return RESULTS[method.line.form]
+    return 1
 
 
 @compiled
-def _may_be_products(like, kernel, stride, dilation, groups):
-    """Whether sums may be made by Winograd's products; who asks for float64 wants its precision."""
-    taps = kernel == (TAPS, TAPS) and stride == (1, 1) and dilation == (1, 1) and groups == 1
-    return taps and like.itemsize == 4 and is_high()
+def is_pointwise(shape):
+    """Whether each position has sums of its own."""
+    return shape.kernel == (1, 1) and shape.stride == (1, 1) and shape.size == shape.out_size
+
+
+# Measured on Zen 4, in products: a vector that is turned from positions to samples, or back; a vector of a
+# row of patches, and of sums, that is copied; a line that is padded. Sums of patches take more for a product
+# than those of a block, whose taps share their vectors: most where a tile's patches do not stay in L1.
+TURN, COPY, SUM_COPY, PAD_LINE = 19, 5, 4, 25
+PATCH_PRODUCT, FAR_PATCH_PRODUCT = 1.15, 1.35
+NEAR_ROWS = 80
 
 
 @compiled
-def forward_geometry(
-    method, channels, out_channels, kernel, size, out_size, stride, padding, dilation, groups,
-    x_distances, y_distances, has_bias, lanes,
-):  # fmt: skip
-    """The geometry of a convolution."""
-    if method == DEPTHWISE:
-        return depthwise_geometry.depthwise_forward(
-            channels, out_channels, kernel, size, out_size, stride, padding, dilation, groups,
-            x_distances, y_distances, has_bias, PLAIN,
-        )  # fmt: skip
-    if method == WINOGRAD:
-        return winograd_3x3.geometry(
-            channels, out_channels, out_size, padding, x_distances, y_distances, lanes, PLAIN, has_bias
-        )
-    return conv_geometry.conv_forward(
-        channels, out_channels, kernel, size, out_size, stride, padding, dilation, groups,
-        x_distances, y_distances, has_bias, PLAIN,
-    )  # fmt: skip
+def patches_pay(shape, method, lanes):
+    """Whether sums of patches are faster than a method of blocks, what is moved for either included."""
+    if method.kind == DEPTHWISE or shape.channels == 0 or shape.out_channels == 0:
+        return False
+    outputs, (height, width) = shape.out_channels, shape.out_size
+    rows = shape.channels * shape.kernel[0] * shape.kernel[1]
+    turned = shape.channels * shape.size[0] * shape.size[1] + outputs * height * width
+    copied, padded = height * width, 0
+    if not is_pointwise(shape):
+        copied = height * ((width + lanes - 1) // lanes * lanes)
+        phases = min(shape.kernel[0], shape.stride[0]) * min(shape.kernel[1], shape.stride[1])
+        padded = shape.channels * phases * (height + shape.kernel[0]) * lanes
+    product = PATCH_PRODUCT if rows // shape.groups <= NEAR_ROWS else FAR_PATCH_PRODUCT
+    sums = product * _without_products(DIRECT, shape).cost + SUM_COPY * outputs * height * width
+    return sums + COPY * rows * copied + PAD_LINE * padded < method.cost + TURN * turned
+
+
+# What the passes read around planes
 
 
 @compiled
-def input_geometries(
-    method, channels, out_channels, kernel, size, out_size, stride, padding, dilation, groups,
-    dx_distances, dy_distances, has_bias, lanes,
-):  # fmt: skip
-    """The geometries of an input gradient: `make_sums` runs one after the other."""
-    if method == DEPTHWISE:
-        return [
-            depthwise_geometry.depthwise_grad_input(
-                channels, out_channels, kernel, size, out_size, stride, padding, dilation, groups,
-                dx_distances, dy_distances, has_bias, PLAIN,
-            )
-        ]  # fmt: skip
-    if method == WINOGRAD:
-        full = TAPS - 1 - padding[0], TAPS - 1 - padding[1]
-        return [
-            winograd_3x3.geometry(
-                out_channels, channels, size, full, dy_distances, dx_distances, lanes, PLAIN, has_bias
-            )
-        ]
-    return [
-        conv_geometry.conv_grad_input(
-            channels, out_channels, kernel, size, out_size, stride, padding, dilation, groups,
-            dx_distances, dy_distances, (row, column), has_bias, PLAIN,
-        )
-        for row in range(min(stride[0], size[0]))
-        for column in range(min(stride[1], size[1]))
-    ]  # fmt: skip
+def _larger(a, b):
+    """Zeros that are enough for both: (top, bottom, left, right)."""
+    return max(a[0], b[0]), max(a[1], b[1]), max(a[2], b[2]), max(a[3], b[3])
 
 
 @compiled
-def weight_geometry(
-    method, channels, out_channels, kernel, out_size, stride, padding, dilation, groups,
-    x_distances, dy_distances, lanes,
-):  # fmt: skip
-    """The geometry of a weight gradient."""
-    if method == DEPTHWISE:
-        return depthwise_weight_geometry(
-            channels, out_channels, kernel, out_size, stride, padding, dilation, groups,
-            x_distances, dy_distances, 0,
-        )  # fmt: skip
-    if method == WINOGRAD:
-        return winograd_3x3.grad_weight_geometry(
-            channels, out_channels, out_size, padding, x_distances, dy_distances, lanes
-        )
-    return conv_geometry.conv_grad_weight(
-        channels, out_channels, kernel, out_size, stride, padding, dilation, groups,
-        x_distances, dy_distances, 0,
-    )  # fmt: skip
+def input_halo(method, shape):
+    """Zeros around x for a convolution, or the gradient of its weight."""
+    direct = conv_geometry.forward_halo(
+        shape.kernel, shape.size, shape.out_size, shape.stride, shape.padding, shape.dilation
+    )
+    if method.kind == TILES:
+        sizes = shape.size, shape.out_size, shape.padding
+        return _larger(direct, winograd_parts.input_halo(method.parts, sizes[0], sizes[1], sizes[2]))
+    if method.kind == LINES:
+        return _larger(direct, winograd_line_geometry.input_halo(method.line, shape.size))
+    return direct
 
 
 @compiled
-def _vectors(count, like):
-    """Memory for `count` numbers that `first_vector` may align; it holds zeros."""
-    return np.zeros(count + simd.lanes(pointer(like)), like.dtype)
+def slope_halo(method, shape):
+    """Zeros around dy for the gradient of x."""
+    direct = conv_geometry.grad_input_halo(
+        shape.kernel, shape.size, shape.out_size, shape.stride, shape.padding, shape.dilation
+    )
+    if method.kind == TILES:
+        sizes = shape.size, shape.out_size, shape.padding
+        return _larger(direct, winograd_parts.slope_halo(method.parts, sizes[0], sizes[1], sizes[2]))
+    if method.kind == LINES:
+        return _larger(direct, winograd_line_geometry.input_halo(method.line, shape.out_size))
+    return direct
 
 
 @compiled
-def first_vector(block):
-    """The first whole vector of a block: one that crosses a cache line takes two loads."""
-    return advance(pointer(block), -block.ctypes.data % simd.VECTOR_BYTES // block.itemsize)
-
-
-@compiled
-def scratch_size(method, g, lanes):
-    """How many numbers the sums of a block work in, with room to align them."""
-    return lanes + (products.scratch_size(g, lanes) if method == WINOGRAD else 0)
-
-
-@compiled
-def weights_of(method, weight, turned):
-    """The numbers that are multiplied with an input, or `turned` with dy: the weights or their transforms."""
-    if method != WINOGRAD:
-        return weight.reshape(-1)
-    lanes, out_channels, channels = simd.lanes(pointer(weight)), weight.shape[0], weight.shape[1]
-    outputs, inputs = (channels, out_channels) if turned else (out_channels, channels)
-    u = _vectors(MATRICES * products.matrix_distance(outputs, inputs, lanes) * lanes, weight)
-    g = winograd_3x3.weights_geometry(out_channels, channels, lanes, turned)
-    state = _whole_work()
-    _transform(pointer(weight), u, g, state)
-    keep((weight, g, state))
-    return u
-
-
-@compiled
-def sums_of_weights(method, dweight):
-    """Where the sums of a weight gradient are made: in place, or as the products' sums, from 0 on."""
-    if method != WINOGRAD:
-        return dweight.reshape(-1)
-    lanes, outputs, channels = simd.lanes(pointer(dweight)), dweight.shape[0], dweight.shape[1]
-    return _vectors(MATRICES * products.matrix_distance(outputs, channels, lanes) * lanes, dweight)
-
-
-@compiled
-def finish_weights(method, sums, dweight):
-    """Write to dweight what `make_weight_sums` has made of all blocks."""
-    if method == WINOGRAD:
-        outputs, channels, lanes = dweight.shape[0], dweight.shape[1], simd.lanes(pointer(dweight))
-        g = winograd_3x3.weights_geometry(outputs, channels, lanes, False)
-        state = _whole_work()
-        _transform_back(pointer(dweight), sums, g, state)
-        keep((sums, dweight, g, state))
-
-
-@compiled
-def _whole_work():
-    """The step state of one thread that does all the work."""
-    state = np.zeros(STATE_SIZE, np.int64)
-    state[STATE.parts], state[STATE.sums] = 1, 1
-    return state
-
-
-@compiled
-def make_sums(method, x, weights, bias, y, scratch, g, state):
-    """Run a convolution or a part of an input gradient on a block."""
-    w, b = pointer(weights), pointer(bias)
-    if method == DEPTHWISE:
-        _depthwise(x, w, b, x, y, x, pointer(g), pointer(state))
-    elif method == WINOGRAD:
-        _multiply(x, weights, b, y, scratch, g, state)
-    else:
-        _contract(x, w, b, x, y, x, pointer(g), pointer(state))
-
-
-@compiled
-def make_weight_sums(method, x, dy, sums, scratch, g, state):
-    """Add the weight gradient of a block to the sums."""
-    total = pointer(sums)
-    if method == DEPTHWISE:
-        _depthwise_grad_weight(x, dy, total, total, total, total, pointer(g), pointer(state))
-    elif method == WINOGRAD:
-        _multiply_gradients(x, dy, sums, scratch, g, state)
-    else:
-        _contract_grad_weight(x, dy, total, total, total, total, pointer(g), pointer(state))
-
-
-# The products' operations. They are compiled for float32 only: of float64, these functions do nothing.
-
-
-def _of_float32(function):
-    """Let compiled code call a function that does nothing unless its first argument points to float32."""
-
-    @overload(function, strict=False)
-    def typed(p, *args):
-        return function if p.dtype == types.float32 else lambda p, *args: None
-
-    return function
-
-
-@_of_float32
-def _multiply(x, weights, bias, y, scratch, g, state):
-    _winograd(x, first_vector(weights), bias, x, y, first_vector(scratch), pointer(g), pointer(state))
-
-
-@_of_float32
-def _multiply_gradients(x, dy, sums, scratch, g, state):
-    s = first_vector(scratch)
-    _winograd_grad_weight(x, dy, first_vector(sums), s, s, s, pointer(g), pointer(state))
-
-
-@_of_float32
-def _transform(weight, u, g, state):
-    _transform_weights(weight, first_vector(u), weight, weight, weight, weight, pointer(g), pointer(state))
-
-
-@_of_float32
-def _transform_back(dweight, sums, g, state):
-    s = first_vector(sums)
-    _weight_sums(s, dweight, s, s, s, s, pointer(g), pointer(state))
+def result_halo(method):
+    """Zeros around dy for the gradient of the weight."""
+    return winograd_line_geometry.result_halo(method.line) if method.kind == LINES else NO_HALO

@@ -70,9 +70,11 @@ def get_precision() -> str:
     >>> fc.get_precision() in ("high", "highest")
     True
     """
-    if chosen.value == UNKNOWN:
+    number = chosen.value
+    if number == UNKNOWN:
         set_precision(_checked(_of_environment(), "FASTCONV_PRECISION"))
-    return PRECISIONS[chosen.value]
+        number = chosen.value
+    return PRECISIONS[number]
 
 
 def _of_environment() -> str:

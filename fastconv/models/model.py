@@ -130,9 +130,10 @@ class Model(Classifier):
         """
         X = inputs_as_given(X, self.input_names, self.input_shapes)
         batch_size = whole_number(batch_size, "batch_size")
-        output = self.empty_outputs(len(X))
-        if len(X):
-            engine = self.engines.take(self, "predict", len(X), batch_size)
+        count = len(X)
+        output = self.empty_outputs(count)
+        if count:
+            engine = self.engines.take(self, "predict", count, batch_size)
             engine.predict(X, output)
             self.engines.give_back(engine)
         return self.as_given(output)
@@ -178,11 +179,10 @@ class Model(Classifier):
         >>> fc.models.reference_cnn().empty_outputs(3).shape
         (3, 1)
         """
-        if len(self.output_shapes) == 1:
-            return np.empty((count, *self.output_shape), self.dtype)
-        return Columns(
-            [np.empty((count, *shape), self.dtype) for shape in self.output_shapes], self.output_names
-        )
+        shapes, dtype = self.output_shapes, self._live_parameters.flat.dtype
+        if len(shapes) == 1:
+            return np.empty((count, *shapes[0]), dtype)
+        return Columns([np.empty((count, *shape), dtype) for shape in shapes], self.output_names)
 
     def loss_and_gradients(
         self, X: Any, y: Any, loss: Any = "cross_entropy", *, loss_weights: Any = None

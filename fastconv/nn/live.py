@@ -49,15 +49,12 @@ class LiveArrays:
         self._given = itertools.count(1)
         self._times_given = 0
         self._stamp = next(_stamps)
-        self._compared = (0, False)  # how often views had been given then, and whether one was still there
+        self._compared = 0  # how often views had been given then; less than 0 if one was still there
         self._before: NDArray[Any] | None = None  # the numbers at the last comparison
-        self._own_references = self._references()
+        self._own_references = sys.getrefcount(self.handed)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return LiveArrays, (self.flat, {name: view.shape for name, view in self.views.items()})
-
-    def _references(self) -> int:
-        return sys.getrefcount(self.handed)
 
     def hand_out(self) -> dict[str, NDArray[Any]]:
         """Name -> view, for users."""
@@ -83,10 +80,10 @@ class LiveArrays:
         before references are: a view that is missed here is new to the next call.
         """
         given = self._times_given
-        held = self._references() > self._own_references
-        if (given, False) != self._compared or held:
+        held = sys.getrefcount(self.handed) > self._own_references
+        if held or given != self._compared:
             if self._before is None or self._before.tobytes() != self.flat.tobytes():
                 self._stamp = next(_stamps)  # before the copy: who finds it equal must find the new stamp
                 self._before = self.flat.copy()
-            self._compared = given, held  # only now: another thread must not pass by before
+            self._compared = -1 if held else given  # only now: another thread must not pass by before
         return self._stamp

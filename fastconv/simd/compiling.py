@@ -24,8 +24,12 @@ from numba import njit
 from numba.core import caching, config
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, IndexDataCacheFile
 from numba.core.dispatcher import Dispatcher
+from numba.core.runtime import rtsys
 
-from . import host  # noqa: F401 - before Numba has chosen its target CPU
+from . import (
+    host,  # noqa: F401 - before Numba has chosen its target CPU
+    turns,
+)
 from .collecting import RestingCompiler
 
 
@@ -94,6 +98,14 @@ def sources_of(function):
     return SOURCES.get(inside.partition(".")[0], SOURCES[""])
 
 
+def _beginning():
+    """Where a relative NUMBA_CACHE_DIR lies, wherever the process is when it first asks for code."""
+    return os.getcwd() if config.CACHE_DIR and not os.path.isabs(config.CACHE_DIR) else ""
+
+
+_STARTED_IN = _beginning()
+
+
 def cache_folders(function):
     """The folders that may hold compiled code of a function: what is compiled anew goes to the first of them
     that can be written to, and all of them are read.
@@ -106,9 +118,10 @@ def cache_folders(function):
     kinds = [UserProvidedCacheLocator] if config.CACHE_DIR else []
     kinds += [InTreeCacheLocator] if os.path.isdir(os.path.dirname(file)) else []
     paths = [kind(function, file).get_cache_path() for kind in kinds]
+    folders = [os.path.abspath(os.path.join(_STARTED_IN, path)) for path in paths]
     own = UserWideCacheLocator(function, file).get_cache_path()
     # For a user without a home, "~" stands for nothing.
-    return [os.path.abspath(path) for path in paths] + ([own] if os.path.isabs(own) else [])
+    return folders + ([own] if os.path.isabs(own) else [])
 
 
 @functools.cache
@@ -125,17 +138,17 @@ def can_write(folder):
 class _Files(IndexDataCacheFile):
     """A function's files in one folder: one for each signature that it was compiled for, and no index."""
 
-    def _name(self, key):
+    def name(self, key):
         digest = hashlib.sha256(repr((self._source_stamp, key)).encode()).hexdigest()
         return f"{self._index_name.removesuffix('.nbi')}.{digest[:16]}.nbc"
 
     def save(self, key, data):
         with contextlib.suppress(OSError):  # a full or vanished disk: the code is compiled again next time
-            self._save_data(self._name(key), (self._source_stamp, key, data))
+            self._save_data(self.name(key), (self._source_stamp, key, data))
 
     def load(self, key):
         try:
-            sources, saved, data = self._load_data(self._name(key))
+            sources, saved, data = self._load_data(self.name(key))
         except Exception:  # pickle raises nearly anything on damaged data
             return None
         return data if (sources, saved) == (self._source_stamp, key) else None
@@ -156,11 +169,19 @@ class _Cache(FunctionCache):
 
     def __init__(self, function, fingerprint):
         self._name, self._py_func = repr(function), function
-        self._impl = _Entry(function, function.__code__.co_filename)
-        self._sources = sources_of(function)
-        self.folders = cache_folders(function)
         self._fingerprint = fingerprint
         self.enable()
+
+    # Of some hundred functions, a process uses a dozen: only for these are files looked for.
+
+    @functools.cached_property
+    def _impl(self):
+        return _Entry(self._py_func, self._py_func.__code__.co_filename)
+
+    @functools.cached_property
+    def folders(self):
+        """Where compiled code may lie: see `cache_folders`."""
+        return cache_folders(self._py_func)
 
     @property
     def cache_path(self):
@@ -168,13 +189,31 @@ class _Cache(FunctionCache):
         return next(filter(can_write, self.folders), None)
 
     def _file(self, folder):
-        return _Files(folder, self._impl.filename_base, self._sources)
+        return _Files(folder, self._impl.filename_base, sources_of(self._py_func))
+
+    def load_overload(self, sig, target_context):
+        """The compiled code for a signature, or None where there is none.
+
+        Numba's own first imports all that it could compile, which takes a third of the time of a start. Code
+        that is there needs Numba's runtime, whose functions it calls, and nothing else.
+        """
+        with self._guard_against_spurious_io_errors():
+            return self._load_overload(sig, target_context)
 
     def _load_overload(self, sig, target_context):
         key = self._index_key(sig, target_context.codegen())
+        data = self._read(key)
+        if data is None and (folder := self.cache_path) is not None:
+            turns.take(folder, self._file(folder).name(key))
+            data = self._read(key)  # another process may have compiled it until then
+        if data is None:
+            return None
+        rtsys.initialize(target_context)
+        return self._impl.rebuild(target_context, data)
+
+    def _read(self, key):
         found = (self._file(folder).load(key) for folder in self.folders)
-        data = next((data for data in found if data is not None), None)
-        return None if data is None else self._impl.rebuild(target_context, data)
+        return next((data for data in found if data is not None), None)
 
     def _save_overload(self, sig, data):
         folder = self.cache_path
@@ -199,7 +238,17 @@ def compiled(function, fingerprint=None, cached=True, **options):
     dispatcher = njit(nogil=True, error_model="numpy", no_cfunc_wrapper=True, **options)(function)
     if cached:
         dispatcher._cache = _Cache(function, fingerprint)
+        dispatcher.compile = turns.releasing(dispatcher.compile)
     return dispatcher
+
+
+def is_compiled(function, arguments):
+    """Whether a `compiled` function has machine code for these types, in this process or in a cache."""
+    if arguments in function.overloads:
+        return True
+    cache, codegen = function._cache, function.targetctx.codegen()
+    name = functools.partial(_Files.name, key=cache._index_key(arguments, codegen))
+    return any(os.path.exists(os.path.join(folder, name(cache._file(folder)))) for folder in cache.folders)
 
 
 @functools.cache

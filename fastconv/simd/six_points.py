@@ -6,13 +6,14 @@ where a polynomial is its last coefficient. At p and -p, sums of even and of odd
     polynomial a0, a1, ...          its values at the points: `gradient_line`, and, over f, which is the
                                     product of the distances to the other points, `weight_line`
     six numbers at the points       what each adds to a0, a1, ...: `results_line`, `weight_sums_line`
-    six numbers of an input         what makes the products right: `input_line`
+    six numbers of an input         what makes the products right, down and across: `input_square`
 
-Each loads a line, and stores one. There are 2 to 5 coefficients: the code has a case for each number, so that
-whoever calls it is compiled once. These points lose 2.6 times less to rounding than 0, +-1, +-2 and infinity,
-which most libraries take.
+Each loads a line, and stores one; a square is six of them. There are 2 to 5 coefficients: the code has a
+case for each number, so that whoever calls it is compiled once. These points lose 2.6 times less to rounding
+than 0, +-1, +-2 and infinity, which most libraries take.
 """
 
+from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
@@ -51,16 +52,26 @@ def _polynomial(b, coefficients, at):
     return total
 
 
-def _input(b, d):
-    """Emit six numbers of an input at the points."""
-    p2, q2 = P * P, Q * Q
-    ends, middle = p2 * q2, -(p2 + q2)
-    values = [_sum(b, [(ends, d[0]), (middle, d[2]), (1, d[4])])]
-    for point, other in ((P, q2), (Q, p2)):
-        even = _sum(b, [(-other, d[2]), (1, d[4])])
-        odd = _times(b, _sum(b, [(-other, d[1]), (1, d[3])]), point)
-        values += [b.fadd(even, odd), b.fsub(even, odd)]
-    return [*values, _sum(b, [(ends, d[1]), (middle, d[3]), (1, d[5])])]
+def _input_end(b, d):
+    """Emit every other number of an input, three in all, at the point 0, or infinity if the last is one."""
+    return _sum(b, [((P * Q) ** 2, d[0]), (-(P**2 + Q**2), d[1]), (1, d[2])])
+
+
+def _input_pair(b, d, point, other):
+    """Emit six numbers of an input at a point and its opposite, `other` being the third point."""
+    even = _sum(b, [(-(other**2), d[2]), (1, d[4])])
+    odd = _times(b, _sum(b, [(-(other**2), d[1]), (1, d[3])]), point)
+    return [b.fadd(even, odd), b.fsub(even, odd)]
+
+
+def _first_half(b, d):
+    """Emit six numbers of an input at the first three points."""
+    return [_input_end(b, d[0::2]), *_input_pair(b, d, P, Q)]
+
+
+def _second_half(b, d):
+    """Emit six numbers of an input at the last three points."""
+    return [*_input_pair(b, d, Q, P), _input_end(b, d[1::2])]
 
 
 def _evaluated(b, coefficients, scales):
@@ -113,17 +124,30 @@ def _emit_cases(b, count, emit):
 
 
 @intrinsic
-def input_line(typingctx, x, x_index, x_step, y, y_index, y_step):
-    """Store B^T of six numbers of an input: vectors x[x_index + k * x_step] -> y[y_index + k * y_step]."""
+def input_square(typingctx, x, x_index, x_line, x_step, y, y_index, y_step):
+    """Store B^T d B of six lines of an input, x_line apart: line by line, vectors y[y_index + k * y_step].
+
+    Half of the columns at a time stay in registers, and x is read twice: with all of them in memory between
+    lines and columns, stores would bind, and it would take a third longer.
+    """
     if not is_pointer(x):
         return None
 
     def codegen(context, b, sig, args):
-        vector = Vector(x.dtype)
-        _store_line(b, vector, *args[3:], _input(b, _load_line(b, vector, *args[:3], POINTS)))
+        base, start, by, step, target, first, distance = args
+        vector, apart = Vector(x.dtype), b.mul(distance, ir.Constant(distance.type, POINTS))
+        for half, columns in ((_first_half, range(3)), (_second_half, range(3, POINTS))):
+            lines = [
+                half(b, _load_line(b, vector, base, line, step, POINTS))
+                for line in emit_places(b, start, by, POINTS)
+            ]
+            for j, column in zip(columns, zip(*lines, strict=True), strict=True):
+                at = b.add(first, b.mul(distance, ir.Constant(distance.type, j)))
+                values = [*_first_half(b, column), *_second_half(b, column)]
+                _store_line(b, vector, target, at, apart, values)
         return context.get_dummy_value()
 
-    return types.void(x, types.intp, types.intp, y, types.intp, types.intp), codegen
+    return types.void(x, *[types.intp] * 3, y, types.intp, types.intp), codegen
 
 
 def _to_points(scales):

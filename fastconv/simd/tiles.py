@@ -19,6 +19,7 @@ from .host import HOST
 from .vectors import (
     Vector,
     emit_below,
+    emit_fetch,
     emit_fma,
     emit_load,
     emit_masked,
@@ -314,6 +315,23 @@ def tile_store(typingctx, grid, y, y_index, y_rows, y_offsets):
         return context.get_dummy_value()
 
     return types.void(grid, y, types.intp, types.intp if evenly else y_rows, y_offsets), codegen
+
+
+@intrinsic
+def tile_fetch(typingctx, form, y, y_index, y_rows, y_offsets):
+    """Fetch the memory that a tile of a given shape will be stored to: see `fetch` and `tile_store`."""
+    if not isinstance(form, Shape):
+        return None
+    grid = form.grid
+
+    def codegen(context, b, sig, args):
+        _, y_, start, by, column = args
+        for where in emit_places(b, start, by, grid.rows):
+            for place in _column_vectors(b, grid, y_, where, column):
+                emit_fetch(b, grid.vector, *place)
+        return context.get_dummy_value()
+
+    return types.void(form, y, types.intp, types.intp, y_offsets), codegen
 
 
 @intrinsic

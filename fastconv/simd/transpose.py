@@ -169,19 +169,25 @@ def half_square_part(typingctx, p, index, distance, valid, count):
         base, start, by, valid_, limit = args
         acc = ir.Constant(context.get_value_type(grid), None)
         inside, raw = emit_below(b, grid.rows, limit), llvm_vector(grid.vector)
-        for r, place in enumerate(emit_places(b, start, by, grid.rows // 2)):
-            first = b.bitcast(b.gep(base, [place]), raw.as_pointer())
-            acc = b.insert_value(acc, _masked_row(b, first, r, valid_, inside), r)
+        places = emit_places(b, start, by, grid.rows // 2)
+        begins = [b.bitcast(b.gep(base, [place]), raw.as_pointer()) for place in places]
+        for r in range(len(begins)):
+            acc = b.insert_value(acc, _masked_row(b, begins, r, valid_, inside), r)
         return acc
 
     return grid(p, types.intp, types.intp, types.intp, types.intp), codegen
 
 
-def _masked_row(b, first, row, valid, inside):
-    """Emit the load of row number `row` of a square: zeros outside `inside`, and in rows from `valid` on."""
+def _masked_row(b, begins, row, valid, inside):
+    """Emit the load of row number `row` of a square: zeros outside `inside`, and in rows from `valid` on.
+
+    `begins` are the addresses of all rows. Where there is none, nothing is loaded from the first: beside the
+    end of memory, or in memory that nobody has written to yet, a load of nothing takes some 200 cycles.
+    """
     here = b.icmp_signed("<", ir.Constant(valid.type, row), valid)
     mask = b.select(here, inside, ir.Constant(inside.type, None))
-    return emit_masked_load(b, first, mask, ir.Constant(first.type.pointee, None))
+    begin = b.select(here, begins[row], begins[0])
+    return emit_masked_load(b, begin, mask, ir.Constant(begin.type.pointee, None))
 
 
 def _square(context, b, grid, place, valid, count):
@@ -195,14 +201,15 @@ def _square_rows(context, b, grid, source, place, valid, count, inside):
     raw = ir.VectorType(context.get_value_type(source), grid.rows)
 
     def rows(load_row):
-        values = [load_row(r, b.bitcast(place(r), raw.as_pointer())) for r in range(grid.rows)]
+        begins = [b.bitcast(place(r), raw.as_pointer()) for r in range(grid.rows)]
+        values = [load_row(begins, r) for r in range(grid.rows)]
         return [emit_converted(b, value, source, grid.dtype) for value in values], b.block
 
     with b.if_else(_whole(b, grid, valid, count)) as (then, otherwise):
         with then:
-            plain, plain_end = rows(lambda r, first: b.load(first, align=1))
+            plain, plain_end = rows(lambda begins, r: b.load(begins[r], align=1))
         with otherwise:
-            partial, partial_end = rows(lambda r, first: _masked_row(b, first, r, valid, inside))
+            partial, partial_end = rows(lambda begins, r: _masked_row(b, begins, r, valid, inside))
     results = []
     for one, other in zip(plain, partial, strict=True):
         phi = b.phi(one.type)

@@ -102,6 +102,15 @@ def emit_store(b, vector, pointer, index, value):
     b.store(value, _vector_address(b, vector, pointer, index), align=_align(vector))
 
 
+def emit_fetch(b, vector, pointer, index):
+    """Emit what fetches vector number `index` of the memory at a pointer into the cache, to be written to."""
+    byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
+    kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
+    function = cgutils.get_or_insert_function(b.module, kind, "llvm.prefetch.p0")
+    to_write, near, data = (ir.Constant(number, n) for n in (1, 3, 1))
+    b.call(function, [b.bitcast(_vector_address(b, vector, pointer, index), byte), to_write, near, data])
+
+
 def is_pointer(ty):
     """Whether a Numba type is a pointer to float32 or float64."""
     return isinstance(ty, types.CPointer) and ty.dtype in (types.float32, types.float64)
@@ -251,6 +260,22 @@ def store(typingctx, p, index, value):
 
 
 @intrinsic
+def fetch(typingctx, p, index):
+    """Fetch vector `index` of the memory at `p` into the cache, as it will be stored soon.
+
+    A store to what is not there waits for it, and all stores behind it wait, too. Nothing needs to be there.
+    """
+    if not is_pointer(p):
+        return None
+
+    def codegen(context, b, sig, args):
+        emit_fetch(b, Vector(p.dtype), *args)
+        return context.get_dummy_value()
+
+    return types.void(p, types.intp), codegen
+
+
+@intrinsic
 def store_part(typingctx, p, index, value, count):
     """Store the first `count` lanes of the vector `value` from scalar `index` of the memory at `p` on."""
     if not isinstance(value, Vector):
@@ -364,6 +389,15 @@ def select(typingctx, mask, a, b):
     if not isinstance(mask, Mask):
         return None
     return a(mask, a, a), lambda context, builder, sig, args: builder.select(*args)
+
+
+@intrinsic
+def every_other(typingctx, a, b):
+    """Every other lane of two vectors, those of the first and then those of the second."""
+    if not (isinstance(a, Vector) and a == b):
+        return None
+    lanes_ = ir.Constant(ir.VectorType(ir.IntType(32), a.lanes), list(range(0, 2 * a.lanes, 2)))
+    return a(a, b), lambda context, builder, sig, args: builder.shuffle_vector(*args, lanes_)
 
 
 @intrinsic

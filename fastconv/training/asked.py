@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from ..checks.settings import real_number, whole_number
+from ..engine.ranks.agreement import check_same_call
 from ..formats.model_file import check_target
-from ..ranks.agreement import check_same_call
 from . import progress as progress_displays
 from .augment import check_augment
 from .batch_feed import BatchFeed

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from ..ranks.agreement import on_all
-from ..ranks.communicator import ALONE
-from ..ranks.spread import Spread
+from ..engine.ranks.agreement import on_all
+from ..engine.ranks.communicator import ALONE
+from ..engine.ranks.spread import Spread
 from . import fingerprints
 from .batch_feed import BatchFeed
 from .feeds import EVALUATED_AT_ONCE, WANTED, Feed, Form

@@ -9,9 +9,9 @@ import numpy as np
 from ..engine.columns import arrays_in, like
 from ..engine.engine import Engine
 from ..engine.plan import lanes_of
+from ..engine.ranks.agreement import by_lead
+from ..engine.ranks.communicator import ALONE, Alone, share_of
 from ..models.model import Model
-from ..ranks.agreement import by_lead
-from ..ranks.communicator import ALONE, Alone, share_of
 from .feeds import EVALUATED_AT_ONCE, Feed
 from .history import NotFiniteError
 from .loops import Task, run_part

@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from ..engine.columns import Columns, inputs_as_given, named, outputs_as_given
 from ..engine.inputs import check_layout
+from ..engine.ranks.communicator import ALONE, Alone
+from ..engine.ranks.spread import Spread
 from ..nn.losses import Loss
 from ..nn.network import Network
-from ..ranks.communicator import ALONE, Alone
-from ..ranks.spread import Spread
 from .parts import Part
 from .sample_weights import Weights, combine
 

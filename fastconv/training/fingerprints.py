@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..engine.columns import Columns, arrays_in
-from ..ranks.spread import Rows, Spread
+from ..engine.ranks.spread import Rows, Spread
 
 HASHED_AT_ONCE = 4096  # so that a hash needs little memory
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..ranks.agreement import by_lead
+from ..engine.ranks.agreement import by_lead
 from . import progress as progress_displays
 from .augment import Augment
 from .callbacks.callback import call_each, hears_of_batches
@@ -133,7 +133,7 @@ class Fitting:
 
     def _epoch(self, steps: Steps, epoch: int) -> dict[str, Any] | None:
         """Train and validate for one epoch; its figures, or None where there was no sample left."""
-        started, task = time.perf_counter(), steps.task
+        started, task, talked = time.perf_counter(), steps.task, self.trainer.ranks.seconds
         ranks, listeners = self.trainer.ranks, [each for each in self.callbacks if hears_of_batches(each)]
         if ranks.broadcast(bool(listeners)):
             steps.after_each = self._tell_of_batch(steps, epoch, listeners)
@@ -151,6 +151,9 @@ class Fitting:
             figures = evaluate(task, self.held_out, epoch, ranks=ranks)
             logs.update({f"val_{name}": value for name, value in figures.items()})
         logs["seconds"] = time.perf_counter() - started
+        # It is shown, but no figure of the history: a run may go on with other ranks, or on its own.
+        exchange = (ranks.seconds - talked) / logs["seconds"]
+        self._shown_too = {"exchange": exchange} if ranks.count > 1 else {}
         return logs
 
     def _tell_of_batch(
@@ -188,7 +191,7 @@ class Fitting:
             done = logs["epoch"] + 1
             self.position = Position(done, trainer.steps_taken, trainer._epochs_taken, stopped_at)
             save(self.checkpoint, self._run, trainer, self.history, self.position, self.callbacks)
-        self.display.epoch_end(logs)
+        self.display.epoch_end({**logs, **self._shown_too})
 
 
 def guarded_epoch(

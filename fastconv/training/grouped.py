@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..engine.columns import arrays_in, like
-from ..ranks.spread import Spread
+from ..engine.ranks.spread import Spread
 from .batch_feed import BatchFeed
 from .parts import Part, ScatteredPart
 

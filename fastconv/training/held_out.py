@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 
 from ..engine.columns import arrays_in
 from ..engine.inputs import classes_of
+from ..engine.ranks.communicator import ALONE
+from ..engine.ranks.spread import Spread
 from ..nn.joint_loss import parts_of
 from ..nn.losses import Loss
-from ..ranks.communicator import ALONE
-from ..ranks.spread import Spread
 
 Chosen = NDArray[np.bool_]  # whether a sample is, which takes an eighth of the memory of its number
 BLOCK = 4096

@@ -7,10 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..engine.columns import Columns, arrays_in, like
+from ..engine.ranks.agreement import gathered
+from ..engine.ranks.communicator import Alone
+from ..engine.ranks.spread import Spread
 from ..nn.class_losses import is_labels
-from ..ranks.agreement import gathered
-from ..ranks.communicator import Alone
-from ..ranks.spread import Spread
 from .feeds import Form
 from .parts import Part, ScatteredPart
 

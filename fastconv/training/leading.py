@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..ranks.agreement import by_lead
+from ..engine.ranks.agreement import by_lead
 from .history import History
 from .settings import TrainerSettings
 

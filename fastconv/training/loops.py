@@ -13,6 +13,7 @@ from ..engine.engine import Engine
 from ..engine.inputs import class_numbers, readable
 from ..engine.lowering.strips import samples_of_strip
 from ..engine.plan import lanes_of
+from ..engine.ranks.communicator import ALONE, Alone
 from ..engine.run import Run
 from ..engine.shares import shares_of
 from ..engine.threads import get_num_threads
@@ -24,7 +25,6 @@ from ..nn.joint_loss import parts_of, taking, targets_of
 from ..nn.losses import Loss
 from ..nn.norm import check_batch
 from ..nn.optimizers import Optimizer
-from ..ranks.communicator import ALONE, Alone
 from .feeds import Feed
 from .finite import all_finite
 from .history import DivergedError, NotFiniteError

@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..checks.settings import real_number, whole_number
+from ..engine.ranks.agreement import on_all
 from ..models.building import given_model, loss_for
 from ..models.model import Model
 from ..nn.optimizers import SGD
 from ..nn.optimizers import resolve as resolve_optimizer
-from ..ranks.agreement import on_all
 from .callbacks.callback import Callback, Logs
 from .history import DivergedError, NotFiniteError
 from .trainer import Trainer

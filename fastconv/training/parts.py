@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ..engine.columns import arrays_in, like, named
 from ..engine.lowering.strips import samples_of_strip
-from ..ranks.spread import Spread
+from ..engine.ranks.spread import Spread
 from .finite import first_not_finite
 from .sample_weights import Weights
 

@@ -25,7 +25,7 @@ _METHODS = ("start", "compiling", "batch", "epoch_end", "close")
 # Code that was compiled before is found in well under this time; then there is nothing to say.
 _PATIENCE_SECONDS = 1.0
 _VERBOSE = {"auto": None, 0: False, 1: True}
-_NOT_SHOWN = {"epoch", "epochs", "learning_rate", "seconds"}
+_NOT_SHOWN = {"epoch", "epochs", "learning_rate", "seconds", "exchange"}
 
 
 class Progress(Protocol):
@@ -41,7 +41,7 @@ class Progress(Protocol):
         """Some batches of an epoch (from 0) are done; `loss` is the mean over them."""
 
     def epoch_end(self, logs: Mapping[str, Any]) -> None:
-        """An epoch is done; `logs` is what callbacks get."""
+        """An epoch is done; `logs` is what callbacks get, and of ranks "exchange", a part of the time."""
 
     def close(self) -> None:
         """Training is over."""
@@ -144,18 +144,22 @@ def format_seconds(seconds: float) -> str:
 
 
 def epoch_line(logs: Mapping[str, Any]) -> str:
-    """One epoch's figures on a line.
+    """One epoch's figures on a line; of several ranks, with the part of the time that they talked and waited.
 
     Examples
     --------
     >>> epoch_line({"epoch": 2, "epochs": 12, "loss": 0.05123, "accuracy": 0.98432, "seconds": 1.2})
     'epoch  3/12  loss 0.0512  accuracy 0.9843   1.20 s'
+    >>> epoch_line({"epoch": 0, "epochs": 1, "loss": 0.05, "seconds": 1.2, "exchange": 0.071})
+    'epoch 1/1  loss 0.0500   1.20 s  exchange 7%'
     """
     epochs = str(logs["epochs"])
     parts = [f"epoch {logs['epoch'] + 1:>{len(epochs)}}/{epochs}"]
     parts += [f"{name} {format_figure(value)}" for name, value in logs.items() if name not in _NOT_SHOWN]
     if "seconds" in logs:
         parts.append(format_seconds(logs["seconds"]))
+    if "exchange" in logs:
+        parts.append(f"exchange {logs['exchange']:.0%}")
     return "  ".join(parts)
 
 

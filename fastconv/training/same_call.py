@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from ..engine.columns import arrays_in
+from ..engine.ranks.agreement import check_same_call
 from ..kernels.precision import get_precision
-from ..ranks.agreement import check_same_call
 from ..simd.host import HOST
 from .leading import share_state
 from .settings import TrainerSettings

@@ -9,9 +9,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..checks.settings import real_number
 from ..engine.inputs import classes_of
+from ..engine.ranks.communicator import ALONE
+from ..engine.ranks.spread import Spread
 from ..nn.losses import Loss
-from ..ranks.communicator import ALONE
-from ..ranks.spread import Spread
 
 Weights = NDArray[np.float64]
 

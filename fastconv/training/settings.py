@@ -5,14 +5,15 @@ from contextlib import contextmanager
 from typing import Any
 
 from ..checks.settings import whole_number
+from ..engine.ranks.agreement import given_ranks
+from ..engine.ranks.communicator import ALONE, Alone
+from ..engine.threads import sharing
 from ..models.building import given_model
 from ..models.model import Model
 from ..nn.activations import Softmax
 from ..nn.joint_loss import JointLoss, resolve_for
 from ..nn.losses import Loss, LossName
 from ..nn.optimizers import SGD, Optimizer
-from ..ranks.agreement import given_ranks
-from ..ranks.communicator import ALONE, Alone
 from . import other_names
 from .feeds import Form
 from .finite import Snapshot
@@ -327,7 +328,8 @@ class TrainerSettings:
                 raise RuntimeError(f"`{call}` can't be called in on_batch_end: call it in on_epoch_end")
             before, self._at_work = self._at_work, True
             try:
-                yield
+                with sharing(training=True):
+                    yield
             finally:
                 self._at_work = before
 

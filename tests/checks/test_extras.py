@@ -20,7 +20,7 @@ ROOT = Path(fc.__file__).parents[1]
 PROJECT = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
 # fmt: off
 OPTIONAL = ["sklearn", "mlxtend", "PIL", "tqdm", "matplotlib", "onnx", "onnxruntime", "safetensors", "torch",
-            "scipy", "pandas", "google", "tensorboardX", "wandb", "pytest"]
+            "scipy", "pandas", "google", "tensorboardX", "wandb", "optuna", "pytest"]
 
 # The extra that must be named, the package, what needs it, and a name that fastconv has once it can do this.
 NEEDS = [
@@ -43,6 +43,7 @@ NEEDS = [
     ("torch", "torch", "fc.from_torch(model, (1, 8, 8))", "from_torch"),
     ("tensorboard", "tensorboardX", "fc.TensorBoard()", "TensorBoard"),
     ("wandb", "wandb", "fc.WandB('digits')", "WandB"),
+    ("search", "optuna", "fc.OptunaPruning(None)", "OptunaPruning"),
     ("safetensors", "safetensors", "model.save('model.safetensors')", "from_torch"),
     ("safetensors", "safetensors", "fc.load('other.safetensors')", "from_torch"),
     ("safetensors", "safetensors", "cli('export', 'model.npz', 'model.safetensors')", "from_torch"),

@@ -8,7 +8,7 @@ import pytest
 
 import fastconv as fc
 from fastconv.cli import launch
-from fastconv.ranks.communicator import ALONE
+from fastconv.engine.ranks.communicator import ALONE
 from tests.ranks.harness import run_on_ranks
 
 SHORT = ["--model", "reference", "--epochs", "3", "--seed", "0"]

@@ -14,7 +14,8 @@ from fastconv.cli import info
 from fastconv.datasets import loaders
 
 COMMANDS = [
-    "train", "evaluate", "predict", "compare", "export", "warm", "bench", "profile", "info", "tutorial",
+    "train", "evaluate", "predict", "compare", "export", "warm", "bench", "profile", "scale", "info",
+    "tutorial",
 ]  # fmt: skip
 # Child processes run the fastconv that this one imported, installed or not.
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(fc.__file__).parents[1])}
@@ -97,6 +98,7 @@ def test_the_version_is_printed(run):
             "MODEL must be a file that ends in .npz or .safetensors, or one of atari_cnn, ",
         ),
         (["profile", "lenet5", "--optimizer", "best"], "--optimizer must be one of sgd, adam"),
+        (["scale", "lenet5", "--optimizer", "best"], "--optimizer must be one of sgd, adam"),
         (["train", "--crop", "--pad"], "argument --pad: not allowed with argument --crop"),
         (["bench", "--compare", "caffe"], "argument --compare: invalid choice: 'caffe'"),
     ],
@@ -144,6 +146,7 @@ def test_wrong_usage_is_one_line_on_standard_error_and_code_2(run, argv, message
         (["compare", "none.json", "none.html"], "none.json: No such file or directory"),
         (["warm", "broken.npz"], "broken.npz"),
         (["profile", "broken.npz"], "broken.npz"),
+        (["scale", "broken.npz"], "broken.npz"),
         (["profile", "lenet5", "--output", "lenet5.gif"], "--output lenet5.gif must end in .png or .svg"),
         (["bench", "--save", "none/table.md"], "--save none/table.md: there is no folder none"),
     ],

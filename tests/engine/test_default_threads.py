@@ -1,9 +1,11 @@
 """How many threads there are unless told otherwise: affinity, control groups, limits of other libraries."""
 
+import multiprocessing
 import os
 
 import pytest
 
+import fastconv as fc
 from fastconv.engine import threads
 
 
@@ -53,3 +55,47 @@ def test_the_quota_of_a_control_group_is_read(files, count, tmp_path, monkeypatc
         path.parent.mkdir(exist_ok=True)
         path.write_text(text + "\n")
     assert threads._group_quota(str(tmp_path)) == count
+
+
+# In other processes
+
+FORKS = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+
+
+@pytest.mark.parametrize("way", [pytest.param("fork", marks=FORKS), "spawn"])
+@pytest.mark.parametrize(
+    ("name", "setting", "count"),
+    [(None, None, 1), ("OMP_NUM_THREADS", "2", 2), ("FASTCONV_NUM_THREADS", "5", 5)],
+)
+def test_a_worker_of_a_pool_has_one_thread_unless_told_otherwise(way, name, setting, count, monkeypatch):
+    threads._threads = None
+    assert fc.get_num_threads() == 8  # which a fork inherits
+    if name is not None:
+        monkeypatch.setenv(name, setting)
+    if way == "spawn" and name == "OMP_NUM_THREADS":
+        monkeypatch.setenv(name, "1")  # there may be fewer processors than two
+        count = 1
+    with multiprocessing.get_context(way).Pool(1) as pool:
+        assert pool.apply(fc.get_num_threads) == count
+
+
+@FORKS
+def test_a_process_of_ones_own_has_all_processors_and_one_that_was_forked_what_was_set():
+    def number_in_a_fork():
+        come, go = os.pipe()
+        child = os.fork()
+        if not child:
+            os.write(go, bytes([fc.get_num_threads()]))
+            os._exit(0)
+        os.waitpid(child, 0)
+        number = os.read(come, 1)[0]
+        os.close(come)
+        os.close(go)
+        return number
+
+    threads._threads = None
+    assert fc.get_num_threads() == number_in_a_fork() == 8
+    os.sched_getaffinity = lambda pid: {0, 1, 2}  # the fixture puts it back
+    assert number_in_a_fork() == 3
+    fc.set_num_threads(6)
+    assert number_in_a_fork() == 6

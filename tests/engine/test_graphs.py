@@ -62,6 +62,22 @@ GRAPHS = {
     "group norm and dropout of nothing": (
         [same(4), fc.Residual([fc.GroupNorm(2), fc.Dropout(0.0), same(4)]), *CLASSES], (1, 4, 4)
     ),
+    "strided shortcut": (
+        [same(4), fc.ReLU(), fc.Residual([fc.Conv2d(6, 3, stride=2, padding=1), fc.ReLU(), same(6)],
+                                         [fc.Conv2d(6, 1, stride=2)]), fc.ReLU(), *CLASSES],
+        (2, 7, 6),
+    ),
+    "sum of three": (
+        [same(4), fc.ReLU(), fc.Add([same(4)], [fc.Conv2d(4, 1)], []), fc.ReLU(),
+         fc.Add([same(4, 5)], [], []), *CLASSES],
+        (2, 4, 6),
+    ),
+    "readers of all kinds": (
+        [same(4), fc.ReLU(), fc.Concatenate([fc.Conv2d(4, 3, padding=1, groups=4)], [fc.Conv2d(2, 1)],
+                                            [fc.Conv2d(20, 1), fc.Conv2d(3, 1)], [fc.AvgPool2d(3, 1, 1)]),
+         fc.ReLU(), *CLASSES],
+        (2, 5, 4),
+    ),
     "signals": (
         [signals(4, 8), fc.Residual([signals(4, 5), fc.LeakyReLU()]), fc.GlobalAvgPool1d(), *CLASSES], (2, 13)
     ),
@@ -74,6 +90,21 @@ NORMALISED = {
                       fc.BatchNorm2d()], [fc.Conv2d(5, 1, stride=2)]), fc.ReLU(),
          fc.GlobalAvgPool2d(), *CLASSES],
         (2, 6, 6),
+    ),
+    "strided resnet": (
+        [same(3), fc.BatchNorm2d(), fc.ReLU(), fc.Residual([same(3), fc.BatchNorm2d()]),
+         fc.Residual([fc.Conv2d(4, 3, stride=2, padding=1), fc.BatchNorm2d(), fc.ReLU(), same(4),
+                      fc.BatchNorm2d()], [fc.Conv2d(4, 1, stride=2), fc.BatchNorm2d()]), fc.ReLU(),
+         fc.Residual([same(4), fc.ReLU(), same(4)], [fc.BatchNorm2d()]), fc.ReLU(), fc.GlobalAvgPool2d(),
+         *CLASSES],
+        (2, 7, 9),
+    ),
+    "normalised sum of three": (
+        [same(3), fc.BatchNorm2d(),
+         fc.Add([same(3), fc.BatchNorm2d()], [fc.Conv2d(3, 1), fc.BatchNorm2d()], []), fc.ReLU(),
+         fc.Add([same(3), fc.BatchNorm2d(), fc.ReLU()], [fc.ReLU()], []), fc.ReLU(),
+         fc.GlobalAvgPool2d(), *CLASSES],
+        (2, 6, 5),
     ),
     "resnet of signals": (
         [fc.Residual([signals(8, 8), fc.BatchNorm1d(), fc.ReLU(), signals(8, 3), fc.BatchNorm1d()],
@@ -165,9 +196,12 @@ def test_files_copies_and_pickles_hold_the_graph(name, tmp_path):
 
 
 def test_gradients_that_are_added_have_names_of_their_own_in_a_listing():
-    text = build("residual").source("gradients", kernels=False)
+    text = build("group norm and dropout of nothing").source("gradients", kernels=False)
     assert "add_planes(x=dy0, y=dy0_2, z=dy0_2)" in text
-    assert text.count("add_planes_relu(") == 1
+
+
+def test_a_sum_ends_in_the_relu_behind_it():
+    assert build("residual").source("gradients", kernels=False).count("add_planes_relu(") == 1
 
 
 def test_a_row_of_layers_adds_nothing():

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import fastconv as fc
-from fastconv.engine import workers
+from fastconv.engine import threads, workers
 from fastconv.engine.engine import Engine
 from fastconv.engine.run import Run
 from fastconv.kernels.lanes.operation import STATE
@@ -86,8 +86,8 @@ def test_what_workers_never_begin_is_done_by_the_others(count, model, expected, 
 
 
 def test_training_where_no_thread_can_be_started_has_the_same_bits(monkeypatch):
-    def trained(threads):
-        fc.set_num_threads(threads)
+    def trained(count):
+        fc.set_num_threads(count)
         network = fc.models.lenet5(seed=2)
         fc.Trainer(network, optimizer=fc.Adam(0.01)).fit(X, np.arange(SAMPLES) % 10, epochs=3, batch_size=48)
         return network.flat_parameters.copy()
@@ -129,6 +129,47 @@ def test_callers_at_the_same_time_have_workers_of_their_own(model, expected):
     assert len(wrong) == 150
     assert not any(wrong)
     assert 1 <= len(workers._idle) <= 3
+
+
+@pytest.mark.parametrize(("asked_for", "found"), [(False, [8, 4, 2, 2, 1]), (True, [8, 8, 8, 8, 8])])
+def test_calls_at_the_same_time_share_the_processors_unless_a_number_was_asked_for(
+    asked_for, found, monkeypatch
+):
+    monkeypatch.setattr(threads, "_threads", 8)
+    monkeypatch.setattr(threads, "_asked_for", asked_for)
+    begun, release = [], threading.Event()
+
+    def take_time(count):
+        begun.append(count)
+        release.wait(10)
+
+    monkeypatch.setattr(workers._Team, "run", lambda team, job, count: take_time(1 + count))
+    monkeypatch.setattr(workers, "run_steps", lambda *_: take_time(1))
+    callers = []
+    for k in range(5):
+        callers.append(threading.Thread(target=workers.run_job, args=(0, 8)))
+        callers[-1].start()
+        wait_until(lambda: len(begun) == k + 1)  # noqa: B023 - called before k changes
+    release.set()
+    for caller in callers:
+        caller.join()
+    workers.run_job(0, 8)
+    assert begun == [*found, 8]
+
+
+def test_a_call_that_was_interrupted_is_no_longer_counted(model, expected, monkeypatch):
+    monkeypatch.setattr(threads, "_asked_for", False)
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    engine = an_engine(model, 2)
+    with monkeypatch.context() as patch:
+        patch.setattr(workers._Team, "run", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            workers.run_job(0, 2)
+    assert threads._calling == set()
+    np.testing.assert_array_equal(outputs_of(engine), expected)
 
 
 def test_more_threads_than_before_make_room_for_them(model, expected):

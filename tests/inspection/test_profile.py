@@ -10,7 +10,10 @@ import pytest
 import fastconv as fc
 from fastconv.engine.clock import read_often
 from fastconv.engine.plan import lanes_of
+from fastconv.engine.ranks.communicator import Alone
+from fastconv.engine.shares import shares_of
 from fastconv.inspection.random_batch import random_batch
+from tests.ranks.threads_as_ranks import on_ranks
 
 QUICK = 0.02
 SAMPLES = 20  # two blocks in float32, the second of them not full
@@ -242,3 +245,52 @@ def test_weights_of_the_losses_need_no_losses():
     weights = {"policy": 1.0, "value": 0.5}
     found = fc.profile(model, X, [moves, values], loss_weights=weights, seconds=0.01)
     assert found.purpose == "train"
+
+
+# On several ranks
+
+
+def on_ranks_profiled(count, samples):
+    """The profiles of all ranks, which are threads here."""
+    model = conv_net()
+    X, y = random_batch(model, samples)
+    return on_ranks(count, lambda ranks: fc.profile(model, X, y, seconds=QUICK, communicator=ranks))
+
+
+@pytest.mark.parametrize(("count", "samples"), [(2, 64), (3, 50)])
+def test_each_rank_has_a_profile_of_its_part_with_a_row_for_exchanges(count, samples):
+    found = on_ranks_profiled(count, samples)
+    for number, one in enumerate(found):
+        assert one.ranks == count
+        row = row_of(one, "exchange with other ranks", "")
+        assert 0 < row.seconds < one.seconds
+        assert one.total().seconds == pytest.approx(one.seconds)
+        assert f"a training step of {samples} samples on {count} ranks of " in str(one)
+        assert " each (above, one of them), float32; measured peak" in str(one)
+        first, last = shares_of(samples, 16, count).sample_ends[number : number + 2]
+        assert row_of(one, "0 Conv2d", "forward").flops == 2 * 2 * 4 * 9 * 64 * (last - first)
+        assert row_of(one, "gather", "input").bytes_read == 2 * 64 * 4 * (last - first)
+    assert found[0].to_dict()["ranks"] == count
+
+
+def test_a_rank_without_samples_waits_for_the_others():
+    found = on_ranks_profiled(2, 16)
+    idle = next(one for one in found if row_of(one, "0 Conv2d", "forward").flops == 0)
+    assert row_of(idle, "exchange with other ranks", "").seconds > 0.3 * idle.seconds
+
+
+def test_a_prediction_is_not_shared():
+    model = conv_net()
+    with pytest.raises(ValueError, match="`communicator` is for training steps, which need `y`"):
+        fc.profile(model, random_batch(model, 4)[0], seconds=QUICK, communicator=Alone())
+
+
+def test_ranks_that_make_different_calls_are_told_so():
+    model = conv_net()
+
+    def work(ranks):
+        X, y = random_batch(model, 32 + 16 * ranks.number)
+        with pytest.raises(ValueError, match="ranks must make the same call: `samples` is 32 on rank 0"):
+            fc.profile(model, X, y, seconds=QUICK, communicator=ranks)
+
+    on_ranks(2, work)

@@ -16,19 +16,36 @@ from fastconv.kernels import (
     conv_transpose2d,
     precision,
 )
-from fastconv.kernels.lanes import winograd_3x3
 
-CASES = [  # samples, channels, outputs, (height, width), padding
-    (16, 16, 32, (32, 32), 1),
-    (20, 16, 24, (9, 7), 1),
-    (1, 33, 17, (64, 30), 0),
-    (40, 64, 64, (8, 8), 1),
-    (5, 16, 40, (12, 13), 2),
-    (17, 32, 32, (4, 4), ((1, 0), (2, 1))),
-    (3, 32, 32, (18, 9), ((0, 3), (4, 0))),
-    (33, 40, 70, (5, 11), "same"),
+CASES = [  # samples, channels, outputs, (height, width), kernel, settings
+    (16, 16, 32, (32, 32), (3, 3), {"padding": 1}),
+    (20, 16, 24, (9, 7), (3, 3), {"padding": 1}),
+    (1, 33, 17, (64, 30), (3, 3), {}),
+    (40, 64, 64, (8, 8), (3, 3), {"padding": 1}),
+    (5, 16, 40, (12, 13), (3, 3), {"padding": 2}),
+    (17, 32, 32, (4, 4), (3, 3), {"padding": ((1, 0), (2, 1))}),
+    (3, 32, 32, (18, 9), (3, 3), {"padding": ((0, 3), (4, 0))}),
+    (33, 40, 70, (5, 11), (3, 3), {"padding": "same"}),
+    (16, 32, 32, (14, 14), (5, 5), {"padding": 2}),
+    (5, 16, 32, (12, 13), (5, 5), {"padding": ((1, 0), (2, 3))}),
+    (1, 40, 48, (90, 9), (5, 5), {"padding": (0, 4)}),
+    (20, 24, 24, (15, 15), (4, 4), {"padding": 1}),
+    (16, 32, 48, (16, 16), (7, 7), {"padding": 3}),
+    (33, 24, 32, (18, 11), (3, 5), {"padding": (1, 2)}),
+    (16, 32, 32, (20, 20), (4, 4), {"stride": 2, "padding": 1}),
+    (9, 32, 64, (21, 19), (5, 5), {"stride": 2, "padding": 2}),
+    (4, 16, 32, (40, 36), (8, 8), {"stride": 4}),
+    (16, 64, 64, (1, 150), (1, 8), {"padding": (0, 4)}),
+    (16, 64, 128, (1, 150), (1, 3), {"padding": (0, 1)}),
+    (7, 32, 32, (1, 70), (1, 40), {"padding": (0, 20)}),
+    (5, 32, 32, (23, 6), (5, 1), {"padding": (2, 0)}),
+    (1, 40, 48, (90, 9), (5, 1), {}),
+    (16, 32, 32, (23, 6), (3, 1), {"padding": ((1, 0), (1, 2))}),
+    (3, 32, 32, (4, 40), (1, 5), {"dilation": (1, 2), "padding": (0, 4)}),
+    (16, 32, 32, (30, 3), (3, 1), {"dilation": (3, 1), "padding": (3, 0)}),
+    (16, 32, 48, (1, 90), (1, 9), {"stride": (1, 3), "padding": (0, 4)}),
 ]
-in_cases = pytest.mark.parametrize(("samples", "channels", "outputs", "size", "padding"), CASES)
+in_cases = pytest.mark.parametrize("case", CASES, ids=str)
 
 
 @pytest.fixture(autouse=True)
@@ -36,24 +53,24 @@ def _high(monkeypatch):
     monkeypatch.setattr(precision.chosen, "value", precision.HIGH)
 
 
-def passes(x, weight, bias, dy, padding):
+def passes(x, weight, bias, dy, settings):
     return (
-        conv2d(x, weight, bias, padding=padding),
-        conv2d_grad_input(dy, weight, x.shape[2:], padding=padding),
-        conv2d_grad_weight(x, dy, 3, padding=padding),
+        conv2d(x, weight, bias, **settings),
+        conv2d_grad_input(dy, weight, x.shape[2:], **settings),
+        conv2d_grad_weight(x, dy, weight.shape[2:], **settings),
     )
 
 
-def arrays_of(samples, channels, outputs, size, padding):
+def arrays_of(samples, channels, outputs, size, kernel, settings):
     rng = np.random.default_rng(0)
-    shapes = (samples, channels, *size), (outputs, channels, 3, 3), (outputs,)
+    shapes = (samples, channels, *size), (outputs, channels, *kernel), (outputs,)
     x, weight, bias = (rng.standard_normal(shape).astype(np.float32) for shape in shapes)
-    dy = rng.standard_normal(conv2d(x, weight, bias, padding=padding).shape).astype(np.float32)
-    return x, weight, bias, dy, padding
+    dy = rng.standard_normal(conv2d(x, weight, bias, **settings).shape).astype(np.float32)
+    return x, weight, bias, dy, settings
 
 
-def in_float64(x, weight, bias, dy, padding):
-    return passes(*(array.astype(np.float64) for array in (x, weight, bias, dy)), padding)
+def in_float64(x, weight, bias, dy, settings):
+    return passes(*(array.astype(np.float64) for array in (x, weight, bias, dy)), settings)
 
 
 def rms(array):
@@ -61,21 +78,47 @@ def rms(array):
 
 
 @in_cases
-def test_they_are_those_of_direct_sums_but_for_rounding(samples, channels, outputs, size, padding):
-    arrays = arrays_of(samples, channels, outputs, size, padding)
+def test_they_are_those_of_direct_sums_but_for_rounding(case):
+    arrays = arrays_of(*case)
     for made, right in zip(passes(*arrays), in_float64(*arrays), strict=True):
         assert rms(made - right) < 1.5e-6 * rms(right)
 
 
+@pytest.mark.parametrize("case", [case for case in CASES if case[3] != (4, 4)], ids=str)
+def test_all_that_have_results_for_a_tile_go_by_products(case):
+    arrays = arrays_of(*case)
+    y, dx, _ = passes(*arrays)
+    fc.set_precision("highest")
+    direct_y, direct_dx, _ = passes(*arrays)
+    assert not np.array_equal(y, direct_y)
+    # A gradient of few taps in each phase of a stride, or along a line with one, is of direct sums.
+    of_phases = arrays[4].get("stride", 1) in (2, (1, 3)) and arrays[1].shape[2:] != (5, 5)
+    assert np.array_equal(dx, direct_dx) == of_phases
+
+
+def settings_around(settings, size, kernel):
+    """As PyTorch takes them: all zeros of the padding are put around x first."""
+    padding = settings.get("padding", 0)
+    if padding == "same":
+        padding = tuple(((k - 1) // 2, k // 2) for k in kernel)
+    top_left = padding if isinstance(padding, tuple) else (padding, padding)
+    around = [one if isinstance(one, tuple) else (one, one) for one in top_left]
+    pairs = [settings.get(name, 1) for name in ("stride", "dilation")]
+    stride, dilation = ([one, one] if isinstance(one, int) else [*one] for one in pairs)
+    return around, stride, dilation
+
+
 @in_cases
-def test_errors_are_at_most_five_times_pytorchs(torch, samples, channels, outputs, size, padding):
-    if not isinstance(padding, int):
-        pytest.skip("PyTorch has padding that is the same on two sides")
-    x, weight, bias, dy, _ = arrays = arrays_of(samples, channels, outputs, size, padding)
-    x, weight, bias, dy = map(torch.from_numpy, (x, weight, bias, dy))
-    y = torch.conv2d(x, weight, bias, padding=padding)
-    settings = [1, 1], [padding] * 2, [1, 1], False, [0, 0], 1, [True, True, False]
-    dx, dweight, _ = torch.ops.aten.convolution_backward(dy, x, weight, None, *settings)
+def test_errors_are_at_most_five_times_pytorchs(torch, case):
+    x, weight, bias, dy, settings = arrays = arrays_of(*case)
+    around, stride, dilation = settings_around(settings, x.shape[2:], weight.shape[2:])
+    (top, _), (left, _) = around
+    padded = torch.from_numpy(np.pad(x, [(0, 0), (0, 0), *around]))
+    weights, slopes = torch.from_numpy(weight), torch.from_numpy(dy)
+    y = torch.conv2d(padded, weights, torch.from_numpy(bias), stride, 0, dilation)
+    rest = stride, [0, 0], dilation, False, [0, 0], 1, [True, True, False]
+    dx, dweight, _ = torch.ops.aten.convolution_backward(slopes, padded, weights, None, *rest)
+    dx = dx[:, :, top : top + x.shape[2], left : left + x.shape[3]]
     theirs = y.numpy(), dx.numpy(), dweight.numpy()
     for mine, other, right in zip(passes(*arrays), theirs, in_float64(*arrays), strict=True):
         assert rms(mine - right) < 5 * rms(other - right)
@@ -100,16 +143,18 @@ def test_compiled_code_does_as_it_is_told_later():
 
 
 def test_float64_is_summed_up_as_it_is_written():
-    arrays = arrays_of(*CASES[0])
-    high = in_float64(*arrays)
-    fc.set_precision("highest")
-    for a, b in zip(high, in_float64(*arrays), strict=True):
-        np.testing.assert_array_equal(a, b)
+    for case in (CASES[0], CASES[8], CASES[17]):
+        arrays = arrays_of(*case)
+        high = in_float64(*arrays)
+        fc.set_precision("highest")
+        for a, b in zip(high, in_float64(*arrays), strict=True):
+            np.testing.assert_array_equal(a, b)
+        fc.set_precision("high")
 
 
 @pytest.mark.parametrize(
     ("channels", "settings"),
-    [(32, {"stride": 2}), (32, {"dilation": 2}), (32, {"groups": 2}), (1, {}), (32, {"padding": 0})],
+    [(32, {"stride": 3}), (32, {"dilation": 2}), (32, {"groups": 2}), (1, {}), (32, {"padding": 0})],
 )
 def test_what_does_not_fit_or_does_not_pay_is_summed_up_as_it_is_written(channels, settings):
     x = np.random.default_rng(0).standard_normal((16, channels, 6 if settings else 12, 5)).astype(np.float32)
@@ -120,7 +165,7 @@ def test_what_does_not_fit_or_does_not_pay_is_summed_up_as_it_is_written(channel
 
 
 def test_a_transposed_convolution_goes_by_products_too():
-    x, weight, *_ = arrays_of(16, 32, 32, (12, 12), 1)
+    x, weight, *_ = arrays_of(16, 32, 32, (12, 12), (3, 3), {"padding": 1})
     made = conv_transpose2d(x, weight, padding=1)
     right = conv_transpose2d(x.astype(np.float64), weight.astype(np.float64), padding=1)
     assert rms(made - right) < 1.5e-6 * rms(right)
@@ -129,31 +174,12 @@ def test_a_transposed_convolution_goes_by_products_too():
 
 
 def test_the_gradient_of_a_transposed_convolution_is_that_of_the_other():
-    x, weight, _, dy, padding = arrays_of(*CASES[0])
-    bias = np.zeros(x.shape[1], np.float32)
-    made = conv_transpose2d(dy, weight, bias, padding=padding)
-    np.testing.assert_array_equal(made, conv2d_grad_input(dy, weight, x.shape[2:], padding=padding))
-
-
-def test_whether_they_pay_does_not_depend_on_how_python_runs_the_model():
-    @njit
-    def compiled(c, o, size):
-        forward_pays, gradient_pays = winograd_3x3.forward_pays, winograd_3x3.weight_gradient_pays
-        return forward_pays(c, o, size, 16), gradient_pays(c, o, size, 16)
-
-    answers = set()
-    for c, o, size in [
-        (3, 32, (32, 32)),
-        (16, 32, (8, 8)),
-        (64, 64, (3, 9)),
-        (1, 1, (4, 4)),
-        (64, 64, (8, 8)),
-    ]:
-        answer = compiled(c, o, size)
-        asked = winograd_3x3.forward_pays, winograd_3x3.weight_gradient_pays
-        assert answer == tuple(bool(pays(c, o, size, 16)) for pays in asked)
-        answers.add(answer)
-    assert len(answers) > 1
+    for case in (CASES[0], CASES[8], CASES[17]):
+        x, weight, _, dy, settings = arrays_of(*case)
+        bias = np.arange(x.shape[1], dtype=np.float32)
+        made = conv_transpose2d(dy, weight, bias, **settings)[:, :, : x.shape[2], : x.shape[3]]
+        plain = conv2d_grad_input(dy, weight, x.shape[2:], **settings)
+        np.testing.assert_allclose(made, plain + bias[:, None, None], rtol=0, atol=1e-4)
 
 
 def run_in_process(code, **environment):
@@ -183,20 +209,27 @@ def test_a_wrong_word_in_the_environment_is_refused():
     assert error.splitlines()[-1] == "ValueError: `FASTCONV_PRECISION` must be 'high' or 'highest'"
 
 
+IN_NARROW_UNITS = 1, 9, 13, 16, 18, 22, 25  # cases: of tiles and of lines, of odd sizes, with strides
 IN_ANOTHER_PROCESS = """
 import sys
 import numpy as np
 from tests.kernels import test_conv_products as here
-case = here.CASES[int(sys.argv[1])]
-np.savez(sys.argv[2], *here.passes(*here.arrays_of(*case)))
+found = {}
+for number in here.IN_NARROW_UNITS:
+    for k, result in enumerate(here.passes(*here.arrays_of(*here.CASES[number]))):
+        found[f"{number}_{k}"] = result
+np.savez(sys.argv[1], **found)
 """
 
 
-def test_narrower_units_make_the_same_results_but_for_rounding(tmp_path):
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "FASTCONV_SIMD": "avx2"}
-    command = [sys.executable, "-c", IN_ANOTHER_PROCESS, "1", str(tmp_path / "narrow.npz")]
+@pytest.mark.parametrize("simd", ["avx2", "sse2"])
+def test_narrower_units_make_the_same_results_but_for_rounding(tmp_path, simd):
+    path = tmp_path / "narrow.npz"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "FASTCONV_SIMD": simd}
+    command = [sys.executable, "-c", IN_ANOTHER_PROCESS, str(path)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    narrow = np.load(tmp_path / "narrow.npz")
-    for name, right in zip(narrow.files, in_float64(*arrays_of(*CASES[1])), strict=True):
-        assert rms(narrow[name] - right) < 1.5e-6 * rms(right)
+    narrow = np.load(path)
+    for number in IN_NARROW_UNITS:
+        for k, right in enumerate(in_float64(*arrays_of(*CASES[number]))):
+            assert rms(narrow[f"{number}_{k}"] - right) < 1.5e-6 * rms(right)

@@ -39,7 +39,8 @@ from fastconv import kernels
 for n in (1, 2, 3, 17):
     for size, channels, kernel, stride, padding, groups in (
         ((21, 9), 3, (3, 2), 1, 1, 1), ((16, 16), 4, (3, 3), 2, 1, 2), ((5, 33), 17, (2, 3), 1, 0, 1),
-        ((40, 3), 1, (1, 1), 3, 2, 1), ((3, 4), 16, (3, 4), 1, 0, 1),
+        ((40, 3), 1, (1, 1), 3, 2, 1), ((3, 4), 16, (3, 4), 1, 0, 1), ((7, 5), 9, (1, 1), 1, 0, 1),
+        ((15, 13), 3, (1, 1), 2, 0, 3), ((6, 7), 2, (3, 3), 1, 1, 1),
     ):
         case = Case(n, channels, 2 * channels, size, kernel, stride, padding, 1, groups)
         for dtype in (np.float32, np.float64):

@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 
 import fastconv as fc
-from fastconv.ranks.agreement import given_ranks
+from fastconv.engine.ranks.agreement import given_ranks
 
 SHAPE = (1, 6, 6)
 RNG = np.random.default_rng(0)

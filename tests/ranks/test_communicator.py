@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
-from fastconv.ranks.communicator import ALONE, share_of
+from fastconv.engine.ranks.communicator import ALONE, share_of
 from tests.ranks.harness import ONLY_RANKS, run_on_ranks
 
 # Groups of 1 to 4 of the ranks, one after the other, so that MPI is started once for all of them.
 SCRIPT = """
 import numpy as np
 from mpi4py import MPI
-from fastconv.ranks.communicator import ALONE, Ranks
+from fastconv.engine.ranks.communicator import ALONE, Ranks
 
 DTYPES = ["float32", "float64", "uint8", "int64", "bool", "float16", "complex64"]
 

@@ -6,10 +6,10 @@ import pytest
 import fastconv as fc
 from fastconv.engine import exchange
 from fastconv.engine.engine import Engine
+from fastconv.engine.ranks.communicator import ALONE
 from fastconv.engine.run import Run
 from fastconv.engine.shares import shares_of
 from fastconv.nn.losses import resolve
-from fastconv.ranks.communicator import ALONE
 from tests.ranks.threads_as_ranks import on_ranks
 
 LAYERS = {

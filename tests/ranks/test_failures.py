@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from fastconv.ranks import watch
+from fastconv.engine.ranks import watch
 from tests.ranks.harness import ONLY_RANKS, Running, run_on_ranks
 
 HOST = socket.gethostname()
@@ -16,7 +16,7 @@ HOST = socket.gethostname()
 SCRIPT = """
 import ctypes, os, signal, sys, time
 from mpi4py import MPI
-from fastconv.ranks.communicator import Ranks
+from fastconv.engine.ranks.communicator import Ranks
 
 ranks, kind = Ranks(MPI.COMM_WORLD), sys.argv[1]
 first = ranks.number == 1
@@ -252,7 +252,7 @@ BEFORE = """
 import time
 from mpi4py import MPI
 import fastconv as fc
-from fastconv.ranks.communicator import Ranks
+from fastconv.engine.ranks.communicator import Ranks
 if MPI.COMM_WORLD.rank == 1:
     raise OSError("no data here")
 Ranks(MPI.COMM_WORLD)
@@ -275,7 +275,7 @@ def stop():
 
 atexit.register(stop)  # it comes after ours
 from mpi4py import MPI
-from fastconv.ranks.communicator import Ranks
+from fastconv.engine.ranks.communicator import Ranks
 world = MPI.COMM_WORLD
 Ranks(world).wait_for_all()
 """
@@ -298,7 +298,7 @@ def test_ranks_of_a_launcher_that_was_killed_end():
 PARTS_OF_A_LIFE = """
 import multiprocessing, sys, time
 from mpi4py import MPI
-from fastconv.ranks.communicator import Ranks
+from fastconv.engine.ranks.communicator import Ranks
 
 world = MPI.COMM_WORLD
 pairs = Ranks(world.Split(world.rank // 2))
@@ -342,7 +342,7 @@ def test_an_mpi_for_one_thread_is_refused():
 import mpi4py
 mpi4py.rc.thread_level = "funneled"
 from mpi4py import MPI
-from fastconv.ranks.communicator import Ranks
+from fastconv.engine.ranks.communicator import Ranks
 Ranks(MPI.COMM_WORLD)
 """
     done = run_on_ranks(script, 2, check=False, prelude=ONLY_RANKS)

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from fastconv.ranks.communicator import ALONE
-from fastconv.ranks.spread import Spread
+from fastconv.engine.ranks.communicator import ALONE
+from fastconv.engine.ranks.spread import Spread
 from tests.ranks.threads_as_ranks import on_ranks
 
 ROWS = np.random.default_rng(0).random((23, 2, 3))

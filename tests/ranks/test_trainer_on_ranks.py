@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import fastconv as fc
-from fastconv.ranks.communicator import ALONE
+from fastconv.engine.ranks.communicator import ALONE
 from tests.ranks.fits import SHAPE, WEIGHT, Share, X, Y, network
 from tests.ranks.threads_as_ranks import on_ranks
 from tests.training.small_runs import Interrupt

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from fastconv.ranks.communicator import Alone
+from fastconv.engine.ranks.communicator import Alone
 
 
 class ThreadRanks(Alone):

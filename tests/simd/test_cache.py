@@ -315,6 +315,37 @@ def test_a_filled_cache_that_is_read_only_is_read_and_what_it_lacks_goes_elsewhe
     assert run(ACTIVATION, "float64", package=package, cache=folder) == ([], more)
 
 
+MOVES = """
+import os
+os.chdir(sys.argv[1])
+"""
+
+
+def test_a_relative_folder_is_where_the_process_has_begun(tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    run(MOVES + PREDICT, str(elsewhere), cache="named", cwd=tmp_path)
+    assert list((tmp_path / "named").rglob("*.nbc"))
+    assert not list(elsewhere.iterdir())
+
+
+COMPILES = """
+assert "numba.np.arrayobj" not in sys.modules
+import numba
+
+@numba.njit
+def twice(x):
+    return 2 * kernels.relu(x)
+
+digest.update(twice(np.linspace(-1, 1, 7)).tobytes())
+"""
+
+
+def test_code_of_the_cache_needs_nothing_of_what_compiles_and_leaves_it_able_to(tmp_path):
+    assert run(PREDICT, cache=tmp_path)[0]
+    assert any("twice" in name for name in run(PREDICT + COMPILES, cache=tmp_path)[0])
+
+
 def test_a_user_without_a_home_gets_no_folder_called_tilde(monkeypatch):
     monkeypatch.setattr(compiling.config, "CACHE_DIR", "")
     monkeypatch.setattr(os.path, "expanduser", lambda path: path)

@@ -151,6 +151,18 @@ def test_a_part_of_a_vector_starts_at_any_scalar_and_is_0_where_its_count_ends(d
 
 
 @compiled
+def thinned(out, x):
+    p = simd.pointer(x)
+    simd.store(simd.pointer(out), 0, simd.every_other(simd.load(p, 0), simd.load(p, 1)))
+
+
+@both_dtypes
+def test_every_other_lane_of_two_vectors_makes_one(dtype):
+    x = numbers(dtype, 2 * lane_count(dtype))
+    assert np.array_equal(run(thinned, dtype, 1, x)[0], x[::2])
+
+
+@compiled
 def number_of_a_kind(like, data, offset, kind):
     return kinds.number_at(data.ctypes.data + offset, kind, simd.pointer(like)), kinds.item_bytes(kind)
 

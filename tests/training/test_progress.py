@@ -5,10 +5,13 @@ import sys
 import threading
 import time
 
+import numpy as np
 import pytest
 
+import fastconv as fc
 from fastconv.checks import waiting
 from fastconv.training import progress
+from tests.ranks.threads_as_ranks import on_ranks
 
 LOGS = {
     "epoch": 2,
@@ -253,3 +256,44 @@ def test_an_estimate_of_the_samples_that_is_too_small_or_too_large_is_made_good_
         assert bar._bar.n == 100 * epoch + done
         bar.epoch_end(LOGS)
     bar.close()
+
+
+class Kept(progress.Silent):
+    """Keeps what it is told of epochs."""
+
+    def __init__(self):
+        self.told = []
+
+    def epoch_end(self, logs):
+        self.told.append(dict(logs))
+
+
+def test_of_ranks_rank_0_shows_what_part_of_an_epoch_exchanges_take_and_no_history_has_it():
+    def work(ranks):
+        ranks.seconds = 0.0
+        gather = ranks.gather
+
+        def counted(thing):
+            started = time.perf_counter()
+            found = gather(thing)
+            ranks.seconds += time.perf_counter() - started
+            return found
+
+        ranks.gather = counted
+        trainer, shown = fc.Trainer(fc.models.reference_cnn(), loss="bce", communicator=ranks), Kept()
+        history = trainer.fit(np.ones((64, 1, 6, 6)), np.arange(64) % 2, epochs=2, progress=shown)
+        return shown.told, history
+
+    (told, history), (nothing, _) = on_ranks(2, work)
+    assert nothing == []
+    assert all(0 < one["exchange"] < 1 for one in told)
+    assert "exchange" not in history
+    assert f"exchange {told[1]['exchange']:.0%}" in progress.epoch_line(told[1])
+
+
+def test_on_its_own_a_process_has_no_exchanges_to_show():
+    shown = Kept()
+    trainer = fc.Trainer(fc.models.reference_cnn(), loss="bce")
+    trainer.fit(np.ones((64, 1, 6, 6)), np.arange(64) % 2, epochs=1, progress=shown)
+    assert "exchange" not in shown.told[0]
+    assert "exchange" not in progress.epoch_line(shown.told[0])

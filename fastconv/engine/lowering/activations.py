@@ -59,6 +59,7 @@ class SoftmaxLowering(Activation, layer=Softmax):
 
 
 class DropoutLowering(Lowering, layer=Dropout):
+    passes_on = True
     operation = activations.dropout
 
     def forward(self, x, y, relu):

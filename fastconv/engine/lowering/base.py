@@ -37,12 +37,17 @@ class Lowering:
     joins_sum: ClassVar[bool] = False  # forward is `prepare` and `finish`, which can end in a sum
     made_again: ClassVar[bool] = False  # y is cheaper to make again of x, which backward reads, than to keep
     repeated: ClassVar[bool] = False  # so cheap, in place, that it may follow when y is made again
+    adds_gradient: ClassVar[bool] = False  # backward can add to what dx holds
+    finishes_gradient: ClassVar[bool] = False  # backward can make dy whole: see `unfinished`
     passes_gradient: ClassVar[bool] = False  # the gradient of every input is that of the output: no backward
     reads_scalars: ClassVar[bool] = False  # x, of few samples, may be planes of scalars
+    passes_on: ClassVar[bool] = False  # where few samples are predicted in place, forward does nothing
     folds: ClassVar[bool] = False  # forward can make what a batch normalisation after it makes
     # Set by the builder:
     reads_input_alone = False  # x is the network's input, and nobody else reads it
     gated = False  # dy is that above the fused ReLU
+    adds = False  # dx holds what others have given: backward adds to it
+    unfinished = None  # or what is to be done with dy, in its memory: (planes to add, what gates the sum)
     follows_relu = False  # x is what a ReLU gave in the same memory, fused or not, for this layer alone
 
     def __init_subclass__(cls, layer=None):

@@ -9,7 +9,7 @@ from ..values import largest
 from . import conv_geometry, strips
 from .base import WeightedLowering
 from .channels import Windows, emit_positions, ending_of
-from .depthwise import emit_forward, emit_grad_input, emit_grad_weight
+from .depthwise import emit_forward, emit_grad_input, emit_grad_weight, takes_grad_input
 from .winograd import Winograd
 from .winograd_channels import WinogradChannels
 from .winograd_line import WinogradLine
@@ -115,6 +115,12 @@ class Conv2dLowering(WeightedLowering, layer=Conv2d):
         fits = layer.stride == (1, 1) and layer.groups == 1 and in_one_part and self.out_size != (1, 1)
         return self.reads_input_alone and fits and channels / (-(-channels // lanes) * lanes) <= 0.75
 
+    @property
+    def adds_gradient(self):
+        """Whether the input gradient is made of direct sums, in the memory that it is for."""
+        direct = self.winograd.input_gradient is None and self.gradient_cut is None
+        return direct and not takes_grad_input(self._shape(), self.layer.groups)
+
     def backward(self, x, y, dy, dx, gate):
         padding = self.top, self.left
         if self.winograd.weight_gradient is not None:
@@ -152,8 +158,9 @@ class Conv2dLowering(WeightedLowering, layer=Conv2d):
         operands = [dy, self.parameter("weight"), None, gate, dx]
         rest = dx.steps, dy.steps, 0, conv.PLAIN if gate is None else conv.GATE
         emit_grad_input(
-            self.plan, operands, self._shape(), (_size(dx), _size(dy)), self._windows(padding), *rest
-        )
+            self.plan, operands, self._shape(), (_size(dx), _size(dy)), self._windows(padding), *rest,
+            adds=self.adds,
+        )  # fmt: skip
 
     # Strips of the images of few samples
 

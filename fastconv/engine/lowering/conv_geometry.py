@@ -10,6 +10,7 @@ from ...simd.compiling import interpreted
 conv_forward = interpreted(conv_geometry.conv_forward)
 conv_grad_input = interpreted(conv_geometry.conv_grad_input)
 conv_grad_weight = interpreted(conv_geometry.conv_grad_weight)
+add_to_target = interpreted(conv_geometry.add_to_target)
 forward_halo = interpreted(conv_geometry.forward_halo)
 grad_input_halo = interpreted(conv_geometry.grad_input_halo)
 depthwise_forward = interpreted(depthwise_geometry.depthwise_forward)

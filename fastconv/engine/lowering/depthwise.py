@@ -19,10 +19,18 @@ def emit_forward(plan, operands, shape, sizes, windows, *rest):
         plan.emit(conv.contract, operands, conv_geometry.conv_forward(*shape, *sizes, *windows, *rest))
 
 
-def emit_grad_input(plan, operands, shape, sizes, windows, dx_steps, dy_steps, *rest):
-    """Emit the input gradient of a convolution, dx from dy; arguments as those of `emit_forward`."""
+def takes_grad_input(shape, groups):
+    """Whether an input gradient has a kernel of its own."""
     channels, out_channels, _ = shape
-    if conv_geometry.takes(windows[-1], out_channels, channels):
+    return conv_geometry.takes(groups, out_channels, channels)
+
+
+def emit_grad_input(plan, operands, shape, sizes, windows, dx_steps, dy_steps, *rest, adds=False):
+    """Emit the input gradient of a convolution, dx from dy; arguments as those of `emit_forward`.
+
+    It may be added to what dx holds, unless it has a kernel of its own.
+    """
+    if takes_grad_input(shape, windows[-1]):
         g = conv_geometry.depthwise_grad_input(*shape, *sizes, *windows, dx_steps, dy_steps, *rest)
         plan.emit(depthwise.depthwise, operands, g)
         return
@@ -32,7 +40,8 @@ def emit_grad_input(plan, operands, shape, sizes, windows, dx_steps, dy_steps, *
             g = conv_geometry.conv_grad_input(
                 *shape, *sizes, *windows, dx_steps, dy_steps, (row, column), *rest
             )
-            plan.emit(conv.contract, operands, g)
+            if not adds or conv_geometry.add_to_target(g):
+                plan.emit(conv.contract, operands, g)
 
 
 def emit_grad_weight(plan, operands, shape, out_size, windows, *rest):

@@ -21,6 +21,10 @@ class BatchNorm2dLowering(WeightedLowering, layer=BatchNorm2d):
     made_again = True
 
     @property
+    def finishes_gradient(self):
+        return self.trains
+
+    @property
     def fuses_relu(self):
         return not self.emitter.few
 
@@ -68,16 +72,25 @@ class BatchNorm2dLowering(WeightedLowering, layer=BatchNorm2d):
     def backward(self, x, y, dy, dx, gate):
         """The gradient below a ReLU that took the layer over is that above it, where `gated`."""
         gamma, dgamma = self.parameter("weight"), self.gradient("weight")
-        g = batch_norm.batch_norm_geometry(x, dy, dx, self.gated)
         if self.trains:
             parts, totals = self._parts(x, batch_norm.PARTS_OF_SLOPES, "slopes")
-            self.plan.emit(batch_norm.batch_norm_grad_sums, [x, dy, self.saved, gamma, parts], g)
+            self._emit_sums(x, dy, parts)
             self.plan.share_blocks(parts)
             operands = [parts, self.saved, dgamma]
             self.plan.emit(batch_norm.batch_norm_grad_total, operands, totals, stage="batch")
         if dx is not None:
+            g = batch_norm.batch_norm_geometry(x, dy, dx, self.gated)
             operands = [x, dy, dx, self.saved, gamma, dgamma]
             self.plan.emit(batch_norm.batch_norm_grad_input, operands, g)
+
+    def _emit_sums(self, x, dy, parts):
+        """Emit the sums of a block's dy, which is finished on the way."""
+        more, above = self.unfinished or (None, None)
+        g = batch_norm.batch_norm_geometry(x, dy, None, self.gated, more is not None, above)
+        operation, given = batch_norm.batch_norm_grad_sums, self.parameter("weight")
+        if above is not None:
+            operation, given = batch_norm.batch_norm_grad_finish, above
+        self.plan.emit(operation, [x, dy, self.saved, given, parts, more], g)
 
 
 class _SampleNorm(WeightedLowering):

@@ -14,6 +14,7 @@ class FlattenLowering(Lowering, layer=Flatten):
     """
 
     repeated = True
+    passes_on = True
 
     def forward(self, x, y, relu):
         self._copy(x, Planes(y.storage, *x.sizes, label=y.label))

@@ -10,7 +10,7 @@ import numpy as np
 
 from ...kernels.lanes import channels, winograd_channels
 from ...kernels.lanes.matrix_product import CHANNELS_AT_ONCE
-from ...kernels.lanes.winograd_3x3 import RESULTS, TAPS
+from ...kernels.lanes.winograd_channels import RESULTS, TAPS
 from ...kernels.lanes.winograd_cost import WORTH_IT
 from ...kernels.lanes.winograd_geometry import SCRATCH_BYTES, tile_starts
 from ...kernels.lanes.winograd_transforms import MATRICES
@@ -105,7 +105,7 @@ class WinogradChannels:
         top, left = self.padding
         places = [sample * x.plane + (i - top) * x.row + j - left for sample, i, j in tiles]
         g = winograd_channels.tiles_geometry(places, blocks, x.samples * x.plane, x.row)
-        plan.emit(winograd_channels.tiles_to_points, [x, v, scratch], g)
+        plan.emit(winograd_channels.tiles_to_points, [x, v], g)
         number = np.arange(len(tiles))
         g = channels.products_geometry(
             self.channels, CHANNELS_AT_ONCE, number * blocks * plan.lanes, number * out_blocks, widths,

@@ -5,6 +5,7 @@ batch reads a few numbers of each block, and adds them up in the order of blocks
 
     x of a block  --batch_norm_sums-->  `parts` of the block  --batch_norm_statistics-->  saved
     dy, x of it   --batch_norm_grad_sums-->  `parts` of it    --batch_norm_grad_total-->  dgamma, dbeta
+                  (or batch_norm_grad_finish)
 
 `saved` holds the means of the channels, then the inverse standard deviations; behind gamma lies beta, and
 behind dgamma dbeta. y may end in max(y, 0): the gradient of that needs no y, as x tells where it is positive.
@@ -31,7 +32,7 @@ from ...simd import (
     subtract,
     total,
 )
-from ...simd.compiling import compiled
+from ...simd.compiling import compiled, inlined
 from .operation import STATE, offsets_of, operation, share
 
 
@@ -48,20 +49,25 @@ class BatchNormGeometry(NamedTuple):
     z_plane: int  # of what is added to y, or of dx
     z_line: int
     relu: int  # whether y ends in max(y, 0)
-    adds: int  # whether y is a sum with z
+    adds: int  # whether y is a sum with z, or dy is still to become one
+    gated: int = 0  # whether dy is still to become 0 where `gate` is not positive
+    gate_plane: int = 0
+    gate_line: int = 0
 
 
 NORM = offsets_of(BatchNormGeometry)
 
 
-def batch_norm_geometry(x, y=None, z=None, relu=False, adds=False):
-    """Make the geometry from planes x to y; backward, y is dy and z is dx."""
+def batch_norm_geometry(x, y=None, z=None, relu=False, adds=False, gate=None):
+    """Make the geometry from planes x to y; backward, y is dy, which `gate` is for, and z is dx."""
     y = x if y is None else y
     z = y if z is None else z
-    together = x.row == y.row == z.row == x.width
+    together = all(planes.row == x.width for planes in (x, y, z, gate or x))
     height, width = (1, x.height * x.width) if together else (x.height, x.width)
-    steps = (*x.steps, *y.steps, *z.steps)
-    return BatchNormGeometry(x.channels, height, width, *steps, relu=int(relu), adds=int(adds))
+    steps, gate_steps = (*x.steps, *y.steps, *z.steps), (0, 0) if gate is None else gate.steps
+    return BatchNormGeometry(
+        x.channels, height, width, *steps, int(relu), int(adds), int(gate is not None), *gate_steps
+    )
 
 
 class PartsGeometry(NamedTuple):
@@ -197,30 +203,94 @@ def batch_norm(x, y, saved, gamma, z, _, g, s):
                 store(y, y_at + w, v)
 
 
-@operation
-def batch_norm_grad_sums(x, dy, saved, gamma, parts, _, g, s):
-    """parts of a block and channel: the sums of dy and of dy * (x - mean); dy is 0 where the ReLU's y is."""
-    channels, height, width, relu = g[NORM.channels], g[NORM.height], g[NORM.width], g[NORM.relu] != 0
-    band, valid, zero = _lines_at_once(width), lane_mask(x, s[STATE.valid]), fill(x, 0.0)
-    for c in range(channels):
-        scale = gamma[c] * saved[channels + c]
-        factor, mean, shift = fill(x, scale), fill(x, saved[c]), fill(x, gamma[channels + c])
+@compiled
+def _finish_band(dy, more, gate, c, band, g):
+    """In a band of channel c, add `more` to dy, and make it 0 where `gate` is not positive, if g asks so."""
+    top, bottom, left, right = band
+    adds, gated, zero = g[NORM.adds] != 0, g[NORM.gated] != 0, fill(dy, 0.0)
+    for h in range(top, bottom):
+        y_at = c * g[NORM.y_plane] + h * g[NORM.y_line]
+        gate_at = c * g[NORM.gate_plane] + h * g[NORM.gate_line]
+        for w in range(left, right):
+            v = load(dy, y_at + w)
+            if adds:
+                v = add(v, load(more, y_at + w))
+            if gated:
+                v = select(greater(load(gate, gate_at + w), zero), v, zero)
+            store(dy, y_at + w, v)
+
+
+@inlined
+def _slope(x, x_at, dy, y_at, mean, factor, shift, relu):
+    """(x - mean, dy), which is 0 where the ReLU's y is."""
+    v, slope = subtract(load(x, x_at), mean), load(dy, y_at)
+    if relu:
+        zero = fill(x, 0.0)
+        slope = select(greater(fma(v, factor, shift), zero), slope, zero)
+    return v, slope
+
+
+@compiled
+def _sums_of_band(x, dy, saved, gamma, c, band, g, s):
+    """The sums of dy and of dy * (x - mean) over a band of channel c."""
+    top, bottom, left, right = band
+    channels, relu, valid, zero = (
+        g[NORM.channels],
+        g[NORM.relu] != 0,
+        lane_mask(x, s[STATE.valid]),
+        fill(x, 0.0),
+    )
+    scale = gamma[c] * saved[channels + c]
+    factor, mean, shift = fill(x, scale), fill(x, saved[c]), fill(x, gamma[channels + c])
+    even, odd, even_x, odd_x = zero, zero, zero, zero
+    for h in range(top, bottom):
+        x_at, y_at = c * g[NORM.x_plane] + h * g[NORM.x_line], c * g[NORM.y_plane] + h * g[NORM.y_line]
+        for w in range(left, right - 1, 2):  # two chains of sums, as in `batch_norm_sums`
+            v, slope = _slope(x, x_at + w, dy, y_at + w, mean, factor, shift, relu)
+            even, even_x = add(even, slope), fma(slope, v, even_x)
+            v, slope = _slope(x, x_at + w + 1, dy, y_at + w + 1, mean, factor, shift, relu)
+            odd, odd_x = add(odd, slope), fma(slope, v, odd_x)
+        if (right - left) % 2 == 1:
+            v, slope = _slope(x, x_at + right - 1, dy, y_at + right - 1, mean, factor, shift, relu)
+            even, even_x = add(even, slope), fma(slope, v, even_x)
+    return total(select(valid, add(even, odd), zero)), total(select(valid, add(even_x, odd_x), zero))
+
+
+@compiled
+def _sums_of_slopes(x, dy, saved, gamma, parts, more, gate, g, s):
+    """As `batch_norm_grad_sums`, of a dy that may be still to be finished."""
+    height, width, unfinished = g[NORM.height], g[NORM.width], g[NORM.adds] != 0 or g[NORM.gated] != 0
+    lines = _lines_at_once(width)
+    for c in range(g[NORM.channels]):
         slopes, slopes_x = 0.0, 0.0
-        for top in range(0, height, band):
+        for top in range(0, height, lines):
             for left in range(0, width, AT_ONCE):
-                acc, acc_x = zero, zero
-                for h in range(top, min(top + band, height)):
-                    x_at = c * g[NORM.x_plane] + h * g[NORM.x_line]
-                    y_at = c * g[NORM.y_plane] + h * g[NORM.y_line]
-                    for w in range(left, min(left + AT_ONCE, width)):
-                        v, slope = subtract(load(x, x_at + w), mean), load(dy, y_at + w)
-                        if relu:
-                            slope = select(greater(fma(v, factor, shift), zero), slope, zero)
-                        acc, acc_x = add(acc, slope), fma(slope, v, acc_x)
-                slopes += total(select(valid, acc, zero))
-                slopes_x += total(select(valid, acc_x, zero))
+                band = top, min(top + lines, height), left, min(left + AT_ONCE, width)
+                if unfinished:
+                    _finish_band(dy, more, gate, c, band, g)
+                here, here_x = _sums_of_band(x, dy, saved, gamma, c, band, g, s)
+                slopes += here
+                slopes_x += here_x
         parts[c * PARTS_OF_SLOPES + SLOPES] = slopes
         parts[c * PARTS_OF_SLOPES + SLOPES_X] = slopes_x
+
+
+@operation
+def batch_norm_grad_sums(x, dy, saved, gamma, parts, more, g, s):
+    """parts of a block and channel: the sums of dy and of dy * (x - mean); dy is 0 where the ReLU's y is.
+
+    First `more`, which lies as dy does, may be added to dy in its memory.
+    """
+    _sums_of_slopes(x, dy, saved, gamma, parts, more, dy, g, s)
+
+
+@operation
+def batch_norm_grad_finish(x, dy, saved, gate, parts, more, g, s):
+    """As `batch_norm_grad_sums`, where dy is first to become 0 wherever `gate` is not positive.
+
+    That is what another ReLU gave, behind the sum that y went into.
+    """
+    _sums_of_slopes(x, dy, saved, saved, parts, more, gate, g, s)
 
 
 @operation
@@ -255,8 +325,6 @@ def batch_norm_grad_input(x, dy, dx, saved, gamma, dgamma, g, s):
             x_at, y_at = c * g[NORM.x_plane] + h * g[NORM.x_line], c * g[NORM.y_plane] + h * g[NORM.y_line]
             z_at = c * g[NORM.z_plane] + h * g[NORM.z_line]
             for w in range(g[NORM.width]):
-                v, slope = subtract(load(x, x_at + w), mean), load(dy, y_at + w)
-                if relu:
-                    slope = select(greater(fma(v, factor, shift), zero), slope, zero)
+                v, slope = _slope(x, x_at + w, dy, y_at + w, mean, factor, shift, relu)
                 v = multiply(fma(v, slope_x, add(slope, offset)), factor)
                 store(dx, z_at + w, select(valid, v, zero))

@@ -307,6 +307,20 @@ def conv_grad_input(
 
 
 @compiled
+def add_to_target(g):
+    """Let a geometry's sums be added to what y holds; returns whether any has a product."""
+    planned, found = sweeps(g[CONTRACT.outputs], 1 if g[CONTRACT.one_position] else 2), False
+    for number in range(len(planned)):
+        sweep, length = SWEEPS_AT + number * len(SWEEP), _tile_length(planned[number])
+        at = g[sweep + SWEEP.tiles_at]
+        for _ in range(g[sweep + SWEEP.tiles]):
+            g[at + TILE.adds] = 1
+            found |= g[at + TILE.channels] * g[at + TILE.taps_h] * g[at + TILE.taps_w] > 0
+            at += length
+    return found
+
+
+@compiled
 def forward_halo(kernel, in_size, out_size, stride, padding, dilation):
     """How many zeros a convolution reads around x: (top, bottom, left, right)."""
     down, across = (kernel[0] - 1) * dilation[0] + 1, (kernel[1] - 1) * dilation[1] + 1

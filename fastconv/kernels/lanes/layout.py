@@ -204,13 +204,8 @@ SCATTER_TABLE = len(SCATTER)  # behind them: the vector of each feature, or its 
 
 
 def scatter_geometry(table, x_sample=0):
-    """Make the geometry of `scatter` or `store_samples`, from a table to where `set_target` will say."""
+    """Make the geometry of `scatter` or `store_samples` from a table; its `target` is filled in later."""
     return np.array([*ScatterGeometry(features=len(table), x_sample=x_sample), *table], np.int64)
-
-
-def set_target(g, target):
-    """Fill in the address of the array that a `scatter` with geometry `g` writes."""
-    g[SCATTER.target] = target
 
 
 @operation
@@ -250,12 +245,30 @@ def _load_sample(y, g, sample):
 
 
 @internal
+def _are_together(g, count):
+    """Whether the first `count` features of a sample are written one after the other."""
+    return g[GATHER_TABLE + count - 1] - g[GATHER_TABLE] == count - 1
+
+
+@internal
+def _follows(g, count):
+    """Whether feature number `count`, if there is one, is written so many places after the first."""
+    return count >= _features(g) or g[GATHER_TABLE + count] - g[GATHER_TABLE] == count
+
+
+@internal
 def _line(g):
-    """(lines of a sample, numbers in each, bytes from one to the next); features are a single line."""
-    channels, height, width = g[GATHER.channels], g[GATHER.height], g[GATHER.width]
+    """(lines of a sample, numbers in each, bytes from one to the next); features are a single line.
+
+    So are lines that follow each other where they are read, and where they are written.
+    """
+    channels, height, width, item = g[GATHER.channels], g[GATHER.height], g[GATHER.width], g[GATHER.w_bytes]
     if height == 1 and width == 1:
         return 1, channels, g[GATHER.c_bytes]
-    return channels * height, width, g[GATHER.w_bytes]
+    read_on = g[GATHER.h_bytes] == width * item and g[GATHER.c_bytes] == height * width * item
+    if read_on and _are_together(g, width) and _follows(g, width) and _follows(g, height * width):
+        return 1, _features(g), item
+    return channels * height, width, item
 
 
 @internal
@@ -264,8 +277,21 @@ def _lies_as_read(y, g):
     _, length, distance = _line(g)
     item = simd.VECTOR_BYTES // simd.lanes(y)
     own = FLOAT32 if item == 4 else FLOAT64
-    together = g[GATHER_TABLE + length - 1] - g[GATHER_TABLE] == length - 1
-    return g[GATHER.kind] == own and distance == item and together
+    return g[GATHER.kind] == own and distance == item and _are_together(g, length)
+
+
+@internal
+def _copy(source, target, length):
+    """Copy numbers in whole vectors, the last of which may overlap the one before."""
+    lane_count = simd.lanes(source)
+    if length < lane_count:
+        for k in range(length):
+            target[k] = source[k]
+        return
+    for k in range(0, length - lane_count, lane_count):
+        simd.store(advance(target, k), 0, simd.load(advance(source, k), 0))
+    last = length - lane_count
+    simd.store(advance(target, last), 0, simd.load(advance(source, last), 0))
 
 
 @internal
@@ -275,9 +301,7 @@ def _copy_lines(y, g, sample):
     height = g[GATHER.height]
     for line in range(lines):
         at = sample + line // height * g[GATHER.c_bytes] + line % height * g[GATHER.h_bytes]
-        source, target = simd.pointer_at(at, y), advance(y, g[GATHER_TABLE + line * length])
-        for w in range(length):
-            target[w] = source[w]
+        _copy(simd.pointer_at(at, y), advance(y, g[GATHER_TABLE + line * length]), length)
 
 
 @operation

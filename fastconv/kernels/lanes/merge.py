@@ -29,6 +29,19 @@ def add_planes_relu(x, y, z, _c, _d, _e, g, s):
 
 
 @operation
+def add_planes_gated(x, y, z, gate, _d, _e, g, s):
+    """y = x + z where `gate` is positive, else 0; x and z lie alike, and y may be the memory of either."""
+    zero = fill(x, 0.0)
+    for c in range(g[PLANES.channels]):
+        for h in range(g[PLANES.height]):
+            for w in range(g[PLANES.width]):
+                k = source_at(g, c, h, w)
+                positive = greater(load(gate, y_at(g, c, h, w)), zero)
+                total = select(positive, add(load(x, k), load(z, k)), zero)
+                store(y, target_at(g, c, h, w), total)
+
+
+@operation
 def scale_planes(x, y, factor, _c, _d, _e, g, s):
     """y = factor x; y may be the memory of x."""
     by = fill(x, factor[0])

@@ -8,7 +8,7 @@ goes. One signature for all of them lets one compiled loop run any network: no k
 two networks. Both tables are read by name: see `offsets_of`.
 """
 
-from functools import cache
+from functools import cache, partial
 from types import FunctionType
 from typing import NamedTuple
 
@@ -16,6 +16,7 @@ from numba import types
 
 from ...simd.code_placement import StaggeringCompiler
 from ...simd.compiling import internal
+from ...simd.turns import spread
 
 
 def offsets_of(geometry):
@@ -75,6 +76,11 @@ def operation_types(dtype):
     return (types.CPointer(dtype),) * 6 + (types.CPointer(types.int64),) * 2
 
 
+def operation_types_of(dtype):
+    """Those of 'float32' or 'float64'."""
+    return operation_types(getattr(types, str(dtype)))
+
+
 def address_of_code(function, arguments):
     """Where a function's machine code for these types is: compiled now, if the cache has none."""
     function.compile(arguments)
@@ -95,6 +101,8 @@ class Operation:
         self.__doc__ = kernel.__doc__
         self.kernel = kernel
         self.function = internal(kernel, fingerprint=fingerprint, pipeline_class=StaggeringCompiler)
+        # Where another process finds it: a module, a name in it and the parts that are used.
+        self.place = None if fingerprint is not None else (kernel.__module__, kernel.__name__, ())
 
     def for_geometry(self, g):
         """The operation that does this one's work for the geometry `g`."""
@@ -103,7 +111,13 @@ class Operation:
     @cache  # noqa: B019 - operations live as long as the module
     def address(self, dtype):
         """The address of the machine code for 'float32' or 'float64', compiled now if the cache has none."""
-        return address_of_code(self.function, operation_types(getattr(types, str(dtype))))
+        return address_of_code(self.function, operation_types_of(dtype))
+
+
+def addresses_of(operations, dtype):
+    """The address of each operation's machine code; processes that begin at once share the compiling."""
+    spread(partial(one.address, dtype) for one in dict.fromkeys(operations))
+    return [one.address(dtype) for one in operations]
 
 
 def operation(kernel):
@@ -124,10 +138,10 @@ class OperationInParts(Operation):
         self._names, self._parts_of = names, parts_of
 
     def for_geometry(self, g):
-        return self._of_parts(tuple(bool(used) for used in self._parts_of(g)))
+        return self.with_parts(tuple(bool(used) for used in self._parts_of(g)))
 
     @cache  # noqa: B019
-    def _of_parts(self, used):
+    def with_parts(self, used):
         """The operation without the parts that are not used: Numba leaves out what a constant forbids."""
         if all(used):
             return self
@@ -136,7 +150,9 @@ class OperationInParts(Operation):
         some = FunctionType(kernel.__code__, names, kernel.__name__)
         some.__doc__, parts = kernel.__doc__, "".join(str(k) for k, one in enumerate(used) if one)
         some.__qualname__ = f"{kernel.__qualname__}_{parts}"
-        return Operation(some)
+        made = Operation(some)
+        made.place = (*self.place[:2], used)
+        return made
 
 
 def operation_in_parts(names, parts_of):

@@ -41,7 +41,6 @@ from .winograd_geometry import (
     grad_weight_geometry,
     matrix_distance,
     scratch_size,
-    tile_count,
     winograd_geometry,
 )
 from .winograd_transforms import (
@@ -56,7 +55,6 @@ __all__ = [
     "grad_weight_geometry",
     "matrix_distance",
     "scratch_size",
-    "tile_count",
     "winograd",
     "winograd_geometry",
     "winograd_grad_weight",
@@ -127,6 +125,16 @@ def _results(m, m_at, bias, floor, gate, y, g, plane, tile, work):
         end_line(work, j, POINTS, y, k, line, height, bias, floor, gate, gated)
 
 
+@compiled
+def _fetch_results(y, o, tile, g):
+    """Fetch the memory of the results of a tile of output o: see `fetch`."""
+    at = _output_plane(g, o)[OUTPUT_PLANE.y] + tile[PLANE_TILE.y]
+    for j in range(g[WINOGRAD.width]):
+        rolled()
+        for i in range(g[WINOGRAD.height]):
+            simd.fetch(y, at + j * g[WINOGRAD.y_column] + i * g[WINOGRAD.y_line])
+
+
 @operation
 def winograd(x, u, bias, gate, y, scratch, g, s):
     """y = bias + the convolution of x with the transformed weights u; then ReLU, or the gate."""
@@ -142,7 +150,7 @@ def winograd(x, u, bias, gate, y, scratch, g, s):
             first = _channel(g, c)
             for t in range(count):
                 corner = first + _plane_tile(g, start + t)[PLANE_TILE.x]
-                transform_input(x, corner, line, column, v, c * strip + t, v_matrix, work)
+                transform_input(x, corner, line, column, v, c * strip + t, v_matrix)
         for k in range(MATRICES):
             for c in range(0, channels, CHANNELS_AT_ONCE):
                 product(
@@ -156,7 +164,10 @@ def winograd(x, u, bias, gate, y, scratch, g, s):
             plane = _output_plane(g, o)
             b = simd.splat(bias, plane[OUTPUT_PLANE.bias]) if g[WINOGRAD.bias] else simd.fill(y, 0.0)
             for t in range(count):
-                _results(m, o * strip + t, b, floor, gate, y, g, plane, _plane_tile(g, start + t), work)
+                tile = _plane_tile(g, start + t)
+                _results(m, o * strip + t, b, floor, gate, y, g, plane, tile, work)
+                if o + 1 < outputs:
+                    _fetch_results(y, o + 1, tile, g)
 
 
 @compiled
@@ -177,7 +188,18 @@ def _gradient_tile(dy, o, tile, d, d_at, work, g):
 
 
 @compiled
-def _channels_in_lanes(x, start, count, v, squares, work, g):
+def _gradient_sum(dy, o, tile, g):
+    """The sum of a tile of dy, but for what the tiles before it have done."""
+    at, line = _output_plane(g, o)[OUTPUT_PLANE.y] + tile[PLANE_TILE.y], g[WINOGRAD.y_line]
+    value = simd.fill(dy, 0.0)
+    for i in range(tile[PLANE_TILE.lines_done], g[WINOGRAD.height]):
+        for j in range(tile[PLANE_TILE.columns_done], g[WINOGRAD.width]):
+            value = simd.add(value, simd.load(dy, at + i * line + j))
+    return value
+
+
+@compiled
+def _channels_in_lanes(x, start, count, v, squares, g):
     """v^T of a strip of `count` tiles from tile `start` on; `squares` is memory for 36 squares of lanes."""
     lanes, channels, vectors = simd.lanes(x), g[WINOGRAD.channels], g[WINOGRAD.u_output] // simd.lanes(x)
     square_distance, line, column = lanes + APART, g[WINOGRAD.x_line], g[WINOGRAD.x_column]
@@ -187,7 +209,7 @@ def _channels_in_lanes(x, start, count, v, squares, work, g):
             corner = _plane_tile(g, start + t)[PLANE_TILE.x]
             for k in range(here):
                 at = _channel(g, c + k) + corner
-                transform_input(x, at, line, column, squares, k, square_distance, work)
+                transform_input(x, at, line, column, squares, k, square_distance)
             for k in range(MATRICES):
                 samples = square_part(squares, k * square_distance * lanes, lanes, here, lanes)
                 at = k * g[WINOGRAD.v_matrix] + t * lanes * vectors + c // lanes
@@ -195,8 +217,11 @@ def _channels_in_lanes(x, start, count, v, squares, work, g):
 
 
 @operation
-def winograd_grad_weight(x, dy, du, scratch, _a, _b, g, s):
-    """du += the sums over samples and tiles of d v^T; the first block of a shard starts at 0."""
+def winograd_grad_weight(x, dy, du, scratch, dbias, _, g, s):
+    """du += the sums over samples and tiles of d v^T; the first block of a shard starts at 0.
+
+    So does dbias, the sums of dy, which are made while its tiles are in cache.
+    """
     outputs, tile_count, strip = g[WINOGRAD.outputs], g[WINOGRAD.tiles], g[WINOGRAD.strip]
     v_matrix, m_matrix, lanes = g[WINOGRAD.v_matrix], g[WINOGRAD.m_matrix], simd.lanes(x)
     vectors, work = g[WINOGRAD.u_output] // lanes, scratch
@@ -205,14 +230,21 @@ def winograd_grad_weight(x, dy, du, scratch, _a, _b, g, s):
     d = advance(v, MATRICES * v_matrix * lanes)
     for start in range(0, tile_count, strip):
         count = min(strip, tile_count - start)
-        _channels_in_lanes(x, start, count, v, squares, work, g)
+        _channels_in_lanes(x, start, count, v, squares, g)
+        fresh = s[STATE.fresh] != 0 and start == 0
         for o in range(outputs):
+            slopes = simd.fill(dy, 0.0)
             for t in range(count):
-                _gradient_tile(dy, o, _plane_tile(g, start + t), d, o * strip + t, work, g)
+                tile = _plane_tile(g, start + t)
+                _gradient_tile(dy, o, tile, d, o * strip + t, work, g)
+                if g[WINOGRAD.bias]:
+                    slopes = simd.add(slopes, _gradient_sum(dy, o, tile, g))
+            if g[WINOGRAD.bias]:
+                dbias[o] = simd.total(slopes) if fresh else dbias[o] + simd.total(slopes)
         for k in range(MATRICES):
             product(
                 advance(d, k * m_matrix * lanes), strip * lanes,
                 advance(v, k * v_matrix * lanes), vectors, count * lanes,
                 advance(du, k * g[WINOGRAD.u_matrix]), vectors, outputs, vectors,
-                s[STATE.fresh] != 0 and start == 0, advance(g, COLUMNS_AT),
+                fresh, advance(g, COLUMNS_AT),
             )  # fmt: skip

@@ -20,8 +20,16 @@ from ...simd.six_points import POINTS, end_line
 from .conv import RELU
 from .matrix_product import APART
 from .operation import dividing_operation, offsets_of, operation, share
-from .winograd_3x3 import ALL_TAPS, RESULTS, TAPS
-from .winograd_transforms import MATRICES, transform_input, transform_products, transform_weights
+from .winograd_transforms import (
+    MATRICES,
+    results_for,
+    transform_input,
+    transform_products,
+    transform_weights,
+)
+
+TAPS = 3  # in each direction
+RESULTS, ALL_TAPS = results_for(TAPS), TAPS * TAPS
 
 
 class TilesGeometry(NamedTuple):
@@ -56,14 +64,14 @@ def matrix_distance(tiles, blocks):
 
 
 @dividing_operation
-def tiles_to_points(x, v, scratch, _d, _e, _f, g, s):
+def tiles_to_points(x, v, _c, _d, _e, _f, g, s):
     """V = the tiles of x, transformed."""
     blocks = g[TILES.blocks]
     first, last = share(g[TILES.tiles], s)
     for block in range(blocks):
         for tile in range(first, last):
             at = block * g[TILES.plane] + g[PLACES_AT + tile]
-            transform_input(x, at, g[TILES.line], 1, v, tile * blocks + block, g[TILES.matrix], scratch)
+            transform_input(x, at, g[TILES.line], 1, v, tile * blocks + block, g[TILES.matrix])
 
 
 @dividing_operation

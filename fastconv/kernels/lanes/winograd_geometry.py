@@ -1,4 +1,4 @@
-"""What `winograd` and `winograd_grad_weight` compute, made in Python: sizes, distances and tables.
+"""What `winograd` and `winograd_grad_weight` compute: sizes, distances and tables.
 
 named numbers | 0 1 2 3 | the plane's tiles | where each channel begins in x | the planes of outputs
 """
@@ -11,7 +11,17 @@ from numba.extending import register_jitable
 from ... import simd
 from .matrix_product import APART, COLUMNS, OUTPUTS_AT_ONCE, rounded
 from .operation import offsets_of
-from .winograd_parts import OF_3X3
+from .winograd_parts import (
+    OF_3X3,
+    inputs_of,
+    limits,
+    part_count,
+    part_start,
+    piece_count,
+    places,
+    results_of,
+    rows_of,
+)
 from .winograd_transforms import MATRICES
 
 SCRATCH_BYTES = 3 << 18  # of v and m of a strip: most of a second-level cache of 1 MiB
@@ -103,102 +113,132 @@ class Side(NamedTuple):
     """The planes that tiles are read from, or their results written to: distances in vectors."""
 
     line: int
-    steps: tuple[int, int]  # elements from one of a tile to the next, down and across
-    first: tuple[int, int]  # where the plane's first tile begins
-    planes: list  # where each channel or output begins
-
-    def at(self, i, j):
-        """Where result (i, j) begins."""
-        return (self.first[0] + self.steps[0] * i) * self.line + self.first[1] + self.steps[1] * j
+    down: int  # elements from one of a tile to the next
+    across: int
+    first: int  # where the plane's first tile begins
 
 
-def _moved(planes, distance, line, shifts):
-    """Where `planes` planes begin, each for all shifts (lines, columns) of it."""
-    return [c * distance + i * line + j for c in range(planes) for i, j in shifts]
+@register_jitable
+def _side(line, steps, first):
+    """A `Side` of int64 in compiled code; `steps` and `first`, an element, are (down, across)."""
+    return Side(int(line), int(steps[0]), int(steps[1]), int(first[0] * line + first[1]))
 
 
-def _geometry(size, results, x, y, outputs, lanes, v_matrix, **others):
-    """A geometry of planes of `size` results; `outputs` are the OutputPlanes."""
-    starts = [tile_starts(n, m) for n, m in zip(size, results, strict=True)]
-    channels, tiles = len(x.planes), len(starts[0]) * len(starts[1])
-    strip = strip_of(channels, len(outputs), tiles)
-    within = all(
-        (o.first_line, o.first_column) == (0, 0) and (o.last_line + 1, o.last_column + 1) == tuple(size)
-        for o in outputs
-    )
-    named = WinogradGeometry(
-        channels=channels,
-        outputs=len(outputs),
-        tiles=tiles,
-        strip=strip,
-        x_line=x.steps[0] * x.line,
-        x_column=x.steps[1],
-        y_line=y.steps[0] * y.line,
-        y_column=y.steps[1],
-        height=results[0],
-        width=results[1],
-        within=int(within),
-        u_output=rounded(channels, lanes),
-        u_matrix=matrix_distance(len(outputs), channels, lanes) * lanes,
-        v_matrix=v_matrix(channels, strip) + APART,
-        m_matrix=rounded(len(outputs), OUTPUTS_AT_ONCE) * strip + APART,
-        **others,
-    )
-    plane_tiles = [
-        PlaneTile(x.at(i, j), y.at(i, j), i, j, lines_done, columns_done)
-        for i, lines_done in starts[0]
-        for j, columns_done in starts[1]
-    ]
-    tables = [number for entry in (*plane_tiles, x.planes, *outputs) for number in entry]
-    return np.array([*named, *range(TILES_AT - COLUMNS_AT), *tables], np.int64)
+@register_jitable
+def _place(side, i, j):
+    """Where result (i, j) begins."""
+    return side.first + i * side.down * side.line + j * side.across
 
 
-def _forward(channels, outputs, size, padding, x, y, lanes, parts, v_matrix, **others):
+@register_jitable
+def _geometry(size, results, x, y, channels, outputs, lanes, in_lanes):
+    """A geometry of planes of `size` results, but for the tables of channels and outputs.
+
+    `in_lanes` says whether channels come to lie in the lanes.
+    """
+    down, across = tile_starts(size[0], results[0]), tile_starts(size[1], results[1])
+    tiles = len(down) * len(across)
+    strip = strip_of(channels, outputs, tiles)
+    g = np.zeros(TILES_AT + tiles * len(PLANE_TILE) + channels + outputs * len(OUTPUT_PLANE), np.int64)
+    g[WINOGRAD.channels], g[WINOGRAD.outputs] = channels, outputs
+    g[WINOGRAD.tiles], g[WINOGRAD.strip] = tiles, strip
+    g[WINOGRAD.x_line], g[WINOGRAD.x_column] = x.down * x.line, x.across
+    g[WINOGRAD.y_line], g[WINOGRAD.y_column] = y.down * y.line, y.across
+    g[WINOGRAD.height], g[WINOGRAD.width] = results
+    g[WINOGRAD.u_output] = rounded(channels, lanes)
+    g[WINOGRAD.u_matrix] = matrix_distance(outputs, channels, lanes) * lanes
+    g[WINOGRAD.v_matrix] = strip * (rounded(channels, lanes) if in_lanes else channels) + APART
+    g[WINOGRAD.m_matrix] = rounded(outputs, OUTPUTS_AT_ONCE) * strip + APART
+    for column in range(COLUMNS):
+        g[COLUMNS_AT + column] = column
+    at = TILES_AT
+    for i, lines_done in down:
+        for j, columns_done in across:
+            g[at + PLANE_TILE.x], g[at + PLANE_TILE.y] = _place(x, i, j), _place(y, i, j)
+            g[at + PLANE_TILE.line], g[at + PLANE_TILE.column] = i, j
+            g[at + PLANE_TILE.lines_done], g[at + PLANE_TILE.columns_done] = lines_done, columns_done
+            at += len(PLANE_TILE)
+    return g
+
+
+@register_jitable
+def _set_output(g, number, y, bias, lines, columns):
+    """Fill in the plane of an output: `lines` and `columns` are the first and the last there are."""
+    at = TILES_AT + g[WINOGRAD.tiles] * len(PLANE_TILE) + g[WINOGRAD.channels] + number * len(OUTPUT_PLANE)
+    g[at + OUTPUT_PLANE.y], g[at + OUTPUT_PLANE.bias] = y, bias
+    g[at + OUTPUT_PLANE.first_line], g[at + OUTPUT_PLANE.last_line] = lines
+    g[at + OUTPUT_PLANE.first_column], g[at + OUTPUT_PLANE.last_column] = columns
+
+
+@register_jitable
+def _forward(channels, outputs, size, padding, x, y, lanes, parts, in_lanes):
     """The geometry of sums over the parts of x; `x` and `y` are (plane, line)."""
-    first = -padding[0], -padding[1]
-    read = Side(x[1], parts.stride, first, _moved(channels, *x, parts.starts))
-    written = Side(y[1], (1, 1), (0, 0), [])
-    planes = [OutputPlane(o * y[0], o, 0, size[0] - 1, 0, size[1] - 1) for o in range(outputs)]
-    return _geometry(size, parts.results, read, written, planes, lanes, v_matrix, **others)
+    inputs = channels * inputs_of(parts, False)
+    read = _side(x[1], (parts.down.stride, parts.across.stride), (-padding[0], -padding[1]))
+    written = _side(y[1], (1, 1), (0, 0))
+    g = _geometry(size, results_of(parts), read, written, inputs, outputs, lanes, in_lanes)
+    at = TILES_AT + g[WINOGRAD.tiles] * len(PLANE_TILE)
+    for c in range(channels):
+        for a in range(part_count(parts.down)):
+            for b in range(part_count(parts.across)):
+                g[at] = c * x[0] + part_start(parts.down, a) * x[1] + part_start(parts.across, b)
+                at += 1
+    for o in range(outputs):
+        _set_output(g, o, o * y[0], o, (0, size[0] - 1), (0, size[1] - 1))
+    g[WINOGRAD.within] = 1
+    return g
 
 
+@register_jitable
 def winograd_geometry(channels, outputs, size, padding, x, y, lanes, ending, has_bias, parts=OF_3X3):
     """Make the geometry of `winograd`: `x` and `y` are (plane, line), `padding` is (top, left)."""
-    return _forward(
-        channels, outputs, size, padding, x, y, lanes, parts,
-        lambda channels, strip: channels * strip, ending=ending, bias=has_bias,
-    )  # fmt: skip
+    g = _forward(channels, outputs, size, padding, x, y, lanes, parts, False)
+    g[WINOGRAD.ending], g[WINOGRAD.bias] = ending, has_bias
+    return g
 
 
-def grad_weight_geometry(channels, outputs, size, padding, x, dy, lanes, parts=OF_3X3):
+@register_jitable
+def grad_weight_geometry(channels, outputs, size, padding, x, dy, lanes, parts=OF_3X3, has_bias=0):
     """Make the geometry of `winograd_grad_weight`; `size` is that of dy."""
-    return _forward(
-        channels, outputs, size, padding, x, dy, lanes, parts,
-        lambda channels, strip: strip * rounded(channels, lanes),
-    )  # fmt: skip
+    g = _forward(channels, outputs, size, padding, x, dy, lanes, parts, True)
+    g[WINOGRAD.bias] = has_bias
+    return g
 
 
-def grad_input_geometry(channels, outputs, in_size, padding, dy, dx, lanes, ending, parts=OF_3X3):
-    """Make the geometry of `winograd` for the gradient of x; `dy` and `dx` are (plane, line)."""
-    directions = list(zip(parts.directions, in_size, padding, strict=True))
-    (top, height), (left, width) = (one.places(n, before) for one, n, before in directions)
-    tap_lines, tap_columns = parts.taps
-    shifts = [(-i * tap_lines, -j * tap_columns) for i, j in parts.pieces]
-    first = top - tap_lines + 1, left - tap_columns + 1
-    read = Side(dy[1], (1, 1), first, _moved(outputs, *dy, shifts))
-    down, across = parts.stride
-    written = Side(dx[1], parts.stride, (down * top - padding[0], across * left - padding[1]), [])
-    planes = []
-    for c in range(channels):
-        for phase in parts.phases:
-            lines, places = (
-                one.limits(p, n, before) for p, (one, n, before) in zip(phase, directions, strict=True)
-            )
-            planes.append(OutputPlane(c * dx[0] + phase[0] * dx[1] + phase[1], c, *lines, *places))
-    return _geometry(
-        (height, width), parts.results, read, written, planes, lanes,
-        lambda channels, strip: channels * strip, ending=ending,
-    )  # fmt: skip
+@register_jitable
+def grad_input_geometry(
+    channels, outputs, in_size, padding, dy, dx, lanes, ending, parts=OF_3X3, has_bias=0
+):  # fmt: skip
+    """Make the geometry of `winograd` for the gradient of x; `dy` and `dx` are (plane, line).
+
+    Run forward, that is a transposed convolution, which may have a bias.
+    """
+    down, across = parts
+    top, height = places(down, in_size[0], padding[0])
+    left, width = places(across, in_size[1], padding[1])
+    inputs, rows = outputs * inputs_of(parts, True), rows_of(parts, True)
+    read = _side(dy[1], (1, 1), (top - down.taps + 1, left - across.taps + 1))
+    steps = down.stride, across.stride
+    written = _side(dx[1], steps, (down.stride * top - padding[0], across.stride * left - padding[1]))
+    size = height, width
+    g = _geometry(size, results_of(parts), read, written, inputs, channels * rows, lanes, False)
+    at = TILES_AT + g[WINOGRAD.tiles] * len(PLANE_TILE)
+    for o in range(outputs):
+        for i in range(piece_count(down)):
+            for j in range(piece_count(across)):
+                g[at] = o * dy[0] - i * down.taps * dy[1] - j * across.taps
+                at += 1
+    within = 1
+    for phase in range(rows):
+        i, j = phase // across.stride, phase % across.stride
+        lines = limits(down, i, in_size[0], padding[0])
+        columns = limits(across, j, in_size[1], padding[1])
+        if lines != (0, height - 1) or columns != (0, width - 1):
+            within = 0
+        for c in range(channels):
+            _set_output(g, c * rows + phase, c * dx[0] + i * dx[1] + j, c, lines, columns)
+    g[WINOGRAD.within], g[WINOGRAD.ending], g[WINOGRAD.bias] = within, ending, has_bias
+    return g
 
 
 @register_jitable

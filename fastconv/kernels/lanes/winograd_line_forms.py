@@ -42,7 +42,8 @@ class Form(NamedTuple):
 
 
 FORMS = (Form(5, 3, SEVEN), Form(4, 4, SEVEN), Form(4, 5, EIGHT))
-MAX_POINTS = max(form.points for form in FORMS)
+RESULTS, TAPS, POINTS = zip(*((form.results, form.taps, form.points) for form in FORMS), strict=True)
+MAX_POINTS = max(POINTS)
 
 
 def _polynomial(points):

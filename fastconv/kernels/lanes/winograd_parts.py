@@ -12,12 +12,14 @@ So a part of a channel counts as a channel of the products. In the gradient of x
 their own, a phase counts as an output, and a piece of dy as a channel:
 
     dx[s a + phase - padding] = sum over pieces and t < r of w[s (r piece + t) + phase] dy[a - r piece - t]
+
+These functions, and all that make geometries of Winograd's products, run in Python, where the engine plans a
+network, and in compiled code, where the kernels of arrays learn their shapes.
 """
 
-import itertools
-from dataclasses import dataclass
-from functools import cached_property
 from typing import NamedTuple
+
+from numba.extending import register_jitable
 
 from .winograd_transforms import results_for
 
@@ -29,97 +31,127 @@ class Direction(NamedTuple):
     stride: int
     taps: int
 
-    @property
-    def pieces(self):
-        """How many pieces the taps of a phase make."""
-        of_phase = -(-self.kernel // self.stride)
-        return -(-of_phase // self.taps)
 
-    @property
-    def starts(self):
-        """The first tap of each part of the kernel."""
-        piece = self.stride * self.taps
-        return [phase + n * piece for phase in range(self.stride) for n in range(self.pieces)]
+class Parts(NamedTuple):
+    """Both directions of a convolution."""
 
-    @property
-    def reach(self):
-        """How many elements the taps of all parts span, those of weight 0 included."""
-        return self.stride * self.taps * self.pieces
-
-    def after(self, in_size, out_size, padding):
-        """How many elements past its end the sums read of x."""
-        return max(0, self.stride * (out_size - 1) + self.reach - padding - in_size)
-
-    def places(self, in_size, padding):
-        """For the gradient of x: the first a, and how many there are."""
-        first = padding // self.stride
-        return first, (in_size - 1 + padding) // self.stride - first + 1
-
-    def slopes_around(self, in_size, out_size, padding):
-        """How many elements before the first and past its last the gradient of x reads of dy."""
-        first, count = self.places(in_size, padding)
-        return max(0, self.taps * self.pieces - 1 - first), max(0, first + count - out_size)
-
-    def limits(self, phase, in_size, padding):
-        """For the gradient of x: the first and the last of the places at which a phase has an element."""
-        first, _ = self.places(in_size, padding)
-        return -(-(padding - phase) // self.stride) - first, (
-            in_size - 1 + padding - phase
-        ) // self.stride - first
+    down: Direction
+    across: Direction
 
 
-@dataclass(frozen=True)
-class Parts:
-    """Both directions of a convolution, and what its parts are: pairs (down, across) throughout."""
-
-    kernel_size: tuple[int, int]
-    stride: tuple[int, int] = (1, 1)
-    taps: tuple[int, int] = (3, 3)
-
-    @cached_property
-    def directions(self):
-        """Down and across."""
-        return tuple(map(Direction, self.kernel_size, self.stride, self.taps))
-
-    @property
-    def results(self):
-        """How many results a tile has."""
-        return tuple(map(results_for, self.taps))
-
-    @property
-    def starts(self):
-        """The first tap of each part."""
-        return list(itertools.product(*(direction.starts for direction in self.directions)))
-
-    @property
-    def phases(self):
-        """All phases of x."""
-        return list(itertools.product(*map(range, self.stride)))
-
-    @property
-    def pieces(self):
-        """The numbers of all pieces of a phase."""
-        return list(itertools.product(*(range(direction.pieces) for direction in self.directions)))
-
-    @property
-    def whole(self):
-        """Whether there is one part, of exactly the kernel's taps."""
-        return self.kernel_size == self.taps and self.stride == (1, 1)
-
-    def taps_of(self, start):
-        """Where each tap of a part lies in the kernel, line by line, or -1."""
-        (height, width), (down, across) = self.kernel_size, self.stride
-        lines = [start[0] + down * t for t in range(self.taps[0])]
-        places = [start[1] + across * t for t in range(self.taps[1])]
-        return [i * width + j if i < height and j < width else -1 for i in lines for j in places]
-
-    def turned_taps_of(self, phase, piece):
-        """As `taps_of`, for the gradient of x, whose taps come the other way round."""
-        start = [
-            first + one.stride * one.taps * number
-            for one, first, number in zip(self.directions, phase, piece, strict=True)
-        ]
-        return self.taps_of(start)[::-1]
+@register_jitable
+def parts_of(kernel, stride, taps):
+    """The `Parts` of a kernel of which so many taps are taken at once: pairs (down, across)."""
+    # Numba compiles a function anew for each constant in a tuple that it gets: here they become int64.
+    return Parts(
+        Direction(int(kernel[0]), int(stride[0]), int(taps[0])),
+        Direction(int(kernel[1]), int(stride[1]), int(taps[1])),
+    )
 
 
-OF_3X3 = Parts((3, 3))
+@register_jitable
+def piece_count(one):
+    """How many pieces the taps of a phase make."""
+    of_phase = -(-one.kernel // one.stride)
+    return -(-of_phase // one.taps)
+
+
+@register_jitable
+def part_count(one):
+    """How many parts the kernel has: the pieces of all phases."""
+    return one.stride * piece_count(one)
+
+
+@register_jitable
+def part_start(one, number):
+    """The first tap of a part."""
+    pieces = piece_count(one)
+    return number // pieces + number % pieces * one.stride * one.taps
+
+
+@register_jitable
+def _after(one, in_size, out_size, padding):
+    """How many elements past its end the sums read of x."""
+    reach = one.taps * part_count(one)  # elements that the taps of all parts span, those of weight 0 included
+    return max(0, one.stride * (out_size - 1) + reach - padding - in_size)
+
+
+@register_jitable
+def input_halo(parts, in_size, out_size, padding):
+    """Zeros that tiles read past the end of x: (top, bottom, left, right)."""
+    bottom = _after(parts.down, in_size[0], out_size[0], padding[0])
+    return 0, bottom, 0, _after(parts.across, in_size[1], out_size[1], padding[1])
+
+
+@register_jitable
+def places(one, in_size, padding):
+    """For the gradient of x: the first a, and how many there are."""
+    first = padding // one.stride
+    return first, (in_size - 1 + padding) // one.stride - first + 1
+
+
+@register_jitable
+def _slopes_around(one, in_size, out_size, padding):
+    """How many elements before the first and past its last the gradient of x reads of dy."""
+    first, count = places(one, in_size, padding)
+    return max(0, one.taps * piece_count(one) - 1 - first), max(0, first + count - out_size)
+
+
+@register_jitable
+def slope_halo(parts, in_size, out_size, padding):
+    """Zeros that tiles of the gradient of x read around dy: (top, bottom, left, right)."""
+    top, bottom = _slopes_around(parts.down, in_size[0], out_size[0], padding[0])
+    left, right = _slopes_around(parts.across, in_size[1], out_size[1], padding[1])
+    return top, bottom, left, right
+
+
+@register_jitable
+def limits(one, phase, in_size, padding):
+    """For the gradient of x: the first and the last of the places at which a phase has an element."""
+    first, _ = places(one, in_size, padding)
+    last = (in_size - 1 + padding - phase) // one.stride
+    return -(-(padding - phase) // one.stride) - first, last - first
+
+
+@register_jitable
+def results_of(parts):
+    """How many results a tile has: (down, across)."""
+    return results_for(parts.down.taps), results_for(parts.across.taps)
+
+
+@register_jitable
+def tap_count(parts):
+    """How many taps a part has."""
+    return parts.down.taps * parts.across.taps
+
+
+@register_jitable
+def inputs_of(parts, back):
+    """How many channels of the products a channel makes; going `back`, one of dy."""
+    if back:
+        return piece_count(parts.down) * piece_count(parts.across)
+    return part_count(parts.down) * part_count(parts.across)
+
+
+@register_jitable
+def rows_of(parts, back):
+    """How many outputs of the products an output makes; going `back`, one of dx."""
+    return parts.down.stride * parts.across.stride if back else 1
+
+
+@register_jitable
+def is_whole(parts):
+    """Whether there is one part, of exactly the kernel's taps."""
+    down, across = parts
+    plain = down.stride == 1 and across.stride == 1
+    return plain and down.kernel == down.taps and across.kernel == across.taps
+
+
+@register_jitable
+def tap_place(parts, i, j):
+    """Where tap (i, j) lies in the kernel, or -1 where there is none."""
+    inside = i < parts.down.kernel and j < parts.across.kernel
+    return i * parts.across.kernel + j if inside else -1
+
+
+OF_3X3 = parts_of((3, 3), (1, 1), (3, 3))

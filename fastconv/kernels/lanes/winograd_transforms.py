@@ -16,12 +16,14 @@ same matrices the other way round: A of dy, and G^T of the sums of products. See
                     100     144     144     100
 """
 
+from numba.extending import register_jitable
+
 from ...simd import opaque, rolled
 from ...simd.compiling import compiled
 from ...simd.six_points import (
     POINTS,
     gradient_line,
-    input_line,
+    input_square,
     results_line,
     weight_line,
     weight_sums_line,
@@ -32,21 +34,19 @@ TOGETHER = POINTS + 1  # results and taps, in each direction
 ALL_TAPS = 2, 3, 4, 5
 
 
+@register_jitable
 def results_for(taps):
     """How many results a tile has whose sums are over so many taps."""
     return TOGETHER - taps
 
 
 @compiled
-def transform_input(x, at, line, column, v, v_at, distance, work):
+def transform_input(x, at, line, column, v, v_at, distance):
     """v = B^T d B of the 6x6 vectors of x from `at` on; the 36 results are `distance` vectors apart.
 
     Lines of x are `line` vectors apart, and neighbours in a line `column`.
     """
-    for i in range(POINTS):
-        input_line(x, at + i * line, column, work, i * POINTS, 1)
-    for j in range(POINTS):
-        input_line(work, j, POINTS, v, v_at + j * distance, POINTS * distance)
+    input_square(x, at, line, column, v, v_at, distance)
 
 
 @compiled

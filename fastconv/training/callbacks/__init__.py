@@ -9,6 +9,7 @@ from .csv_logger import CSVLogger
 from .early_stopping import EarlyStopping
 from .ema import EMA
 from .model_checkpoint import ModelCheckpoint
+from .optuna_pruning import OptunaPruning
 from .reduce_lr_on_plateau import ReduceLROnPlateau
 from .tensorboard import TensorBoard
 from .wandb import WandB
@@ -19,6 +20,7 @@ __all__ = [
     "Callback",
     "EarlyStopping",
     "ModelCheckpoint",
+    "OptunaPruning",
     "ReduceLROnPlateau",
     "TensorBoard",
     "WandB",

@@ -136,6 +136,8 @@ class Callback:
     def on_train_end(self, trainer: Any) -> None:
         """Called after the last epoch, whoever has stopped training; not after an error.
 
+        What it raises, `fit` raises, once all callbacks were called.
+
         Parameters
         ----------
         trainer : Trainer
@@ -251,7 +253,16 @@ def call_each(callbacks: Iterable[Any], name: str, *arguments: Any) -> None:
     >>> call_each([Greeter(), object()], "on_train_end", None)
     done
     """
+    failure: Exception | None = None
     for callback in callbacks:
         method = getattr(callback, name, None)
-        if method is not None:
+        if method is None:
+            continue
+        try:
             method(*arguments)
+        except Exception as error:
+            if name != "on_train_end":
+                raise
+            failure = failure or error  # first the others put weights back and close their files
+    if failure is not None:
+        raise failure

@@ -3,6 +3,8 @@
 That holds of direct sums; at precision "high" layers may go by Winograd's products in one of the two layouts.
 """
 
+import re
+
 import numba
 import numpy as np
 import pytest
@@ -267,6 +269,19 @@ def test_random_networks_predict_a_sample_alone_with_the_bits_that_it_has_in_a_b
         expected = model.predict(X)
         got = model.predict(X, batch_size=1)
         assert got.tobytes() == expected.tobytes(), f"{layers} on {shape}"
+
+
+@pytest.mark.parametrize("before", [[], [fc.Dropout(0.5)]], ids=["alone", "after dropout"])
+def test_the_image_that_a_dense_layer_reads_lies_in_scalars(before):
+    """As vectors of one channel, it would take a cache line for each number."""
+    model = fc.Sequential([*before, fc.Flatten(), fc.Dense(40), fc.ReLU(), fc.Dense(3)], (1, 9, 7))
+    listed = model.source("predict", batch_size=1, kernels=False)
+    assert re.search(r"^# X +\(1, 9, 7\) +numbers", listed, re.MULTILINE)
+    X = samples((1, 9, 7), count=17, seed=3)
+    for dtype in (np.float32, np.uint8, np.int64):
+        one = X.astype(dtype)
+        for given in (one, one[:, :, ::-1], one[..., ::-1]):
+            assert model.predict(given, batch_size=3).tobytes() == model.predict(given).tobytes()
 
 
 @both_dtypes

@@ -7,7 +7,7 @@ from numba import njit
 from fastconv import simd
 from fastconv.kernels.lanes import conv, winograd, winograd_weights
 from fastconv.kernels.lanes.operation import STATE, STATE_SIZE
-from fastconv.kernels.lanes.winograd_parts import Parts
+from fastconv.kernels.lanes.winograd_parts import input_halo, inputs_of, parts_of, slope_halo
 from fastconv.kernels.lanes.winograd_weights import WEIGHTS
 from tests.kernels import reference_taps
 
@@ -115,7 +115,7 @@ class Convolution:
 
     def __init__(self, channels, outputs, kernel, taps, stride, size, before, after, dtype):
         rng, self.lanes = np.random.default_rng(0), 64 // np.dtype(dtype).itemsize
-        self.parts, self.size, self.before, self.dtype = Parts(kernel, stride, taps), size, before, dtype
+        self.parts, self.size, self.before, self.dtype = parts_of(kernel, stride, taps), size, before, dtype
         self.x = rng.standard_normal((self.lanes, channels, *size)).astype(dtype)
         scale = np.sqrt(np.prod(kernel) * channels)
         self.weight = (rng.standard_normal((outputs, channels, *kernel)) / scale).astype(dtype)
@@ -131,8 +131,8 @@ class Convolution:
 
     def planes(self):
         """The images in their halo, and the geometry's arguments for them."""
-        directions = zip(self.parts.directions, self.size, self.out_size, self.before, strict=True)
-        planes = in_lanes(self.x, self.before, [one.after(*sizes) for one, *sizes in directions])
+        _, bottom, _, right = input_halo(self.parts, self.size, self.out_size, self.before)
+        planes = in_lanes(self.x, self.before, (bottom, right))
         return planes, ((0, 0), steps(planes))
 
     def forward(self, bias, ending=conv.PLAIN):
@@ -148,10 +148,9 @@ class Convolution:
 
     def grad_input(self, dy):
         """The gradient of x, 0 where x is not positive, in a halo that must be left alone."""
-        directions = zip(self.parts.directions, self.size, self.out_size, self.before, strict=True)
-        around = zip(*(one.slopes_around(*sizes) for one, *sizes in directions), strict=True)
-        before, after = around
-        slopes = in_lanes(dy, before, after)
+        top, bottom, left, right = slope_halo(self.parts, self.size, self.out_size, self.before)
+        before = top, left
+        slopes = in_lanes(dy, before, (bottom, right))
         gate = in_lanes(self.x, (1, 2), (3, 1))
         dx = aligned(gate.shape, self.dtype, 7)
         g = winograd.grad_input_geometry(
@@ -168,24 +167,26 @@ class Convolution:
         return found
 
     def grad_weight(self, dy):
-        """Three times the gradient of the weight: of two blocks in one shard and one in another."""
+        """Three times the gradients of weight and bias: of two blocks in one shard and one in another."""
         x, (padding, distances) = self.planes()
         slopes = in_lanes(dy)
         (outputs, channels), parts = self.weight.shape[:2], self.parts
         g = winograd.grad_weight_geometry(
-            channels, outputs, self.out_size, padding, distances, steps(slopes), self.lanes, parts
+            channels, outputs, self.out_size, padding, distances, steps(slopes), self.lanes, parts, 1
         )
         scratch = aligned((winograd.scratch_size(g, self.lanes),), self.dtype, np.nan)
-        inputs = channels * len(parts.starts)
+        inputs = channels * inputs_of(parts, False)
         size = 36 * winograd.matrix_distance(outputs, inputs, self.lanes) * self.lanes
         shards, found = aligned((2, size), self.dtype, np.nan), np.full(self.weight.shape, np.nan, self.dtype)
+        bias = np.full((2, outputs), np.nan, self.dtype)
         for shard, blocks in enumerate((2, 1)):
             for block in range(blocks):
-                run("winograd_grad_weight", [x, slopes, shards[shard], scratch], g, fresh=int(block == 0))
+                operands = [x, slopes, shards[shard], scratch, bias[shard]]
+                run("winograd_grad_weight", operands, g, fresh=int(block == 0))
         g = winograd_weights.weight_sums_geometry(outputs, channels, self.lanes, size, parts)
         for thread in range(3):
             run("winograd_weight_sums", [shards, found], g, sums=2, parts=3, part=thread)
-        return found
+        return found, bias.sum(0)
 
 
 @in_dtypes
@@ -224,8 +225,10 @@ def test_the_gradient_of_the_weights_is_that_of_direct_sums(
 ):
     one = Convolution(channels, outputs, kernel, taps, stride, size, before, after, dtype)
     expected = reference_taps.conv2d_grad_weight(one.padded, one.dy, kernel, stride=stride)
-    found = one.grad_weight(one.dy)
+    found, found_bias = one.grad_weight(one.dy)
     np.testing.assert_allclose(found, 3 * expected, rtol=0, atol=3 * error * np.abs(expected).max())
+    expected = one.dy.sum((0, 2, 3), np.float64)
+    np.testing.assert_allclose(found_bias, 3 * expected, rtol=0, atol=3 * error * np.abs(expected).max())
 
 
 KERNELS = [  # kernel, taps at once, stride
@@ -269,7 +272,7 @@ def test_errors_are_at_most_five_times_those_of_pytorch(channels, kernel_taps_st
         one.x = (0.5 + 0.3 * one.x).astype(np.float32)  # as images are: no zeros
     exact = _of_pytorch(one, stride, kernel // 2, torch.float64)
     direct = _of_pytorch(one, stride, kernel // 2, torch.float32)
-    found = [one.forward(None), one.grad_input(one.dy), one.grad_weight(one.dy) / 3]
+    found = [one.forward(None), one.grad_input(one.dy), one.grad_weight(one.dy)[0] / 3]
     for values in (exact, direct):
         values[1] = np.where(one.x > 0, values[1], 0)
     for ours, theirs, right in zip(found, direct, exact, strict=True):

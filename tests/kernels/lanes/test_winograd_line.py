@@ -4,12 +4,19 @@ import numpy as np
 import pytest
 
 from fastconv.kernels.lanes import conv, winograd_line, winograd_line_weights
-from fastconv.kernels.lanes.winograd_line import Line
 from fastconv.kernels.lanes.winograd_line_forms import (
     FORMS,
     gradient_matrix,
     input_matrix,
     weight_matrix,
+)
+from fastconv.kernels.lanes.winograd_line_geometry import (
+    grad_weight_geometry,
+    inputs_end,
+    line_of,
+    results_end,
+    scratch_size,
+    winograd_line_geometry,
 )
 from tests.kernels import reference_taps
 from tests.kernels.lanes.test_winograd import RUNNERS, aligned, run, runner, steps
@@ -73,7 +80,7 @@ class Case:
         self.dy = gradient_like(self.y, dtype)
 
     def line(self, size, padding):
-        return Line(self.form, self.kernel, self.dilation, padding, self.axis, size, stride=self.stride)
+        return line_of(self.form, self.kernel, self.dilation, padding, self.axis, size, 0, self.stride)
 
     def planes(self, images, before, end):
         """Planes in a halo of zeros up to `end`, counted from the first element, and the first element."""
@@ -89,15 +96,15 @@ class Case:
 
     def convolved(self, images, bias, size, padding, ending=conv.PLAIN, gate=None, turned=False):
         line = self.line(size, padding)
-        planes, first = self.planes(images, padding, line.inputs_end)
+        planes, first = self.planes(images, padding, inputs_end(line))
         outputs, channels = self.weight.shape[turned], self.weight.shape[not turned]
-        beyond = [line.results_end - size[self.axis] if axis == self.axis else 0 for axis in range(2)]
+        beyond = [results_end(line) - size[self.axis] if axis == self.axis else 0 for axis in range(2)]
         places = [n + more for n, more in zip(size, beyond, strict=True)]
         y = aligned((outputs, *places, self.lanes), self.dtype, np.nan)
-        g = winograd_line.winograd_line_geometry(
+        g = winograd_line_geometry(
             line, channels, outputs, steps(planes), steps(y), self.lanes, ending, int(bias is not None)
         )
-        scratch = aligned((winograd_line.scratch_size(g, self.lanes),), self.dtype, np.nan)
+        scratch = aligned((scratch_size(g, self.lanes),), self.dtype, np.nan)
         x = planes.reshape(-1)[first:]
         some, gate = x if bias is None else bias, x if gate is None else gate
         run("winograd_line", [x, self.transformed(line, turned), some, gate, y, scratch], g)
@@ -108,7 +115,9 @@ class Case:
     def transformed(self, line, turned):
         """The transformed weights, made by three threads one after the other."""
         g = winograd_line_weights.line_weights_geometry(line, *self.weight.shape[:2], self.lanes, turned)
-        u = aligned((FORMS[line.form].points * g.u_matrix,), self.dtype)
+        outputs, channels = self.weight.shape[turned], self.weight.shape[not turned]
+        size = winograd_line_weights.line_matrices_size(line, outputs, channels, self.lanes)
+        u = aligned((size,), self.dtype)
         for thread in range(3):
             run("transform_line_weights", [self.weight, u], g, parts=3, part=thread)
         return u
@@ -138,7 +147,7 @@ def test_the_gradient_of_the_input_is_that_of_direct_sums(dtype, error, form, si
     expected = reference_taps.conv2d_grad_input(case.dy, case.weight, case.size, **case.options)
     padding = (case.kernel - 1) * case.dilation - case.padding
     line = case.line(case.size, padding)
-    gate, _ = case.planes(case.x, 0, line.results_end)  # laid out as what is written
+    gate, _ = case.planes(case.x, 0, results_end(line))  # laid out as what is written
     found = case.convolved(case.dy, None, case.size, padding, conv.GATE, gate, turned=True)
     assert_close(found, np.where(case.x > 0, expected, 0), error)
 
@@ -151,22 +160,22 @@ def test_the_gradient_of_the_weights_is_that_of_direct_sums(dtype, error, form, 
     outputs, channels = case.weight.shape[:2]
     expected = reference_taps.conv2d_grad_weight(case.x, case.dy, case.weight.shape[2:], **case.options)
     line = case.line(case.y.shape[2:], case.padding)
-    planes, first = case.planes(case.x, case.padding, line.inputs_end)
-    slopes, _ = case.planes(case.dy, 0, line.results_end)
-    g = winograd_line.grad_weight_geometry(line, channels, outputs, steps(planes), steps(slopes), case.lanes)
-    scratch = aligned((winograd_line.scratch_size(g, case.lanes),), dtype, np.nan)
-    size = (
-        FORMS[form].points * winograd_line.matrix_distance(line, outputs, channels, case.lanes) * case.lanes
-    )
+    planes, first = case.planes(case.x, case.padding, inputs_end(line))
+    slopes, _ = case.planes(case.dy, 0, results_end(line))
+    g = grad_weight_geometry(line, channels, outputs, steps(planes), steps(slopes), case.lanes, 1)
+    scratch = aligned((scratch_size(g, case.lanes),), dtype, np.nan)
+    size = winograd_line_weights.line_matrices_size(line, outputs, channels, case.lanes)
     shards, found = aligned((2, size), dtype, np.nan), np.full(case.weight.shape, np.nan, dtype)
+    bias = np.full((2, outputs), np.nan, dtype)
     for shard, blocks in enumerate((2, 1)):
         for block in range(blocks):
-            operands = [planes.reshape(-1)[first:], slopes, shards[shard], scratch]
+            operands = [planes.reshape(-1)[first:], slopes, shards[shard], scratch, bias[shard]]
             run("winograd_line_grad_weight", operands, g, fresh=int(block == 0))
     g = winograd_line_weights.line_weight_sums_geometry(line, outputs, channels, case.lanes, size)
     for thread in range(3):
         run("winograd_line_weight_sums", [shards, found], g, sums=2, parts=3, part=thread)
     assert_close(found, 3 * expected, error)
+    assert_close(bias, np.outer([2, 1], case.dy.sum((0, 2, 3))), error)
 
 
 @in_forms

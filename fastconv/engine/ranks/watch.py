@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from ..checks import interrupts
+from ...checks import interrupts
 from .errors import RankError
 from .heart import BUSY, GONE, OUTSIDE, WAITING, WORKING, Heart, News, say, summary
 from .witness import Witness

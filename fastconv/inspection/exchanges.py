@@ -1,0 +1,38 @@
+"""What ranks say to each other in a training step, as the plan of its engine has it."""
+
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+from ..engine.exchange import BlockRows, ShardSums
+from ..engine.shares import Shares
+from .scaling import Exchange
+
+
+def exchanges_of(plan: Any) -> Callable[[Shares], list[Exchange]]:
+    """Of a plan whose engine shares its steps with other ranks: the shares of a batch -> its exchanges."""
+    item, parts = plan.dtype.itemsize, [part for _, part in plan.exchanges]
+
+    def of(shares: Shares) -> list[Exchange]:
+        return [one for part in parts for one in _of_part(part, item, shares)]
+
+    return of
+
+
+def _of_part(part: BlockRows | ShardSums, item: int, shares: Shares) -> list[Exchange]:
+    """The exchanges that `part.run` makes."""
+    size = part.numbers * item
+    if isinstance(part, BlockRows):
+        return [_gather([size * (stop - first) for first, stop in itertools.pairwise(shares.block_ends)])]
+    counts = [len(nodes) for nodes in shares.nodes]
+    nodes, ranks = sum(counts), len(counts)
+    if part.gathers(ranks, nodes):
+        return [_gather([size * count for count in counts])]
+    slices = nodes * size // ranks  # what a rank gets, its own included
+    passing = max(max(count * (size - size // ranks), slices - count * size // ranks) for count in counts)
+    return [Exchange("scatter", nodes * size, passing), _gather([size // ranks] * ranks)]
+
+
+def _gather(sizes: list[int]) -> Exchange:
+    """An exchange in which each rank gives so many bytes, and everybody gets all."""
+    return Exchange("gather", sum(sizes), sum(sizes) - min(sizes))
