@@ -68,7 +68,7 @@ class Heart(threading.Thread):
         self._limit = max(1, round(seconds / TICK_SECONDS))
         self.exchanges, self.doing, self.what = 0, OUTSIDE, ""  # assigned by the main thread
         self.news: dict[int, News] = {}  # the first of each turn
-        self.hush: Callable[[], None] = lambda: None  # witnesses: the end has come
+        self.hush: Callable[[bool], None] = lambda everyone: None  # witnesses: the end has come
         self._wake, self._over = threading.Event(), threading.Event()
         self._to_tell: list[News] = []
         self._told: set[int] = set()
@@ -168,7 +168,7 @@ class Heart(threading.Thread):
         self._told.add(news.turn)
         self.news[news.turn] = news
         if news.turn < 0:
-            self.hush()
+            self.hush(news.rank == self._number)
         text, step = pickle.dumps(tuple(news)), 1
         while step < self._count:
             self._send(text, (self._number + step) % self._count, _NEWS)

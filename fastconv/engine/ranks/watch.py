@@ -71,8 +71,7 @@ class Watch:
 
         self._communicator, self._give_way = communicator, give_way
         self.number, self.count = communicator.Get_rank(), communicator.Get_size()
-        mine = np.zeros(1, np.dtype([("host", "S216"), ("run", "S32"), ("process", "i8")]))
-        mine["process"] = os.getpid()
+        mine = np.zeros(1, np.dtype([("host", "S224"), ("run", "S32")]))
         mine["host"], mine["run"] = socket.gethostname().encode(errors="replace"), os.urandom(16).hex()
         all_of_them = np.empty(self.count, mine.dtype)
         self._wait(communicator.Iallgather(mine.view(np.uint8), all_of_them.view(np.uint8)))
@@ -85,13 +84,11 @@ class Watch:
         self._heart = Heart(communicator, MPI, self.hosts, time_limit())
         if not self._ended:
             self._heart.start()
-            here = [rank for rank, host in enumerate(self.hosts) if host == self.hosts[self.number]]
-            processes = {int(all_of_them["process"][rank]): self._heart.title(rank) for rank in here}
-            self._be_watched(all_of_them["run"][0].decode(), processes)
+            self._be_watched(all_of_them["run"][0].decode())
             self._heart.hush = _hush
             MPI.COMM_SELF.Set_attr(MPI.Comm.Create_keyval(delete_fn=lambda *_: self.farewell()), self)
 
-    def _be_watched(self, run: str, processes: dict[int, str]) -> None:
+    def _be_watched(self, run: str) -> None:
         """From now on the end of this process is seen."""
         if not _watches:
             _watch_the_end()
@@ -105,7 +102,7 @@ class Watch:
             # It is open on every rank of this machine now; without a name it is gone when they are.
             with contextlib.suppress(OSError):
                 os.unlink(path)
-            _witness.append(Witness(processes, spoken, time_limit()))
+            _witness.append(Witness(self.name(), spoken, time_limit()))
 
     def name(self) -> str:
         """What people call this rank."""
@@ -286,11 +283,12 @@ def _watch_the_end() -> None:
 
     sys.excepthook = hook
     atexit.register(farewell)
-    interrupts.before_the_end(_hush)
+    interrupts.before_the_end(lambda: _hush(True))
 
 
-def _hush() -> None:
-    """What ends the processes of this machine now has been said."""
+def _hush(everyone: bool = False) -> None:
+    """The end of this process needs no words, or that of no process on this machine."""
     for witness in _witness:
-        witness.silence_all()
+        if everyone:
+            witness.silence_all()
         witness.dismiss()

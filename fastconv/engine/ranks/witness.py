@@ -1,10 +1,10 @@
 """A small process beside each rank that says how the rank ended, where it could not do so itself: killed.
 
 MPI's launchers end all ranks when one is killed, at once and without a word to them; what they print names a
-process, not a rank. So a rank starts this file as a process, which waits for the end of any rank of its
-machine. However late it comes to run, the kernel has kept in which order they ended: it names the first. One
-such process of a machine speaks, the others are silent. (On other machines one may speak, too, of a rank that
-the launcher has killed.)
+process, not a rank. So a rank starts this file as a process, which waits for the rank's end. The ranks that
+the launcher kills after the first have such processes too: the first of a machine speaks, the others are
+silent. It may be that of a rank that the launcher has killed within the same millisecond, where the kernel
+was done with that one first; and on other machines one may speak of such a rank, too.
 
 When all ranks have said farewell, their hearts no longer beat, but MPI still waits for each: one that is
 stopped then is killed by its witness.
@@ -26,18 +26,17 @@ class Witness:
 
     Parameters
     ----------
-    names : dict of str
-        What it calls the ranks of this machine, such as "rank 2 of 4 on host b", by their process numbers.
+    name : str
+        What it calls this process, such as "rank 2 of 4 on host b".
     spoken : int
         An open file, the same one for all witnesses of this machine, which is empty until one has spoken.
     seconds : float
         How long a rank may be stopped at its end.
     """
 
-    def __init__(self, names: dict[int, str], spoken: int, seconds: float) -> None:
+    def __init__(self, name: str, spoken: int, seconds: float) -> None:
         self._spoken = spoken
-        command = [sys.executable, "-I", "-S", __file__, str(spoken), str(seconds), str(os.getpid())]
-        command += [text for number, name in names.items() for text in (str(number), name)]
+        command = [sys.executable, "-I", "-S", __file__, name, str(spoken), str(seconds), str(os.getpid())]
         self._process: subprocess.Popen[bytes] | None = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
@@ -69,20 +68,19 @@ class Witness:
 
 
 def main() -> None:
-    """Wait until a rank ends, or that which has started this process says that nothing has to be said."""
-    spoken, seconds, number = int(sys.argv[1]), float(sys.argv[2]), int(sys.argv[3])
-    names = dict(zip(map(int, sys.argv[4::2]), sys.argv[5::2], strict=True))
-    word, first = _last_word(number, list(names))
+    """Wait until the process that has started this one ends, or says that nothing has to be said."""
+    name, spoken, seconds, number = sys.argv[1], int(sys.argv[2]), float(sys.argv[3]), int(sys.argv[4])
+    word = _last_word(number)
     stopped = word == _FAREWELL and _stays_stopped(number, seconds)
     if stopped:
         cause = f"does not end: it was stopped, for {seconds:.0f} s"
     elif word:
         return
     else:
-        number, cause = first, _cause(first)
+        cause = _cause(number)
     if _is_first(spoken):
         with contextlib.suppress(OSError):  # nobody reads any more
-            os.write(2, f"fastconv: {names[number]} (process {number}) {cause}\n".encode(errors="replace"))
+            os.write(2, f"fastconv: {name} (process {number}) {cause}\n".encode(errors="replace"))
     if stopped and os.getppid() == number:
         os.kill(number, signal.SIGKILL)
 
@@ -98,35 +96,21 @@ def _is_first(spoken: int) -> bool:
         fcntl.flock(spoken, fcntl.LOCK_UN)
 
 
-def _last_word(number: int, ranks: list[int]) -> tuple[bytes, int]:
-    """What came on standard input before a rank ended, or nothing; and which rank was the first to end."""
-    if not hasattr(os, "pidfd_open"):  # on other systems than Linux it knows of its own rank alone
-        while os.getppid() == number and not select.select([0], [], [], 0.1)[0]:
-            pass
-        return _word(), number
-    ends: dict[int, int] = {}
-    with select.epoll() as epoll:
-        epoll.register(0, select.EPOLLIN)
-        for rank in ranks:
-            try:
-                end = os.pidfd_open(rank)
-            except OSError:
-                return _word(), rank  # it has ended before
-            ends[end] = rank
-            epoll.register(end, select.EPOLLIN)
-        while True:
-            ready = [file for file, _ in epoll.poll(-1, 1 + len(ends))]
-            if word := _word():
-                return word, number
-            for file in ready:
-                if file in ends:
-                    return b"", ends[file]
-            epoll.unregister(0)  # closed without a word: the end is near
-
-
-def _word() -> bytes:
-    """What has come on standard input, if something has."""
-    return os.read(0, 1) if select.select([0], [], [], 0)[0] else b""
+def _last_word(number: int) -> bytes:
+    """What came on standard input before the process ended; nothing if it was killed."""
+    waits_for: list[int] = [0]
+    with contextlib.suppress(AttributeError, OSError):  # another system, or the process has ended
+        waits_for.append(os.pidfd_open(number))
+    patience = 0.1 if len(waits_for) == 1 else None
+    while os.getppid() == number:
+        ready = select.select(waits_for, [], [], patience)[0]
+        if 0 in ready:
+            if word := os.read(0, 1):
+                return word
+            waits_for.remove(0)  # closed without a word: the end is near
+        elif ready:
+            break
+    return os.read(0, 1) if 0 in waits_for and select.select([0], [], [], 0)[0] else b""
 
 
 def _stays_stopped(number: int, seconds: float) -> bool:
