@@ -67,6 +67,7 @@ print(json.dumps({"kept": kept}))
 def start(script, *arguments, cache):
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("NUMBA_")}
     root = str(Path(fc.__file__).parent.parent)
+    inherited["FASTCONV_NUM_THREADS"] = "1"  # no assistant, which would compile and not say what
     return subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(BEGIN + script), *map(str, arguments)],
         env={**inherited, "NUMBA_CACHE_DIR": str(cache), "PYTHONPATH": root},
