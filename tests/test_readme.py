@@ -220,7 +220,7 @@ def test_what_stands_for_something_of_keras_or_pytorch_can_be_called_like_that(t
 
 
 def test_there_are_no_other_python_blocks_than_those_that_run_here():
-    assert len(blocks("python")) == 13
+    assert len(blocks("python")) == 15
     assert "```py\n" not in README
 
 
@@ -252,6 +252,16 @@ def test_every_extra_that_the_readme_installs_exists():
         name for group in re.findall(r"pip install .*?\.\[([\w,]+)\]", README) for name in group.split(",")
     }
     assert {"sklearn", "test"} <= named <= known
+
+
+def test_the_search_on_a_cluster_runs_as_it_stands(tmp_path):
+    for name in ("sklearn", "dask.distributed"):
+        pytest.importorskip(name)
+    script = next(block for block in blocks("python") if "dask.distributed" in block)
+    (tmp_path / "script.py").write_text(script.replace("epochs=10", "epochs=1"), encoding="utf-8")
+    done = subprocess.run([sys.executable, "script.py"], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert re.match(r"\{'batch_size': \d+, 'learning_rate': [\d.]+\} 0\.\d+", done.stdout)
 
 
 def test_every_command_that_the_readme_names_exists(capsys):
