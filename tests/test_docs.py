@@ -221,7 +221,8 @@ def pytest_generate_tests(metafunc):
 
 def test_its_examples_give_what_they_say(documented, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(threads, "_threads", threads._threads)  # examples set it
+    monkeypatch.setattr(threads, "_threads", threads._threads)  # examples set these
+    monkeypatch.setattr(threads, "_asked_for", threads._asked_for)
     try:
         module = importlib.import_module(documented)
     except ImportError as error:

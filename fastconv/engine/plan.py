@@ -225,6 +225,7 @@ class Plan:
 
     def rows(self, size, kept="all", label=""):
         """New scalars, kept once ("all"), for each thread or for each shard."""
+        size = int(size)  # those of geometries are NumPy's
         storage = Storage(-(-size // self.lanes) * self.lanes, kept)
         self._storages.append(storage)
         return Rows(storage, count=size, label=label)
@@ -242,7 +243,7 @@ class Plan:
         if self._scratch is None:
             self._scratch = self.rows(0, "scratch", "scratch")
         storage = self._scratch.storage
-        storage.size = max(storage.size, -(-size // self.lanes) * self.lanes)
+        storage.size = max(storage.size, -(-int(size) // self.lanes) * self.lanes)
         self._scratch.count = storage.size
         return self._scratch
 

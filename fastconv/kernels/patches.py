@@ -294,7 +294,7 @@ def _clear(rows, number, pitch, first, last):
 def _vectors_at_once(rows, outputs, positions, lanes):
     """How many vectors of positions a block has."""
     fits = min(MOST_POSITIONS, AT_ONCE // (rows + outputs))
-    return min(max(1, fits // COLUMNS_4) * COLUMNS_4, (positions + lanes - 1) // lanes)
+    return min(max(1, fits // COLUMNS_4) * COLUMNS_4, max(1, (positions + lanes - 1) // lanes))
 
 
 @compiled

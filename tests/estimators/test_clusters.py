@@ -12,6 +12,7 @@ import pytest
 
 pytest.importorskip("sklearn")
 import joblib
+from joblib.externals import loky
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401 - it is imported below
 from sklearn.model_selection import GridSearchCV, HalvingGridSearchCV, cross_validate
 from sklearn.pipeline import make_pipeline
@@ -205,7 +206,10 @@ def test_workers_have_the_threads_that_were_asked_for(dask):
 
 
 @pytest.mark.parametrize("backend", ["loky", "multiprocessing"])
-def test_joblibs_processes_have_as_many_threads_as_there_are_processors_for_each(backend):
+def test_joblibs_processes_have_as_many_threads_as_there_are_processors_for_each(backend, monkeypatch):
+    # Nobody has asked for a number: neither tests before this one, nor those that joblib's workers served.
+    monkeypatch.setattr(threads, "_asked_for", False)
+    loky.get_reusable_executor().shutdown(wait=True)
     found = joblib.Parallel(n_jobs=2, backend=backend)(joblib.delayed(fc.get_num_threads)() for _ in range(4))
     assert max(found) <= max(1, PROCESSORS // 2)
 

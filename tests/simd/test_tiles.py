@@ -28,6 +28,7 @@ def shaped(out, form, x, table):
     """A tile of the shape `form`, with vectors of `x` added to every row and stored where the table says."""
     grid = tiles.tile_add_columns(tiles.zeros(form), simd.pointer(x), 2)
     at = simd.pointer(table)
+    tiles.tile_fetch(form, simd.pointer(out), 1, 0, tiles.offsets(form, at, 5))
     tiles.tile_store(grid, simd.pointer(out), 1, tiles.row_offsets(form, at, 1), tiles.offsets(form, at, 5))
     return tiles.rows(form), tiles.columns(form)
 

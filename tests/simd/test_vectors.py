@@ -163,6 +163,22 @@ def test_every_other_lane_of_two_vectors_makes_one(dtype):
 
 
 @compiled
+def fetched(out, x):
+    p = simd.pointer(x)
+    for k in (0, 1, 10**15):  # nothing needs to be there
+        simd.fetch(p, k)
+    simd.store(simd.pointer(out), 0, simd.load(p, 1))
+
+
+@both_dtypes
+def test_to_fetch_memory_changes_nothing(dtype):
+    x = numbers(dtype, 2 * lane_count(dtype))
+    before = x.copy()
+    assert np.array_equal(run(fetched, dtype, 1, x)[0], x[lane_count(dtype) :])
+    assert np.array_equal(x, before)
+
+
+@compiled
 def number_of_a_kind(like, data, offset, kind):
     return kinds.number_at(data.ctypes.data + offset, kind, simd.pointer(like)), kinds.item_bytes(kind)
 
