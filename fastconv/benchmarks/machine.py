@@ -60,11 +60,11 @@ def facts(packages: tuple[str, ...] = ("numpy", "numba", "torch", "onnxruntime",
     import fastconv
 
     from .. import simd
+    from ..engine.threads import processors
 
-    affinity = getattr(os, "sched_getaffinity", None)
     return {
         "CPU": cpu_name(),
-        "cores": str(len(affinity(0)) if affinity else os.cpu_count()),
+        "cores": str(processors()),
         "vectors": f"{simd.HOST.name}, {8 * simd.HOST.vector_bytes} bits",
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),

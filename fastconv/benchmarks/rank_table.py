@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from ..checks.extras import require
+from ..engine.threads import processors
 from ..formats.atomic import write_bytes
 from ..formats.json_text import to_json
 from ..inspection.scaling import Link
 from . import machine, pages
 from .networks import NETWORKS
-from .ranks import Found, Work, processors
+from .ranks import Found, Work
 
 BEGIN, END = "<!-- ranks table begin -->", "<!-- ranks table end -->"
 # Those of the table of training steps.

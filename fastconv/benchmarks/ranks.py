@@ -8,7 +8,6 @@ found to FILE, anew after each work.
 
 import json
 import math
-import os
 import sys
 import time
 from collections.abc import Mapping
@@ -21,7 +20,7 @@ from ..engine.measuring import Rounds
 from ..engine.plan import lanes_of
 from ..engine.ranks.communicator import ALONE, Alone, Ranks
 from ..engine.shares import shares_of
-from ..engine.threads import get_num_threads, set_num_threads
+from ..engine.threads import get_num_threads, processors, set_num_threads
 from ..formats.atomic import write_bytes
 from ..formats.json_text import to_json
 from ..inspection.exchanges import exchanges_of
@@ -181,12 +180,6 @@ def _steps(network: str, samples: int, threads: int = 1, ranks: Alone = ALONE) -
 def _mute(ranks: Alone) -> Alone:
     """A rank in the place of this one that hears nothing of the others."""
     return Mute(ranks.number, ranks.count) if ranks.count > 1 else ALONE
-
-
-def processors() -> int:
-    """How many of them this process may use."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 def main(job: str, path: str) -> None:

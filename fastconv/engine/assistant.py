@@ -18,7 +18,7 @@ from ..kernels.lanes.operation import operation_types_of
 from ..simd import turns
 from ..simd.compiling import is_compiled
 from .threads import get_num_threads
-from .workers import compile_steps
+from .workers import address_of_steps
 
 WORTH_IT = 4  # functions: a process takes a second to start
 _CODE = "from fastconv.engine.assistant import main; main()"
@@ -80,4 +80,4 @@ def main():
             operation = operation.with_parts(tuple(used))
         operation.address(dtype)
 
-    turns.spread([compile_steps, *(partial(compile_one, place) for place in places)])
+    turns.spread([address_of_steps, *(partial(compile_one, place) for place in places)])

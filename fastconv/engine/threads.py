@@ -13,6 +13,12 @@ _threads: int | None = None
 _asked_for = False  # by `set_num_threads` or FASTCONV_NUM_THREADS
 
 
+def processors() -> int:
+    """How many processors this process may use, as far as its affinity says."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
 def _default_threads() -> int:
     """What FASTCONV_NUM_THREADS says, or the processors that this process may use.
 
@@ -25,8 +31,7 @@ def _default_threads() -> int:
         if not text.isdecimal() or int(text) < 1:
             raise ValueError(f"`FASTCONV_NUM_THREADS` must be a positive int, got {text!r}")
         return int(text)
-    affinity = getattr(os, "sched_getaffinity", None)
-    counts = [len(affinity(0)) if affinity else os.cpu_count() or 1, _group_quota()]
+    counts = [processors(), _group_quota()]
     for name in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS"):
         first = os.environ.get(name, "").split(",")[0].strip()  # OpenMP has a list, one for each level
         counts.append(int(first) if first.isdecimal() and int(first) else None)

@@ -95,7 +95,7 @@ def _end(mailbox):
 
 
 @functools.cache
-def compile_steps():
+def address_of_steps():
     """The address of the machine code of `run_steps`."""
     return address_of_code(run_steps, (types.int64,) * 3)
 
@@ -158,7 +158,7 @@ class _Team:
             self._grow(count)
         mailboxes, failure, waiting = self._address, None, True
         try:
-            if _post(mailboxes, count, compile_steps(), job):
+            if _post(mailboxes, count, address_of_steps(), job):
                 for worker in self._workers[:count]:
                     worker.wake()
             run_steps(job, 0, 0)

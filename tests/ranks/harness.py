@@ -1,9 +1,7 @@
 """Scripts on several ranks: `mpiexec` starts them, and what each rank printed comes back under its number."""
 
 import contextlib
-import importlib.util
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from fastconv.benchmarks import rank_table
 
 ROOT = Path(__file__).parents[2]
 # The networks of the tests are so small that one thread would do all their work (as in tests/conftest.py).
@@ -205,13 +205,10 @@ def _parent_is_no_python(number):
 
 def mpiexec():
     """The path of MPI's launcher; the test is skipped where there is none, or no mpi4py."""
-    if importlib.util.find_spec("mpi4py") is None:
-        pytest.skip("mpi4py is not installed")
-    beside = Path(sys.executable).with_name("mpiexec")  # where `pip install mpich` puts it
-    found = str(beside) if beside.exists() else shutil.which("mpiexec")
-    if found is None:
-        pytest.skip("there is no mpiexec")
-    return found
+    try:
+        return rank_table.mpiexec()
+    except ImportError as error:
+        pytest.skip(str(error))
 
 
 def environment(threads=1):
