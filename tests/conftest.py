@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fastconv.cli import main
-from fastconv.engine import engine
+from fastconv.engine import builder, engine
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # As a shell starts jobs in the background; tests that send an interrupt would wait for ever.
@@ -44,6 +44,8 @@ def pytest_runtest_makereport(item):
 def _as_many_threads_as_asked_for(monkeypatch):
     """The networks of the tests are so small that one thread would do all their work."""
     monkeypatch.setattr(engine, "PRODUCTS_PER_THREAD", 1)
+    monkeypatch.setattr(engine, "PRODUCTS_PER_SHARE", 1)
+    monkeypatch.setattr(builder, "LONG", 0)
 
 
 @pytest.fixture(autouse=True)

@@ -34,7 +34,7 @@ class MadeAgain:
         """Make what a plan reads in later stages again there, in memory of their own."""
         for storage, made in self._makers.items():
             users = [k for k, (_, operations) in enumerate(plan.stages) if _uses(operations, storage)]
-            if any(plan.stages[k][0] == "batch" for k in users):
+            if any(plan.stages[k][0] != "block" for k in users):
                 continue
             for k in users[1:]:
                 kind, operations = plan.stages[k]

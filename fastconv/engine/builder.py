@@ -1,5 +1,6 @@
 """From a network to a plan: which memory each layer works in, and the order of all operations."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -17,6 +18,20 @@ from .plan import CopyDistance, Owner, Plan, Planes, image_of
 from .ports import STEPS_PER_CALL, Ports
 from .values import Values
 
+LONG = 5000  # products of vectors, about a microsecond: as much as it takes until all threads have begun
+
+
+def long_layers(network, few):
+    """The numbers of layers whose work on a block takes long enough for several threads.
+
+    Counted are products, and values as one each. Of few samples, all layers do: a thread has all of theirs.
+    """
+    return [
+        number
+        for number, node in enumerate(network.nodes)
+        if few or node.layer.products(node.input_shape) + math.prod(node.output_shape) >= LONG
+    ]
+
 
 class Builder:
     """Builds the plan of one network for one run.
@@ -27,7 +42,9 @@ class Builder:
 
     def __init__(self, network, run, optimizer_state=None, shared=False):
         self.network, self.run = network, run
-        self.plan = Plan(network.dtype, run.batch_size, run.threads, run.few, shared)
+        self.plan = Plan(
+            network.dtype, run.batch_size, run.threads, run.few, shared, long_layers(network, run.few)
+        )
         self.ports = Ports()
         if run.training:
             self.ports.gradient = np.zeros(max(1, network.num_parameters), network.dtype)

@@ -26,17 +26,22 @@ from .tables import address_of, cell_of
 from .workers import run_job
 
 PRODUCTS_PER_THREAD = 500_000  # some 4 us: with less to do, a thread costs more than it brings
+PRODUCTS_PER_SHARE = 1_000_000  # the same where threads share the work on each block
 SHORT_PRODUCTS = 100_000_000  # so many take a few milliseconds on one thread
 SECONDS_PER_CALL = 0.1  # so that an interrupt and a progress bar are served in time
 CONVERTED_AT_ONCE = 1 << 22  # bytes of what the kernels can't read, unless a single step takes more
 
 
 def useful_threads(network, batch_size, threads):
-    """How many of the threads have enough to do in a step."""
+    """How many of the threads have enough to do in a step.
+
+    More than there are blocks share the work on them, and wait for each other after every operation.
+    """
     if threads == 1:
         return 1
-    work = network.products() * batch_size
-    return min(threads, -(-batch_size // lanes_of(network.dtype)), 1 + work // PRODUCTS_PER_THREAD)
+    blocks, work = -(-batch_size // lanes_of(network.dtype)), network.products() * batch_size
+    alone = min(threads, blocks, 1 + work // PRODUCTS_PER_THREAD)
+    return max(alone, min(threads, work // PRODUCTS_PER_SHARE))
 
 
 class Engine:

@@ -16,10 +16,11 @@ from .run import Run
 # even more weights: these are read for each batch.
 VALUES_AT_ONCE = 1 << 18
 CACHE_BYTES = 1 << 20  # a second-level cache: the values that a block reads and makes leave a smaller one
-MOVE = 4  # products in the time that a vector of these takes
+MOVE = 4  # products in the time that a vector of these takes, or one of weights
 WORTH_IT = 0.9  # of the cost of blocks that are full
 SAMPLES_PER_THREAD = 4  # with as many, threads have blocks of about the same size
-PRODUCTS_PER_START = 1_000_000  # some 10 us: a worker that sleeps is woken in less
+PER_START = 60_000  # products of vectors, some 10 us: a worker that sleeps is woken in less
+PER_WAIT = 4_000  # half a microsecond: threads that share the work on a layer wait for each other
 
 _known_costs: WeakKeyDictionary = WeakKeyDictionary()  # network -> precision -> what `_costs` gives
 
@@ -74,14 +75,29 @@ def samples_at_once(network, samples, threads=1, precision="high"):
     weights = network.num_parameters * (VECTOR_BYTES // lanes)
     fit = max(1, min(lanes - 1, max(VALUES_AT_ONCE, weights) // (VECTOR_BYTES * most)))
     blocks, threads = -(-samples // fit), threads_of_few(network, samples, threads)
-    if blocks == 1 and samples % threads and samples < SAMPLES_PER_THREAD * threads:
-        return samples  # all threads work on each operation: blocks would be done at different times
+    if blocks == 1 and _share_layers(network, samples, threads):
+        return samples
     return -(-samples // (-(-blocks // threads) * threads))
+
+
+def _share_layers(network, samples, threads):
+    """Whether threads work on each layer of one block together, rather than on blocks of their own.
+
+    Blocks of few samples would be done at different times, and each thread would load all weights.
+    """
+    uneven = samples % threads > 0 and samples < SAMPLES_PER_THREAD * threads
+    saved = MOVE * _weight_vectors(network) * (threads - 1) // threads
+    return uneven or saved > PER_WAIT * len(network.nodes)
 
 
 def threads_of_few(network, samples, threads):
     """How many threads have enough to do with so few samples to make up for being woken."""
-    return min(threads, 1 + network.products() * samples // PRODUCTS_PER_START)
+    work = network.products() * samples // lanes_of(network.dtype) + MOVE * _weight_vectors(network)
+    return min(threads, 1 + work // PER_START)
+
+
+def _weight_vectors(network):
+    return network.num_parameters // lanes_of(network.dtype)
 
 
 def _vectors(shape, lanes):

@@ -190,6 +190,10 @@ def _steps(plan: Any) -> list[str]:
             lines += [f"{indent}# Stage {number}: each thread takes its own blocks through all of it."]
             lines += [f"{indent}for block in my_blocks:"]
             indent *= 2
+        elif kind == "divided":
+            lines += [f"{indent}# Stage {number}: several threads share the work on each block."]
+            lines += [f"{indent}for block in blocks:"]
+            indent *= 2
         else:
             lines += [f"{indent}# Stage {number}: once for the whole batch, shared out among the threads."]
         lines += [*_calls(operations, indent, explained), "    wait_for_all_threads()", ""]

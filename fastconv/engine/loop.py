@@ -1,10 +1,10 @@
 """The compiled loop: step, stage, piece, block, operation.
 
-The work of a stage comes in pieces: a shard of the blocks, or a part of what an operation of the whole batch
-produces. A thread claims a piece before it works on it, first of those that are its own (every so many-th);
-then, if it has waited for long or somebody is missing, of those that nobody has begun. So a stage ends when
-all of its pieces are done, whoever did them: nobody waits for a thread that comes late, or never, or is kept
-from its processor. Which thread does a piece makes no difference to a single bit.
+The work of a stage comes in pieces: a shard of the blocks, or a part of what an operation produces, on the
+whole batch or on a block. A thread claims a piece before it works on it, first of those that are its own
+(every so many-th); then, if it has waited for long or somebody is missing, of those that nobody has begun. So
+a stage ends when all of its pieces are done, whoever did them: nobody waits for a thread that comes late, or
+never, or is kept from its processor. Which thread does a piece makes no difference to a single bit.
 """
 
 from typing import NamedTuple
@@ -20,7 +20,17 @@ from ..simd.compiling import compiled
 from .atomics import SPINS, atomic_add, atomic_load, cells_at, compare_and_swap, spin
 from .clock import ticks
 from .denormals import flush_denormals, restore_denormals
-from .tables import BATCH, CALL, FIRST_OPERAND, MAX_SHARDS, OPERAND_FIELDS, OPERANDS, ROW, STAGE
+from .tables import (
+    BATCH,
+    CALL,
+    DIVIDED,
+    FIRST_OPERAND,
+    MAX_SHARDS,
+    OPERAND_FIELDS,
+    OPERANDS,
+    ROW,
+    STAGE,
+)
 
 
 class Job(NamedTuple):
@@ -56,6 +66,22 @@ JOB = offsets_of(Job)
 # last stage that it was begun in, each number in a cache line of its own.
 LINE = 8
 DONE, JOINED, PIECES = 0, LINE, 2 * LINE
+
+MOST_PARTS = 16  # of the work on a block: what operations produce has seldom more tiles
+
+
+@compiled
+def parts_of_block(blocks, threads):
+    """In how many parts threads share the work on each of so many blocks, where they share it: 1 to 16.
+
+    That many pieces are done in rounds, one for each thread; fewer parts are better than more.
+    """
+    best, best_rounds = 1, (blocks + threads - 1) // threads
+    for parts in range(2, MOST_PARTS + 1):
+        rounds = (blocks * parts + threads - 1) // threads
+        if 10 * rounds * best < 9 * best_rounds * parts:
+            best, best_rounds = parts, rounds
+    return best
 
 
 def claims_size(pieces):
@@ -121,6 +147,9 @@ def _run_piece(job, stage, piece, thread, times):
         run_calls(calls, first, last, state, times)
         return
     state[STATE.part], state[STATE.parts] = 0, 1
+    if numbers[0] == DIVIDED:
+        state[STATE.parts] = state[STATE.parts_of_block]
+        piece, state[STATE.part] = piece // state[STATE.parts], piece % state[STATE.parts]
     lanes, blocks, shards = job[JOB.lanes], state[STATE.blocks], state[STATE.shards]
     begin = first_block(piece, blocks, shards)
     for block in range(begin, first_block(piece + 1, blocks, shards)):
@@ -199,13 +228,20 @@ def run_steps(job_address, thread, times):
             state[STATE.shards], state[STATE.sums] = shards, shards if job[JOB.adds] else 1
             state[STATE.first_shard] = shards * job[JOB.rank] // job[JOB.ranks]
             state[STATE.last_shard] = shards * (job[JOB.rank] + 1) // job[JOB.ranks]
+            state[STATE.parts_of_block] = parts_of_block(
+                state[STATE.last_shard] - state[STATE.first_shard], threads
+            )
         own = state[STATE.last_shard] - state[STATE.first_shard]
         state[STATE.position], state[STATE.step] = position, job[JOB.step] + step
         state[STATE.update] = job[JOB.update] + job[JOB.step] + step + 1
         for stage in range(job[JOB.first_stage], job[JOB.last_stage]):
             begin, pieces = state[STATE.first_shard], own
-            if cells_at(job[JOB.stages])[stage * STAGE] == BATCH:
+            kind = cells_at(job[JOB.stages])[stage * STAGE]
+            if kind == BATCH:
                 begin, pieces = 0, threads
+            elif kind == DIVIDED:
+                parts = state[STATE.parts_of_block]
+                begin, pieces = begin * parts, pieces * parts
             if threads == 1:
                 for piece in range(begin, begin + pieces):
                     _run_piece(job, stage, piece, thread, times)

@@ -112,5 +112,5 @@ def _runs(engine):
     """How often each thread runs each operation in a step of the engine, on the average."""
     blocks, runs = int(np.diff(engine.shares(0).block_ends)[engine.ranks.number]), []
     for kind, operations in engine.program.plan.stages:
-        runs += [blocks / engine.threads if kind == "block" else 1] * len(operations)
+        runs += [1 if kind == "batch" else blocks / engine.threads] * len(operations)
     return runs

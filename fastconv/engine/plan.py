@@ -2,12 +2,14 @@
 
 Operations come in stages. In a stage of blocks, each thread takes its blocks of samples through all the
 operations, one block after the other; in a stage of the batch, each operation runs once over the whole
-batch, divided among the threads by what it produces. Threads wait for each other after every stage.
+batch, divided among the threads by what it produces. Where there are fewer blocks than threads, so are those
+operations on a block that take long. Threads wait for each other after every stage.
 
-    stage       its operations run      its memory
-    "block"     for each block          one copy for each thread, or, where a later stage needs it, for each
-                                        block; or for each shard
-    "batch"     once, on all threads    one for all
+    stage       its operations run                       its memory
+    "block"     for each block, on one thread            one copy for each thread, or, where a later stage
+                                                         needs it, for each block; or for each shard
+    "divided"   for each block, on one or more threads   one copy for each block or shard
+    "batch"     once, on all threads                     one for all
 
 A shard is a run of blocks whose weight gradients are summed in one place. How many there are depends on
 the batch alone, and they are added up by a fixed tree (kernels/lanes/shard_sums.py): results have the same
@@ -26,12 +28,20 @@ from .arranging import arrange
 from .assistant import assisted
 from .exchange import BlockRows, ShardSums
 from .program import Program
-from .tables import BATCH, BLOCK, MAX_SHARDS, OPERANDS, ROW, address_of
+from .tables import BATCH, BLOCK, DIVIDED, MAX_SHARDS, OPERANDS, ROW, address_of
+
+STAGE_KINDS = {"block": BLOCK, "divided": DIVIDED, "batch": BATCH}
+MOST_IDLE = 0.2  # of the threads' time while each block is one thread's: more is worth waiting at more stages
 
 
 def image_of(shape):
     """The shape of a sample as an image: a signal (C, L) is one of a single line, features are (F, 1, 1)."""
     return shape if len(shape) == 3 else (shape[0], 1, shape[1] if len(shape) == 2 else 1)
+
+
+def idle_share(blocks, threads):
+    """The share of the threads' time that is lost where each of so many blocks is one thread's."""
+    return 1 - blocks / (threads * max(1, -(-blocks // threads)))
 
 
 def lanes_of(dtype):
@@ -178,16 +188,15 @@ class Postponed(list):
 class Plan:
     """Collects operations and memory; `finish` turns them into the table that the engine runs."""
 
-    def __init__(self, dtype, batch_size, threads, few=0, shared=False):
+    def __init__(self, dtype, batch_size, threads, few=0, shared=False, long_layers=()):
         self.dtype = np.dtype(dtype)
         self.lanes = lanes_of(dtype)
         self.blocks = -(-batch_size // (few or self.lanes))
         self.batch_size = batch_size
         self.threads = threads
-        self.divides = (
-            few > 0 and self.blocks == 1 and threads > 1
-        )  # operations on few samples, among threads
-        self.stages = []  # ("block" or "batch", [(operation, operands, geometry)])
+        # The layers whose operations on a block several threads share, where blocks alone leave some idle.
+        self.long_layers = frozenset(long_layers if idle_share(self.blocks, threads) > MOST_IDLE else ())
+        self.stages = []  # ("block", "divided" or "batch", [(operation, operands, geometry)])
         self.shared = shared  # whether several ranks compute the blocks, each some of them
         self.exchanges = []  # what ranks share with each other, and how many stages come before
         self.owner = None  # of the operations that are emitted next, for whoever wants to know
@@ -256,12 +265,20 @@ class Plan:
     # Operations
 
     def emit(self, operation: Operation, operands, geometry=(), stage="block"):
-        """Append an operation; block operations in a row share a stage, a batch operation has its own."""
-        if self.divides and operation.divides:
-            stage = "batch"
-        if stage == "batch" or not self.stages or self.stages[-1][0] == "batch":
+        """Append an operation; block operations in a row share a stage, others have stages of their own."""
+        if stage == "block" and operation.divides and not self.long_layers.isdisjoint(self._owners()):
+            stage = "divided"
+        if stage != "block" or not self.stages or self.stages[-1][0] != "block":
             self.stages.append((stage, []))
         self._append((operation, operands, geometry))
+
+    def _owners(self):
+        return self.owner.layers if self.owner else ()
+
+    @property
+    def divides(self):
+        """Whether several threads share the work on a block."""
+        return any(kind == "divided" for kind, _ in self.stages)
 
     def emit_together(self, operations):
         """Append batch operations as one stage: each thread needs only what it has itself made in it."""
@@ -312,7 +329,7 @@ class Plan:
                 for storage in (operand.storage for operand in operands if operand is not None):
                     storage.stages.add(number)
                     storage.first, storage.last = moment if storage.first < 0 else storage.first, moment
-                    if kind == "batch" and storage.kept == "thread":
+                    if kind != "block" and storage.kept == "thread":
                         storage.kept = "block"
         for storage in self._storages:
             if storage.kept == "thread" and len(storage.stages) > 1:
@@ -374,7 +391,7 @@ class Plan:
         dtype = self.dtype.name  # NumPy makes the name anew each time
         rows, stage_rows, geometries, chosen = [], [], [], []
         for kind, operations in (*self.stages, ("batch", self.preparation)):
-            stage_rows.append((BATCH if kind == "batch" else BLOCK, len(rows), len(rows) + len(operations)))
+            stage_rows.append((STAGE_KINDS[kind], len(rows), len(rows) + len(operations)))
             for operation, operands, geometry in operations:
                 geometries.append(_resolved(geometry, self.dtype.itemsize))
                 chosen.append(operation.for_geometry(geometries[-1]))

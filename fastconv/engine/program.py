@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from ..kernels.lanes.operation import STATE_SIZE
-from .loop import Job, claims_size
+from .loop import MOST_PARTS, Job, claims_size
 from .tables import CALL, address_of
 
 
@@ -30,8 +30,10 @@ class Program:
         self.calls = np.zeros((self.threads, count, CALL), np.int64)
         self.held = np.full((self.threads, len(self.stages)), -1, np.int64)
         self._held_preparation = np.full(1, -1, np.int64)
+        self._preparing_state = np.zeros((1, STATE_SIZE), np.int64)  # that of one thread
         self.state = np.zeros((self.threads, STATE_SIZE), np.int64)
-        self.claims = np.zeros(claims_size(max(self.plan.shards, self.threads)), np.int64)
+        parts = MOST_PARTS if self.plan.divides else 1
+        self.claims = np.zeros(claims_size(max(self.plan.shards * parts, self.threads)), np.int64)
 
     def segments(self):
         """The stages from one exchange between ranks to the next: (the first, the one after, exchange)."""
@@ -43,22 +45,21 @@ class Program:
 
     def job(self, lanes, ranks):
         """What `run_steps` does to take steps: the samples and the steps are still to be filled in."""
-        return self._job(self.stages, self.held, self.threads, lanes, ranks)
+        return self._job(self.stages, self.held, self.state, lanes, ranks)
 
     def preparing_job(self, lanes, ranks):
         """What `run_steps` does to make anew what is made of parameters."""
         samples = self.plan.batch_size
-        return self._job(
-            self.preparation, self._held_preparation, 1, lanes, ranks, samples=samples, first_step=0, steps=1
-        )
+        tables = self.preparation, self._held_preparation, self._preparing_state
+        return self._job(*tables, lanes, ranks, samples=samples, first_step=0, steps=1)
 
-    def _job(self, stages, held, threads, lanes, ranks, **steps):
+    def _job(self, stages, held, states, lanes, ranks, **steps):
         tables = {
             "operations": self.operations,
             "stages": stages,
             "calls": self.calls,
             "held": held,
-            "states": self.state,
+            "states": states,
             "claims": self.claims,
         }
         job = Job(
@@ -67,7 +68,7 @@ class Program:
             last_stage=len(stages),
             stage_count=len(stages),
             held_count=held.shape[-1],
-            threads=threads,
+            threads=len(states),
             lanes=lanes,
             rank=ranks.number,
             ranks=ranks.count,

@@ -5,7 +5,7 @@ import ctypes
 # Threads and ranks beyond that would have nothing to do. A shard takes the memory of a convolution's weights.
 MAX_SHARDS = 1024
 
-BLOCK, BATCH = 0, 1  # kinds of stages
+BLOCK, BATCH, DIVIDED = 0, 1, 2  # kinds of stages: see plan.py
 STAGE = 3  # numbers of a stage: its kind, its first operation, the one after its last
 OPERANDS = 6
 FUNCTION, GEOMETRY, FIRST_OPERAND = 0, 1, 2

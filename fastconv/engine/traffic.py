@@ -46,7 +46,7 @@ def bytes_of(engine):
         for one in operations:
             run = partial(run_calls_at, address_of(calls), len(found), len(found) + 1, address_of(state))
             sizes = _sizes(run, one, program.plan, kind == "batch", rates)
-            found.append([size * (blocks if kind == "block" else 1) for size in sizes])
+            found.append([size * (1 if kind == "batch" else blocks) for size in sizes])
     if rates is not None:
         rates[:] = 0
     return np.array(found, np.int64).reshape(-1, 2) + _samples(engine, samples)[: len(found)]

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 import fastconv as fc
-from fastconv.engine import engine
+from fastconv.engine import builder, engine
+from fastconv.engine.builder import Builder
+from fastconv.engine.loop import parts_of_block
 from fastconv.engine.run import Run
 from fastconv.engine.tables import MAX_SHARDS
 from tests.engine.networks import (
@@ -42,6 +44,48 @@ def test_every_layer_has_the_same_bits_on_any_number_of_threads(name, dtype):
         results.append([loss, *gradients.values(), *model.state().values(), model.predict(X)])
     assert_same_bits(results[1], results[0])
     assert_same_bits(results[2], results[0])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_every_layer_has_the_same_bits_where_threads_share_the_work_on_a_block(name, dtype):
+    results = []
+    for threads in (1, 2, 5):
+        fc.set_num_threads(threads)
+        model = build(name, dtype)
+        X, y = data_for(model, "mse", count=5)
+        loss, gradients = model.loss_and_gradients(X, y, "mse")
+        predictions = [model.predict(X), model.predict(X[:1])]
+        fc.Trainer(model, loss="mse").fit(X, y, epochs=2, batch_size=3, progress=False)
+        results.append([loss, *gradients.values(), *model.state().values(), *predictions])
+    assert_same_bits(results[1], results[0])
+    assert_same_bits(results[2], results[0])
+
+
+def test_operations_on_a_block_are_divided_where_there_are_fewer_blocks_than_threads(monkeypatch):
+    model = fc.Sequential(THREADED, (2, 9, 8))
+    kinds = {}
+    for batch_size, threads in ((5, 1), (5, 2), (32, 2), (33, 2), (160, 2), (33, 64)):
+        plan = Builder(model, Run("gradients", batch_size, threads, fc.losses.MSE())).plan
+        kinds[batch_size, threads] = plan.divides
+    assert kinds == {
+        (5, 1): False,
+        (5, 2): True,
+        (32, 2): False,
+        (33, 2): True,
+        (160, 2): False,
+        (33, 64): True,
+    }
+    monkeypatch.setattr(builder, "LONG", 10**9)
+    assert not Builder(model, Run("gradients", 5, 2, fc.losses.MSE())).plan.divides
+
+
+@pytest.mark.parametrize(
+    ("blocks", "threads", "parts"),
+    [(1, 1, 1), (1, 2, 2), (2, 2, 1), (3, 2, 2), (1, 3, 3), (2, 3, 3), (48, 64, 4), (64, 64, 1)],
+)
+def test_a_block_has_as_many_parts_as_keep_all_threads_busy(blocks, threads, parts):
+    assert parts_of_block(blocks, threads) == parts
 
 
 def test_batches_of_more_blocks_than_shards_have_the_same_bits_on_any_number_of_threads():

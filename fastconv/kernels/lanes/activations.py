@@ -5,48 +5,52 @@ Every operation runs over planes [C][H][W] of vectors (`planes.py`); x and y may
 
 from ...simd import add, divide, fill, fma, greater, load, multiply, select, store, subtract
 from ...simd.vector_math import exp, random_lanes, tanh
-from .operation import STATE, operation, random_key
+from .operation import STATE, dividing_operation, operation, random_key, share
 from .planes import PLANES, source_at, target_at, y_at
 
 
-@operation
+@dividing_operation
 def relu(x, y, _b, _c, _d, _e, g, s):
     """y = max(x, 0)."""
     zero = fill(x, 0.0)
-    for c in range(g[PLANES.channels]):
+    first, last = share(g[PLANES.channels], s)
+    for c in range(first, last):
         for h in range(g[PLANES.height]):
             for w in range(g[PLANES.width]):
                 v = load(x, source_at(g, c, h, w))
                 store(y, target_at(g, c, h, w), select(greater(zero, v), zero, v))
 
 
-@operation
+@dividing_operation
 def relu_grad(dy, dx, y, _c, _d, _e, g, s):
     """dx = dy where y > 0, else 0."""
     zero = fill(dy, 0.0)
-    for c in range(g[PLANES.channels]):
+    first, last = share(g[PLANES.channels], s)
+    for c in range(first, last):
         for h in range(g[PLANES.height]):
             for w in range(g[PLANES.width]):
                 positive = greater(load(y, y_at(g, c, h, w)), zero)
                 store(dx, target_at(g, c, h, w), select(positive, load(dy, source_at(g, c, h, w)), zero))
 
 
-@operation
+@dividing_operation
 def leaky_relu(x, y, slope, _c, _d, _e, g, s):
     """y = x where x > 0, else slope * x."""
     zero, factor = fill(x, 0.0), fill(x, slope[0])
-    for c in range(g[PLANES.channels]):
+    first, last = share(g[PLANES.channels], s)
+    for c in range(first, last):
         for h in range(g[PLANES.height]):
             for w in range(g[PLANES.width]):
                 v = load(x, source_at(g, c, h, w))
                 store(y, target_at(g, c, h, w), select(greater(v, zero), v, multiply(v, factor)))
 
 
-@operation
+@dividing_operation
 def leaky_relu_grad(dy, dx, y, slope, _d, _e, g, s):
     """dx = dy where y > 0, else slope * dy (y has the sign of x, as slope is not negative)."""
     zero, factor = fill(dy, 0.0), fill(dy, slope[0])
-    for c in range(g[PLANES.channels]):
+    first, last = share(g[PLANES.channels], s)
+    for c in range(first, last):
         for h in range(g[PLANES.height]):
             for w in range(g[PLANES.width]):
                 v = load(dy, source_at(g, c, h, w))
@@ -54,22 +58,24 @@ def leaky_relu_grad(dy, dx, y, slope, _d, _e, g, s):
                 store(dx, target_at(g, c, h, w), select(positive, v, multiply(v, factor)))
 
 
-@operation
+@dividing_operation
 def sigmoid(x, y, _b, _c, _d, _e, g, s):
     """y = 1 / (1 + exp(-x))."""
     one, zero = fill(x, 1.0), fill(x, 0.0)
-    for c in range(g[PLANES.channels]):
+    first, last = share(g[PLANES.channels], s)
+    for c in range(first, last):
         for h in range(g[PLANES.height]):
             for w in range(g[PLANES.width]):
                 v = load(x, source_at(g, c, h, w))
                 store(y, target_at(g, c, h, w), divide(one, add(one, exp(subtract(zero, v)))))
 
 
-@operation
+@dividing_operation
 def sigmoid_grad(dy, dx, y, _c, _d, _e, g, s):
     """dx = dy * y * (1 - y)."""
     one = fill(dy, 1.0)
-    for c in range(g[PLANES.channels]):
+    first, last = share(g[PLANES.channels], s)
+    for c in range(first, last):
         for h in range(g[PLANES.height]):
             for w in range(g[PLANES.width]):
                 v = load(y, y_at(g, c, h, w))
@@ -77,20 +83,22 @@ def sigmoid_grad(dy, dx, y, _c, _d, _e, g, s):
                 store(dx, target_at(g, c, h, w), multiply(load(dy, source_at(g, c, h, w)), slope))
 
 
-@operation
+@dividing_operation
 def hyperbolic_tangent(x, y, _b, _c, _d, _e, g, s):
     """y = tanh(x)."""
-    for c in range(g[PLANES.channels]):
+    first, last = share(g[PLANES.channels], s)
+    for c in range(first, last):
         for h in range(g[PLANES.height]):
             for w in range(g[PLANES.width]):
                 store(y, target_at(g, c, h, w), tanh(load(x, source_at(g, c, h, w))))
 
 
-@operation
+@dividing_operation
 def hyperbolic_tangent_grad(dy, dx, y, _c, _d, _e, g, s):
     """dx = dy * (1 - y) * (1 + y), which keeps its digits where y is near 1."""
     one = fill(dy, 1.0)
-    for c in range(g[PLANES.channels]):
+    first, last = share(g[PLANES.channels], s)
+    for c in range(first, last):
         for h in range(g[PLANES.height]):
             for w in range(g[PLANES.width]):
                 v = load(y, y_at(g, c, h, w))

@@ -33,7 +33,7 @@ from ...simd import (
     total,
 )
 from ...simd.compiling import compiled, inlined
-from .operation import STATE, offsets_of, operation, share
+from .operation import STATE, dividing_operation, offsets_of, operation, share
 
 
 class BatchNormGeometry(NamedTuple):
@@ -108,13 +108,14 @@ def _centre(x, at, valid, g, s):
     return total(select(valid, acc, fill(x, 0.0))) / max(1, count)
 
 
-@operation
+@dividing_operation
 def batch_norm_sums(x, parts, _b, _c, _d, _e, g, s):
     """parts of a block and channel: a centre, the mean around it, and the squares around the mean."""
     height, width, x_line = g[NORM.height], g[NORM.width], g[NORM.x_line]
     band, valid, zero = _lines_at_once(width), lane_mask(x, s[STATE.valid]), fill(x, 0.0)
     count = max(1, height * width * s[STATE.valid])
-    for c in range(g[NORM.channels]):
+    first, last = share(g[NORM.channels], s)
+    for c in range(first, last):
         part, at = advance(parts, c * PARTS_OF_SUMS), c * g[NORM.x_plane]
         part[CENTRE] = _centre(x, at, valid, g, s)
         centre, result, squares = fill(x, part[CENTRE]), 0.0, 0.0
@@ -181,14 +182,15 @@ def batch_norm_running(saved, running, options, _c, _d, _e, g, s):
         saved[channels + c] = 1.0 / math.sqrt(running[channels + c] + options[1])
 
 
-@operation
+@dividing_operation
 def batch_norm(x, y, saved, gamma, z, _, g, s):
     """y = gamma * (x - mean) * inverse deviation + beta; then perhaps + z, and then perhaps max(y, 0).
 
     y may be the memory of z.
     """
     channels, relu, adds, zero = g[NORM.channels], g[NORM.relu] != 0, g[NORM.adds] != 0, fill(x, 0.0)
-    for c in range(channels):
+    first, last = share(channels, s)
+    for c in range(first, last):
         scale = gamma[c] * saved[channels + c]
         factor, mean, shift = fill(x, scale), fill(x, saved[c]), fill(x, gamma[channels + c])
         for h in range(g[NORM.height]):
@@ -261,7 +263,8 @@ def _sums_of_slopes(x, dy, saved, gamma, parts, more, gate, g, s):
     """As `batch_norm_grad_sums`, of a dy that may be still to be finished."""
     height, width, unfinished = g[NORM.height], g[NORM.width], g[NORM.adds] != 0 or g[NORM.gated] != 0
     lines = _lines_at_once(width)
-    for c in range(g[NORM.channels]):
+    first, last = share(g[NORM.channels], s)
+    for c in range(first, last):
         slopes, slopes_x = 0.0, 0.0
         for top in range(0, height, lines):
             for left in range(0, width, AT_ONCE):
@@ -275,7 +278,7 @@ def _sums_of_slopes(x, dy, saved, gamma, parts, more, gate, g, s):
         parts[c * PARTS_OF_SLOPES + SLOPES_X] = slopes_x
 
 
-@operation
+@dividing_operation
 def batch_norm_grad_sums(x, dy, saved, gamma, parts, more, g, s):
     """parts of a block and channel: the sums of dy and of dy * (x - mean); dy is 0 where the ReLU's y is.
 
@@ -284,7 +287,7 @@ def batch_norm_grad_sums(x, dy, saved, gamma, parts, more, g, s):
     _sums_of_slopes(x, dy, saved, gamma, parts, more, dy, g, s)
 
 
-@operation
+@dividing_operation
 def batch_norm_grad_finish(x, dy, saved, gate, parts, more, g, s):
     """As `batch_norm_grad_sums`, where dy is first to become 0 wherever `gate` is not positive.
 
@@ -308,7 +311,7 @@ def batch_norm_grad_total(parts, saved, dgamma, _c, _d, _e, g, s):
         dgamma[channels + c] = slopes
 
 
-@operation
+@dividing_operation
 def batch_norm_grad_input(x, dy, dx, saved, gamma, dgamma, g, s):
     """dx = gamma * inverse deviation * (dy - dbeta / m - xhat * dgamma / m); 0 past the batch.
 
@@ -317,7 +320,8 @@ def batch_norm_grad_input(x, dy, dx, saved, gamma, dgamma, g, s):
     channels, relu = g[NORM.channels], g[NORM.relu] != 0
     m = s[STATE.samples] * g[NORM.height] * g[NORM.width]
     valid, zero = lane_mask(x, s[STATE.valid]), fill(x, 0.0)
-    for c in range(channels):
+    first, last = share(channels, s)
+    for c in range(first, last):
         inverse = saved[channels + c]
         factor, mean, shift = fill(x, gamma[c] * inverse), fill(x, saved[c]), fill(x, gamma[channels + c])
         slope_x, offset = fill(x, -dgamma[c] * inverse / m), fill(x, -dgamma[channels + c] / m)

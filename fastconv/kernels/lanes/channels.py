@@ -23,7 +23,7 @@ from ...simd import advance, tiles, transpose
 from ...simd.compiling import compiled
 from ...simd.tiles import columns, multiply_add, offsets, outer_add, row_offsets, rows, shape, zeros
 from .conv import PLAIN, RELU
-from .operation import STATE, dividing_operation, offsets_of, operation, share
+from .operation import dividing_operation, offsets_of, operation, run_of, share
 
 MOST_ROWS = 8  # so many chains hide the latency of a product; addresses of more rows would spill
 
@@ -140,19 +140,19 @@ def _with_tables(named, taps, x_at, y_at, sweeps):
 
 @compiled
 def _sweep(form, x, w, bias, y, g, at, s):
-    """Make this part's sums of the sweep whose numbers stand at g[at]: at some positions, or some outputs."""
+    """Make a share of the sums of the sweep whose numbers stand at g[at]: of the tiles of all its outputs."""
     taps, part, ending = g[SUMS.taps], g[SUMS.part], g[SUMS.ending]
     numbers, y_blocks = offsets(form, g, NUMBERS_AT), offsets(form, g, BLOCKS_AT)
     table, has_bias, y_block = advance(g, TAPS_AT), g[SUMS.bias], g[SUMS.y_block]
-    begin, end = g[at + SWEEP.first], g[at + SWEEP.last]
-    first_tile, end_tile = 0, g[at + SWEEP.tiles]
-    if end_tile >= s[STATE.parts]:
-        first_tile, end_tile = share(end_tile, s)
-    else:
-        first, last = share((end - begin) // columns(form), s)
-        begin, end = begin + first * columns(form), begin + last * columns(form)
-    for block in range(begin, end, columns(form)):
-        for image in range(g[SUMS.images]):
+    begin, end, tile_count = g[at + SWEEP.first], g[at + SWEEP.last], g[at + SWEEP.tiles]
+    if tile_count == 0 or begin >= end:
+        return
+    blocks, images = (end - begin) // columns(form), g[SUMS.images]
+    first, last = share(blocks * images * tile_count, s)
+    for number in range(first // (images * tile_count), blocks):
+        block = begin + number * columns(form)
+        for image in range(images):
+            first_tile, end_tile = run_of(number * images + image, tile_count, first, last)
             weights = advance(w, (block * taps + image * g[SUMS.w_image]) * simd.lanes(w))
             x_image, y_image = advance(x, image * g[SUMS.x_image]), image * g[SUMS.y_image] + block * y_block
             for k in range(first_tile, end_tile):
@@ -216,8 +216,11 @@ def depthwise_geometry(taps, x_at, y_at, blocks, images, ending, bias):
 def depthwise_channels(x, w, bias, y, _e, _f, g, s):
     """y = bias + the sum of w * x over the taps of each channel, and ReLU where the geometry says so."""
     form, taps, table = shape(x, NARROW_ROWS, 1), g[DEPTHWISE.taps], advance(g, DEPTHWISE_TAPS)
-    first, last = share(g[DEPTHWISE.tiles], s)
-    for plane in range(g[DEPTHWISE.blocks] * g[DEPTHWISE.images]):
+    tile_count = g[DEPTHWISE.tiles]
+    planes = g[DEPTHWISE.blocks] * g[DEPTHWISE.images]
+    begin, end = share(planes * tile_count, s)
+    for plane in range(planes):
+        first, last = run_of(plane, tile_count, begin, end)
         block = plane // g[DEPTHWISE.images]
         x_plane, y_plane = plane * g[DEPTHWISE.x_image], plane * g[DEPTHWISE.y_image]
         for k in range(first, last):

@@ -37,7 +37,7 @@ from ...simd.tiles import (
     tile_store,
     zeros,
 )
-from .operation import offsets_of, operation_in_parts
+from .operation import STATE, offsets_of, operation_in_parts, share, share_of_tiles
 
 COLUMNS_6, COLUMNS_4 = (tiles.tile_columns(r) for r in (6, 4))
 # As many addresses as stay in registers, too: with 10 and 12 columns these tiles are slower.
@@ -150,25 +150,31 @@ def end_sum(acc, has_bias, bias, ending, gate, o, y_output, y_at):
 
 
 @internal
-def _sweep(form, x, w, bias, gate, y, g, number, w_rows):
-    """Compute the outputs of one sweep at all positions, in tiles of the shape `form`.
+def _sweep(form, x, w, bias, gate, y, g, s, number, w_rows):
+    """Compute the outputs of one sweep at all positions, or a share of them, in tiles of the shape `form`.
 
     Tiles are the outer loop, so that x stays in cache, and what a tile writes is fetched as the one before it
     is computed: 2 MB that are in no cache take a third less. `w_rows` says how far apart the weights of the
     rows of a tile are, as in `multiply_add`.
     """
     sweep = advance(g, SWEEPS_AT + number * len(SWEEP))
-    first, last, tile_count = sweep[SWEEP.first], sweep[SWEEP.last], sweep[SWEEP.tiles]
+    first, last = sweep[SWEEP.first], sweep[SWEEP.last]
+    first_tile, end_tile = 0, sweep[SWEEP.tiles]
+    whole_sums = advance(g, sweep[SWEEP.tiles_at])[TILE.ends] != 0  # and not parts, one after the other
+    if whole_sums and last - first < s[STATE.parts] * rows(form):
+        first_tile, end_tile = share(end_tile, s)
+    else:
+        first, last = share_of_tiles(first, last, rows(form), s)
     w_output, y_output, ending = g[CONTRACT.w_output], g[CONTRACT.y_output], g[CONTRACT.ending]
     x_channel, w_channel = g[CONTRACT.x_channel], g[CONTRACT.w_channel]
     x_tap_h, w_tap_h = g[CONTRACT.x_tap_h], g[CONTRACT.w_tap_h]
     x_tap_w, w_tap_w = g[CONTRACT.x_tap_w], g[CONTRACT.w_tap_w]
-    for k in range(tile_count):
+    for k in range(first_tile, end_tile):
         tile = advance(g, sweep[SWEEP.tiles_at] + k * (len(TILE) + 2 * offset_count(form)))
         w_first, channels = tile[TILE.w_first], tile[TILE.channels]
         taps_h, taps_w = tile[TILE.taps_h], tile[TILE.taps_w]
         x_at = offsets(form, tile, POSITIONS_AT)
-        ahead = len(TILE) + 2 * offset_count(form) if k + 1 < tile_count else 0
+        ahead = len(TILE) + 2 * offset_count(form) if k + 1 < end_tile else 0
         next_y = offsets(form, tile, ahead + POSITIONS_AT + offset_count(form))
         for o in range(first, last, rows(form)):
             acc, x_plane, w_plane = zeros(form), 0, o * w_output + w_first
@@ -222,23 +228,23 @@ def contract(x, w, bias, gate, y, _, g, s):
         if g[CONTRACT.one_position]:
             if OF_MANY and _has_tiles(g, 0):
                 form = shape(x, MANY_ROWS, 1)
-                _sweep(form, x, w, bias, gate, y, g, 0, row_offsets(form, g, W_ROWS_AT))
+                _sweep(form, x, w, bias, gate, y, g, s, 0, row_offsets(form, g, W_ROWS_AT))
             if OF_FOUR and _has_tiles(g, 1):
-                _sweep(shape(x, 4, 1), x, w, bias, gate, y, g, 1, w_output)
+                _sweep(shape(x, 4, 1), x, w, bias, gate, y, g, s, 1, w_output)
             if OF_ONE and _has_tiles(g, 2):
-                _sweep(shape(x, 1, 1), x, w, bias, gate, y, g, 2, w_output)
+                _sweep(shape(x, 1, 1), x, w, bias, gate, y, g, s, 2, w_output)
         else:
             if OF_6 and _has_tiles(g, 0):
-                _sweep(shape(x, 6, COLUMNS_6), x, w, bias, gate, y, g, 0, w_output)
+                _sweep(shape(x, 6, COLUMNS_6), x, w, bias, gate, y, g, s, 0, w_output)
             if OF_4 and _has_tiles(g, 1):
-                _sweep(shape(x, 4, COLUMNS_4), x, w, bias, gate, y, g, 1, w_output)
+                _sweep(shape(x, 4, COLUMNS_4), x, w, bias, gate, y, g, s, 1, w_output)
             if OF_2 and _has_tiles(g, 2):
-                _sweep(shape(x, 2, COLUMNS_2), x, w, bias, gate, y, g, 2, w_output)
+                _sweep(shape(x, 2, COLUMNS_2), x, w, bias, gate, y, g, s, 2, w_output)
             if OF_1 and _has_tiles(g, ALONG_LINES):
-                _sweep(shape(x, 1, COLUMNS_1), x, w, bias, gate, y, g, ALONG_LINES, w_output)
+                _sweep(shape(x, 1, COLUMNS_1), x, w, bias, gate, y, g, s, ALONG_LINES, w_output)
             if OF_PATCHES and _has_tiles(g, IN_PATCHES):
                 form = patch_shape(x, PATCH_LINES, PATCH_COLUMNS)
-                _sweep(form, x, w, bias, gate, y, g, IN_PATCHES, w_output)
+                _sweep(form, x, w, bias, gate, y, g, s, IN_PATCHES, w_output)
         x = advance_vectors(x, g[CONTRACT.x_group])
         y = advance_vectors(y, g[CONTRACT.y_group])
         gate = advance_vectors(gate, g[CONTRACT.y_group])

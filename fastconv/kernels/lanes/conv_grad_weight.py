@@ -29,7 +29,7 @@ from ...simd.tiles import (
     zeros,
 )
 from .conv import COLUMNS_4, advance_vectors
-from .operation import STATE, offsets_of, operation
+from .operation import STATE, dividing_operation, offsets_of, share_of_tiles
 
 # Tiles of outputs x taps. With 32 registers, 4 x 5 and 2 x 9 fit; 4 x 4 divides the usual numbers of taps.
 # One output alone leaves registers for the sum of dy. With fewer registers, 2 x 2 needs the fewest loads.
@@ -105,19 +105,25 @@ def outputs_at_once(positions):
 
 
 @compiled
-def _weight_sums(form, x, dy, dweight, dbias, outputs, band, fresh, g):
-    """Add a band's products to the weight's gradient for some outputs, (the first, the one after the last).
+def _weight_sums(form, x, dy, dweight, dbias, outputs, band, fresh, g, s):
+    """Add a band's products to the weight's gradient for some outputs, or for a share of these or the taps.
 
-    The band is (top, bottom, left, right). One output alone brings its bias's gradient, too.
+    Outputs are (the first, the one after the last), the band (top, bottom, left, right). One output alone
+    brings its bias's gradient, too.
     """
     taps, alone = g[GRAD_WEIGHT.taps], rows(form) == 1
     first, last = outputs
+    first_tap, end_tap = 0, taps
+    if last - first < s[STATE.parts] * rows(form):
+        first_tap, end_tap = share_of_tiles(0, taps, columns(form), s)
+    else:
+        first, last = share_of_tiles(first, last, rows(form), s)
     top, bottom, left, right = band
     x_window_h, x_window_w = g[GRAD_WEIGHT.x_window_h], g[GRAD_WEIGHT.x_window_w]
     y_output, y_line = g[GRAD_WEIGHT.y_output], g[GRAD_WEIGHT.y_line]
     for begin in range(first, last, g[GRAD_WEIGHT.outputs_at_once]):
         end = min(begin + g[GRAD_WEIGHT.outputs_at_once], last)
-        for t in range(0, taps, columns(form)):
+        for t in range(first_tap, end_tap, columns(form)):
             x_at = offsets(form, advance(g, TAPS_AT), t)
             for o in range(begin, end, rows(form)):
                 acc, total = zeros(form), zeros(shape(x, 1, 1))
@@ -134,23 +140,23 @@ def _weight_sums(form, x, dy, dweight, dbias, outputs, band, fresh, g):
 
 
 @compiled
-def _band_sums(x, dy, dweight, dbias, band, fresh, g):
+def _band_sums(x, dy, dweight, dbias, band, fresh, g, s):
     """Add what a band brings to the gradients of a group's weights and bias."""
     count = g[GRAD_WEIGHT.outputs]
     many, two = count // ROWS * ROWS, count // 2 * 2
     if many > 0 and g[GRAD_WEIGHT.fives]:
-        _weight_sums(shape(x, ROWS, FIVE_COLUMNS), x, dy, dweight, dbias, (0, many), band, fresh, g)
+        _weight_sums(shape(x, ROWS, FIVE_COLUMNS), x, dy, dweight, dbias, (0, many), band, fresh, g, s)
     elif many > 0:
-        _weight_sums(shape(x, ROWS, FOUR_COLUMNS), x, dy, dweight, dbias, (0, many), band, fresh, g)
+        _weight_sums(shape(x, ROWS, FOUR_COLUMNS), x, dy, dweight, dbias, (0, many), band, fresh, g, s)
     if two > many:
-        _weight_sums(shape(x, 2, TWO_COLUMNS), x, dy, dweight, dbias, (many, two), band, fresh, g)
+        _weight_sums(shape(x, 2, TWO_COLUMNS), x, dy, dweight, dbias, (many, two), band, fresh, g, s)
     if count > two:
-        _weight_sums(shape(x, 1, ONE_COLUMNS), x, dy, dweight, dbias, (two, count), band, fresh, g)
+        _weight_sums(shape(x, 1, ONE_COLUMNS), x, dy, dweight, dbias, (two, count), band, fresh, g, s)
     if g[GRAD_WEIGHT.bias]:
-        _bias_sums(dy, dbias, two, band, fresh, g)
+        _bias_sums(dy, dbias, two, band, fresh, g, s)
 
 
-@operation
+@dividing_operation
 def contract_grad_weight(x, dy, dweight, _a, _b, _c, g, s):
     """dweight[row, t] += sum over positions and lanes of dy[row, p] * x[p + tap[t]]; behind it, dbias.
 
@@ -164,7 +170,7 @@ def contract_grad_weight(x, dy, dweight, _a, _b, _c, g, s):
         for top in range(0, max(height, 1), lines):  # without positions, too, sums are stored: zeros
             for left in range(0, max(width, 1), places):
                 band = top, min(top + lines, height), left, min(left + places, width)
-                _band_sums(x, dy, dweight, dbias, band, fresh and top == 0 and left == 0, g)
+                _band_sums(x, dy, dweight, dbias, band, fresh and top == 0 and left == 0, g, s)
         x = advance_vectors(x, g[GRAD_WEIGHT.x_group])
         dy = advance_vectors(dy, g[GRAD_WEIGHT.y_group])
         dweight = advance(dweight, size)
@@ -172,18 +178,19 @@ def contract_grad_weight(x, dy, dweight, _a, _b, _c, g, s):
 
 
 @compiled
-def _bias_sums(dy, dbias, count, band, fresh, g):
+def _bias_sums(dy, dbias, count, band, fresh, g, s):
     """Add up dy over a band and its lanes: the bias's gradient for the first `count` outputs."""
     fours = count // 4 * 4
-    _channel_sums(shape(dy, 4, 1), dy, dbias, 0, fours, band, fresh, g)
-    _channel_sums(shape(dy, 1, 1), dy, dbias, fours, count, band, fresh, g)
+    _channel_sums(shape(dy, 4, 1), dy, dbias, 0, fours, band, fresh, g, s)
+    _channel_sums(shape(dy, 1, 1), dy, dbias, fours, count, band, fresh, g, s)
 
 
 @compiled
-def _channel_sums(form, dy, dbias, first, last, band, fresh, g):
+def _channel_sums(form, dy, dbias, first, last, band, fresh, g, s):
     """As `_bias_sums`, for outputs `first` to before `last`."""
     y_output, y_line = g[GRAD_WEIGHT.y_output], g[GRAD_WEIGHT.y_line]
     top, bottom, left, right = band
+    first, last = share_of_tiles(first, last, rows(form), s)
     for o in range(first, last, rows(form)):
         acc = zeros(form)
         for i in range(top, bottom):
@@ -208,10 +215,10 @@ def channel_sums_geometry(planes):
     )
 
 
-@operation
+@dividing_operation
 def channel_sums(dy, dbias, _b, _c, _d, _e, g, s):
     """dbias[c] += sum over positions and lanes of dy[c, p]; the first block of a shard starts at 0."""
     height, lines = g[GRAD_WEIGHT.height], g[GRAD_WEIGHT.band_lines]
     for top in range(0, max(height, 1), lines):
         band = top, min(top + lines, height), 0, g[GRAD_WEIGHT.width]
-        _bias_sums(dy, dbias, g[GRAD_WEIGHT.outputs], band, s[STATE.fresh] != 0 and top == 0, g)
+        _bias_sums(dy, dbias, g[GRAD_WEIGHT.outputs], band, s[STATE.fresh] != 0 and top == 0, g, s)

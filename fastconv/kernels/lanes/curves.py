@@ -4,158 +4,174 @@ What they compute of a vector is in `simd/curves.py`. x and y may be the same me
 """
 
 from ...simd import curves, fill, load, store
-from .operation import operation
+from .operation import dividing_operation, share
 from .planes import PLANES, source_at, target_at, y_at
 
 
-@operation
+@dividing_operation
 def relu6(x, y, _b, _c, _d, _e, g, s):
     """y = min(max(x, 0), 6)."""
-    for c in range(g[PLANES.channels]):
+    first, last = share(g[PLANES.channels], s)
+    for c in range(first, last):
         for h in range(g[PLANES.height]):
             for w in range(g[PLANES.width]):
                 store(y, target_at(g, c, h, w), curves.relu6(load(x, source_at(g, c, h, w))))
 
 
-@operation
+@dividing_operation
 def relu6_grad(dy, dx, y, _c, _d, _e, g, s):
     """dx = dy where 0 < y < 6, else 0."""
-    for c in range(g[PLANES.channels]):
+    first, last = share(g[PLANES.channels], s)
+    for c in range(first, last):
         for h in range(g[PLANES.height]):
             for w in range(g[PLANES.width]):
                 slope = curves.relu6_slope(load(dy, source_at(g, c, h, w)), load(y, y_at(g, c, h, w)))
                 store(dx, target_at(g, c, h, w), slope)
 
 
-@operation
+@dividing_operation
 def hardsigmoid(x, y, _b, _c, _d, _e, g, s):
     """y = min(max(x / 6 + 1 / 2, 0), 1)."""
-    for c in range(g[PLANES.channels]):
+    first, last = share(g[PLANES.channels], s)
+    for c in range(first, last):
         for h in range(g[PLANES.height]):
             for w in range(g[PLANES.width]):
                 store(y, target_at(g, c, h, w), curves.hardsigmoid(load(x, source_at(g, c, h, w))))
 
 
-@operation
+@dividing_operation
 def hardsigmoid_grad(dy, dx, y, _c, _d, _e, g, s):
     """dx = dy / 6 where 0 < y < 1, else 0."""
-    for c in range(g[PLANES.channels]):
+    first, last = share(g[PLANES.channels], s)
+    for c in range(first, last):
         for h in range(g[PLANES.height]):
             for w in range(g[PLANES.width]):
                 slope = curves.hardsigmoid_slope(load(dy, source_at(g, c, h, w)), load(y, y_at(g, c, h, w)))
                 store(dx, target_at(g, c, h, w), slope)
 
 
-@operation
+@dividing_operation
 def softplus(x, y, _b, _c, _d, _e, g, s):
     """y = log(1 + exp(x))."""
-    for c in range(g[PLANES.channels]):
+    first, last = share(g[PLANES.channels], s)
+    for c in range(first, last):
         for h in range(g[PLANES.height]):
             for w in range(g[PLANES.width]):
                 store(y, target_at(g, c, h, w), curves.softplus(load(x, source_at(g, c, h, w))))
 
 
-@operation
+@dividing_operation
 def softplus_grad(dy, dx, y, _c, _d, _e, g, s):
     """dx = dy * (1 - exp(-y))."""
-    for c in range(g[PLANES.channels]):
+    first, last = share(g[PLANES.channels], s)
+    for c in range(first, last):
         for h in range(g[PLANES.height]):
             for w in range(g[PLANES.width]):
                 slope = curves.softplus_slope(load(dy, source_at(g, c, h, w)), load(y, y_at(g, c, h, w)))
                 store(dx, target_at(g, c, h, w), slope)
 
 
-@operation
+@dividing_operation
 def silu(x, y, _b, _c, _d, _e, g, s):
     """y = x * sigmoid(x)."""
-    for c in range(g[PLANES.channels]):
+    first, last = share(g[PLANES.channels], s)
+    for c in range(first, last):
         for h in range(g[PLANES.height]):
             for w in range(g[PLANES.width]):
                 store(y, target_at(g, c, h, w), curves.silu(load(x, source_at(g, c, h, w))))
 
 
-@operation
+@dividing_operation
 def silu_grad(dy, dx, x, _c, _d, _e, g, s):
     """dx = dy * s * (1 + x * (1 - s)) with s = sigmoid(x)."""
-    for c in range(g[PLANES.channels]):
+    first, last = share(g[PLANES.channels], s)
+    for c in range(first, last):
         for h in range(g[PLANES.height]):
             for w in range(g[PLANES.width]):
                 slope = curves.silu_slope(load(dy, source_at(g, c, h, w)), load(x, y_at(g, c, h, w)))
                 store(dx, target_at(g, c, h, w), slope)
 
 
-@operation
+@dividing_operation
 def gelu(x, y, _b, _c, _d, _e, g, s):
     """y = x * the share of standard normal numbers below x."""
-    for c in range(g[PLANES.channels]):
+    first, last = share(g[PLANES.channels], s)
+    for c in range(first, last):
         for h in range(g[PLANES.height]):
             for w in range(g[PLANES.width]):
                 store(y, target_at(g, c, h, w), curves.gelu(load(x, source_at(g, c, h, w))))
 
 
-@operation
+@dividing_operation
 def gelu_grad(dy, dx, x, _c, _d, _e, g, s):
     """dx = dy * (share + x * density)."""
-    for c in range(g[PLANES.channels]):
+    first, last = share(g[PLANES.channels], s)
+    for c in range(first, last):
         for h in range(g[PLANES.height]):
             for w in range(g[PLANES.width]):
                 slope = curves.gelu_slope(load(dy, source_at(g, c, h, w)), load(x, y_at(g, c, h, w)))
                 store(dx, target_at(g, c, h, w), slope)
 
 
-@operation
+@dividing_operation
 def gelu_tanh(x, y, _b, _c, _d, _e, g, s):
     """y = x * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 x**3))) / 2."""
-    for c in range(g[PLANES.channels]):
+    first, last = share(g[PLANES.channels], s)
+    for c in range(first, last):
         for h in range(g[PLANES.height]):
             for w in range(g[PLANES.width]):
                 store(y, target_at(g, c, h, w), curves.gelu_tanh(load(x, source_at(g, c, h, w))))
 
 
-@operation
+@dividing_operation
 def gelu_tanh_grad(dy, dx, x, _c, _d, _e, g, s):
     """dx = dy times the derivative of `gelu_tanh`."""
-    for c in range(g[PLANES.channels]):
+    first, last = share(g[PLANES.channels], s)
+    for c in range(first, last):
         for h in range(g[PLANES.height]):
             for w in range(g[PLANES.width]):
                 slope = curves.gelu_tanh_slope(load(dy, source_at(g, c, h, w)), load(x, y_at(g, c, h, w)))
                 store(dx, target_at(g, c, h, w), slope)
 
 
-@operation
+@dividing_operation
 def hardswish(x, y, _b, _c, _d, _e, g, s):
     """y = x * min(max(x / 6 + 1 / 2, 0), 1)."""
-    for c in range(g[PLANES.channels]):
+    first, last = share(g[PLANES.channels], s)
+    for c in range(first, last):
         for h in range(g[PLANES.height]):
             for w in range(g[PLANES.width]):
                 store(y, target_at(g, c, h, w), curves.hardswish(load(x, source_at(g, c, h, w))))
 
 
-@operation
+@dividing_operation
 def hardswish_grad(dy, dx, x, _c, _d, _e, g, s):
     """dx = dy * (x / 3 + 1 / 2) where -3 < x < 3, 0 below, dy above."""
-    for c in range(g[PLANES.channels]):
+    first, last = share(g[PLANES.channels], s)
+    for c in range(first, last):
         for h in range(g[PLANES.height]):
             for w in range(g[PLANES.width]):
                 slope = curves.hardswish_slope(load(dy, source_at(g, c, h, w)), load(x, y_at(g, c, h, w)))
                 store(dx, target_at(g, c, h, w), slope)
 
 
-@operation
+@dividing_operation
 def elu(x, y, alpha, _c, _d, _e, g, s):
     """y = x where it is positive, else alpha * (exp(x) - 1)."""
     factor = fill(x, alpha[0])
-    for c in range(g[PLANES.channels]):
+    first, last = share(g[PLANES.channels], s)
+    for c in range(first, last):
         for h in range(g[PLANES.height]):
             for w in range(g[PLANES.width]):
                 store(y, target_at(g, c, h, w), curves.elu(load(x, source_at(g, c, h, w)), factor))
 
 
-@operation
+@dividing_operation
 def elu_grad(dy, dx, y, alpha, _d, _e, g, s):
     """dx = dy where y is positive, else dy * (y + alpha)."""
     factor = fill(dy, alpha[0])
-    for c in range(g[PLANES.channels]):
+    first, last = share(g[PLANES.channels], s)
+    for c in range(first, last):
         for h in range(g[PLANES.height]):
             for w in range(g[PLANES.width]):
                 slope = curves.elu_slope(load(dy, source_at(g, c, h, w)), load(y, y_at(g, c, h, w)), factor)

@@ -29,7 +29,7 @@ from ...simd.tiles import (
 )
 from .conv import COLUMNS_4, MANY_ROWS, end_sum
 from .conv_grad_weight import TABLE_TAIL
-from .operation import STATE, offsets_of, operation, share
+from .operation import STATE, dividing_operation, offsets_of, operation, share, share_of_tiles
 from .shard_sums import LEVELS, end_of_node, first_block
 
 # Products in a part of a sum: in one run, 784 features lose 2 to 4 times as much to rounding.
@@ -57,8 +57,9 @@ W_ROWS = len(DENSE)  # behind them: how far the weights of each row of a tile ar
 
 
 @internal
-def _dense_outputs(form, x, w, bias, gate, y, g, first, last, w_rows):
-    """Compute the outputs from `first` to before `last`, in tiles of the shape `form`."""
+def _dense_outputs(form, x, w, bias, gate, y, g, s, first, last, w_rows):
+    """Compute the outputs from `first` to before `last`, or a share of them, in tiles of the shape `form`."""
+    first, last = share_of_tiles(first, last, rows(form), s)
     products, w_output, w_product, here = g[DENSE.products], g[DENSE.w_output], g[DENSE.w_product], (0,)
     for o in range(first, last, rows(form)):
         total = zeros(form)
@@ -71,7 +72,7 @@ def _dense_outputs(form, x, w, bias, gate, y, g, first, last, w_rows):
         tile_store(total, y, o, 1, here)
 
 
-@operation
+@dividing_operation
 def dense(x, w, bias, gate, y, _, g, s):
     """y = bias + w x, sums over features; then ReLU, or 0 where `gate` is not positive.
 
@@ -82,11 +83,11 @@ def dense(x, w, bias, gate, y, _, g, s):
     four = many + (outputs - many) // 4 * 4
     if many > 0:
         form = shape(x, MANY_ROWS, 1)
-        _dense_outputs(form, x, w, bias, gate, y, g, 0, many, row_offsets(form, g, W_ROWS))
+        _dense_outputs(form, x, w, bias, gate, y, g, s, 0, many, row_offsets(form, g, W_ROWS))
     if four > many:
-        _dense_outputs(shape(x, 4, 1), x, w, bias, gate, y, g, many, four, w_output)
+        _dense_outputs(shape(x, 4, 1), x, w, bias, gate, y, g, s, many, four, w_output)
     if outputs > four:
-        _dense_outputs(shape(x, 1, 1), x, w, bias, gate, y, g, four, outputs, w_output)
+        _dense_outputs(shape(x, 1, 1), x, w, bias, gate, y, g, s, four, outputs, w_output)
 
 
 def _with_rows(geometry):

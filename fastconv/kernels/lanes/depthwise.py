@@ -32,7 +32,7 @@ from ...simd.tiles import (
     zeros,
 )
 from .conv import GATE, RELU
-from .operation import offsets_of, operation_in_parts
+from .operation import offsets_of, operation_in_parts, share
 
 # Shapes of patches, as lines x positions in a line. With 32 registers, 20 accumulators leave room for 3
 # weights and the 7 vectors of a line. Sizes that these shapes do not fit have positions that are computed
@@ -203,9 +203,9 @@ def _used_forms(g):
 @operation_in_parts(("FIRST", "SECOND", "THIRD", "FOURTH"), _used_forms)
 def depthwise(x, w, bias, gate, y, _, g, s):
     """y = bias + the sum of w * x over the taps, for each plane; then ReLU, or 0 where `gate` is not > 0."""
-    groups, at_once = g[DEPTHWISE.groups], g[DEPTHWISE.groups_at_once]
-    for first in range(0, groups, at_once):
-        last = min(first + at_once, groups)
+    begin, end = share(g[DEPTHWISE.groups], s)
+    for first in range(begin, end, g[DEPTHWISE.groups_at_once]):
+        last = min(first + g[DEPTHWISE.groups_at_once], end)
         for number in range(g[DEPTHWISE.phases]):
             phase = advance(g, PHASES_AT + number * len(PHASE))
             form = phase[PHASE.form]

@@ -21,7 +21,7 @@ from ...simd.taps import sum_blocks, window_add
 from ...simd.tiles import add_totals, columns, rows, shape, tile_add, tile_sum, zeros
 from .conv_grad_weight import lines_at_once
 from .depthwise import EDGE
-from .operation import STATE, offsets_of, operation_in_parts
+from .operation import STATE, offsets_of, operation_in_parts, share
 
 
 class DepthwiseGradWeightGeometry(NamedTuple):
@@ -102,15 +102,16 @@ def _window_sums(form, block, x, dy, x_at, y_at, start, end, g):
 
 
 @internal
-def _blocks(form, block, x, dy, dweight, first, last, fresh, g):
-    """Make the sums of the blocks `first` to before `last` of all planes, whose shape is `block`.
+def _blocks(form, block, x, dy, dweight, first, last, fresh, g, s):
+    """Make the sums of the blocks `first` to before `last` of all planes, or a share, whose shape is `block`.
 
     They are made in tiles of the shape `form`, of one or two blocks. The very first block of a group brings
     the bias's gradient, too.
     """
     inputs, height, band = g[GRAD.inputs], g[GRAD.height], g[GRAD.band]
     dbias = advance(dweight, g[GRAD.groups] * inputs * g[GRAD.w_plane])
-    for plane in range(g[GRAD.groups] * inputs):
+    first_group, end_group = share(g[GRAD.groups], s)
+    for plane in range(first_group * inputs, end_group * inputs):
         group = plane // inputs
         for k in range(first, last):
             place, start = advance(g, BLOCKS_AT + k * len(BLOCK)), 0
@@ -140,14 +141,14 @@ def depthwise_grad_weight(x, dy, dweight, _a, _b, _c, g, s):
     fours = fives + g[GRAD.fives]
     threes = fours + g[GRAD.fours]
     if SQUARES and fives > 0:
-        _blocks(shape(x, 3, 3), shape(x, 3, 3), x, dy, dweight, 0, fives, fresh, g)
+        _blocks(shape(x, 3, 3), shape(x, 3, 3), x, dy, dweight, 0, fives, fresh, g, s)
     if FIVES and fours > fives:
-        _blocks(shape(x, 2, 5), shape(x, 1, 5), x, dy, dweight, fives, fours, fresh, g)
+        _blocks(shape(x, 2, 5), shape(x, 1, 5), x, dy, dweight, fives, fours, fresh, g, s)
     if FOURS and threes > fours:
-        _blocks(shape(x, 2, 4), shape(x, 1, 4), x, dy, dweight, fours, threes, fresh, g)
+        _blocks(shape(x, 2, 4), shape(x, 1, 4), x, dy, dweight, fours, threes, fresh, g, s)
     if THREES and g[GRAD.threes] > 0:
         last = threes + g[GRAD.threes]
-        _blocks(shape(x, 2, 3), shape(x, 1, 3), x, dy, dweight, threes, last, fresh, g)
+        _blocks(shape(x, 2, 3), shape(x, 1, 3), x, dy, dweight, threes, last, fresh, g, s)
 
 
 @compiled

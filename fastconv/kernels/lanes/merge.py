@@ -3,36 +3,39 @@
 from typing import NamedTuple
 
 from ...simd import add, fill, greater, load, multiply, select, store
-from .operation import offsets_of, operation, share
+from .operation import dividing_operation, offsets_of, operation, share
 from .planes import PLANES, source_at, target_at, y_at
 
 
-@operation
+@dividing_operation
 def add_planes(x, y, z, _c, _d, _e, g, s):
     """y = x + z; y may be the memory of either."""
-    for c in range(g[PLANES.channels]):
+    first, last = share(g[PLANES.channels], s)
+    for c in range(first, last):
         for h in range(g[PLANES.height]):
             for w in range(g[PLANES.width]):
                 total = add(load(x, source_at(g, c, h, w)), load(z, y_at(g, c, h, w)))
                 store(y, target_at(g, c, h, w), total)
 
 
-@operation
+@dividing_operation
 def add_planes_relu(x, y, z, _c, _d, _e, g, s):
     """y = max(x + z, 0); y may be the memory of either."""
     zero = fill(x, 0.0)
-    for c in range(g[PLANES.channels]):
+    first, last = share(g[PLANES.channels], s)
+    for c in range(first, last):
         for h in range(g[PLANES.height]):
             for w in range(g[PLANES.width]):
                 total = add(load(x, source_at(g, c, h, w)), load(z, y_at(g, c, h, w)))
                 store(y, target_at(g, c, h, w), select(greater(zero, total), zero, total))
 
 
-@operation
+@dividing_operation
 def add_planes_gated(x, y, z, gate, _d, _e, g, s):
     """y = x + z where `gate` is positive, else 0; x and z lie alike, and y may be the memory of either."""
     zero = fill(x, 0.0)
-    for c in range(g[PLANES.channels]):
+    first, last = share(g[PLANES.channels], s)
+    for c in range(first, last):
         for h in range(g[PLANES.height]):
             for w in range(g[PLANES.width]):
                 k = source_at(g, c, h, w)
@@ -41,11 +44,12 @@ def add_planes_gated(x, y, z, gate, _d, _e, g, s):
                 store(y, target_at(g, c, h, w), total)
 
 
-@operation
+@dividing_operation
 def scale_planes(x, y, factor, _c, _d, _e, g, s):
     """y = factor x; y may be the memory of x."""
     by = fill(x, factor[0])
-    for c in range(g[PLANES.channels]):
+    first, last = share(g[PLANES.channels], s)
+    for c in range(first, last):
         for h in range(g[PLANES.height]):
             for w in range(g[PLANES.width]):
                 store(y, target_at(g, c, h, w), multiply(by, load(x, source_at(g, c, h, w))))

@@ -50,6 +50,7 @@ class StepState(NamedTuple):
     first_shard: int  # of those that this process computes
     last_shard: int  # the one after them
     sums: int  # of shards that are still to be added up: of all, or 1 where processes have done that
+    parts_of_block: int  # that do the work of an operation on a block side by side, where it is divided
 
 
 STATE = offsets_of(StepState)
@@ -66,9 +67,24 @@ def random_key(s, stream):
 @internal
 def share(count, s):
     """Which of `count` things belong to this part of the work: (the first, the one after the last)."""
-    if s[STATE.parts] == 1:  # small networks would notice the divisions
+    if s[STATE.parts] <= 1:  # small networks would notice the divisions
         return 0, count
     return count * s[STATE.part] // s[STATE.parts], count * (s[STATE.part] + 1) // s[STATE.parts]
+
+
+@internal
+def run_of(number, size, first, last):
+    """Which things of run number `number`, of so many in a row, are from `first` to before `last` of all."""
+    return max(first - number * size, 0), min(last - number * size, size)
+
+
+@internal
+def share_of_tiles(first, last, size, s):
+    """As `share`, of the things from `first` to before `last`, in whole tiles of so many; one may be cut."""
+    if s[STATE.parts] <= 1:
+        return first, last
+    begin, end = share((last - first + size - 1) // size, s)
+    return first + begin * size, min(first + end * size, last)
 
 
 def operation_types(dtype):
@@ -92,7 +108,7 @@ class Operation:
     """A lane kernel: callable from @njit code as `.function`, and by address from the engine.
 
     `divides` says that it takes the part of the work that the step state tells, if it is one of several: all
-    do that where the engine runs them on the whole batch, and some also where they run on few samples.
+    do that where the engine runs them on the whole batch, and some also where they run on a block.
     """
 
     def __init__(self, kernel, fingerprint=None, divides=False):
@@ -126,7 +142,7 @@ def operation(kernel):
 
 
 def dividing_operation(kernel):
-    """As `operation`, for one on few samples that takes a `share` of its work."""
+    """As `operation`, for one that takes a `share` of its work on a block of samples."""
     return Operation(kernel, divides=True)
 
 
@@ -134,7 +150,7 @@ class OperationInParts(Operation):
     """An operation of which each geometry uses some parts only, that are all to be compiled for it."""
 
     def __init__(self, kernel, names, parts_of):
-        super().__init__(kernel)
+        super().__init__(kernel, divides=True)
         self._names, self._parts_of = names, parts_of
 
     def for_geometry(self, g):
@@ -150,13 +166,13 @@ class OperationInParts(Operation):
         some = FunctionType(kernel.__code__, names, kernel.__name__)
         some.__doc__, parts = kernel.__doc__, "".join(str(k) for k, one in enumerate(used) if one)
         some.__qualname__ = f"{kernel.__qualname__}_{parts}"
-        made = Operation(some)
+        made = Operation(some, divides=True)
         made.place = (*self.place[:2], used)
         return made
 
 
 def operation_in_parts(names, parts_of):
-    """Decorator: make a kernel an operation whose parts are compiled when a geometry first uses them.
+    """Decorator: make a kernel a dividing operation whose parts are compiled when a geometry first uses them.
 
     The kernel asks before each part whether a global constant is true, one of `names`; all of them are.
     `parts_of(g)` says for each name whether the geometry `g` uses the part. Sweeps of a convolution, for

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from numba.extending import register_jitable
 
 from ...simd import add, either, equal, fill, fill_like, greater, is_nan, load, multiply, select, store
-from .operation import offsets_of, operation
+from .operation import dividing_operation, offsets_of, share
 
 
 class PoolGeometry(NamedTuple):
@@ -171,7 +171,7 @@ def _store_maximum(y, argmax, at, tap_at, best, where, taps_wanted, gated):
         store(argmax, tap_at, where)
 
 
-@operation
+@dividing_operation
 def max_pool(x, y, argmax, _c, _d, _e, g, s):
     """y = the largest element of each window, argmax = which tap it was; -infinity and -1 for an empty one.
 
@@ -181,7 +181,8 @@ def max_pool(x, y, argmax, _c, _d, _e, g, s):
     out_width, width, stride, padding = g[POOL.out_width], g[POOL.width], g[POOL.stride_w], g[POOL.padding_w]
     kernel, tap_h, tap_w = g[POOL.kernel_w], g[POOL.dilation_h] * g[POOL.x_line], g[POOL.dilation_w]
     wanted, gated = g[POOL.taps_wanted], g[POOL.gated]
-    for c in range(g[POOL.channels]):
+    first, last = share(g[POOL.channels], s)
+    for c in range(first, last):
         for i in range(g[POOL.out_height]):
             top = i * g[POOL.stride_h] - g[POOL.padding_h]
             x_line, y_line = _x_line(g, c, top), _y_line(g, c, i)
@@ -212,10 +213,10 @@ def _y_line(g, c, i):
 
 
 @register_jitable
-def _clear_planes(dx, g):
-    """Set all of dx to 0."""
+def _clear_planes(dx, g, first, last):
+    """Set the channels from `first` to before `last` of dx to 0."""
     zero = fill(dx, 0.0)
-    for c in range(g[POOL.channels]):
+    for c in range(first, last):
         for h in range(g[POOL.height]):
             for w in range(g[POOL.width]):
                 store(dx, _x_line(g, c, h) + w, zero)
@@ -228,15 +229,16 @@ def _give(dx, at, slope, where, tap, overlap):
     store(dx, at, add(load(dx, at), here) if overlap else here)
 
 
-@operation
+@dividing_operation
 def max_pool_grad(dy, argmax, dx, _c, _d, _e, g, s):
     """dx = dy at each window's maximum, summed where windows overlap."""
     out_width, width, stride, padding = g[POOL.out_width], g[POOL.width], g[POOL.stride_w], g[POOL.padding_w]
     kernel, tap_h, tap_w = g[POOL.kernel_w], g[POOL.dilation_h] * g[POOL.x_line], g[POOL.dilation_w]
     overlap = g[POOL.overlap]
+    first, last = share(g[POOL.channels], s)
     if overlap or g[POOL.gaps]:
-        _clear_planes(dx, g)
-    for c in range(g[POOL.channels]):
+        _clear_planes(dx, g, first, last)
+    for c in range(first, last):
         for i in range(g[POOL.out_height]):
             top = i * g[POOL.stride_h] - g[POOL.padding_h]
             dx_line, dy_line = _x_line(g, c, top), _y_line(g, c, i)
@@ -296,10 +298,11 @@ def _window_w(g, j):
     return average_window(start, g[POOL.width], g[POOL.kernel_w], g[POOL.end_w], g[POOL.counted])
 
 
-@operation
+@dividing_operation
 def avg_pool(x, y, _b, _c, _d, _e, g, s):
     """y = the mean of each window; padding counts as zeros with `COUNTED`."""
-    for c in range(g[POOL.channels]):
+    first, last = share(g[POOL.channels], s)
+    for c in range(first, last):
         for i in range(g[POOL.out_height]):
             h0, h1, height = _window_h(g, i)
             for j in range(g[POOL.out_width]):
@@ -312,11 +315,12 @@ def avg_pool(x, y, _b, _c, _d, _e, g, s):
                 store(y, _y_line(g, c, i) + j, mean)
 
 
-@operation
+@dividing_operation
 def avg_pool_grad(dy, dx, _b, _c, _d, _e, g, s):
     """dx = dy / size of the window, summed over the windows that hold the element."""
-    _clear_planes(dx, g)
-    for c in range(g[POOL.channels]):
+    first, last = share(g[POOL.channels], s)
+    _clear_planes(dx, g, first, last)
+    for c in range(first, last):
         for i in range(g[POOL.out_height]):
             h0, h1, height = _window_h(g, i)
             for j in range(g[POOL.out_width]):

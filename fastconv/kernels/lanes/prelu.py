@@ -5,7 +5,7 @@ anybody needs the input gradient.
 """
 
 from ...simd import add, fill, fma, greater, lane_mask, load, multiply, select, splat, store
-from .operation import STATE, operation
+from .operation import STATE, dividing_operation, operation, share
 from .planes import PLANES, add_lane_sum, plane_geometry, source_at, target_at, y_at
 
 SLOPE_STEP, DX_WANTED = len(PLANES), len(PLANES) + 1
@@ -21,11 +21,12 @@ def prelu_grad_geometry(dy, dx, x, per_channel):
     return (*plane_geometry(dy, dy if dx is None else dx, x), int(per_channel), int(dx is not None))
 
 
-@operation
+@dividing_operation
 def prelu(x, y, weight, _c, _d, _e, g, s):
     """y = x where x > 0, else weight * x."""
     zero = fill(x, 0.0)
-    for c in range(g[PLANES.channels]):
+    first, last = share(g[PLANES.channels], s)
+    for c in range(first, last):
         factor = splat(weight, c * g[SLOPE_STEP])
         for h in range(g[PLANES.height]):
             for w in range(g[PLANES.width]):
@@ -33,11 +34,12 @@ def prelu(x, y, weight, _c, _d, _e, g, s):
                 store(y, target_at(g, c, h, w), select(greater(v, zero), v, multiply(v, factor)))
 
 
-@operation
+@dividing_operation
 def prelu_channels(x, y, weight, _c, _d, _e, g, s):
     """As `prelu`, of samples whose channels lie in the lanes; the slope step is the planes of a vector."""
     zero = fill(x, 0.0)
-    for c in range(g[PLANES.channels]):
+    first, last = share(g[PLANES.channels], s)
+    for c in range(first, last):
         factor = load(weight, c // g[SLOPE_STEP])
         for h in range(g[PLANES.height]):
             for w in range(g[PLANES.width]):

@@ -11,7 +11,7 @@ import numpy as np
 
 from ...simd import add, advance, fill, fma, load, multiply, store
 from ...simd.compiling import compiled, internal
-from .operation import offsets_of, operation
+from .operation import dividing_operation, offsets_of, share
 
 
 class UpsampleGeometry(NamedTuple):
@@ -69,10 +69,11 @@ def between(size, scale, align_corners):
     return places, fractions
 
 
-@operation
+@dividing_operation
 def upsample_nearest(x, y, _b, _c, _d, _e, g, s):
     """y = each element of x, repeated down and across."""
-    for c in range(g[UPSAMPLE.channels]):
+    first, last = share(g[UPSAMPLE.channels], s)
+    for c in range(first, last):
         for h in range(g[UPSAMPLE.height]):
             for w in range(g[UPSAMPLE.width]):
                 v = load(x, c * g[UPSAMPLE.x_plane] + h * g[UPSAMPLE.x_line] + w)
@@ -82,10 +83,11 @@ def upsample_nearest(x, y, _b, _c, _d, _e, g, s):
                         store(y, line + w * g[UPSAMPLE.scale_w] + j, v)
 
 
-@operation
+@dividing_operation
 def upsample_nearest_grad(dy, dx, _b, _c, _d, _e, g, s):
     """dx = the sum of dy over the repetitions of each element."""
-    for c in range(g[UPSAMPLE.channels]):
+    first, last = share(g[UPSAMPLE.channels], s)
+    for c in range(first, last):
         for h in range(g[UPSAMPLE.height]):
             for w in range(g[UPSAMPLE.width]):
                 total = fill(dy, 0.0)
@@ -96,12 +98,13 @@ def upsample_nearest_grad(dy, dx, _b, _c, _d, _e, g, s):
                 store(dx, c * g[UPSAMPLE.x_plane] + h * g[UPSAMPLE.x_line] + w, total)
 
 
-@operation
+@dividing_operation
 def upsample_linear(x, y, fractions, _c, _d, _e, g, s):
     """y = the mean of the four elements of x around each, by how near they are."""
     out_height, out_width = g[UPSAMPLE.height] * g[UPSAMPLE.scale_h], g[UPSAMPLE.width] * g[UPSAMPLE.scale_w]
     lines, columns = advance(g, PLACES_AT), advance(g, PLACES_AT + 2 * out_height)
-    for c in range(g[UPSAMPLE.channels]):
+    first, last = share(g[UPSAMPLE.channels], s)
+    for c in range(first, last):
         for i in range(out_height):
             upper = c * g[UPSAMPLE.x_plane] + lines[2 * i] * g[UPSAMPLE.x_line]
             lower = c * g[UPSAMPLE.x_plane] + lines[2 * i + 1] * g[UPSAMPLE.x_line]
@@ -116,12 +119,13 @@ def upsample_linear(x, y, fractions, _c, _d, _e, g, s):
                 store(y, target + j, fma(bottom, below, multiply(top, above)))
 
 
-@operation
+@dividing_operation
 def upsample_linear_grad(dy, dx, fractions, _c, _d, _e, g, s):
     """dx = each dy, shared out over the four elements around it as they were weighted."""
     out_height, out_width = g[UPSAMPLE.height] * g[UPSAMPLE.scale_h], g[UPSAMPLE.width] * g[UPSAMPLE.scale_w]
     lines, columns = advance(g, PLACES_AT), advance(g, PLACES_AT + 2 * out_height)
-    for c in range(g[UPSAMPLE.channels]):
+    first, last = share(g[UPSAMPLE.channels], s)
+    for c in range(first, last):
         for h in range(g[UPSAMPLE.height]):
             for w in range(g[UPSAMPLE.width]):
                 store(dx, c * g[UPSAMPLE.x_plane] + h * g[UPSAMPLE.x_line] + w, fill(dx, 0.0))

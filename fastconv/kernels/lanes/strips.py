@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from ... import simd
 from ...simd.compiling import internal
-from .operation import offsets_of, operation
+from .operation import dividing_operation, offsets_of, share
 
 
 class StripGeometry(NamedTuple):
@@ -70,26 +70,28 @@ def _cut_line(x, strips, samples, inside, width):
         simd.store_part(strips, w * lanes, simd.fill(x, 0.0), samples)
 
 
-@operation
+@dividing_operation
 def cut_strips(x, strips, _c, _d, _e, _f, g, s):
     """strips[c, h, w] = x[c, h, w] of each strip, in lanes of its own; zeros past the image."""
     lanes, samples, width = simd.lanes(x), g[STRIPS.samples], g[STRIPS.width]
-    for t in range(g[STRIPS.strips]):
-        lines, places = _sizes_within(g, t)
-        for c in range(g[STRIPS.channels]):
+    first_channel, last_channel = share(g[STRIPS.channels], s)
+    for c in range(first_channel, last_channel):  # the strips of one go to the same vectors
+        for t in range(g[STRIPS.strips]):
+            lines, places = _sizes_within(g, t)
             for h in range(g[STRIPS.height]):
                 image, at = _lines(g, c, h, t)
                 line, target = simd.advance(x, image * lanes), simd.advance(strips, at * lanes + t * samples)
                 _cut_line(line, target, samples, places if h < lines else 0, width)
 
 
-@operation
+@dividing_operation
 def join_strips(strips, y, _c, _d, _e, _f, g, s):
     """y[c, h, w] = strips[c, h, w] of each strip, within the image; zeros in the lanes past the samples."""
     lanes, samples = simd.lanes(y), g[STRIPS.samples]
-    for t in range(g[STRIPS.strips]):
-        lines, places = _sizes_within(g, t)
-        for c in range(g[STRIPS.channels]):
+    first_channel, last_channel = share(g[STRIPS.channels], s)
+    for c in range(first_channel, last_channel):
+        for t in range(g[STRIPS.strips]):
+            lines, places = _sizes_within(g, t)
             for h in range(lines):
                 image, at = _lines(g, c, h, t)
                 first = at * lanes + t * samples

@@ -15,7 +15,7 @@ from ...simd import convert, fill, lane_mask, lanes, load, multiply, select, sto
 from ...simd.compiling import internal
 from ...simd.user_functions import arguments_of, fingerprint, in_loops, python_function
 from .losses import LOSS, SUMS, add_exactly, lane_weights
-from .operation import STATE, Operation, offsets_of
+from .operation import STATE, Operation, offsets_of, share
 from .optimizers import UPDATE, my_part
 
 
@@ -48,11 +48,11 @@ def elementwise_geometry(clears, x, y, dx=None, dy=None):
 class UserOperation(Operation):
     """An operation around a user's functions, by the name of the first."""
 
-    def __init__(self, kernel, function, *more):
+    def __init__(self, kernel, function, *more, divides=False):
         key = fingerprint(kernel.__qualname__, function, *more)
         kernel.__name__ = python_function(function).__name__
         kernel.__qualname__ = f"{kernel.__name__}_{key[:16]}"  # two of one name must not meet in a process
-        super().__init__(kernel, key)
+        super().__init__(kernel, key, divides)
 
     def address(self, dtype):
         """As of any operation.
@@ -87,7 +87,8 @@ def elementwise(function):
     def kernel(x, y, _b, _c, _d, _e, g, s):
         """y = the function of every number of x."""
         n = lanes(x)
-        for c in range(g[ELEMENTWISE.channels]):
+        first, last = share(g[ELEMENTWISE.channels], s)
+        for c in range(first, last):
             for h in range(g[ELEMENTWISE.height]):
                 x_at = (c * g[ELEMENTWISE.x_plane] + h * g[ELEMENTWISE.x_line]) * n
                 y_at = (c * g[ELEMENTWISE.y_plane] + h * g[ELEMENTWISE.y_line]) * n
@@ -96,7 +97,7 @@ def elementwise(function):
                 if g[ELEMENTWISE.clears] and s[STATE.valid] < n:
                     _clear_padding(y, y_at // n, g[ELEMENTWISE.width], s[STATE.valid])
 
-    return UserOperation(kernel, function)
+    return UserOperation(kernel, function, divides=True)
 
 
 @cache
@@ -107,7 +108,8 @@ def elementwise_grad(derivative):
     def kernel(dy, dx, x, y, _d, _e, g, s):
         """dx = dy * the derivative at every number of x."""
         n = lanes(x)
-        for c in range(g[ELEMENTWISE.channels]):
+        first, last = share(g[ELEMENTWISE.channels], s)
+        for c in range(first, last):
             for h in range(g[ELEMENTWISE.height]):
                 x_at = (c * g[ELEMENTWISE.x_plane] + h * g[ELEMENTWISE.x_line]) * n
                 y_at = (c * g[ELEMENTWISE.y_plane] + h * g[ELEMENTWISE.y_line]) * n
@@ -119,7 +121,7 @@ def elementwise_grad(derivative):
                 if g[ELEMENTWISE.clears] and s[STATE.valid] < n:
                     _clear_padding(dx, dx_at // n, g[ELEMENTWISE.width], s[STATE.valid])
 
-    return UserOperation(kernel, derivative)
+    return UserOperation(kernel, derivative, divides=True)
 
 
 @cache

@@ -28,8 +28,8 @@ from ...simd.compiling import compiled
 from ...simd.six_points import POINTS, end_line, results_line
 from ...simd.transpose import square_part, store_square, transpose
 from .conv import GATE, RELU
-from .matrix_product import APART, CHANNELS_AT_ONCE, product
-from .operation import STATE, operation
+from .matrix_product import APART, CHANNELS_AT_ONCE, OUTPUTS_AT_ONCE, product
+from .operation import STATE, dividing_operation, share_of_tiles
 from .winograd_geometry import (
     COLUMNS_AT,
     OUTPUT_PLANE,
@@ -135,10 +135,13 @@ def _fetch_results(y, o, tile, g):
             simd.fetch(y, at + j * g[WINOGRAD.y_column] + i * g[WINOGRAD.y_line])
 
 
-@operation
+@dividing_operation
 def winograd(x, u, bias, gate, y, scratch, g, s):
     """y = bias + the convolution of x with the transformed weights u; then ReLU, or the gate."""
-    channels, outputs, tile_count = g[WINOGRAD.channels], g[WINOGRAD.outputs], g[WINOGRAD.tiles]
+    channels, tile_count = g[WINOGRAD.channels], g[WINOGRAD.tiles]
+    first_output, outputs_end = share_of_tiles(0, g[WINOGRAD.outputs], OUTPUTS_AT_ONCE, s)
+    if first_output >= outputs_end:
+        return
     strip, v_matrix, m_matrix = g[WINOGRAD.strip], g[WINOGRAD.v_matrix], g[WINOGRAD.m_matrix]
     line, column = g[WINOGRAD.x_line], g[WINOGRAD.x_column]
     work, v = scratch, advance(scratch, WORK * simd.lanes(x))
@@ -154,19 +157,20 @@ def winograd(x, u, bias, gate, y, scratch, g, s):
         for k in range(MATRICES):
             for c in range(0, channels, CHANNELS_AT_ONCE):
                 product(
-                    advance(u, k * g[WINOGRAD.u_matrix] + c), g[WINOGRAD.u_output],
+                    advance(u, k * g[WINOGRAD.u_matrix] + first_output * g[WINOGRAD.u_output] + c),
+                    g[WINOGRAD.u_output],
                     advance(v, (k * v_matrix + c * strip) * simd.lanes(x)), strip,
                     min(CHANNELS_AT_ONCE, channels - c),
-                    advance(m, k * m_matrix * simd.lanes(x)), strip, outputs, count, c == 0,
-                    advance(g, COLUMNS_AT),
+                    advance(m, (k * m_matrix + first_output * strip) * simd.lanes(x)), strip,
+                    outputs_end - first_output, count, c == 0, advance(g, COLUMNS_AT),
                 )  # fmt: skip
-        for o in range(outputs):
+        for o in range(first_output, outputs_end):
             plane = _output_plane(g, o)
             b = simd.splat(bias, plane[OUTPUT_PLANE.bias]) if g[WINOGRAD.bias] else simd.fill(y, 0.0)
             for t in range(count):
                 tile = _plane_tile(g, start + t)
                 _results(m, o * strip + t, b, floor, gate, y, g, plane, tile, work)
-                if o + 1 < outputs:
+                if o + 1 < outputs_end:
                     _fetch_results(y, o + 1, tile, g)
 
 
@@ -216,13 +220,16 @@ def _channels_in_lanes(x, start, count, v, squares, g):
                 store_square(transpose(samples), v, at * lanes, vectors * lanes, lanes, lanes)
 
 
-@operation
+@dividing_operation
 def winograd_grad_weight(x, dy, du, scratch, dbias, _, g, s):
     """du += the sums over samples and tiles of d v^T; the first block of a shard starts at 0.
 
     So does dbias, the sums of dy, which are made while its tiles are in cache.
     """
-    outputs, tile_count, strip = g[WINOGRAD.outputs], g[WINOGRAD.tiles], g[WINOGRAD.strip]
+    first_output, outputs_end = share_of_tiles(0, g[WINOGRAD.outputs], OUTPUTS_AT_ONCE, s)
+    if first_output >= outputs_end:
+        return
+    tile_count, strip = g[WINOGRAD.tiles], g[WINOGRAD.strip]
     v_matrix, m_matrix, lanes = g[WINOGRAD.v_matrix], g[WINOGRAD.m_matrix], simd.lanes(x)
     vectors, work = g[WINOGRAD.u_output] // lanes, scratch
     squares = advance(work, WORK * lanes)
@@ -232,7 +239,7 @@ def winograd_grad_weight(x, dy, du, scratch, dbias, _, g, s):
         count = min(strip, tile_count - start)
         _channels_in_lanes(x, start, count, v, squares, g)
         fresh = s[STATE.fresh] != 0 and start == 0
-        for o in range(outputs):
+        for o in range(first_output, outputs_end):
             slopes = simd.fill(dy, 0.0)
             for t in range(count):
                 tile = _plane_tile(g, start + t)
@@ -243,8 +250,8 @@ def winograd_grad_weight(x, dy, du, scratch, dbias, _, g, s):
                 dbias[o] = simd.total(slopes) if fresh else dbias[o] + simd.total(slopes)
         for k in range(MATRICES):
             product(
-                advance(d, k * m_matrix * lanes), strip * lanes,
+                advance(d, (k * m_matrix + first_output * strip) * lanes), strip * lanes,
                 advance(v, k * v_matrix * lanes), vectors, count * lanes,
-                advance(du, k * g[WINOGRAD.u_matrix]), vectors, outputs, vectors,
-                fresh, advance(g, COLUMNS_AT),
+                advance(du, k * g[WINOGRAD.u_matrix] + first_output * g[WINOGRAD.u_output]), vectors,
+                outputs_end - first_output, vectors, fresh, advance(g, COLUMNS_AT),
             )  # fmt: skip

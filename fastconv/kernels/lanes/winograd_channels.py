@@ -19,7 +19,7 @@ from ...simd import rolled
 from ...simd.six_points import POINTS, end_line
 from .conv import RELU
 from .matrix_product import APART
-from .operation import dividing_operation, offsets_of, operation, share
+from .operation import dividing_operation, offsets_of, operation, run_of, share
 from .winograd_transforms import (
     MATRICES,
     results_for,
@@ -67,8 +67,9 @@ def matrix_distance(tiles, blocks):
 def tiles_to_points(x, v, _c, _d, _e, _f, g, s):
     """V = the tiles of x, transformed."""
     blocks = g[TILES.blocks]
-    first, last = share(g[TILES.tiles], s)
+    begin, end = share(blocks * g[TILES.tiles], s)
     for block in range(blocks):
+        first, last = run_of(block, g[TILES.tiles], begin, end)
         for tile in range(first, last):
             at = block * g[TILES.plane] + g[PLACES_AT + tile]
             transform_input(x, at, g[TILES.line], 1, v, tile * blocks + block, g[TILES.matrix])
@@ -79,8 +80,9 @@ def points_to_tiles(m, bias, y, scratch, _e, _f, g, s):
     """Y = the results of the products m, with bias and ReLU where the geometry says so."""
     blocks, lanes = g[TILES.blocks], simd.lanes(m)
     floor = simd.fill(y, 0.0 if g[TILES.ending] == RELU else -np.inf)
-    first, last = share(g[TILES.tiles], s)
+    begin, end = share(blocks * g[TILES.tiles], s)
     for block in range(blocks):
+        first, last = run_of(block, g[TILES.tiles], begin, end)
         b = simd.fill(y, 0.0)
         if g[TILES.bias]:
             b = simd.load_part(bias, block * lanes, g[TILES.outputs] - block * lanes)

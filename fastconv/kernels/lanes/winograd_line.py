@@ -29,8 +29,8 @@ from ...simd import advance
 from ...simd.compiling import compiled
 from ...simd.transpose import square_part, store_square, transpose
 from .conv import GATE, RELU
-from .matrix_product import APART, CHANNELS_AT_ONCE, product
-from .operation import STATE, operation
+from .matrix_product import APART, CHANNELS_AT_ONCE, OUTPUTS_AT_ONCE, product
+from .operation import STATE, dividing_operation, share_of_tiles
 from .winograd_line_forms import (
     MAX_POINTS,
     transform_gradient,
@@ -80,30 +80,32 @@ def _finish(work, bias, gate, y, at, inside, g, o):
 
 
 @compiled
-def _sum_products(u, v, m, count, g):
-    """The products of a strip of `count` tiles, at all points."""
+def _sum_products(u, v, m, count, outputs, g):
+    """The products of a strip of `count` tiles for some outputs, (first, end), at all points."""
+    first, end = outputs
     lanes, strip, row = simd.lanes(u), g[LINE.strip], g[LINE.v_row]
     channels, piece_inputs = g[LINE.channels], 1 if g[LINE.shared] else strip
     for k in range(g[LINE.points]):
         for piece in range(g[LINE.pieces]):
             for c in range(0, channels, CHANNELS_AT_ONCE):
                 product(
-                    advance(u, k * g[LINE.u_matrix] + piece * g[LINE.u_piece] + c), g[LINE.u_output],
+                    advance(u, k * g[LINE.u_matrix] + first * g[LINE.u_output] + piece * g[LINE.u_piece] + c),
+                    g[LINE.u_output],
                     advance(v, (k * g[LINE.v_matrix] + c * row + piece * piece_inputs) * lanes), row,
                     min(CHANNELS_AT_ONCE, channels - c),
-                    advance(m, k * g[LINE.m_matrix] * lanes), strip, g[LINE.outputs], count,
+                    advance(m, (k * g[LINE.m_matrix] + first * strip) * lanes), strip, end - first, count,
                     piece == 0 and c == 0, advance(g, COLUMNS_AT),
                 )  # fmt: skip
 
 
-@operation
+@dividing_operation
 def winograd_line(x, u, bias, gate, y, scratch, g, s):
     """y = bias + the convolution of x with the transformed weights u; then ReLU, or the gate."""
     lanes, strip, form = simd.lanes(x), g[LINE.strip], g[LINE.form]
     work, v = scratch, advance(scratch, MAX_POINTS * lanes)
     m = advance(v, g[LINE.points] * g[LINE.v_matrix] * lanes)
-    start = 0
-    while start < g[LINE.tiles]:
+    start, outputs = 0, share_of_tiles(0, g[LINE.outputs], OUTPUTS_AT_ONCE, s)
+    while start < g[LINE.tiles] and outputs[0] < outputs[1]:
         count = min(strip, g[LINE.line] - start % g[LINE.line])
         for i in range(_input_count(count, g)):
             corner, place = _input_at(i, start, count, g)
@@ -111,8 +113,8 @@ def winograd_line(x, u, bias, gate, y, scratch, g, s):
                 at = c * g[LINE.x_channel] + corner
                 v_at = c * g[LINE.v_row] + place
                 transform_input(form, x, at, g[LINE.x_step], v, v_at, g[LINE.v_matrix])
-        _sum_products(u, v, m, count, g)
-        for o in range(g[LINE.outputs]):
+        _sum_products(u, v, m, count, outputs, g)
+        for o in range(outputs[0], outputs[1]):
             for t in range(count):
                 tile = _tile(g, start + t)
                 transform_products(form, m, o * strip + t, g[LINE.m_matrix], work, 0, 1)
@@ -140,20 +142,22 @@ def _channels_in_lanes(x, start, count, v, squares, g):
 
 
 @compiled
-def _sum_slopes(d, v, du, count, fresh, g):
-    """The products of a strip of `count` tiles for the gradient of the weights, at all points."""
-    lanes, vectors, row = simd.lanes(d), g[LINE.u_piece] // simd.lanes(d), g[LINE.strip] * simd.lanes(d)
+def _sum_slopes(d, v, du, count, outputs, fresh, g):
+    """As `_sum_products`, for the gradient of the weights."""
+    first, end = outputs
+    lanes, vectors, strip = simd.lanes(d), g[LINE.u_piece] // simd.lanes(d), g[LINE.strip]
+    row = strip * lanes
     piece_inputs = 1 if g[LINE.shared] else g[LINE.strip]
     for k in range(g[LINE.points]):
         for piece in range(g[LINE.pieces]):
             for t in range(0, count, TILES_AT_ONCE):
                 input_row = (piece * piece_inputs + t) * lanes * vectors
                 product(
-                    advance(d, (k * g[LINE.m_matrix] + t) * lanes), row,
+                    advance(d, (k * g[LINE.m_matrix] + first * strip + t) * lanes), row,
                     advance(v, (k * g[LINE.v_matrix] + input_row) * lanes), vectors,
                     min(TILES_AT_ONCE, count - t) * lanes,
-                    advance(du, k * g[LINE.u_matrix] + piece * g[LINE.u_piece]), g[LINE.pieces] * vectors,
-                    g[LINE.outputs], vectors, fresh and t == 0, advance(g, COLUMNS_AT),
+                    advance(du, k * g[LINE.u_matrix] + first * g[LINE.u_output] + piece * g[LINE.u_piece]),
+                    g[LINE.pieces] * vectors, end - first, vectors, fresh and t == 0, advance(g, COLUMNS_AT),
                 )  # fmt: skip
 
 
@@ -166,7 +170,7 @@ def _gradient_sum(dy, at, inside, g):
     return value
 
 
-@operation
+@dividing_operation
 def winograd_line_grad_weight(x, dy, du, scratch, dbias, _, g, s):
     """du += the sums over samples and tiles of d v^T; the first block of a shard starts at 0.
 
@@ -176,12 +180,12 @@ def winograd_line_grad_weight(x, dy, du, scratch, dbias, _, g, s):
     squares = advance(scratch, MAX_POINTS * lanes)
     v = advance(squares, points * (lanes + APART) * lanes)
     d = advance(v, points * g[LINE.v_matrix] * lanes)
-    start = 0
-    while start < g[LINE.tiles]:
+    start, outputs = 0, share_of_tiles(0, g[LINE.outputs], OUTPUTS_AT_ONCE, s)
+    while start < g[LINE.tiles] and outputs[0] < outputs[1]:
         count = min(strip, g[LINE.line] - start % g[LINE.line])
         _channels_in_lanes(x, start, count, v, squares, g)
         fresh = s[STATE.fresh] != 0 and start == 0
-        for o in range(g[LINE.outputs]):
+        for o in range(outputs[0], outputs[1]):
             slopes = simd.fill(dy, 0.0)
             for t in range(count):
                 tile = _tile(g, start + t)
@@ -191,5 +195,5 @@ def winograd_line_grad_weight(x, dy, du, scratch, dbias, _, g, s):
                     slopes = simd.add(slopes, _gradient_sum(dy, at, tile[LINE_TILE.inside], g))
             if g[LINE.bias]:
                 dbias[o] = simd.total(slopes) if fresh else dbias[o] + simd.total(slopes)
-        _sum_slopes(d, v, du, count, fresh, g)
+        _sum_slopes(d, v, du, count, outputs, fresh, g)
         start += count

@@ -358,7 +358,7 @@ def test_samples_of_many_values_follow_each_other():
 
 @both_dtypes
 def test_threads_share_few_samples(dtype, monkeypatch):
-    monkeypatch.setattr(few_samples, "PRODUCTS_PER_START", 1)
+    monkeypatch.setattr(few_samples, "PER_START", 1)
     layers = [fc.BatchNorm2d(), fc.Conv2d(32, 2), fc.BatchNorm2d(), fc.ReLU()]  # the first is not folded
     layers += [fc.Conv2d(32, 2, groups=32, padding=1), fc.MaxPool2d(2), fc.Conv2d(50, 1), fc.ReLU()]
     layers += [fc.Flatten(), fc.Dense(70)]

@@ -130,7 +130,7 @@ def test_networks_predict_each_sample_with_the_same_bits_whatever_few_are_with_i
 
 
 def test_results_have_the_same_bits_on_any_number_of_threads(monkeypatch):
-    monkeypatch.setattr(few_samples, "PRODUCTS_PER_START", 1)
+    monkeypatch.setattr(few_samples, "PER_START", 1)
     before, found = fc.get_num_threads(), []
     try:
         for threads in (1, 2, 3):
