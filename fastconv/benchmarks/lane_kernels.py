@@ -6,7 +6,7 @@ import numpy as np
 
 from .. import simd
 from ..engine.loop import run_calls_at
-from ..engine.plan import Planes, Storage
+from ..engine.memory import Planes, Storage
 from ..engine.tables import CALL, FIRST_OPERAND, FUNCTION, GEOMETRY
 from ..kernels.lanes import conv, conv_geometry, conv_grad_weight
 from ..kernels.lanes.operation import STATE, STATE_SIZE, Operation

@@ -17,7 +17,7 @@ import numpy as np
 
 from ..engine.engine import Engine
 from ..engine.measuring import Rounds
-from ..engine.plan import lanes_of
+from ..engine.memory import lanes_of
 from ..engine.ranks.communicator import ALONE, Alone, Ranks
 from ..engine.shares import shares_of
 from ..engine.threads import get_num_threads, processors, set_num_threads

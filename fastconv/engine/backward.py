@@ -4,7 +4,8 @@ import itertools
 
 from ..kernels.lanes import layout
 from ..kernels.lanes.planes import plane_geometry
-from .plan import Owner, Planes
+from .memory import Planes
+from .plan import Owner
 from .slopes import Slopes
 
 NO_HALO = (0, 0, 0, 0)

@@ -14,7 +14,8 @@ from .backward import NO_HALO, Backward
 from .emitter import Emitter
 from .folding import fold_norms
 from .lowering import lowering_of
-from .plan import CopyDistance, Owner, Plan, Planes, image_of
+from .memory import CopyDistance, Planes, image_of
+from .plan import Owner, Plan
 from .ports import STEPS_PER_CALL, Ports
 from .values import Values
 

@@ -18,7 +18,7 @@ from .builder import Builder
 from .columns import arrays_in
 from .few_samples import threads_of_few
 from .loop import JOB
-from .plan import lanes_of
+from .memory import lanes_of
 from .ports import STEPS_PER_CALL
 from .ranks.communicator import ALONE
 from .shares import shares_of

@@ -9,7 +9,8 @@ from weakref import WeakKeyDictionary
 from ..simd import VECTOR_BYTES
 from .emitter import Emitter
 from .lowering import lowering_of
-from .plan import Plan, image_of, lanes_of
+from .memory import image_of, lanes_of
+from .plan import Plan
 from .run import Run
 
 # Bytes of values that stay in the second-level cache. Of more, samples follow each other, unless there are

@@ -21,7 +21,7 @@ from . import loop
 from .builder import Builder
 from .engine import useful_threads
 from .few_samples import samples_at_once
-from .plan import Planes
+from .memory import Planes
 from .run import Run
 from .threads import get_num_threads
 

@@ -3,8 +3,8 @@
 from ..kernels.precision import chosen, get_precision
 from .engine import Engine
 from .few_samples import samples_at_once
+from .memory import lanes_of
 from .one_thread import OneThread
-from .plan import lanes_of
 from .run import Run
 from .threads import get_num_threads
 

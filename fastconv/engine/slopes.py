@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 
 from ..kernels.lanes import activations, merge
 from ..kernels.lanes.planes import plane_geometry
-from .plan import Owner, Planes
+from .memory import Planes
+from .plan import Owner
 
 
 @dataclass(eq=False)

@@ -18,7 +18,7 @@ import numpy as np
 from ..kernels.lanes.operation import STATE
 from .columns import arrays_in
 from .loop import point_at, run_calls_at
-from .plan import Planes
+from .memory import Planes
 from .tables import address_of
 
 CONTENTS = 0.5, 0.25, -0.5  # of all elements; a ReLU leaves some of them alone, but not all

@@ -11,7 +11,7 @@ import numpy as np
 from ..checks.settings import real_number, whole_number
 from ..checks.units import given_bytes_per_second, given_seconds
 from ..engine.measuring import TURNS
-from ..engine.plan import lanes_of
+from ..engine.memory import lanes_of
 from ..engine.shares import shares_of
 from ..engine.threads import get_num_threads
 from ..models.building import given_model, loss_for

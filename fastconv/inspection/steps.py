@@ -9,7 +9,7 @@ from ..engine.builder import Builder
 from ..engine.columns import inputs_as_given, outputs_as_given
 from ..engine.engine import Engine
 from ..engine.measuring import ROUND_SECONDS, Rounds
-from ..engine.plan import lanes_of
+from ..engine.memory import lanes_of
 from ..engine.ranks.communicator import ALONE, Alone
 from ..engine.run import Run
 from ..engine.threads import get_num_threads

@@ -10,7 +10,7 @@ from ..checks.scalars import nonnegative_pair
 from ..checks.settings import real_number, whole_number
 from ..engine.engine import Engine
 from ..engine.inputs import check_layout, samples_as_given
-from ..engine.plan import lanes_of
+from ..engine.memory import lanes_of
 from ..engine.run import Run
 from ..engine.threads import get_num_threads
 from ..models.sequential import Sequential

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..engine.columns import arrays_in, like
 from ..engine.engine import Engine
-from ..engine.plan import lanes_of
+from ..engine.memory import lanes_of
 from ..engine.ranks.agreement import by_lead
 from ..engine.ranks.communicator import ALONE, Alone, share_of
 from ..models.model import Model

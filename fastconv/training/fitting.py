@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..engine.plan import lanes_of
+from ..engine.memory import lanes_of
 from ..engine.ranks.agreement import by_lead
 from ..engine.shares import shares_of
 from . import progress as progress_displays

@@ -12,7 +12,7 @@ from ..engine.columns import arrays_in, like
 from ..engine.engine import Engine
 from ..engine.inputs import class_numbers, readable
 from ..engine.lowering.strips import samples_of_strip
-from ..engine.plan import lanes_of
+from ..engine.memory import lanes_of
 from ..engine.ranks.communicator import ALONE, Alone
 from ..engine.run import Run
 from ..engine.shares import shares_of
@@ -171,7 +171,7 @@ class Steps:
             before = metrics.samples
             for log in run_part(task, engine, part, metrics, set_rates, self):
                 losses = log[:, 0]
-                mean = float(losses.sum(dtype=np.float64)) / len(log)
+                mean = float(np.add.reduce(losses, dtype=np.float64)) / len(log)
                 if not math.isfinite(mean) and not np.isfinite(losses).all():
                     step = int(np.argmax(~np.isfinite(losses)))
                     where = f"in epoch {epoch + 1}, step {metrics.steps - len(log) + step + 1}"
@@ -235,10 +235,11 @@ def run_part(
 
 def _as_taken(y: Any, engine: Engine, model: Model) -> Any:
     """Targets as an engine reads them that may have been made for parts of classes, of an earlier batch."""
+    kinds = targets_of(engine.asked_run.loss)
+    if "distributions" not in kinds:
+        return y
     taken = []
-    for array, kind, shape in zip(
-        arrays_in(y), targets_of(engine.asked_run.loss), model.output_shapes, strict=True
-    ):
+    for array, kind, shape in zip(arrays_in(y), kinds, model.output_shapes, strict=True):
         is_parts = kind == "distributions" and is_labels(array)
         taken.append(np.moveaxis(np.eye(shape[0])[array], -1, 1) if is_parts else array)
     return like(y, taken)

@@ -9,7 +9,7 @@ import pytest
 
 import fastconv as fc
 from fastconv.engine.clock import read_often
-from fastconv.engine.plan import lanes_of
+from fastconv.engine.memory import lanes_of
 from fastconv.engine.ranks.communicator import Alone
 from fastconv.engine.shares import shares_of
 from fastconv.inspection.random_batch import random_batch

@@ -14,7 +14,7 @@ from typing import ClassVar
 from ...kernels.lanes import channels, layout, shard_sums
 from ...kernels.lanes.planes import plane_geometry
 from ...nn.layer import Layer, entry_of
-from ..plan import CopyDistance, image_of
+from ..memory import CopyDistance, image_of
 
 LOWERINGS: dict[type[Layer], type["Lowering"]] = {}
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from ...kernels.lanes import channels, conv, depthwise, depthwise_geometry, single_sample
-from ..plan import Rows
+from ..memory import Rows
 
 
 def ending_of(relu):

@@ -2,7 +2,7 @@
 
 from ...kernels.lanes import conv, conv_grad_weight, dense
 from ...nn.dense import Dense
-from ..plan import CopyDistance, Planes
+from ..memory import CopyDistance, Planes
 from . import conv_geometry
 from .base import WeightedLowering
 from .channels import emit_dense, ending_of

@@ -2,7 +2,7 @@
 
 from ...kernels.lanes import batch_norm, norm, norm_channels, single_sample
 from ...nn.norm import BatchNorm2d, GroupNorm, InstanceNorm2d, LayerNorm
-from ..plan import CopyDistance
+from ..memory import CopyDistance
 from .base import WeightedLowering
 from .channels import channel_vectors, packed_numbers
 

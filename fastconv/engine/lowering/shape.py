@@ -3,7 +3,7 @@
 from ...kernels.lanes import layout
 from ...kernels.lanes.planes import plane_geometry
 from ...nn.shape import Flatten
-from ..plan import Planes
+from ..memory import Planes
 from .base import Lowering
 
 

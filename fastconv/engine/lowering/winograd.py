@@ -10,7 +10,7 @@ from ...kernels.lanes.winograd_cost import (
 )
 from ...kernels.lanes.winograd_parts import input_halo, inputs_of, parts_of, slope_halo
 from ...kernels.lanes.winograd_transforms import MATRICES
-from ..plan import CopyDistance
+from ..memory import CopyDistance
 from ..values import largest
 
 

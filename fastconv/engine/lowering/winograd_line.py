@@ -15,7 +15,7 @@ from ...kernels.lanes.winograd_line_geometry import (
     scratch_size,
     winograd_line_geometry,
 )
-from ..plan import CopyDistance
+from ..memory import CopyDistance
 from ..values import largest
 
 

@@ -7,7 +7,7 @@ import pytest
 from numba import njit
 
 from fastconv import simd
-from fastconv.engine.plan import Planes, Storage
+from fastconv.engine.memory import Planes, Storage
 from fastconv.kernels.lanes import conv_geometry
 from fastconv.kernels.lanes.conv_grad_weight import (
     FEWEST_POSITIONS,
