@@ -15,6 +15,7 @@ which is plain NCHW when a block is one sample. A training step may put the whol
 see `im2col_nets.py`.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -173,7 +174,7 @@ def conv_grad_input(dy: Array, weight: Array, g: Geometry, dx: Array, workspace:
     for b, r, width in _matrix_parts(dx, g, (high, wide)):
         blocks, rows = b.stop - b.start, r.stop - r.start
         shape = (blocks, g.groups, matrix.shape[1], width)
-        columns = workspace("columns", (int(np.prod(shape)),), dx.dtype).reshape(shape)
+        columns = workspace("columns", (math.prod(shape),), dx.dtype).reshape(shape)
         np.matmul(matrix, _rows(dy, (b, r), g.groups, width), out=columns)
         taps = columns.reshape(blocks, channels, *g.kernel, rows, wide, -1)
         for kh, kw, down, across in g.taps(r, wide):

@@ -13,7 +13,9 @@ from .work import Work
 STEP_BATCHES = (1, 8, 32, 128)
 PREDICT_BATCHES = (1, 8, 64, 256)
 MOST_FLOPS = 4e10  # in one piece of work: with more, it takes a large part of a second and gigabytes
-SHORT, LONG = 1e8, 1e9  # operations in the batches that all step through, and in one call of `fit`
+# Operations in the batches that all step through, and in one call of `fit`: what `fit` does once an epoch,
+# such as to remember the parameters, must not count for a large part of a step.
+SHORT, LONG = 4e9, 8e9
 MOST_BATCHES, MOST_EPOCHS = 64, 20
 
 

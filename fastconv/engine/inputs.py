@@ -4,6 +4,7 @@ What the kernels can't read (float16, int32, other byte orders, ...) the engine 
 comes to them.
 """
 
+import math
 import warnings
 from typing import Any
 
@@ -111,7 +112,7 @@ def targets_as_given(
     ValueError
         If the number of targets, their shape or their range does not fit.
     """
-    features = int(np.prod(output_shape))
+    features = math.prod(output_shape)
     y = _real_array(y, name, OF_NAMES)
     if loss.targets == "labels":
         return _labels(y, count, output_shape, loss, name)

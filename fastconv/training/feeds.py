@@ -1,10 +1,9 @@
 """What the trainer needs of a source of samples, and what the samples must look like."""
 
+import math
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
-import numpy as np
 from numpy.typing import NDArray
 
 from ..engine.columns import Columns, inputs_as_given, named, outputs_as_given
@@ -40,8 +39,7 @@ class Feed(Protocol):
         """What tells these data from others, as far as that can be had without reading all of them."""
 
 
-@dataclass(frozen=True)
-class Form:
+class Form(NamedTuple):
     """What samples and targets must look like for a network and a loss, and who has them.
 
     `local` says that each of the `ranks` has samples of its own, rather than all of them the same.
@@ -84,6 +82,6 @@ class Form:
             raise ValueError(
                 "`class_weight` is for a network with one output: give `sample_weight`, or `loss_weights`"
             )
-        features = 0 if isinstance(y, Columns) else int(np.prod(self.network.output_shape))
+        features = 0 if isinstance(y, Columns) else math.prod(self.network.output_shape)
         spread = None if batch else self.spread(len(y))
         return combine(weight, class_weight, y, self.loss, features, batch, spread)

@@ -202,8 +202,10 @@ class Fitting:
 def _of_idle_ranks(trainer: TrainerSettings, batch_size: int) -> str | None:
     """What rank 0 says of batches that have too few blocks for all ranks."""
     ranks, lanes = trainer.ranks.count, lanes_of(trainer.model.dtype)
+    if ranks == 1 or not trainer.ranks.leads:
+        return None
     blocks = shares_of(batch_size, lanes, ranks).shards
-    if not trainer.ranks.leads or ranks <= blocks:
+    if ranks <= blocks:
         return None
     made, idle = f"{blocks} block{'s' * (blocks > 1)} of {lanes}", ranks - blocks
     return (

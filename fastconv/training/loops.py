@@ -66,7 +66,7 @@ class Steps:
         self.after_each: Callable[[int, float, float], bool] | None = None
         self.cut = False
         self._threads, self._frozen = get_num_threads(), task.model.frozen
-        self._precision = get_precision()
+        self._precision, self._lanes = get_precision(), lanes_of(task.model.dtype)
         self._engines: dict[int, Engine] = {}  # by how many lanes a strip of their batches has
         self._checked: set[int] = set()  # sizes of batches that all layers can learn from
 
@@ -92,7 +92,7 @@ class Steps:
 
     def _kind(self, batch_size: int) -> int:
         """What the engine for a batch of this size has in common with others: the lanes of a strip."""
-        return samples_of_strip(batch_size, lanes_of(self.task.model.dtype))
+        return samples_of_strip(batch_size, self._lanes)
 
     def engine(self, batch_size: int, weighted: bool, targets: Any) -> Engine:
         """An engine for a batch: the one before, if it is large enough and takes such weights and targets.
@@ -129,22 +129,23 @@ class Steps:
 
     def _check_batches(self, part: Part) -> None:
         """Raise ValueError where a batch, such as the last one, is too small for a layer to learn from."""
-        whole, rest = divmod(part.samples, part.batch_size)
-        for size in {part.batch_size if whole else rest, rest} - {0} - self._checked:
-            check_batch([node for node in self.task.model.nodes if node.name not in self._frozen], size)
-            self._checked.add(size)
+        rest = part.samples % part.batch_size
+        for size in (min(part.batch_size, part.samples), rest):
+            if size and size not in self._checked:
+                check_batch([node for node in self.task.model.nodes if node.name not in self._frozen], size)
+                self._checked.add(size)
 
     def _pieces(self, feed: Feed, earlier: int) -> Iterator[Part]:
         """What an epoch goes through, each part checked before its first step."""
         count, all_targets = self.ranks.count, self.task.metrics.need_outputs
         for part in feed.parts(earlier):
             self._check_batches(part)
-            for piece in part.pieces(lanes_of(self.task.model.dtype)):
+            for piece in part.pieces(self._lanes):
                 yield from piece.stretches(self._owned, count, all_targets)
 
     def _owned(self, samples: int, rank: int) -> Span:
         """Which samples of a batch a rank computes."""
-        ends = shares_of(samples, lanes_of(self.task.model.dtype), self.ranks.count).sample_ends
+        ends = shares_of(samples, self._lanes, self.ranks.count).sample_ends
         return ends[rank], ends[rank + 1]
 
     def epoch(

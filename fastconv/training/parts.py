@@ -5,6 +5,7 @@ ScatteredPart   samples of which every rank has some
 FetchedPart     some of these, as a rank has asked for: what it does not need points anywhere
 """
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -44,8 +45,7 @@ class Part:
         What becomes of a batch depends on its own size alone: see `samples_of_strip`.
         """
         whole, rest = divmod(self.samples, self.batch_size)
-        alike = samples_of_strip(rest, lanes) == samples_of_strip(self.batch_size, lanes)
-        if not whole or not rest or alike:
+        if not whole or not rest or samples_of_strip(rest, lanes) == samples_of_strip(self.batch_size, lanes):
             yield self
             return
         first = whole * self.batch_size
@@ -123,7 +123,7 @@ class ScatteredPart(Part):
 
     def stretches(self, owned: Callable[[int, int], Span], ranks: int, all_targets: bool) -> "Iterator[Part]":
         """Each of some steps, so that what is sent takes little memory."""
-        size = sum(array.itemsize * int(np.prod(array.shape[1:])) for array in arrays_in(self.X))
+        size = sum(array.itemsize * math.prod(array.shape[1:]) for array in arrays_in(self.X))
         steps = max(1, STRETCH_BYTES * ranks // (self.batch_size * size))
         for first in range(0, self.samples, steps * self.batch_size):
             order = self.order[first : first + steps * self.batch_size]

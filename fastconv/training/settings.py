@@ -334,8 +334,8 @@ class TrainerSettings:
                 self._at_work = before
 
     def _form(self) -> Form:
-        loss = self._resolved(self.loss, self.loss_weights)
-        return Form(self.model, loss, self.ranks, self.data == "local" and self.ranks.count > 1)
+        local = self.ranks.count > 1 and self.data == "local"
+        return Form(self.model, self._current_task().loss, self.ranks, local)
 
     @contextmanager
     def _on_its_own(self) -> Iterator[None]:
