@@ -16,7 +16,7 @@ from functools import partial
 
 from ..kernels.lanes.operation import operation_types_of
 from ..simd import turns
-from ..simd.compiling import is_compiled
+from ..simd.compiling import is_compiled, is_kept
 from .threads import get_num_threads
 from .workers import address_of_steps
 
@@ -42,7 +42,7 @@ def _started(operations, dtype):
     types = operation_types_of(dtype)
     missing = [one for one in dict.fromkeys(operations) if not is_compiled(one.function, types)]
     places = [one.place for one in missing if one.place is not None]
-    if len(missing) < WORTH_IT or not places or missing[0].function._cache.cache_path is None:
+    if len(missing) < WORTH_IT or not places or not is_kept(missing[0].function):
         return None
     nowhere = subprocess.DEVNULL
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}

@@ -251,6 +251,11 @@ def is_compiled(function, arguments):
     return any(os.path.exists(os.path.join(folder, name(cache._file(folder)))) for folder in cache.folders)
 
 
+def is_kept(function):
+    """Whether the machine code of a `compiled` function goes to a cache, where other processes find it."""
+    return function._cache.cache_path is not None
+
+
 @functools.cache
 def interpreted(function):
     """A `compiled` function run by Python, with all `compiled` functions that it calls.

@@ -14,11 +14,9 @@ from .vectors import (
     Vector,
     emit_below,
     emit_converted,
-    emit_fma,
     emit_load,
     emit_masked,
     emit_masked_load,
-    emit_splat,
     emit_store,
     is_pointer,
     llvm_scalar,
@@ -253,51 +251,6 @@ def transpose(typingctx, grid):
         return acc
 
     return grid(grid), codegen
-
-
-@intrinsic
-def add_products(typingctx, grid, total, x, table, index, count):
-    """Multiply each of the first `count` rows of a square by a scalar of x, and add the products to `total`.
-
-    The scalar of row r is x[table[index + r]].
-    """
-    if not is_pointer(x):
-        return None
-
-    def codegen(context, b, sig, args):
-        acc, start, x_, table_, first, limit = args
-
-        def product(r, total):
-            at = b.load(b.gep(table_, [b.add(first, ir.Constant(first.type, r))]))
-            return emit_fma(
-                b, emit_splat(b, total.type, b.load(b.gep(x_, [at]))), b.extract_value(acc, r), total
-            )
-
-        whole = b.icmp_signed(">=", limit, ir.Constant(limit.type, grid.rows))
-        ends = []
-        with b.if_else(whole) as (then, otherwise):
-            with then:
-                value = start
-                for r in range(grid.rows):
-                    value = product(r, value)
-                ends.append((value, b.block))
-            with otherwise:
-                value = start
-                for r in range(grid.rows):
-                    before, number = b.block, ir.Constant(limit.type, r)
-                    with b.if_then(b.icmp_signed("<", number, limit)):
-                        further, inside = product(r, value), b.block
-                    after = b.phi(value.type)
-                    after.add_incoming(value, before)
-                    after.add_incoming(further, inside)
-                    value = after
-                ends.append((value, b.block))
-        result = b.phi(start.type)
-        for value, block in ends:
-            result.add_incoming(value, block)
-        return result
-
-    return grid.vector(grid, total, x, table, types.intp, types.intp), codegen
 
 
 @intrinsic

@@ -17,7 +17,10 @@ from fastconv.benchmarks import rank_table
 
 ROOT = Path(__file__).parents[2]
 # The networks of the tests are so small that one thread would do all their work (as in tests/conftest.py).
-PRELUDE = "from fastconv.engine import engine as _engine; _engine.PRODUCTS_PER_THREAD = 1\n"
+PRELUDE = """from fastconv.engine import builder as _builder, engine as _engine
+_engine.PRODUCTS_PER_THREAD = _engine.PRODUCTS_PER_SHARE = 1
+_builder.LONG = 0
+"""
 # Instead, for scripts that only talk: all of fastconv takes a second to load, on each rank.
 ONLY_RANKS = (
     "import sys, types; _fastconv = sys.modules['fastconv'] = types.ModuleType('fastconv'); "

@@ -136,29 +136,6 @@ def test_half_a_square_is_0_past_its_rows_and_its_count_and_in_the_other_half(dt
 
 
 @compiled
-def products_of_rows(out, square, start, x, table, index, count):
-    p, y = simd.pointer(square), simd.pointer(out)
-    rows = transpose.square(p, 0, simd.lanes(p))
-    total = simd.load(simd.pointer(start), 0)
-    total = transpose.add_products(rows, total, simd.pointer(x), simd.pointer(table), index, count)
-    simd.store(y, 0, total)
-
-
-@both_dtypes
-def test_products_of_the_rows_of_a_square_are_added_up_to_a_count(dtype):
-    n = lane_count(dtype)
-    rng = np.random.default_rng(4)
-    square, start, x = (rng.integers(-9, 9, shape).astype(dtype) for shape in ((n, n), (1, n), 3 * n))
-    table = rng.permutation(3 * n)[: 2 * n]
-    for index, count in ((0, n), (3, n + 5), (n, n), (2, n - 1), (1, 1), (4, 0)):
-        x[table[index + min(count, n) :]] = np.nan  # what is past the count is not read
-        out = run(products_of_rows, dtype, 1, square, start, x, table, index, count)
-        places = table[index : index + min(count, n)]
-        assert np.array_equal(out, start + x[places] @ square[: len(places)]), (index, count)
-        x[:] = rng.integers(-9, 9, x.shape)
-
-
-@compiled
 def square_stores(stepped, addressed, x, step, addresses, index, valid, count):
     square = transpose.square(simd.pointer(x), 0, simd.lanes(simd.pointer(x)))
     transpose.store_square(square, simd.pointer(stepped), index, step, valid, count)
