@@ -152,7 +152,7 @@ class Plan:
 
     def emit(self, operation: Operation, operands, geometry=(), stage="block"):
         """Append an operation; block operations in a row share a stage, others have stages of their own."""
-        if stage == "block" and operation.divides and not self.long_layers.isdisjoint(self._owners()):
+        if stage == "block" and not self.long_layers.isdisjoint(self._owners()) and operation.divides:
             stage = "divided"
         if stage != "block" or not self.stages or self.stages[-1][0] != "block":
             self.stages.append((stage, []))

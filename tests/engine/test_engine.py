@@ -116,4 +116,5 @@ def test_a_network_with_little_work_gets_as_many_threads_as_pay(monkeypatch):
     assert engine.Engine(fc.models.reference_cnn(), Run("predict", 512, threads=8)).threads == 1
     assert engine.Engine(fc.models.lenet5(), Run("predict", 512, threads=8)).threads == 8
     few = engine.Engine(fc.models.lenet5(), Run("predict", 20, threads=8))
-    assert few.threads == 2, "blocks of samples limit them, too"
+    assert few.threads == 5, "more than there are blocks take a million products each"
+    assert engine.Engine(fc.models.lenet5(), Run("predict", 2, threads=8)).threads == 1
