@@ -16,6 +16,7 @@ HOST = socket.gethostname()
 SCRIPT = """
 import ctypes, os, signal, sys, time
 from mpi4py import MPI
+from fastconv.engine.ranks.agreement import by_lead
 from fastconv.engine.ranks.communicator import Ranks
 
 ranks, kind = Ranks(MPI.COMM_WORLD), sys.argv[1]
@@ -31,6 +32,8 @@ def step(number):
         raise ValueError("no such\\nnumber")
     if kind == "all raise their own":
         raise ValueError(f"no number {ranks.number}")
+    if kind == "lead":
+        by_lead(ranks, lambda: {}["callback"])
     if kind == "loop" and first:
         while True:
             pass
@@ -144,6 +147,16 @@ def test_an_error_that_all_ranks_raise_is_an_ordinary_one_and_shown_once():
     done = on_ranks("all raise their own")
     assert (done.code, lines(done)) == (1, [])
     assert [f"ValueError: no number {rank}\n" in done.errors[rank] for rank in range(3)] == [True] * 3
+
+
+def test_an_error_in_what_rank_0_does_alone_is_raised_by_all_and_says_where_it_comes_from():
+    done = on_ranks("lead")
+    assert (done.code, lines(done)) == (
+        1,
+        [f"{named(0)} ended with KeyError: 'callback', and so did the others"],
+    )
+    assert [error.count("Traceback") for error in done.errors] == [1, 0, 0]
+    assert "Abort" not in done.all_errors + done.launcher
 
 
 def test_errors_can_be_caught_and_ranks_are_of_use_until_one_leaves_the_others_waiting():

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .communicator import ALONE, Alone, Ranks
+from .errors import mark_place
 
 # What is asked of a communicator.
 _METHODS = (
@@ -122,6 +123,8 @@ def by_lead(ranks: Alone, act: Callable[[], Any]) -> Any:
             own = act()
     except BaseException as error:
         ranks.broadcast(Failure.of(error))
+        if isinstance(error, Exception):
+            mark_place(error, f"rank 0 of {ranks.count} on host {getattr(ranks, 'hosts', ['?'])[0]}")
         raise
     return ranks.broadcast(own)
 

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from ...checks import interrupts
-from .errors import RankError
+from .errors import RankError, place_of
 from .heart import BUSY, GONE, OUTSIDE, WAITING, WORKING, Heart, News, say, summary
 from .witness import Witness
 
@@ -275,6 +275,8 @@ def _watch_the_end() -> None:
             if _marked(error) == _SAID:
                 return
         before(kind, error, trace)
+        if os.getpid() == process and (place := place_of(error)):
+            say(f"fastconv: {place} ended with {summary(error)}, and so did the others")
 
     def farewell() -> None:
         if os.getpid() == process:  # children that were forked end in peace
