@@ -54,7 +54,9 @@ class Failure:
     @classmethod
     def of(cls, error: BaseException) -> "Failure":
         """What is told of an exception."""
-        return cls(type(error).__module__, type(error).__qualname__, str(error))
+        arguments = error.args
+        text = arguments[0] if len(arguments) == 1 and isinstance(arguments[0], str) else str(error)
+        return cls(type(error).__module__, type(error).__qualname__, text)  # a KeyError's str has quotes
 
     def raised(self, place: str = "") -> BaseException:
         """The exception as another rank raises it; `place` is where it came about."""
