@@ -46,6 +46,7 @@ def _as_many_threads_as_asked_for(monkeypatch):
     monkeypatch.setattr(engine, "PRODUCTS_PER_THREAD", 1)
     monkeypatch.setattr(engine, "PRODUCTS_PER_SHARE", 1)
     monkeypatch.setattr(builder, "LONG", 0)
+    monkeypatch.setattr(builder, "LONG_FOR_FEW", 0)
 
 
 @pytest.fixture(autouse=True)

@@ -12,26 +12,31 @@ from ..nn.joint_loss import parts_of
 from .again import MadeAgain
 from .backward import NO_HALO, Backward
 from .emitter import Emitter
+from .few_samples import MOVE
 from .folding import fold_norms
 from .lowering import lowering_of
-from .memory import CopyDistance, Planes, image_of
+from .memory import CopyDistance, Planes, image_of, lanes_of
 from .plan import Owner, Plan
 from .ports import STEPS_PER_CALL, Ports
 from .values import Values
 
 LONG = 5000  # products of vectors, about a microsecond: as much as it takes until all threads have begun
+LONG_FOR_FEW = 1000  # of few samples: between layers that are divided, one that is not is waited for, too
 
 
 def long_layers(network, few):
-    """The numbers of layers whose work on a block takes long enough for several threads.
+    """The numbers of layers whose work on a block takes long enough for several threads."""
+    lanes, long = lanes_of(network.dtype), LONG_FOR_FEW if few else LONG
+    return [n for n, node in enumerate(network.nodes) if _products_of_vectors(node, few, lanes) >= long]
 
-    Counted are products, and values as one each. Of few samples, all layers do: a thread has all of theirs.
-    """
-    return [
-        number
-        for number, node in enumerate(network.nodes)
-        if few or node.layer.products(node.input_shape) + math.prod(node.output_shape) >= LONG
-    ]
+
+def _products_of_vectors(node, few, lanes):
+    """What a layer takes of a block, or of `few` samples: values count as one product, weights as more."""
+    work = node.layer.products(node.input_shape) + math.prod(node.output_shape)
+    if not few:
+        return work
+    weights = sum(map(math.prod, node.layer.parameter_shapes(node.input_shape).values()))
+    return (few * work + MOVE * weights) // lanes
 
 
 class Builder:
