@@ -33,11 +33,14 @@ class Samples:
     sample_weight: Any
     weight: Weights | None = field(default=None, init=False)
 
-    def check(self, trainer: TrainerSettings, form: Form, may_be_zeros: bool = True) -> dict[str, Any]:
-        """Check them as far as that can be done without other ranks; what must be the same on all of them."""
+    def check(self, trainer: TrainerSettings, form: Form, may_be_zeros: bool = True) -> None:
+        """Check them as far as that can be done without other ranks."""
         self.X, self.y = form.check(self.X, self.y)
         if self.sample_weight is not None:
             self.weight = check_sample_weight(self.sample_weight, len(self.X), may_be_zeros=may_be_zeros)
+
+    def facts(self, trainer: TrainerSettings) -> dict[str, Any]:
+        """What must be the same on all ranks, after `check`."""
         weights = {"sample_weight": "missing" if self.weight is None else "given"}
         return {**form_of(trainer, "X", self.X), **form_of(trainer, "y", self.y), **weights}
 
@@ -61,7 +64,7 @@ class Asked(Samples):
     verbose: Any
     display: Progress = field(default_factory=Silent, init=False)
 
-    def check(self, trainer: TrainerSettings, form: Form, may_be_zeros: bool = True) -> dict[str, Any]:
+    def check(self, trainer: TrainerSettings, form: Form, may_be_zeros: bool = True) -> None:
         """Check all arguments."""
         self.epochs = whole_number(self.epochs, "epochs")
         self.batch_size = whole_number(self.batch_size, "batch_size")
@@ -80,7 +83,7 @@ class Asked(Samples):
                 "`validation_split` must be 0 where `validation_data` is given, got "
                 f"{self.validation_split!r}"
             )
-        return {**self._settings(), **self._check_samples(trainer, form, may_be_zeros)}
+        self._check_samples(trainer, form, may_be_zeros)
 
     def _check_files(self) -> None:
         if self.resume and self.checkpoint is None:
@@ -88,7 +91,8 @@ class Asked(Samples):
         if self.checkpoint is not None:
             check_target(self.checkpoint, "checkpoint")
 
-    def _settings(self) -> dict[str, Any]:
+    def facts(self, trainer: TrainerSettings) -> dict[str, Any]:
+        """What must be the same on all ranks: settings, and the form of arrays."""
         names = (
             "epochs", "batch_size", "validation_split", "shuffle", "resume", "class_weight", "augment",
             "steps_per_epoch",
@@ -97,20 +101,21 @@ class Asked(Samples):
         return {
             **{name: getattr(self, name) for name in names},
             **{name: "missing" if getattr(self, name) is None else "given" for name in given},
+            **({} if self.y is None else super().facts(trainer)),
         }
 
-    def _check_samples(self, trainer: TrainerSettings, form: Form, may_be_zeros: bool) -> dict[str, Any]:
+    def _check_samples(self, trainer: TrainerSettings, form: Form, may_be_zeros: bool) -> None:
         """Check X and y, and what only arrays, or only batches, can have."""
         if self.y is None:
             refuse(validation_split=self.validation_split > 0, sample_weight=self.sample_weight is not None)
             if isinstance(self.class_weight, str):
                 raise ValueError(f"`class_weight` must be a dict for batches, got {self.class_weight!r}")
-            return {}
+            return
         if self.steps_per_epoch is not None:
             raise ValueError(
                 f"`steps_per_epoch` is for batches, not for arrays, got {self.steps_per_epoch!r}"
             )
-        return super().check(trainer, form, may_be_zeros)
+        super().check(trainer, form, may_be_zeros)
 
     def fitting(self, trainer: TrainerSettings, form: Form) -> Fitting:
         """What was asked for, ready to run; all ranks call it together."""

@@ -83,11 +83,13 @@ class History(dict[str, list[float]]):
             2  0.2500    1.0000
         """
         epochs = self._epochs()
-        figures = {name: value for name, value in logs.items() if name not in ("epoch", "epochs")}
-        for name in (*self, *(name for name in figures if name not in self)):
-            values = self.setdefault(name, [])
-            values += [math.nan] * (epochs - len(values))
-            values.append(figures.get(name, math.nan))
+        for name, figure in logs.items():
+            if name not in ("epoch", "epochs"):
+                values = self.setdefault(name, [])
+                values += [math.nan] * (epochs - len(values))
+                values.append(figure)
+        for values in self.values():
+            values += [math.nan] * (epochs + 1 - len(values))
 
     def to_dict(self) -> dict[str, list[float]]:
         """A plain dict with lists of its own, as pandas.DataFrame and json take it.

@@ -17,10 +17,12 @@ from .settings import TrainerSettings
 _ADDRESS = re.compile(r" at 0x[0-9A-Fa-f]+")  # differs from process to process
 
 
-def agree(trainer: TrainerSettings, call: str, check: Callable[[], dict[str, Any]]) -> None:
+def agree(
+    trainer: TrainerSettings, call: str, check: Callable[[], None], facts: Callable[[], dict[str, Any]]
+) -> None:
     """Check the arguments of a call on all ranks, and that all ranks make the same; rank 0's state holds.
 
-    `check` returns what of the arguments must be the same.
+    `facts` returns what of the arguments, once they are checked, must be the same.
 
     Raises
     ------
@@ -35,8 +37,9 @@ def agree(trainer: TrainerSettings, call: str, check: Callable[[], dict[str, Any
 
     def describe() -> dict[str, Any]:
         with warned_once(trainer):
-            facts = {"call": call, **_of_package(), **_of_trainer(trainer), **check()}
-        return {name: _in_words(fact) for name, fact in facts.items()}
+            check()
+            found = {"call": call, **_of_package(), **_of_trainer(trainer), **facts()}
+        return {name: _in_words(fact) for name, fact in found.items()}
 
     check_same_call(trainer.ranks, describe)
     share_state(trainer)

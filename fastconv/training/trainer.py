@@ -228,7 +228,7 @@ class Trainer(TrainerSettings):
             progress, checkpoint, resume, class_weight, augment, steps_per_epoch, verbose,
         )  # fmt: skip
         form = self._form()
-        agree(self, "fit", lambda: asked.check(self, form))
+        agree(self, "fit", lambda: asked.check(self, form), lambda: asked.facts(self))
         fitting = asked.fitting(self, form)
         with self._working("fit"):
             if not resume or fitting.resume():
@@ -270,12 +270,12 @@ class Trainer(TrainerSettings):
         """
         form, batch = self._form(), Samples(X, y, sample_weight)
 
-        def check() -> dict[str, Any]:
+        def check() -> None:
             if not isinstance(self.optimizer.lr, float):
                 raise ValueError(f"`lr` must be a number for train_on_batch, got {self.optimizer.lr!r}")
-            return batch.check(self, form)
+            batch.check(self, form)
 
-        agree(self, "train_on_batch", check)
+        agree(self, "train_on_batch", check, lambda: batch.facts(self))
         feed = array_feed(batch.X, batch.y, batch.weight, None, form, may_be_zeros=True)
         with self._working("train_on_batch"):
             task, steps = self._current_task(), self._single_steps
@@ -318,15 +318,19 @@ class Trainer(TrainerSettings):
         """
         form, samples = self._form(), Samples(X, y, sample_weight)
 
-        def check() -> dict[str, Any]:
-            size = whole_number(batch_size, "batch_size")
+        def check() -> None:
+            whole_number(batch_size, "batch_size")
             self.model.engines.training.check_free()
             if y is None:
                 refuse(sample_weight=sample_weight is not None)
-                return {"y": "missing", "batch_size": size}
-            return {"batch_size": size, **samples.check(self, form)}
+            else:
+                samples.check(self, form)
 
-        agree(self, "evaluate", check)
+        def facts() -> dict[str, Any]:
+            arrays = {"y": "missing"} if y is None else samples.facts(self)
+            return {"batch_size": int(batch_size), **arrays}
+
+        agree(self, "evaluate", check, facts)
         if y is None:
             feed: Feed = BatchFeed(X, form)
         else:
@@ -363,11 +367,14 @@ class Trainer(TrainerSettings):
         """
         model, checked = self.model, []
 
-        def check() -> dict[str, Any]:
+        def check() -> None:
             checked.append(inputs_as_given(X, model.input_names, model.input_shapes))
-            return {"batch_size": whole_number(batch_size, "batch_size"), **form_of(self, "X", checked[0])}
+            whole_number(batch_size, "batch_size")
 
-        agree(self, "predict", check)
+        def facts() -> dict[str, Any]:
+            return {"batch_size": int(batch_size), **form_of(self, "X", checked[0])}
+
+        agree(self, "predict", check, facts)
         if self.ranks.count == 1 or self.data == "local":
             with self.ranks.busy("predicting"):
                 return model.predict(X, batch_size)
