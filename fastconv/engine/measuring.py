@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .clock import read_often
-from .loop import run_steps
+from .loop import parts_of_block, run_steps
 from .ports import STEPS_PER_CALL
 from .threads import run_threads
 
@@ -110,7 +110,8 @@ def _with_clocks(engine, steps, cost):
 
 def _runs(engine):
     """How often each thread runs each operation in a step of the engine, on the average."""
-    blocks, runs = int(np.diff(engine.shares(0).block_ends)[engine.ranks.number]), []
-    for kind, operations in engine.program.plan.stages:
-        runs += [1 if kind == "batch" else blocks / engine.threads] * len(operations)
-    return runs
+    blocks = int(np.diff(engine.shares(0).block_ends)[engine.ranks.number])
+    parts = parts_of_block(blocks, engine.threads)
+    pieces = {"batch": engine.threads, "block": blocks, "divided": blocks * parts}
+    stages = engine.program.plan.stages
+    return [pieces[kind] / engine.threads for kind, operations in stages for _ in operations]
