@@ -304,6 +304,31 @@ def test_a_rank_that_is_stopped_as_it_ends_is_named_and_ended():
     )
 
 
+BEFORE_ITS_WITNESS_KNOWS = """
+import os, signal
+from mpi4py import MPI
+from fastconv.engine.ranks import watch
+from fastconv.engine.ranks.communicator import Ranks
+
+def stop(witness):
+    os.kill(os.getpid(), signal.SIGSTOP)
+    farewell(witness)
+
+farewell = watch.Witness.farewell
+if MPI.COMM_WORLD.rank == 1:
+    watch.Witness.farewell = stop
+Ranks(MPI.COMM_WORLD).wait_for_all()
+"""
+
+
+def test_a_rank_that_is_stopped_between_its_end_and_that_of_all_is_named():
+    env = {"FASTCONV_RANK_TIMEOUT": "2"}
+    done = run_on_ranks(BEFORE_ITS_WITNESS_KNOWS, 3, check=False, env=env, prelude=ONLY_RANKS, timeout=20)
+    assert done.code != 0
+    (line,) = lines(done)
+    assert line == f"{named(1)} does not answer: it was stopped, or its machine is out of reach, for 2 s"
+
+
 def test_ranks_of_a_launcher_that_was_killed_end():
     ended_by(signal.SIGKILL, None)
 

@@ -229,6 +229,8 @@ class Watch:
             self._end_all()
         for witness in _witness:
             witness.farewell()
+        # Hearts beat until all witnesses know: of a rank that is stopped before, the next one tells.
+        self._wait(self._communicator.Ibarrier())
         heart.stop()
         self._wait(self._communicator.Ibarrier())
         heart.drain()
