@@ -132,7 +132,7 @@ class Running:
     def process(self, rank):
         """The number of a rank's process, or None if it has not begun, or has ended."""
         for number, words in self._living():
-            if f"PMI_RANK={rank}" in words and _parent_is_no_python(number):
+            if f"PMI_RANK={rank}" in words and _is_rank(number):
                 return number
         return None
 
@@ -200,10 +200,14 @@ class Running:
                 yield int(path.name), words
 
 
-def _parent_is_no_python(number):
-    """Whether a process was started by the launcher, and not by a rank."""
-    parent = Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[1]
-    return "python" not in Path(f"/proc/{parent}/comm").read_text()
+def _is_rank(number):
+    """Whether a process was started by the launcher: not by a rank, which may have left it behind."""
+    try:
+        is_witness = b"witness.py" in Path(f"/proc/{number}/cmdline").read_bytes()
+        parent = Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[1]
+        return not is_witness and "python" not in Path(f"/proc/{parent}/comm").read_text()
+    except OSError:  # one of them has ended
+        return False
 
 
 def mpiexec():

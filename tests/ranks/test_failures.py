@@ -329,6 +329,33 @@ def test_a_rank_that_is_stopped_between_its_end_and_that_of_all_is_named():
     assert line == f"{named(1)} does not answer: it was stopped, or its machine is out of reach, for 2 s"
 
 
+STRUCK_AT_ITS_END = """
+import signal
+from mpi4py import MPI
+from fastconv.engine.ranks import watch
+from fastconv.engine.ranks.communicator import Ranks
+
+def strike(*_):
+    raise RuntimeError("struck")
+
+def farewell(witness):
+    farewell_to_all(witness)
+    signal.raise_signal(signal.SIGUSR1)
+
+signal.signal(signal.SIGUSR1, strike)
+farewell_to_all = watch.Witness.farewell
+if MPI.COMM_WORLD.rank == 1:
+    watch.Witness.farewell = farewell
+Ranks(MPI.COMM_WORLD).wait_for_all()
+"""
+
+
+def test_an_error_of_a_signal_at_the_very_end_of_a_rank_leaves_nobody_waiting():
+    done = run_on_ranks(STRUCK_AT_ITS_END, 3, check=False, prelude=ONLY_RANKS, timeout=20)
+    assert done.code != 0
+    assert lines(done) == [f"{named(1)} ended with RuntimeError: struck"]
+
+
 def test_ranks_of_a_launcher_that_was_killed_end():
     ended_by(signal.SIGKILL, None)
 

@@ -216,7 +216,13 @@ class Watch:
         """The script has ended: wait for the other ranks, and end them if it has not ended well."""
         if self._ended:
             return
-        self._ended = True
+        try:
+            self._ended = True
+            self._leave()
+        except BaseException as error:  # of a signal's handler: the others would wait for ever
+            self._heart.end_all(f"fastconv: {self.name()} ended with {summary(error)}")
+
+    def _leave(self) -> None:
         heart = self._heart
         whole = not self._call and heart.doing != WAITING and self._turn not in heart.news
         heart.doing, heart.what = GONE, self._cause if self._unsaid else ""
