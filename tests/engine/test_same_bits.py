@@ -22,44 +22,46 @@ from tests.engine.networks import (
 pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths")
 
 
+def assert_same_bits_on(numbers_of_threads, results_of):
+    """`results_of` returns what it does on the first number of threads also on all the others."""
+    first, *others = numbers_of_threads
+    fc.set_num_threads(first)
+    expected = results_of()
+    for threads in others:
+        fc.set_num_threads(threads)
+        assert_same_bits(results_of(), expected)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_results_have_the_same_bits_on_any_number_of_threads(dtype):
-    fc.set_num_threads(1)
-    expected = trained_bits(dtype)
-    for threads in (2, 3, 4, 8):
-        fc.set_num_threads(threads)
-        assert_same_bits(trained_bits(dtype), expected)
+    assert_same_bits_on((1, 2, 3, 4, 8), lambda: trained_bits(dtype))
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("name", NETWORKS)
 def test_every_layer_has_the_same_bits_on_any_number_of_threads(name, dtype):
-    results = []
-    for threads in (1, 2, 3):
-        fc.set_num_threads(threads)
+    def results():
         model = build(name, dtype)
         X, y = data_for(model, "mse", count=53)
         fc.Trainer(model, loss="mse").fit(X, y, epochs=1, batch_size=40, progress=False)
         loss, gradients = model.loss_and_gradients(X, y, "mse")
-        results.append([loss, *gradients.values(), *model.state().values(), model.predict(X)])
-    assert_same_bits(results[1], results[0])
-    assert_same_bits(results[2], results[0])
+        return [loss, *gradients.values(), *model.state().values(), model.predict(X)]
+
+    assert_same_bits_on((1, 2, 3), results)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("name", NETWORKS)
 def test_every_layer_has_the_same_bits_where_threads_share_the_work_on_a_block(name, dtype):
-    results = []
-    for threads in (1, 2, 5):
-        fc.set_num_threads(threads)
+    def results():
         model = build(name, dtype)
         X, y = data_for(model, "mse", count=5)
         loss, gradients = model.loss_and_gradients(X, y, "mse")
         predictions = [model.predict(X), model.predict(X[:1])]
         fc.Trainer(model, loss="mse").fit(X, y, epochs=2, batch_size=3, progress=False)
-        results.append([loss, *gradients.values(), *model.state().values(), *predictions])
-    assert_same_bits(results[1], results[0])
-    assert_same_bits(results[2], results[0])
+        return [loss, *gradients.values(), *model.state().values(), *predictions]
+
+    assert_same_bits_on((1, 2, 5), results)
 
 
 def test_operations_on_a_block_are_divided_where_there_are_fewer_blocks_than_threads(monkeypatch):
@@ -89,12 +91,8 @@ def test_a_block_has_as_many_parts_as_keep_all_threads_busy(blocks, threads, par
 
 
 def test_batches_of_more_blocks_than_shards_have_the_same_bits_on_any_number_of_threads():
-    fc.set_num_threads(1)
     large = {"dtype": "float64", "count": 11_000, "batch_size": 8 * MAX_SHARDS + 100, "epochs": 1}
-    expected = trained_bits(**large)
-    for threads in (2, 3):
-        fc.set_num_threads(threads)
-        assert_same_bits(trained_bits(**large), expected)
+    assert_same_bits_on((1, 2, 3), lambda: trained_bits(**large))
 
 
 def test_batches_of_more_blocks_than_shards_have_the_gradients_of_their_parts():
