@@ -13,6 +13,10 @@ class Activation(Lowering):
     gradient: ClassVar = None
     needs_output = True
 
+    @classmethod
+    def learns_from_few_samples(cls, layer, channels):
+        return True
+
     def forward(self, x, y, relu):
         self.elementwise(self.function, [x, y, *self.options()], [x, y])
 
@@ -50,8 +54,12 @@ class TanhLowering(Activation, layer=Tanh):
 class SoftmaxLowering(Activation, layer=Softmax):
     function, gradient = activations.softmax, activations.softmax_grad
 
+    @classmethod
+    def learns_from_few_samples(cls, layer, channels):
+        return False
+
     def forward(self, x, y, relu):
-        if not self.emitter.few:
+        if not self.few:
             super().forward(x, y, relu)
             return
         g = single_sample.softmax_channels_geometry(x, y, self.plan.lanes)

@@ -60,7 +60,7 @@ class Windows:
         if groups == 1:
             every = range(self.lowering.channels)
             part = conv.channels_at_once(self.taps) * self.taps
-            _emit_sums(self.lowering, self.x, self.y, relu, self._taps(every), self._places(), part)
+            _emit_sums(self.lowering, self.x, self.y, relu, self.scalars_of(every), self._places(), part)
         elif groups == self.lowering.channels == layer.out_channels:
             self._emit_depthwise(relu)
         else:
@@ -69,7 +69,7 @@ class Windows:
     def _places(self):
         return self.positions(1 if self.scalars else self.plan.lanes)
 
-    def _taps(self, wanted):
+    def scalars_of(self, wanted):
         """At which scalar the taps of these channels lie."""
         x, lanes, c = self.x, self.plan.lanes, np.array(wanted)[:, None]
         if self.scalars:
@@ -125,7 +125,7 @@ class Windows:
         bias = packed_bias(self.lowering, first, last)
         part = conv.channels_at_once(self.taps) * self.taps
         g = channels.sums_geometry(
-            self._taps(wanted), part, *places, last - first, y.plane * y.samples, _images(x, y, plan.lanes),
+            self.scalars_of(wanted), part, *places, last - first, y.plane * y.samples, _images(x, y, plan.lanes),
             ending_of(relu), int(bias is not None),
         )  # fmt: skip
         target = replace(y, first_channel=y.first_channel + first * y.samples)

@@ -9,7 +9,9 @@ from ..values import largest
 from . import conv_geometry, strips
 from .base import WeightedLowering
 from .channels import Windows, emit_positions, ending_of
+from .channels_grad_weight import emit_channels_grad_weight, emit_depthwise_grad_weight
 from .depthwise import emit_forward, emit_grad_input, emit_grad_weight, takes_grad_input
+from .transposed_channels import Transposed, emit_transposed, emit_transposed_depthwise
 from .winograd import Winograd
 from .winograd_channels import WinogradChannels
 from .winograd_line import WinogradLine
@@ -34,11 +36,19 @@ class Conv2dLowering(WeightedLowering, layer=Conv2d):
         self.products = layer.out_channels * self.channels // layer.groups * math.prod(layer.kernel_size)
         self._choose()
 
+    @classmethod
+    def learns_from_few_samples(cls, layer, channels):
+        return layer.groups == 1 or layer.groups == channels == layer.out_channels
+
+    @property
+    def gates(self):
+        return not self.few
+
     def cost(self):
-        products = self.winograd_channels.cost() if self.emitter.few else self.winograd.forward_cost()
+        products = self.winograd_channels.cost() if self.few else self.winograd.forward_cost()
         if products is None:
             return super().cost()
-        return products + math.prod(self.output_shape) // (self.plan.lanes if self.emitter.few else 1)
+        return products + math.prod(self.output_shape) // (self.plan.lanes if self.few else 1)
 
     def input_halo(self):
         ends = [
@@ -74,7 +84,7 @@ class Conv2dLowering(WeightedLowering, layer=Conv2d):
         self.winograd.prepare(self)
 
     def forward(self, x, y, relu):
-        if self.emitter.few:
+        if self.few:
             if self.winograd_channels.pays:
                 self.winograd_channels.emit(self, x, y, ending_of(relu))
             elif self._takes_positions():
@@ -119,9 +129,12 @@ class Conv2dLowering(WeightedLowering, layer=Conv2d):
     def adds_gradient(self):
         """Whether the input gradient is made of direct sums, in the memory that it is for."""
         direct = self.winograd.input_gradient is None and self.gradient_cut is None
-        return direct and not takes_grad_input(self._shape(), self.layer.groups)
+        return direct and not self.few and not takes_grad_input(self._shape(), self.layer.groups)
 
     def backward(self, x, y, dy, dx, gate):
+        if self.few:
+            self._gradients_of_few(x, dy, dx)
+            return
         padding = self.top, self.left
         if self.winograd.weight_gradient is not None:
             self.winograd.emit_weight_gradient(self, x, dy)
@@ -140,6 +153,22 @@ class Conv2dLowering(WeightedLowering, layer=Conv2d):
             self._input_gradient_in_strips(dy, dx, self.gradient_cut)
             if gate:
                 self.elementwise(activations.relu_grad, [dx, dx, x], [dx, dx, x])
+
+    def _gradients_of_few(self, x, dy, dx):
+        """Emit the gradients of samples whose channels lie in the lanes."""
+        depthwise = 1 < self.layer.groups
+        if self.trains:
+            windows = Windows(self, x, dy)
+            (emit_depthwise_grad_weight if depthwise else emit_channels_grad_weight)(windows)
+        if dx is None:
+            return
+        back = Transposed(
+            self, self.layer.out_channels, self.channels, tuple(self.in_size), (self.top, self.left)
+        )
+        if depthwise:
+            emit_transposed_depthwise(back, dy, dx)
+        else:
+            emit_transposed(back, dy, dx, conv.PLAIN)
 
     def _input_gradient_in_strips(self, dy, dx, cut):
         slopes, inputs = cut.slopes(self.axes, dy.halo), cut.spans(self.in_size)
@@ -180,7 +209,7 @@ class Conv2dLowering(WeightedLowering, layer=Conv2d):
         """How the images are cut for sums of these sizes, or None, and the share of the cost that is left."""
         plan = self.plan
         samples = strips.samples_of_strip(plan.batch_size, plan.lanes)
-        if samples == plan.lanes or not self.emitter.training:
+        if samples == plan.lanes or not self.emitter.training or self.few:
             return None, 1.0
         return strips.best_cut(plan.lanes, samples, sizes, multiples, cost)
 

@@ -7,9 +7,9 @@ from ...kernels.lanes import conv, conv_grad_weight
 from ...nn.conv_transpose import ConvTranspose2d
 from . import conv_geometry
 from .base import WeightedLowering
-from .channels import ending_of
+from .channels import ending_of, packed_bias
 from .depthwise import emit_forward, emit_grad_input, emit_grad_weight
-from .transposed_channels import emit_transposed
+from .transposed_channels import Transposed, emit_transposed
 
 
 class ConvTranspose2dLowering(WeightedLowering, layer=ConvTranspose2d):
@@ -44,8 +44,10 @@ class ConvTranspose2dLowering(WeightedLowering, layer=ConvTranspose2d):
         return conv_geometry.forward_halo(self.layer.kernel_size, *self.sizes, *self.windows[:3])
 
     def forward(self, x, y, relu):
-        if self.emitter.few:
-            emit_transposed(self, x, y, relu)
+        if self.few:
+            bias = packed_bias(self, 0, -(-self.output_shape[0] // self.plan.lanes))
+            back = Transposed(self, self.input_shape[0], self.output_shape[0], self.sizes[0], self.first)
+            emit_transposed(back, x, y, ending_of(relu), bias)
             return
         weight, bias = self.parameter("weight"), self.parameter("bias")
         operands = [x, weight, bias, None, y]

@@ -15,7 +15,7 @@ class DenseLowering(WeightedLowering, layer=Dense):
     reads_scalars = True
 
     def forward(self, x, y, relu):
-        if self.emitter.few:
+        if self.few:
             emit_dense(self, x, y, relu, dense.DENSE_PRODUCTS)
             return
         bias = self.parameter("bias")

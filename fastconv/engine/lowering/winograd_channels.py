@@ -28,7 +28,8 @@ class WinogradChannels:
         self.size, self.padding = tuple(lowering.out_size), (lowering.top, lowering.left)
         self.channels, self.outputs = lowering.channels, layer.out_channels
         self.pays = (
-            emitter.few > 0
+            lowering.few > 0
+            and not emitter.training  # weights that change are transformed anew each time
             and emitter.precision == "high"
             and self.plan.dtype.itemsize == 4  # who asks for float64 wants its precision
             and layer.kernel_size == (TAPS, TAPS)

@@ -269,9 +269,10 @@ def pack_geometry(outputs, taps, bias, lanes, positions):
 def pack_weights(w, packed, bias, packed_bias, _e, _f, g, s):
     """packed[tile][tap][column][lane] = w[output][tap], zeros past the last output; the bias likewise."""
     lanes, outputs, taps = simd.lanes(w), g[PACK.outputs], g[PACK.taps]
+    begin, end = share((outputs + lanes - 1) // lanes, s)
     for sweep in range(4):
         at = PACK_SWEEPS + 4 * sweep
-        for block in range(g[at], g[at + 1]):
+        for block in range(max(g[at], begin), min(g[at + 1], end)):
             width, first = g[at + 2], block * lanes
             column = (block - g[at]) % width
             target = advance(packed, ((block - column) * taps + column) * lanes)
@@ -291,7 +292,8 @@ def pack_from_geometry(table):
 @operation
 def pack_from(w, packed, _c, _d, _e, _f, g, s):
     """packed[k] = w[table[k]], zeros where that is -1."""
-    for k in range(g[0]):
+    first, last = share(g[0], s)
+    for k in range(first, last):
         packed[k] = w[g[1 + k]] if g[1 + k] >= 0 else 0.0
 
 

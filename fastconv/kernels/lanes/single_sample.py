@@ -16,7 +16,7 @@ from ...simd import advance, load, multiply, store, subtract, tiles, transpose, 
 from ...simd.compiling import compiled
 from ...simd.tiles import columns, multiply_add, offsets, rows, shape, zeros
 from .conv import COLUMNS_1, COLUMNS_2, COLUMNS_4, COLUMNS_6, RELU, sweeps
-from .operation import offsets_of, operation
+from .operation import dividing_operation, offsets_of, operation, share
 
 OVERRUN = max(COLUMNS_1, COLUMNS_2, COLUMNS_4, COLUMNS_6)  # vectors that a last tile may go on past its end
 
@@ -173,14 +173,15 @@ def norm_channels_geometry(x, y, channels):
     )
 
 
-@operation
+@dividing_operation
 def norm_channels(x, y, saved, gamma, beta, _f, g, s):
     """Batch normalisation with given statistics, as `norm.batch_norm`.
 
     saved: means, then inverse deviations.
     """
     lanes, channels = simd.lanes(x), g[NORM_CHANNELS.channels]
-    for plane in range(g[NORM_CHANNELS.planes]):
+    first_plane, last_plane = share(g[NORM_CHANNELS.planes], s)
+    for plane in range(first_plane, last_plane):
         first = plane // g[NORM_CHANNELS.samples] * lanes
         count = channels - first
         mean = simd.load_part(saved, first, count)
