@@ -6,10 +6,13 @@ from ...kernels.lanes import channels, conv, grad_weight_channels
 
 
 def emit_channels_grad_weight(windows):
-    """Emit the gradients of weight and bias of a convolution, whose x and dy are those of `windows`."""
+    """Emit the gradient of a convolution's weight, from the x and the y of `windows`, which is dy.
+
+    Returns where it lies.
+    """
     lowering, x, dy, plan = windows.lowering, windows.x, windows.y, windows.plan
-    outputs, lanes = windows.layer.out_channels, plan.lanes
-    taps, blocks = windows.scalars_of(range(lowering.channels)), -(-outputs // lanes)
+    outputs, lanes = windows.outputs, plan.lanes
+    taps, blocks = windows.scalars_of(range(windows.channels)), -(-outputs // lanes)
     places, _ = windows.positions(1 if windows.scalars else lanes)
     images = np.arange(x.samples)[:, None] * x.sample_distance(lanes)
     positions = (images + places).ravel()
@@ -22,20 +25,20 @@ def emit_channels_grad_weight(windows):
     )
     packed = _packed(lowering, outputs, len(taps))
     plan.emit(channels.contract_channels, [x, columns, None, packed], g)
-    _emit_unpacked(lowering, packed, dy, outputs, len(taps))
+    return _emit_unpacked(lowering, packed, outputs, len(taps))
 
 
 def emit_depthwise_grad_weight(windows):
     """As `emit_channels_grad_weight`, of a depthwise convolution."""
     lowering, x, dy = windows.lowering, windows.x, windows.y
-    outputs, taps = windows.layer.out_channels, windows.window()
+    outputs, taps = windows.outputs, windows.window()
     packed, blocks = _packed(lowering, outputs, len(taps)), -(-outputs // windows.plan.lanes)
     images = dy.samples, x.plane, dy.plane
     g = grad_weight_channels.depthwise_weights_geometry(
         taps, windows.order, *windows.positions(1), blocks, images
     )
     windows.plan.emit(grad_weight_channels.depthwise_weights, [x, dy, packed], g)
-    _emit_unpacked(lowering, packed, dy, outputs, len(taps))
+    return _emit_unpacked(lowering, packed, outputs, len(taps))
 
 
 def _packed(lowering, outputs, taps):
@@ -44,11 +47,16 @@ def _packed(lowering, outputs, taps):
     return lowering.plan.rows(size, "thread", f"grad_weight{lowering.number}")
 
 
-def _emit_unpacked(lowering, packed, dy, outputs, taps):
-    """Emit the gradients of the weight, from the sums, and of the bias, where they belong."""
-    plan, sums = lowering.plan, lowering.sums_of_blocks()
+def _emit_unpacked(lowering, packed, outputs, taps):
+    """Emit the weight's gradient, from the sums, where it belongs; returns where that is."""
+    sums = lowering.sums_of_blocks()
     g = grad_weight_channels.UnpackGeometry(outputs=outputs, taps=taps)
-    plan.emit(grad_weight_channels.unpack_weights, [packed, sums], g)
+    lowering.plan.emit(grad_weight_channels.unpack_weights, [packed, sums], g)
+    return sums
+
+
+def emit_channels_grad_bias(lowering, dy, sums):
+    """Emit the gradient of a bias, if there is one, behind that of the weight."""
     if lowering.layer.bias:
-        bias, g = lowering.behind_weight(sums), grad_weight_channels.slope_geometry(dy, outputs, plan.lanes)
-        plan.emit(grad_weight_channels.plane_sums, [dy, bias], g)
+        g = grad_weight_channels.slope_geometry(dy, dy.image[0], lowering.plan.lanes)
+        lowering.plan.emit(grad_weight_channels.plane_sums, [dy, lowering.behind_weight(sums)], g)

@@ -9,7 +9,11 @@ from ..values import largest
 from . import conv_geometry, strips
 from .base import WeightedLowering
 from .channels import Windows, emit_positions, ending_of
-from .channels_grad_weight import emit_channels_grad_weight, emit_depthwise_grad_weight
+from .channels_grad_weight import (
+    emit_channels_grad_bias,
+    emit_channels_grad_weight,
+    emit_depthwise_grad_weight,
+)
 from .depthwise import emit_forward, emit_grad_input, emit_grad_weight, takes_grad_input
 from .transposed_channels import Transposed, emit_transposed, emit_transposed_depthwise
 from .winograd import Winograd
@@ -90,7 +94,7 @@ class Conv2dLowering(WeightedLowering, layer=Conv2d):
             elif self._takes_positions():
                 emit_positions(self, x, y, relu)
             else:
-                Windows(self, x, y).emit(relu)
+                Windows(self, x, y, (self.top, self.left)).emit(relu)
             return
         if self.winograd.forward is not None:
             self.winograd.emit_forward(self, x, y, ending_of(relu))
@@ -158,8 +162,9 @@ class Conv2dLowering(WeightedLowering, layer=Conv2d):
         """Emit the gradients of samples whose channels lie in the lanes."""
         depthwise = 1 < self.layer.groups
         if self.trains:
-            windows = Windows(self, x, dy)
-            (emit_depthwise_grad_weight if depthwise else emit_channels_grad_weight)(windows)
+            windows = Windows(self, x, dy, (self.top, self.left))
+            sums = (emit_depthwise_grad_weight if depthwise else emit_channels_grad_weight)(windows)
+            emit_channels_grad_bias(self, dy, sums)
         if dx is None:
             return
         back = Transposed(
