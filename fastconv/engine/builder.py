@@ -113,11 +113,13 @@ class Builder:
         return endings, outputs
 
     def _put_transitions(self, outputs, count):
-        """Let layers, and losses, that want samples in the lanes read copies of the values that lie otherwise.
+        """Let layers and losses that want samples in the lanes read copies of values that lie otherwise.
 
         Returns the outputs, some of which are copies then, and the number of all values.
         """
-        shapes = dict(enumerate(self.network.input_shapes)) | {one.output: one.output_shape for one in self.layers}
+        shapes = dict(enumerate(self.network.input_shapes)) | {
+            one.output: one.output_shape for one in self.layers
+        }
         in_channels = {value for one in self.layers if one.few for value in (*one.inputs, one.output)}
         copies, layers = {}, []
 

@@ -67,8 +67,10 @@ class Engine:
 
     def __init__(self, network, run, optimizer_state=None, seed=0, ranks=ALONE):
         self.asked_run, in_a_block = run, run.few or lanes_of(network.dtype)
-        useful = threads_of_few if run.few else useful_threads
-        threads = useful(network, run.batch_size, run.threads)
+        if run.few:
+            threads = threads_of_few(network, run.batch_size, run.threads, run.training)
+        else:
+            threads = useful_threads(network, run.batch_size, run.threads)
         if run.few and run.few < run.batch_size:
             threads = min(threads, -(-run.batch_size // run.few))
         started = time.perf_counter()

@@ -193,7 +193,7 @@ def random_lanes(typingctx, p, key, sample, element):
 
 @intrinsic
 def random_elements(typingctx, p, key, sample, element, distance):
-    """The numbers of `random_lanes` for one sample: lane 0 holds `element`, and others each `distance` more."""
+    """As `random_lanes`, for one sample: the element of a lane is `distance` after the last."""
     vector = Vector(p.dtype)
 
     def codegen(context, b, sig, args):

@@ -87,6 +87,14 @@ class Lowering:
             return (products // c + h * w) * -(-c // self.plan.lanes)
         return products + c * h * w
 
+    def step_cost(self):
+        """What both passes take of a block, or of one of few samples, in products of vectors."""
+        return 2 * self.cost()
+
+    def packing_cost(self):
+        """What it takes to lay out weights that change with every step for few samples."""
+        return 0
+
     def input_halo(self):
         """Zeros that forward reads around x: (top, bottom, left, right)."""
         return (0, 0, 0, 0)

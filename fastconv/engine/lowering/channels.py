@@ -8,6 +8,8 @@ import numpy as np
 from ...kernels.lanes import channels, conv, depthwise, depthwise_geometry, single_sample
 from ..memory import Rows
 
+PACKED = 3  # products in the time that it takes to pack a number of a weight, for both passes
+
 
 def ending_of(relu):
     """What becomes of the sums of a forward pass."""
@@ -136,10 +138,9 @@ class Windows:
         packed = packed_numbers(lowering, lowering.parameter("weight"), table, f"weight_{first}")
         bias = packed_bias(self.lowering, first, last)
         part = conv.channels_at_once(self.taps) * self.taps
-        g = channels.sums_geometry(
-            self.scalars_of(wanted), part, *places, last - first, y.plane * y.samples, _images(x, y, plan.lanes),
-            ending_of(relu), int(bias is not None),
-        )  # fmt: skip
+        taps, images = self.scalars_of(wanted), _images(x, y, plan.lanes)
+        y_block, ending, has_bias = y.plane * y.samples, ending_of(relu), int(bias is not None)
+        g = channels.sums_geometry(taps, part, *places, last - first, y_block, images, ending, has_bias)
         target = replace(y, first_channel=y.first_channel + first * y.samples)
         plan.emit(channels.contract_channels, [x, packed, bias, target], g)
 

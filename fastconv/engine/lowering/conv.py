@@ -8,7 +8,7 @@ from ...nn.conv import Conv2d
 from ..values import largest
 from . import conv_geometry, strips
 from .base import WeightedLowering
-from .channels import Windows, emit_positions, ending_of
+from .channels import PACKED, Windows, emit_positions, ending_of
 from .channels_grad_weight import (
     emit_channels_grad_bias,
     emit_channels_grad_weight,
@@ -53,6 +53,28 @@ class Conv2dLowering(WeightedLowering, layer=Conv2d):
         if products is None:
             return super().cost()
         return products + math.prod(self.output_shape) // (self.plan.lanes if self.few else 1)
+
+    def step_cost(self):
+        layer, lanes, positions = self.layer, self.plan.lanes, math.prod(self.out_size)
+        back = self.emitter.needs_gradient(self.inputs[0])
+        if self.few:
+            taps = math.prod(layer.kernel_size) * positions // layer.groups
+            sums, sums_back = (
+                -(-outputs // lanes) * inputs * taps
+                for outputs, inputs in (
+                    (layer.out_channels, self.channels),
+                    (self.channels, layer.out_channels),
+                )
+            )
+            return 2 * sums + back * sums_back + -(-layer.out_channels // lanes) * positions
+        products = [share * self.products * positions for share in (self.share, self.gradient_share)]
+        for k, form in enumerate((self.winograd.forward, self.winograd.input_gradient)):
+            if form is not None:
+                products[k] = min(products[k], self.winograd.cost)
+        return 2 * products[0] + back * products[1] + layer.out_channels * positions
+
+    def packing_cost(self):
+        return PACKED * self.emitter.parameter(f"{self.name}.weight").count
 
     def input_halo(self):
         ends = [
@@ -160,7 +182,7 @@ class Conv2dLowering(WeightedLowering, layer=Conv2d):
 
     def _gradients_of_few(self, x, dy, dx):
         """Emit the gradients of samples whose channels lie in the lanes."""
-        depthwise = 1 < self.layer.groups
+        depthwise = self.layer.groups > 1
         if self.trains:
             windows = Windows(self, x, dy, (self.top, self.left))
             sums = (emit_depthwise_grad_weight if depthwise else emit_channels_grad_weight)(windows)
@@ -200,12 +222,12 @@ class Conv2dLowering(WeightedLowering, layer=Conv2d):
 
     def _choose(self):
         """Decide how each pass is computed: in strips, by Winograd's products, or neither."""
-        self.cut, share = self._best_cut(self.out_size, (1, 1), self._forward_cost)
-        self.gradient_cut, gradient_share = self._best_cut(
+        self.cut, self.share = self._best_cut(self.out_size, (1, 1), self._forward_cost)
+        self.gradient_cut, self.gradient_share = self._best_cut(
             self.in_size, self.layer.stride, self._gradient_cost
         )
         along_a_line = 1 in self.layer.kernel_size
-        self.winograd = (WinogradLine if along_a_line else Winograd)(self, share, gradient_share)
+        self.winograd = (WinogradLine if along_a_line else Winograd)(self, self.share, self.gradient_share)
         self.winograd_channels = WinogradChannels(self)
         if self.winograd.forward is not None or self.winograd.weight_gradient is not None:
             self.cut = None

@@ -7,7 +7,7 @@ from ...kernels.lanes import conv, conv_grad_weight
 from ...nn.conv_transpose import ConvTranspose2d
 from . import conv_geometry
 from .base import WeightedLowering
-from .channels import Windows, ending_of, packed_bias
+from .channels import PACKED, Windows, ending_of, packed_bias
 from .channels_grad_weight import emit_channels_grad_bias, emit_channels_grad_weight
 from .depthwise import emit_forward, emit_grad_input, emit_grad_weight
 from .transposed_channels import Transposed, emit_transposed
@@ -31,6 +31,12 @@ class ConvTranspose2dLowering(WeightedLowering, layer=ConvTranspose2d):
     @classmethod
     def learns_from_few_samples(cls, layer, channels):
         return layer.groups == 1
+
+    def step_cost(self):
+        return 3 * self.cost()
+
+    def packing_cost(self):
+        return PACKED * self.emitter.parameter(f"{self.name}.weight").count
 
     @property
     def gates(self):

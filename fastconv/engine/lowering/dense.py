@@ -14,6 +14,9 @@ class DenseLowering(WeightedLowering, layer=Dense):
     folds = True
     reads_scalars = True
 
+    def step_cost(self):
+        return 3 * self.cost()
+
     def forward(self, x, y, relu):
         if self.few:
             emit_dense(self, x, y, relu, dense.DENSE_PRODUCTS)

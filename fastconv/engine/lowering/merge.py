@@ -71,7 +71,7 @@ class StackLowering(Lowering, layer=Stack):
 
     def _gradients_of_channels(self, x, dy, dx):
         """Emit the gradients of values whose channels share planes."""
-        for slope, (value, part, table) in zip(dx, self._channels_of(x, dy), strict=True):
+        for slope, (_, part, table) in zip(dx, self._channels_of(x, dy), strict=True):
             if slope is None:
                 continue
             if table is None:

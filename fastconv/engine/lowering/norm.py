@@ -31,6 +31,9 @@ class BatchNorm2dLowering(WeightedLowering, layer=BatchNorm2d):
 
     gates_output = joins_sum = made_again = fuses_relu  # x tells where y is positive
 
+    def step_cost(self):
+        return 4 * self.cost()  # sums, and then what is made with them
+
     def forward(self, x, y, relu):
         self.sum_up(x)
         self.finish(x, y, relu)

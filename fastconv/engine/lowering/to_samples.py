@@ -7,7 +7,7 @@ from .base import Lowering
 class ToSamples(Lowering):
     """A value of few samples, whose channels lie in the lanes, for layers that want samples in them.
 
-    It is no layer of the network: the builder puts it in, on behalf of the layer `reader`, as which it counts.
+    It is no layer of the network: the builder puts it in, and it counts as part of the layer `reader`.
     """
 
     in_place = False
