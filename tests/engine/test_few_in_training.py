@@ -5,6 +5,7 @@ import pytest
 
 import fastconv as fc
 from fastconv.engine import few_samples
+from fastconv.engine.builder import Builder
 from fastconv.engine.emitter import layers_of_channels
 from fastconv.engine.engine import Engine
 from fastconv.engine.few_samples import few_in_training
@@ -101,6 +102,19 @@ def made(name, dtype):
 @pytest.mark.parametrize("name", WIDE)
 def test_float32_comes_to_the_same_within_its_rounding(name, monkeypatch):
     assert_same_steps(lambda: made(name, "float32"), 2, 4, monkeypatch, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("padding", [0, 1, ((1, 0), (0, 2)), 2])
+def test_winograds_products_make_the_outputs_and_the_input_gradients(padding, monkeypatch):
+    def make(dtype):
+        wide = [fc.Conv2d(32, 3, padding=padding), fc.Tanh(), fc.Conv2d(24, 3, padding=padding), fc.Tanh()]
+        return fc.Sequential([*wide, fc.Conv2d(17, 3), fc.Flatten(), fc.Dense(3)], (32, 17, 15), dtype=dtype)
+
+    made = make("float32")
+    plan = Builder(made, Run("gradients", 3, 1, fc.losses.MSE(), few=3)).plan
+    names = [operation.name for operation, _, _ in plan.operations]
+    assert names.count("transform_packed") == 5  # nobody wants the gradient of the network's input
+    assert_same_steps(lambda: make("float32"), 3, 5, monkeypatch, rtol=1e-3, atol=2e-6)
 
 
 def test_branches_of_both_kinds_come_to_the_same(monkeypatch):

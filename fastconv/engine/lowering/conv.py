@@ -66,7 +66,9 @@ class Conv2dLowering(WeightedLowering, layer=Conv2d):
                     (self.channels, layer.out_channels),
                 )
             )
-            return 2 * sums + back * sums_back + -(-layer.out_channels // lanes) * positions
+            forward = self.winograd_channels.cost() or sums
+            sums_back = self.winograd_channels_back.cost() or sums_back
+            return forward + sums + back * sums_back + -(-layer.out_channels // lanes) * positions
         products = [share * self.products * positions for share in (self.share, self.gradient_share)]
         for k, form in enumerate((self.winograd.forward, self.winograd.input_gradient)):
             if form is not None:
@@ -112,7 +114,7 @@ class Conv2dLowering(WeightedLowering, layer=Conv2d):
     def forward(self, x, y, relu):
         if self.few:
             if self.winograd_channels.pays:
-                self.winograd_channels.emit(self, x, y, ending_of(relu))
+                self.winograd_channels.emit(self, x, y, ending_of(relu), self.parameter("bias"))
             elif self._takes_positions():
                 emit_positions(self, x, y, relu)
             else:
@@ -189,6 +191,9 @@ class Conv2dLowering(WeightedLowering, layer=Conv2d):
             emit_channels_grad_bias(self, dy, sums)
         if dx is None:
             return
+        if self.winograd_channels_back.pays:
+            self.winograd_channels_back.emit(self, dy, dx, conv.PLAIN)
+            return
         back = Transposed(
             self, self.layer.out_channels, self.channels, tuple(self.in_size), (self.top, self.left)
         )
@@ -229,6 +234,7 @@ class Conv2dLowering(WeightedLowering, layer=Conv2d):
         along_a_line = 1 in self.layer.kernel_size
         self.winograd = (WinogradLine if along_a_line else Winograd)(self, self.share, self.gradient_share)
         self.winograd_channels = WinogradChannels(self)
+        self.winograd_channels_back = WinogradChannels(self, turned=True)
         if self.winograd.forward is not None or self.winograd.weight_gradient is not None:
             self.cut = None
 
