@@ -9,6 +9,7 @@ from fastconv.engine.builder import Builder
 from fastconv.engine.emitter import layers_of_channels
 from fastconv.engine.engine import Engine
 from fastconv.engine.few_samples import few_in_training
+from fastconv.engine.lowering import winograd_channels
 from fastconv.engine.run import Run
 from tests.engine.networks import NETWORKS, assert_same_bits, build, data_for
 
@@ -110,6 +111,7 @@ def test_winograds_products_make_the_outputs_and_the_input_gradients(padding, mo
         wide = [fc.Conv2d(32, 3, padding=padding), fc.Tanh(), fc.Conv2d(24, 3, padding=padding), fc.Tanh()]
         return fc.Sequential([*wide, fc.Conv2d(17, 3), fc.Flatten(), fc.Dense(3)], (32, 17, 15), dtype=dtype)
 
+    monkeypatch.setattr(winograd_channels, "WORTH_IT", ALWAYS)
     made = make("float32")
     plan = Builder(made, Run("gradients", 3, 1, fc.losses.MSE(), few=3)).plan
     names = [operation.name for operation, _, _ in plan.operations]
