@@ -157,7 +157,11 @@ class Windows:
 def packed_numbers(lowering, numbers, table, name):
     """Emit the packing of the numbers that a table names; returns where they lie."""
     packed = lowering.plan.rows(table.size, label=f"packed{lowering.number}_{name}")
-    lowering.emitter.prepare(channels.pack_from, [numbers, packed], channels.pack_from_geometry(table))
+    by_vectors = channels.pack_vectors_geometry(table, lowering.plan.lanes)
+    if by_vectors is not None:
+        lowering.emitter.prepare(channels.pack_vectors, [numbers, packed], by_vectors)
+    else:
+        lowering.emitter.prepare(channels.pack_from, [numbers, packed], channels.pack_from_geometry(table))
     return packed
 
 

@@ -25,11 +25,14 @@ class BatchNorm2dLowering(WeightedLowering, layer=BatchNorm2d):
     def finishes_gradient(self):
         return self.trains and not self.few
 
+    fuses_relu = True
+    gates_output = True  # x tells where y is positive
+
     @property
-    def fuses_relu(self):
+    def joins_sum(self):
         return not self.few
 
-    gates_output = joins_sum = made_again = fuses_relu  # x tells where y is positive
+    made_again = joins_sum
 
     def step_cost(self):
         return 4 * self.cost()  # sums, and then what is made with them
@@ -76,7 +79,7 @@ class BatchNorm2dLowering(WeightedLowering, layer=BatchNorm2d):
             self.plan.emit(batch_norm.batch_norm, [x, y, self.saved, gamma, z], g)
             return
         x = self.laid_out_as(x, y)
-        g = single_sample.norm_channels_geometry(x, y, self.input_shape[0])
+        g = single_sample.norm_channels_geometry(x, y, self.input_shape[0], relu)
         self.plan.emit(single_sample.norm_channels, [x, y, self.saved, gamma, self.parameter("bias")], g)
 
     def backward(self, x, y, dy, dx, gate):
@@ -92,7 +95,7 @@ class BatchNorm2dLowering(WeightedLowering, layer=BatchNorm2d):
             return
         operands = [x, dy, dx, self.saved, gamma, dgamma]
         if self.few:
-            g = batch_norm_channels.norm_training_geometry(self.input_shape[0], x, dy, dx)
+            g = batch_norm_channels.norm_training_geometry(self.input_shape[0], x, dy, dx, self.gated)
             self.plan.emit(batch_norm_channels.norm_grad_input_channels, operands, g)
         else:
             g = batch_norm.batch_norm_geometry(x, dy, dx, self.gated)
@@ -101,8 +104,9 @@ class BatchNorm2dLowering(WeightedLowering, layer=BatchNorm2d):
     def _emit_sums(self, x, dy, parts):
         """Emit the sums of a block's dy, which is finished on the way."""
         if self.few:
-            g = batch_norm_channels.norm_training_geometry(self.input_shape[0], x, dy)
-            self.plan.emit(batch_norm_channels.norm_grad_sums_channels, [x, dy, self.saved, parts], g)
+            g = batch_norm_channels.norm_training_geometry(self.input_shape[0], x, dy, relu=self.gated)
+            operands = [x, dy, self.saved, self.parameter("weight"), parts]
+            self.plan.emit(batch_norm_channels.norm_grad_sums_channels, operands, g)
             return
         more, above = self.unfinished or (None, None)
         g = batch_norm.batch_norm_geometry(x, dy, None, self.gated, more is not None, above)

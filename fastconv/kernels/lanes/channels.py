@@ -297,6 +297,28 @@ def pack_from(w, packed, _c, _d, _e, _f, g, s):
         packed[k] = w[g[1 + k]] if g[1 + k] >= 0 else 0.0
 
 
+def pack_vectors_geometry(table, lanes):
+    """Make the geometry of `pack_vectors` from the table of `pack_from`, or None where it can't be.
+
+    It can be where the numbers of each vector follow each other, before any zeros.
+    """
+    vectors = np.reshape(table, (-1, lanes))
+    counts = np.count_nonzero(vectors >= 0, axis=1)
+    starts = np.where(counts > 0, vectors[:, 0], 0)
+    lane = np.arange(lanes)
+    if not np.array_equal(vectors, np.where(lane < counts[:, None], starts[:, None] + lane, -1)):
+        return None
+    return np.array([len(vectors), *np.stack([starts, counts], 1).ravel()], np.int64)
+
+
+@operation
+def pack_vectors(w, packed, _c, _d, _e, _f, g, s):
+    """As `pack_from`, vector by vector: each is a run of w, with zeros behind it."""
+    first, last = share(g[0], s)
+    for k in range(first, last):
+        simd.store(packed, k, simd.load_part(w, g[1 + 2 * k], g[2 + 2 * k]))
+
+
 class FoldGeometry(NamedTuple):
     """The weight that `fold_norm` scales: (outer, channels, inner), of which channels are outputs."""
 
