@@ -116,7 +116,7 @@ def _run(
     if purpose == "predict":
         few = samples_at_once(network, batch_size, precision=precision)
     else:
-        few = few_in_training(network, batch_size, precision) if purpose == "train" else 0
+        few = few_in_training(network, batch_size, precision) if purpose in ("train", "gradients") else 0
     return Run(
         purpose, batch_size, threads, loss, training, frozen=network.frozen, precision=precision, few=few
     )

@@ -2,7 +2,7 @@
 
 from ..kernels.precision import chosen, get_precision
 from .engine import Engine
-from .few_samples import samples_at_once
+from .few_samples import few_in_training, samples_at_once
 from .memory import lanes_of
 from .one_thread import OneThread
 from .run import Run
@@ -33,16 +33,23 @@ class EnginePool:
         """An engine that takes `samples` samples in batches of `batch_size`, or all at once.
 
         Where they fit in one batch, the engine is for whole blocks, so that it serves similar numbers too.
-        Predictions of few samples may have their channels in the lanes: a block would leave most lanes empty.
+        Few samples may have their channels in the lanes: a block would leave most lanes empty.
         `others` are further fields of the `Run`.
         """
         if purpose == "predict":
             run = self._prediction(network, samples, batch_size)
         else:
-            batch_size = _in_blocks(network, samples, batch_size)
-            frozen = network.frozen if purpose == "gradients" else frozenset()
-            precision = get_precision()
-            run = Run(purpose, batch_size, get_num_threads(), frozen=frozen, precision=precision, **others)
+            differentiates, precision = purpose == "gradients", get_precision()
+            few = few_in_training(network, samples, precision) if differentiates else 0
+            run = Run(
+                purpose,
+                samples if few else _in_blocks(network, samples, batch_size),
+                get_num_threads(),
+                frozen=network.frozen if differentiates else frozenset(),
+                precision=precision,
+                few=few,
+                **others,
+            )
         for engine in self._engines.copy():
             if engine.asked_run is run or engine.asked_run == run:
                 try:

@@ -21,7 +21,7 @@ WIDE = {
          fc.Dense(3)],
         (3, 9, 8),
     ),
-    "depthwise": (
+    "wide depthwise": (
         [fc.Conv2d(20, 1), fc.BatchNorm2d(), fc.ReLU6(), fc.DepthwiseConv2d(3, stride=2, padding=1),
          fc.BatchNorm2d(), fc.ReLU(), fc.DepthwiseConv2d(5, padding="same", bias=True), fc.SiLU(),
          fc.Conv2d(18, 1), fc.GlobalAvgPool2d(), fc.Flatten(), fc.Dense(3)],
@@ -64,7 +64,7 @@ def graph():
 
 
 def stepped(model, batch_size, monkeypatch, worth_it, count, threads=1):
-    """What two steps on batches of `batch_size` change, the second of which may be smaller."""
+    """What two steps on batches of `batch_size` change; a smaller one of 3 or 4 has the same engine."""
     monkeypatch.setattr(few_samples, "WORTH_IT", worth_it)
     fc.set_num_threads(threads)
     X, y = data_for(model, "mse", count=count)
@@ -86,7 +86,7 @@ def assert_same_steps(make, batch_size, count, monkeypatch, **tolerance):
 
 @pytest.mark.parametrize("name", [*NETWORKS, *WIDE])
 def test_steps_are_those_of_samples_in_the_lanes(name, monkeypatch):
-    assert_same_steps(lambda: made(name, "float64"), 3, 5, monkeypatch, rtol=1e-9, atol=1e-12)
+    assert_same_steps(lambda: made(name, "float64"), 4, 7, monkeypatch, rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("name", WIDE)
@@ -116,24 +116,42 @@ def test_winograds_products_make_the_outputs_and_the_input_gradients(padding, mo
     plan = Builder(made, Run("gradients", 3, 1, fc.losses.MSE(), few=3)).plan
     names = [operation.name for operation, _, _ in plan.operations]
     assert names.count("transform_packed") == 5  # nobody wants the gradient of the network's input
-    assert_same_steps(lambda: make("float32"), 3, 5, monkeypatch, rtol=1e-3, atol=2e-6)
+    assert_same_steps(lambda: make("float32"), 4, 7, monkeypatch, rtol=1e-3, atol=2e-6)
+
+
+def test_gradients_of_one_sample_are_those_of_samples_in_the_lanes(monkeypatch):
+    def gradients(worth_it):
+        monkeypatch.setattr(few_samples, "WORTH_IT", worth_it)
+        model = made("wide depthwise", "float64")
+        steps = model.source("gradients", loss="mse", batch_size=1, kernels=False)
+        assert ("load_samples" in steps) == bool(worth_it)
+        X, y = data_for(model, "mse", count=1)
+        loss, found = model.loss_and_gradients(X, y, "mse")
+        return [np.array(loss), *found.values()]
+
+    for few, plain in zip(gradients(ALWAYS), gradients(NEVER), strict=True):
+        np.testing.assert_allclose(few, plain, rtol=1e-9, atol=1e-12)
 
 
 def test_branches_of_both_kinds_come_to_the_same(monkeypatch):
-    assert_same_steps(graph, 3, 5, monkeypatch, rtol=1e-9, atol=1e-12)
+    assert_same_steps(graph, 4, 7, monkeypatch, rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("name", [*NETWORKS, *WIDE])
 def test_they_have_the_same_bits_on_any_number_of_threads(name, monkeypatch):
     monkeypatch.setattr(few_samples, "PER_START", 1)  # as if the work were worth it
-    expected = stepped(made(name, "float32"), 3, monkeypatch, ALWAYS, 6)
+    expected = stepped(made(name, "float32"), 4, monkeypatch, ALWAYS, 7)
     for threads in (2, 5):
-        assert_same_bits(stepped(made(name, "float32"), 3, monkeypatch, ALWAYS, 6, threads), expected)
+        assert_same_bits(stepped(made(name, "float32"), 4, monkeypatch, ALWAYS, 7, threads), expected)
+
+
+def test_the_wide_networks_have_names_of_their_own():
+    assert NETWORKS.keys().isdisjoint(WIDE)
 
 
 def test_threads_share_the_work_on_few_samples(monkeypatch):
     monkeypatch.setattr(few_samples, "PER_START", 1)
-    model = made("depthwise", "float32")
+    model = made("wide depthwise", "float32")
     engine = Engine(model, Run("gradients", 3, 2, fc.losses.MSE(), few=3))
     assert engine.threads == 2
     assert engine.program.plan.divides
