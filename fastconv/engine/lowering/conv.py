@@ -55,25 +55,24 @@ class Conv2dLowering(WeightedLowering, layer=Conv2d):
         return products + math.prod(self.output_shape) // (self.plan.lanes if self.few else 1)
 
     def step_cost(self):
-        layer, lanes, positions = self.layer, self.plan.lanes, math.prod(self.out_size)
-        back = self.emitter.needs_gradient(self.inputs[0])
-        if self.few:
-            taps = math.prod(layer.kernel_size) * positions // layer.groups
-            sums, sums_back = (
-                -(-outputs // lanes) * inputs * taps
-                for outputs, inputs in (
-                    (layer.out_channels, self.channels),
-                    (self.channels, layer.out_channels),
-                )
-            )
-            forward = self.winograd_channels.cost() or sums
-            sums_back = self.winograd_channels_back.cost() or sums_back
-            return forward + sums + back * sums_back + -(-layer.out_channels // lanes) * positions
-        products = [share * self.products * positions for share in (self.share, self.gradient_share)]
+        forward, weight, back = self._costs_of_few() if self.few else self._costs_of_a_block()
+        values = math.prod(self.output_shape) // (self.plan.lanes if self.few else 1)
+        return forward + weight + values + (back if self.emitter.needs_gradient(self.inputs[0]) else 0)
+
+    def _costs_of_few(self):
+        """What one of few samples takes forward, for the weight's gradient and for the input's."""
+        ends = self.channels, self.layer.out_channels
+        taps = math.prod(self.layer.kernel_size) * math.prod(self.out_size) // self.layer.groups
+        back, forward = (taps * -(-made // self.plan.lanes) * read for made, read in (ends, ends[::-1]))
+        return self.winograd_channels.cost() or forward, forward, self.winograd_channels_back.cost() or back
+
+    def _costs_of_a_block(self):
+        """The same for a block: the weight's gradient as the outputs, which are cut, or not, as it is."""
+        costs = [share * self.products * math.prod(self.out_size) for share in self.shares]
         for k, form in enumerate((self.winograd.forward, self.winograd.input_gradient)):
             if form is not None:
-                products[k] = min(products[k], self.winograd.cost)
-        return 2 * products[0] + back * products[1] + layer.out_channels * positions
+                costs[k] = min(costs[k], self.winograd.cost)
+        return costs[0], *costs
 
     def packing_cost(self):
         return PACKED * self.emitter.parameter(f"{self.name}.weight").count
@@ -227,12 +226,13 @@ class Conv2dLowering(WeightedLowering, layer=Conv2d):
 
     def _choose(self):
         """Decide how each pass is computed: in strips, by Winograd's products, or neither."""
-        self.cut, self.share = self._best_cut(self.out_size, (1, 1), self._forward_cost)
-        self.gradient_cut, self.gradient_share = self._best_cut(
+        self.cut, share = self._best_cut(self.out_size, (1, 1), self._forward_cost)
+        self.gradient_cut, gradient_share = self._best_cut(
             self.in_size, self.layer.stride, self._gradient_cost
         )
+        self.shares = share, gradient_share  # of the cost of whole images
         along_a_line = 1 in self.layer.kernel_size
-        self.winograd = (WinogradLine if along_a_line else Winograd)(self, self.share, self.gradient_share)
+        self.winograd = (WinogradLine if along_a_line else Winograd)(self, *self.shares)
         self.winograd_channels = WinogradChannels(self)
         self.winograd_channels_back = WinogradChannels(self, turned=True)
         if self.winograd.forward is not None or self.winograd.weight_gradient is not None:
