@@ -25,7 +25,7 @@ from ..kernels.lanes.operation import Operation, addresses_of
 from ..simd import VECTOR_BYTES
 from .arranging import arrange
 from .assistant import assisted
-from .exchange import BlockRows, ShardSums
+from .exchange import Begin, BlockRows, ShardSums
 from .memory import CopyDistance, Planes, Rows, Storage, image_of, lanes_of
 from .program import Program
 from .tables import BATCH, BLOCK, DIVIDED, MAX_SHARDS, OPERANDS, ROW, address_of
@@ -85,6 +85,7 @@ class Plan:
         self.stages = []  # ("block", "divided" or "batch", [(operation, operands, geometry)])
         self.shared = shared  # whether several ranks compute the blocks, each some of them
         self.exchanges = []  # what ranks share with each other, and how many stages come before
+        self._begun = None  # sums of shards that are sent early
         self.owner = None  # of the operations that are emitted next, for whoever wants to know
         self.preparation = []  # operations that run once, and again when a parameter has changed
         self._storages = []
@@ -184,8 +185,18 @@ class Plan:
     def share_shards(self):
         """Let all ranks have the sums of all shards, in the place of those of the first one."""
         if self.shared:
-            storages = [storage for storage in self._storages if storage.kept == "shard"]
-            self.exchanges.append((len(self.stages), ShardSums(storages)))
+            self.exchanges.append((len(self.stages), self._shard_sums()))
+
+    def begin_sharing_shards(self):
+        """Send the sums of all shards that there are so far; `share_shards` takes in those of others."""
+        self._begun = self._shard_sums()
+        self.exchanges.append((len(self.stages), Begin(self._begun)))
+
+    def _shard_sums(self):
+        """The sums of shards that are not on their way yet."""
+        begun = self._begun.storages if self._begun else []
+        rest = [one for one in self._storages if one.kept == "shard" and one not in begun]
+        return ShardSums(rest, self._begun)
 
     @property
     def operations(self):

@@ -245,18 +245,18 @@ class Counting(Mute):
         super().__init__(number, count)
         self.got, self.ways = [], []
 
-    def all_rows(self, rows, counts):
+    def begin_all_rows(self, rows, counts):
         row = rows.itemsize * int(np.prod(rows.shape[1:]))
         self.ways.append("gather")
         self.got.append((sum(counts) - counts[self.number]) * row)
-        return super().all_rows(rows, counts)
+        return super().begin_all_rows(rows, counts)
 
-    def scatter_rows(self, rows, sent, received):
+    def begin_scatter_rows(self, rows, sent, received):
         self.ways.append("scatter")
         row = rows.itemsize * int(np.prod(rows.shape[1:]))
         out, back = (sum(some) - some[self.number] for some in (sent, received))
         self.got.append(max(out, back) * row)
-        return super().scatter_rows(rows, sent, received)
+        return super().begin_scatter_rows(rows, sent, received)
 
 
 @pytest.mark.parametrize(("samples", "ranks"), [(64, 2), (80, 2), (100, 3), (32, 4), (1024, 8), (1040, 5)])

@@ -25,6 +25,10 @@ class BatchNorm2dLowering(WeightedLowering, layer=BatchNorm2d):
         return self.trains
 
     @property
+    def shares_blocks(self):
+        return self.trains
+
+    @property
     def fuses_relu(self):
         return not self.emitter.few
 
@@ -78,6 +82,7 @@ class BatchNorm2dLowering(WeightedLowering, layer=BatchNorm2d):
             self.plan.share_blocks(parts)
             operands = [parts, self.saved, dgamma]
             self.plan.emit(batch_norm.batch_norm_grad_total, operands, totals, stage="batch")
+            self.emitter.share_early(self.number)
         if dx is not None:
             g = batch_norm.batch_norm_geometry(x, dy, dx, self.gated)
             operands = [x, dy, dx, self.saved, gamma, dgamma]
