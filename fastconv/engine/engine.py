@@ -19,7 +19,7 @@ from .columns import arrays_in
 from .few_samples import threads_of_few
 from .loop import JOB
 from .memory import lanes_of
-from .overlap import best_cut
+from .overlap import Cuts
 from .ports import STEPS_PER_CALL
 from .ranks.communicator import ALONE
 from .shares import shares_of
@@ -101,8 +101,10 @@ class Engine:
 
     def _built(self, network, run, optimizer_state, ranks):
         """The plan, cut where ranks gain by gradients that are on their way early."""
-        built = Builder(network, run, optimizer_state, ranks.count > 1)
-        self.cut = best_cut(built.plan, network, ranks.count, ranks.wire()) if run.training else None
+        self.cut, built = None, Builder(network, run, optimizer_state, ranks.count > 1)
+        if ranks.count > 1 and run.training:
+            shares = shares_of(run.batch_size, lanes_of(network.dtype), ranks.count)
+            self.cut = Cuts(built.plan, network).best(shares, ranks.wire())
         if self.cut is None:
             return built
         return Builder(network, run, optimizer_state, True, self.cut.layer)

@@ -12,11 +12,11 @@ that is nothing. It saves what passes on the wire by itself while the layers C a
 exchange, which has to wait behind it. Both are estimates; where they do not differ clearly there is no cut.
 """
 
+import itertools
 import math
 from typing import NamedTuple
 
 from .exchange import BlockRows
-from .shares import shares_of
 
 PRODUCTS_PER_SECOND = 5e9  # of vectors, on a thread: about what training steps come to
 MEMORY_BYTES_PER_SECOND = 1e10  # of a thread that writes what it reads later
@@ -39,6 +39,54 @@ class Cut(NamedTuple):
     seconds: float
 
 
+class Cuts:
+    """Where a step can be cut, and what that comes to.
+
+    Parameters
+    ----------
+    plan : Plan
+        Of a whole step that ranks share, not cut, before it is finished.
+    network : Network
+    """
+
+    def __init__(self, plan, network):
+        groups = _groups(plan, network)
+        self._threads, self._item = plan.threads, plan.dtype.itemsize
+        self._places = list(_places(plan, groups))
+        self._work, self._sums = sum(_work(plan, network)), sum(one.sums for one in groups)
+
+    @property
+    def layers(self):
+        """The numbers of the layers at which a step can be cut, whether that pays or not."""
+        return [place.layer for place in self._places]
+
+    def best(self, shares, wire):
+        """The cut that pays most in a step, or None where none pays.
+
+        Parameters
+        ----------
+        shares : Shares
+            Of the batch.
+        wire : Wire
+            What exchanges take.
+        """
+        ranks = len(shares.nodes)
+        if not wire.hidden or ranks == 1:
+            return None
+        blocks = max(last - first for first, last in itertools.pairwise(shares.block_ends))
+        second = PRODUCTS_PER_SECOND * self._threads / max(1, blocks)  # products of a block
+        memory = MEMORY_BYTES_PER_SECOND * self._threads
+        passing = self._item * _rows_passing(shares)
+        best = Cut(-1, 0.0)
+        for place in self._places:
+            computing = place.work / second + self._item * blocks * place.sums / memory
+            hidden = min(computing, wire.hidden_seconds(passing * place.early))
+            saved = hidden - 2 * blocks * place.kept / memory - CUT_SECONDS - wire.latency
+            best = max(best, Cut(place.layer, saved), key=lambda cut: cut.seconds)
+        step = self._work / second + self._sums * passing / wire.bandwidth
+        return best if best.seconds > LEAST_SHARE * step else None
+
+
 class _Group(NamedTuple):
     """The operations of one layer's backward pass."""
 
@@ -49,58 +97,34 @@ class _Group(NamedTuple):
     sums: int  # numbers of its weights' gradients
 
 
-def best_cut(plan, network, ranks, wire):
-    """Where to cut a step, or None where that does not pay.
+class _Place(NamedTuple):
+    """A cut before the backward pass of a layer."""
 
-    Parameters
-    ----------
-    plan : Plan
-        Of the whole step, not cut, before it is finished.
-    network : Network
-    ranks : int
-    wire : Wire
-        What exchanges take.
-
-    Returns
-    -------
-    Cut or None
-    """
-    if not wire.hidden or ranks == 1:
-        return None
-    shares = shares_of(plan.batch_size, plan.lanes, ranks)
-    blocks = max(b - a for a, b in zip(shares.block_ends, shares.block_ends[1:], strict=False))
-    second = PRODUCTS_PER_SECOND * plan.threads / blocks  # products of a block
-    groups, nodes = _groups(plan, network), sum(map(len, shares.nodes))
-    passing = _passing(nodes, ranks, plan.dtype.itemsize)
-    best = Cut(-1, 0.0)
-    for group, early, late in _places(groups):
-        computing = sum(one.work for one in late if one.stage < _next_exchange(plan, group.stage)) / second
-        kept = 2 * blocks * _kept_bytes(plan, group.first) / (MEMORY_BYTES_PER_SECOND * plan.threads)
-        hidden = wire.hidden_seconds(passing * sum(one.sums for one in early))
-        saved = min(computing, hidden) - kept - CUT_SECONDS - wire.latency
-        best = max(best, Cut(group.layer, saved), key=lambda cut: cut.seconds)
-    step = sum(_work(plan, network)) / second
-    step += sum(one.sums for one in groups) * passing / wire.bandwidth
-    return best if best.seconds > LEAST_SHARE * step else None
+    layer: int
+    early: int  # numbers of the gradients that are sent there
+    work: float  # what is computed meanwhile: products of vectors, of a block,
+    sums: int  # and numbers of gradients that are added up over shards
+    kept: int  # bytes of a block that go from one stage to the next
 
 
-def possible_cuts(plan, network):
-    """The layers at which a step can be cut, whether that pays or not."""
-    return [group.layer for group, _, _ in _places(_groups(plan, network))]
-
-
-def _places(groups):
-    """(the first behind a cut, those before it, those behind it), with sums on both sides."""
+def _places(plan, groups):
+    """All cuts with gradients on both sides."""
+    lives = _lives(plan)
     for group in {group.layer: group for group in groups}.values():  # the last is that of its gradient
-        early = [one for one in groups if one.first < group.first]
+        early = sum(one.sums for one in groups if one.first < group.first)
         late = [one for one in groups if one.first >= group.first]
-        if sum(one.sums for one in early) and sum(one.sums for one in late):
-            yield group, early, late
+        if early and sum(one.sums for one in late):
+            end = min((place for place, _ in plan.exchanges if place > group.stage), default=len(plan.stages))
+            meanwhile = [one for one in late if one.stage < end]
+            work, sums = sum(one.work for one in meanwhile), sum(one.sums for one in meanwhile)
+            kept = sum(size for size, begin, last in lives if begin < group.first <= last)
+            yield _Place(group.layer, early, work, sums, kept)
 
 
-def _passing(nodes, ranks, item):
-    """Bytes that a rank gets from others at once, for each number of a gradient."""
-    return item * max(nodes - nodes // ranks, 1) if nodes <= 2 * ranks else item * nodes / ranks
+def _rows_passing(shares):
+    """How many rows of sums a rank gets from others, or parts of rows that come to so many, at first."""
+    nodes, ranks = sum(map(len, shares.nodes)), len(shares.nodes)
+    return nodes - min(map(len, shares.nodes)) if nodes <= 2 * ranks else nodes / ranks
 
 
 def _operations(plan):
@@ -151,21 +175,16 @@ def _after_exchanges(plan, owners):
     return found
 
 
-def _next_exchange(plan, stage):
-    """The stage before which ranks exchange something next."""
-    return min((place for place, _ in plan.exchanges if place > stage), default=len(plan.stages))
-
-
-def _kept_bytes(plan, first):
-    """Bytes of a block that operations from number `first` on read of those before, in the same stage."""
+def _lives(plan):
+    """(bytes, first use, last use) of what a thread keeps for a block within one stage."""
     uses = {}
     for number, stage, (_, operands, _) in _operations(plan):
         for operand in operands:
             if operand is not None and operand.storage.kept == "thread":
                 uses.setdefault(operand.storage, []).append((number, stage))
-    crossing = [
-        storage.size
+    item = plan.dtype.itemsize
+    return [
+        (storage.size * item, used[0][0], used[-1][0])
         for storage, used in uses.items()
-        if used[0][0] < first <= used[-1][0] and used[0][1] == used[-1][1]
+        if used[0][1] == used[-1][1]
     ]
-    return sum(crossing) * plan.dtype.itemsize

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 import fastconv as fc
-from fastconv.engine import engine, exchange
+from fastconv.engine import exchange
 from fastconv.engine.builder import Builder
 from fastconv.engine.engine import Engine
-from fastconv.engine.overlap import Cut, possible_cuts
+from fastconv.engine.overlap import Cut, Cuts
 from fastconv.engine.ranks.communicator import ALONE, Coming
 from fastconv.engine.run import Run
 from fastconv.engine.shares import shares_of
@@ -100,11 +100,11 @@ def test_training_ends_with_the_bits_of_one_process(name, dtype, batch_size, sam
 def cuts_of(name, dtype, batch_size):
     network, optimizer = made(name, dtype), fc.SGD()
     run = Run("train", batch_size, 1, resolve("cross_entropy"), optimizer)
-    return possible_cuts(Builder(network, run, [network.flat_parameters.copy()], True).plan, network)
+    return Cuts(Builder(network, run, [network.flat_parameters.copy()], True).plan, network).layers
 
 
 def cut_at(monkeypatch, layer):
-    monkeypatch.setattr(engine, "best_cut", lambda plan, network, ranks, wire: Cut(layer, 0.0))
+    monkeypatch.setattr(Cuts, "best", lambda self, shares, wire: Cut(layer, 0.0))
 
 
 @pytest.mark.parametrize(("name", "dtype", "batch_size", "samples"), CASES)
