@@ -97,10 +97,14 @@ def test_training_ends_with_the_bits_of_one_process(name, dtype, batch_size, sam
             assert found == alone
 
 
+def shared_plan(network, batch_size, early=-1):
+    run = Run("train", batch_size, 1, resolve("cross_entropy"), fc.SGD())
+    return Builder(network, run, [network.flat_parameters.copy()], True, early).plan
+
+
 def cuts_of(name, dtype, batch_size):
-    network, optimizer = made(name, dtype), fc.SGD()
-    run = Run("train", batch_size, 1, resolve("cross_entropy"), optimizer)
-    return Cuts(Builder(network, run, [network.flat_parameters.copy()], True).plan, network).layers
+    network = made(name, dtype)
+    return Cuts(shared_plan(network, batch_size), network).layers
 
 
 def cut_at(monkeypatch, layer):
@@ -120,6 +124,17 @@ def test_a_step_that_is_cut_has_the_same_bits_wherever_that_is(monkeypatch, name
                 ranks, lambda one, t=threads: bits(trained(*arguments, t, one, fc.Adam(clip_norm=0.5)))
             ):
                 assert found == alone
+
+
+@pytest.mark.parametrize("name", [*LAYERS, "shared"])
+def test_a_cut_adds_nothing_up_twice(name):
+    network, found = made(name, "float32"), []
+    for layer in (-1, *cuts_of(name, "float32", 64)):
+        batch = [
+            one for kind, some in shared_plan(network, 64, layer).stages for one in some if kind == "batch"
+        ]
+        found.append(sorted(id(operation) for operation, _, _ in batch))
+    assert found == found[:1] * len(found)
 
 
 def test_gradients_are_on_their_way_while_others_are_computed(monkeypatch):

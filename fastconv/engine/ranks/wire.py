@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 TOTAL = 1 << 19  # bytes of all ranks together
 SMALL = 8  # bytes of each, where only the message counts
-TURNS = 7
+TURNS = 5
 
 
 class Wire(NamedTuple):
