@@ -30,6 +30,11 @@ def add_pairs(rows, pairs):
     restore_denormals(control)
 
 
+def gathers(row_bytes, ranks, nodes):
+    """Whether it is faster to gather all nodes than to add up slices of them, in two messages."""
+    return (nodes - 2) * row_bytes <= GATHERED * ranks
+
+
 class BlockRows:
     """What is kept for each block in some storages."""
 
@@ -113,9 +118,8 @@ class ShardSums:
         return [last - first for first, last in shares]
 
     def gathers(self, ranks, nodes):
-        """Whether it is faster to gather all nodes than to add up slices of them, in two messages."""
-        row_bytes = self.numbers * self._rows.itemsize
-        return (nodes - 2) * row_bytes <= GATHERED * ranks
+        """Whether all nodes are gathered at once."""
+        return gathers(self.numbers * self._rows.itemsize, ranks, nodes)
 
 
 class Begin:

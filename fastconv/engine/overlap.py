@@ -16,7 +16,7 @@ import itertools
 import math
 from typing import NamedTuple
 
-from .exchange import BlockRows
+from .exchange import BlockRows, gathers
 
 PRODUCTS_PER_SECOND = 5e9  # of vectors, on a thread: about what training steps come to
 MEMORY_BYTES_PER_SECOND = 1e10  # of a thread that writes what it reads later
@@ -76,14 +76,13 @@ class Cuts:
         blocks = max(last - first for first, last in itertools.pairwise(shares.block_ends))
         second = PRODUCTS_PER_SECOND * self._threads / max(1, blocks)  # products of a block
         memory = MEMORY_BYTES_PER_SECOND * self._threads
-        passing = self._item * _rows_passing(shares)
         best = Cut(-1, 0.0)
         for place in self._places:
             computing = place.work / second + self._item * blocks * place.sums / memory
-            hidden = min(computing, wire.hidden_seconds(passing * place.early))
+            hidden = min(computing, wire.hidden_seconds(_passing(place.early * self._item, shares)))
             saved = hidden - 2 * blocks * place.kept / memory - CUT_SECONDS - wire.latency
             best = max(best, Cut(place.layer, saved), key=lambda cut: cut.seconds)
-        step = self._work / second + self._sums * passing / wire.bandwidth
+        step = self._work / second + _passing(self._sums * self._item, shares) / wire.bandwidth
         return best if best.seconds > LEAST_SHARE * step else None
 
 
@@ -121,10 +120,11 @@ def _places(plan, groups):
             yield _Place(group.layer, early, work, sums, kept)
 
 
-def _rows_passing(shares):
-    """How many rows of sums a rank gets from others, or parts of rows that come to so many, at first."""
-    nodes, ranks = sum(map(len, shares.nodes)), len(shares.nodes)
-    return nodes - min(map(len, shares.nodes)) if nodes <= 2 * ranks else nodes / ranks
+def _passing(row_bytes, shares):
+    """The bytes that a rank gets from others for a row of sums, at first: all nodes, or its slice of them."""
+    counts = [len(nodes) for nodes in shares.nodes]
+    nodes, ranks = sum(counts), len(counts)
+    return row_bytes * (nodes - min(counts)) / (1 if gathers(row_bytes, ranks, nodes) else ranks)
 
 
 def _operations(plan):

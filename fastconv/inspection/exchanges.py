@@ -26,10 +26,11 @@ def hidden_by(plan: Any, network: Any, link: Link) -> Callable[[Shares], float]:
 
     The network is one that moves by itself what it was given. Of the plan is known what it is without a cut.
     """
-    cuts, wire = Cuts(plan, network), Wire(link.latency, link.bandwidth, hidden=1.0)
+    cuts = Cuts(plan, network)
 
     def of(shares: Shares) -> float:
-        cut = cuts.best(shares, wire)
+        latency = link.seconds(Exchange("scatter", 0, 0), len(shares.nodes))
+        cut = cuts.best(shares, Wire(latency, link.bandwidth, hidden=1.0))
         return 0.0 if cut is None else cut.seconds
 
     return of
