@@ -4,9 +4,14 @@ import sys
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
 
 from fastconv.cli import main
 from fastconv.engine import builder, engine
+
+# Other processes may have the processors, or an example may be the first to compile something.
+settings.register_profile("at any speed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("at any speed")
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # As a shell starts jobs in the background; tests that send an interrupt would wait for ever.

@@ -105,7 +105,7 @@ class Backward:
                 self._new(value, place, layer, dy) if asked else None
                 for value, place, asked in zip(targets, x, wanted, strict=True)
             ]
-        several = layer.layer.takes_several
+        several = layer.takes_several
         layers = (layer.number, relu.number) if gate else (layer.number, *together)
         self.plan.owner = Owner("backward", layers, self.emitter.trains(layer.name) + any(wanted))
         layer.backward(x if several else x[0], y, dy, made if several else made[0], gate)
@@ -133,8 +133,11 @@ class Backward:
         label = self.slopes.label(value, f"d{self.slots[value].label}")
         halo, y = self._halo(value), self.slots[layer.output]
         if y.storage is x.storage and self.slopes.is_alone(layer.output) and halo == dy.halo:
-            return Planes(dy.storage, *x.sizes, halo, label=label)
-        return self.plan.planes(x.sizes, halo, label, passing=True)
+            made = Planes(dy.storage, *x.sizes, halo, label=label)
+        else:
+            made = self.plan.planes(x.sizes, halo, label, passing=True)
+        made.image, made.samples = x.image, x.samples
+        return made
 
     def _halo(self, value):
         """The halo of the gradient of a value that some layer makes, if that is a stack of images."""

@@ -15,6 +15,7 @@ from .emitter import Emitter
 from .few_samples import MOVE
 from .folding import fold_norms
 from .lowering import lowering_of
+from .lowering.to_samples import ToSamples
 from .memory import CopyDistance, Planes, image_of, lanes_of
 from .plan import Owner, Plan
 from .ports import STEPS_PER_CALL, Ports
@@ -63,9 +64,12 @@ class Builder:
         self.losses = parts_of(run.loss)
         endings, outputs = self._endings()
         self.layers = [layer for layer in self.layers if layer not in endings]
-        if not run.training:
+        count = len(network.inputs) + len(network.nodes)
+        if run.training:
+            outputs, count = self._put_transitions(outputs, count)
+        else:
             self.layers = fold_norms(self.layers, outputs)
-        self.values = Values(self.layers, len(network.inputs) + len(network.nodes), outputs)
+        self.values = Values(self.layers, count, outputs)
         self.slots = self._slots()
         for layer in self.layers:
             writer = self.values.writer[layer.inputs[0]]
@@ -74,7 +78,8 @@ class Builder:
         for layer in self.layers:
             self.plan.owner = Owner("forward", (layer.number,))
             layer.prepare()
-        self.plan.emit_together(self.emitter.before_forward)
+        if self.few or self.emitter.before_forward:  # both passes of few samples add to these operations
+            self.plan.stages.append(("batch", self.emitter.before_forward))
         self.plan.owner = Owner("input")
         for value in network.inputs:
             self._read_input(value)
@@ -108,16 +113,45 @@ class Builder:
         ]
         return endings, outputs
 
+    def _put_transitions(self, outputs, count):
+        """Let layers and losses that want samples in the lanes read copies of values that lie otherwise.
+
+        Returns the outputs, some of which are copies then, and the number of all values.
+        """
+        shapes = dict(enumerate(self.network.input_shapes)) | {
+            one.output: one.output_shape for one in self.layers
+        }
+        in_channels = {value for one in self.layers if one.few for value in (*one.inputs, one.output)}
+        copies, layers = {}, []
+
+        def copy_of(value, reader):
+            if value not in in_channels:
+                return value
+            if value not in copies:
+                copies[value] = count + len(copies)
+                copy = ToSamples(reader, shapes[value], value, copies[value], self.emitter)
+                self.emitter.note_copy(value, copy.output)
+                layers.append(copy)
+            return copies[value]
+
+        for layer in self.layers:
+            if not layer.few:
+                layer.inputs = tuple(copy_of(value, layer.number) for value in layer.inputs)
+            layers.append(layer)
+        last = len(self.network.nodes) - 1
+        outputs, self.layers = [copy_of(value, last) for value in outputs], layers
+        return outputs, count + len(copies)
+
     # Memory of the values
 
-    def _planes(self, shape, halo, label, passing=False):
+    def _planes(self, shape, halo, label, few, passing=False):
         """New planes for samples of `shape`; of few samples, the channels share planes."""
-        if not self.few:
+        if not few:
             return self.plan.planes(shape, halo, label, passing=passing)
         image = image_of(shape)
-        sizes = -(-image[0] // self.plan.lanes) * self.few, *image[1:]
+        sizes = -(-image[0] // self.plan.lanes) * few, *image[1:]
         planes = self.plan.planes(sizes, halo, label, passing=passing)
-        planes.image, planes.samples = image, self.few
+        planes.image, planes.samples = image, few
         return planes
 
     def _slots(self):
@@ -137,10 +171,11 @@ class Builder:
         label = self._label("X", value, self.network.inputs)
         if len(readers) == 1:
             readers[0].reads_input_alone = True
-        if self.few and self.values.read_as_scalars(value):
+        few = max((reader.few for reader in readers), default=0)
+        if few and self.values.read_as_scalars(value):
             slack = single_sample.OVERRUN * self.plan.lanes
-            return self.plan.scalar_planes(image_of(shape), self.few, halo, slack, label)
-        return self._planes(shape, halo, label)
+            return self.plan.scalar_planes(image_of(shape), few, halo, slack, label)
+        return self._planes(shape, halo, label, few)
 
     def _label(self, name, k, all_of_them):
         """What the k-th of several is called, or the only one."""
@@ -150,7 +185,7 @@ class Builder:
         """The planes of what a layer makes, `slots` being those of the values before it."""
         label, shape = f"y{layer.number}", layer.output_shape
         below = next((slots[value] for value in layer.inputs if self._may_overwrite(layer, value)), None)
-        if self.few and layer.in_place:
+        if layer.few and layer.in_place:
             if below is None:  # a copy: the layout of few samples says how its features lie
                 below = slots[layer.inputs[0]]
                 return replace(below, storage=self.plan.storage_like(below.storage), label=label)
@@ -158,7 +193,7 @@ class Builder:
         if below is not None and (len(shape) > 1 or below.halo == NO_HALO):
             return Planes(below.storage, *image_of(shape), below.halo, label=label)
         halo = self.values.halo(layer.output) if len(shape) > 1 else NO_HALO
-        return self._planes(shape, halo, label, passing=True)
+        return self._planes(shape, halo, label, layer.few, passing=True)
 
     def _may_overwrite(self, layer, value):
         """Whether a layer may work in the memory of one of its inputs: nobody else needs what it holds."""
@@ -177,7 +212,13 @@ class Builder:
 
     def _read_input(self, value):
         planes, augmentation = self.slots[value], self.run.augmentation
-        if self.few:
+        if planes.image is not None and augmentation is not None:
+            block = self.plan.planes(planes.image, label=f"{planes.label}_samples")
+            source = self._read_augmented(block, augmentation)
+            lanes = self.plan.lanes
+            tables = block.table() * lanes, 1, planes.scalar_table(lanes), planes.sample_distance(lanes)
+            self.plan.emit(layout.regroup, [block, planes], layout.regroup_geometry(planes.samples, *tables))
+        elif planes.image is not None:
             lanes = self.plan.lanes
             source = layout.gather_geometry(
                 planes.image, planes.scalar_table(lanes), planes.sample_distance(lanes)
@@ -238,13 +279,13 @@ class Builder:
                 self.plan.owner = Owner("forward", (below.number, *together))
                 below.finish(self.slots[below.inputs[0]], y, fused, self.slots[other])
             else:
-                layer.forward(x if layer.layer.takes_several else x[0], y, fused)
+                layer.forward(x if layer.takes_several else x[0], y, fused)
             self.made_again.note(layer, y.storage, self.plan.operations[before:])
 
     def _joins_sum(self, layer, waiting):
         """Whether a layer can make the sum that its output is for, with one other value that is there."""
         readers = self.values.readers[layer.output]
-        if self.few or not layer.joins_sum or layer.output in self.values.outputs or len(readers) != 1:
+        if not layer.joins_sum or layer.output in self.values.outputs or len(readers) != 1:
             return False
         values = readers[0].inputs
         return readers[0].is_sum and len(set(values)) == len(values) == 2 and not waiting.keys() & set(values)
@@ -262,7 +303,7 @@ class Builder:
     def _write_output(self, value, ending):
         """Emit the scatter of an output, after a final layer that its loss does not need."""
         self.plan.owner = Owner("output")
-        if self.few:
+        if self.slots[value].image is not None:
             result, lanes = self.slots[value], self.plan.lanes
             sink = layout.scatter_geometry(result.scalar_table(lanes), result.sample_distance(lanes))
             self.plan.emit(layout.store_samples, [result], sink)

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from ..kernels.lanes import layout, merge
+from .lowering import lowering_of
 from .plan import Postponed
 
 
@@ -17,7 +18,9 @@ class Emitter:
     training, updates_statistics : bool
         Whether gradients are wanted, and whether running statistics follow the batch.
     few : int
-        So many samples are predicted with their channels in the lanes; 0 where samples lie in them.
+        So many samples have their channels in the lanes; 0 where samples lie in them.
+    layers_of_channels : set of ints
+        The layers that work on them: all, or in training those before the others.
     precision : str
         How convolutions are summed up: see `set_precision`.
     before_forward : list
@@ -34,6 +37,7 @@ class Emitter:
 
     def __init__(self, network, run, plan, gradient, few):
         self.plan, self.few = plan, few
+        self.layers_of_channels = layers_of_channels(network, run.training) if few else set()
         self.training, self.updates_statistics = run.training, run.purpose == "train"
         self.precision = run.precision
         self.before_forward, self.after_backward = Postponed(plan), Postponed(plan)
@@ -61,6 +65,11 @@ class Emitter:
     def needs_gradient(self, value):
         """Whether the gradient of a value is wanted: whether parameters that are trained went into it."""
         return self.training and value in self._depends
+
+    def note_copy(self, value, copy):
+        """Take note of another value that is a copy of one."""
+        if value in self._depends:
+            self._depends.add(copy)
 
     def parameter(self, name):
         """The parameter in memory, or None where there is none of that name."""
@@ -136,6 +145,22 @@ class Emitter:
         rows = self.plan.sample_rows(planes.features, label=f"{planes.label}_rows")
         self.plan.emit(layout.lanes_to_rows, [planes, rows], layout.rows_geometry(planes, rows.length))
         return rows
+
+
+def layers_of_channels(network, training):
+    """The numbers of the layers that can work on few samples with their channels in the lanes.
+
+    In training only those are that can differentiate what they do, too, and that no other layer comes before.
+    """
+    if not training:
+        return set(range(len(network.nodes)))
+    found, values = set(), set(network.inputs)
+    for number, node in enumerate(network.nodes):
+        layer, reads = node.layer.image_layer(), values.issuperset(node.inputs)
+        if reads and lowering_of(layer).learns_from_few_samples(layer, node.input_shape[0]):
+            found.add(number)
+            values.add(node.output)
+    return found
 
 
 def _offsets(live):

@@ -68,8 +68,10 @@ class Engine:
 
     def __init__(self, network, run, optimizer_state=None, seed=0, ranks=ALONE):
         self.asked_run, in_a_block = run, run.few or lanes_of(network.dtype)
-        useful = threads_of_few if run.few else useful_threads
-        threads = useful(network, run.batch_size, run.threads)
+        if run.few:
+            threads = threads_of_few(network, run.batch_size, run.threads, run.training)
+        else:
+            threads = useful_threads(network, run.batch_size, run.threads)
         if run.few and run.few < run.batch_size:
             threads = min(threads, -(-run.batch_size // run.few))
         started = time.perf_counter()
@@ -102,7 +104,7 @@ class Engine:
     def _built(self, network, run, optimizer_state, ranks):
         """The plan, cut where ranks gain by gradients that are on their way early."""
         self.cut, built = None, Builder(network, run, optimizer_state, ranks.count > 1)
-        if ranks.count > 1 and run.training:
+        if ranks.count > 1 and run.training and not run.few:  # few are all of one rank
             shares = shares_of(run.batch_size, lanes_of(network.dtype), ranks.count)
             self.cut = Cuts(built.plan, network).best(shares, ranks.wire())
         if self.cut is None:

@@ -1,4 +1,4 @@
-"""How samples are predicted: with their channels in the lanes, or as blocks, with samples in the lanes.
+"""How few samples are worked on: with their channels in the lanes, or as blocks, with samples in the lanes.
 
 Few samples leave most lanes of a block empty, and the values of large images leave the cache.
 """
@@ -7,8 +7,9 @@ import math
 from weakref import WeakKeyDictionary
 
 from ..simd import VECTOR_BYTES
-from .emitter import Emitter
+from .emitter import Emitter, layers_of_channels
 from .lowering import lowering_of
+from .lowering.strips import samples_of_strip
 from .memory import image_of, lanes_of
 from .plan import Plan
 from .run import Run
@@ -17,6 +18,7 @@ from .run import Run
 # even more weights: these are read for each batch.
 VALUES_AT_ONCE = 1 << 18
 CACHE_BYTES = 1 << 20  # a second-level cache: the values that a block reads and makes leave a smaller one
+PASSES = 3  # over the values of a layer in training: forward, and twice backward
 MOVE = 4  # products in the time that a vector of these takes, or one of weights
 WORTH_IT = 0.9  # of the cost of blocks that are full
 SAMPLES_PER_THREAD = 4  # with as many, threads have blocks of about the same size
@@ -45,21 +47,43 @@ def _costs(network, precision):
     """What a block costs, and one of few samples, in products of vectors."""
     known = _known_costs.setdefault(network, {})
     if precision not in known:
-        known[precision] = _cost(network, precision, 0), _cost(network, precision, 1)
+        runs = (
+            Run("predict", few or lanes_of(network.dtype), 1, precision=precision, few=few) for few in (0, 1)
+        )
+        known[precision] = tuple(_cost(network, run) for run in runs)
     return known[precision]
 
 
-def _cost(network, precision, few):
-    lanes = lanes_of(network.dtype)
-    run = Run("predict", few or lanes, 1, precision=precision, few=few)
-    emitter = Emitter(network, run, Plan(network.dtype, run.batch_size, 1, few), None, few)
-    total = 0
+def _cost(network, run):
+    """What a step takes, in products of vectors."""
+    emitter = Emitter(network, run, Plan(network.dtype, run.batch_size, 1, run.few), None, run.few)
+    total, passes = 0, PASSES if run.training else 1
     for number, node in enumerate(network.nodes):
         layer = lowering_of(node.layer)(number, node, emitter)
+        total += (layer.few or 1) * (layer.step_cost() if run.training else layer.cost())
         values = math.prod(node.output_shape) + math.prod(node.input_shape)
-        leaves_cache = not few and values * VECTOR_BYTES > CACHE_BYTES
-        total += layer.cost() + (MOVE * values if leaves_cache else 0)
+        if not layer.few and values * VECTOR_BYTES > CACHE_BYTES:
+            total += passes * MOVE * values
+        if layer.few and run.training:
+            total += layer.packing_cost()
     return total
+
+
+def few_in_training(network, batch_size, precision="high"):
+    """How many samples of a training step have their channels in the lanes: the whole batch, or 0: none.
+
+    Smaller batches that an engine takes, too, go the same way: see `samples_of_strip`.
+    """
+    lanes = lanes_of(network.dtype)
+    samples = samples_of_strip(batch_size, lanes)
+    if samples == lanes or not layers_of_channels(network, training=True):
+        return 0
+    known = _known_costs.setdefault(network, {})
+    if (precision, samples) not in known:
+        runs = (Run("gradients", samples, 1, precision=precision, few=few) for few in (0, samples))
+        block, few = (_cost(network, run) for run in runs)
+        known[precision, samples] = few < WORTH_IT * block
+    return batch_size if known[precision, samples] else 0
 
 
 def samples_at_once(network, samples, threads=1, precision="high"):
@@ -91,9 +115,10 @@ def _share_layers(network, samples, threads):
     return uneven or saved > PER_WAIT * len(network.nodes)
 
 
-def threads_of_few(network, samples, threads):
+def threads_of_few(network, samples, threads, training=False):
     """How many threads have enough to do with so few samples to make up for being woken."""
     work = network.products() * samples // lanes_of(network.dtype) + MOVE * _weight_vectors(network)
+    work *= PASSES if training else 1
     return min(threads, 1 + work // PER_START)
 
 

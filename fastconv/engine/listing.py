@@ -20,7 +20,7 @@ from ..nn.signal import Conv1d
 from . import loop
 from .builder import Builder
 from .engine import useful_threads
-from .few_samples import samples_at_once
+from .few_samples import few_in_training, samples_at_once
 from .memory import Planes
 from .run import Run
 from .threads import get_num_threads
@@ -112,16 +112,13 @@ def _run(
     elif loss is None:
         loss = default_for(network.last_layers(), network.output_names, network.output_shapes)
     training = optimizer if purpose == "train" else None
-    few = samples_at_once(network, batch_size, precision=get_precision()) if purpose == "predict" else 0
+    precision = get_precision()
+    if purpose == "predict":
+        few = samples_at_once(network, batch_size, precision=precision)
+    else:
+        few = few_in_training(network, batch_size, precision) if purpose == "train" else 0
     return Run(
-        purpose,
-        batch_size,
-        threads,
-        loss,
-        training,
-        frozen=network.frozen,
-        precision=get_precision(),
-        few=few,
+        purpose, batch_size, threads, loss, training, frozen=network.frozen, precision=precision, few=few
     )
 
 

@@ -32,8 +32,8 @@ class Run(NamedTuple):
     precision : str
         How convolutions are summed up: see `set_precision`.
     few : int
-        For "predict": so many samples are a block, with their channels in the lanes; 0 where the samples of
-        a block lie in them.
+        So many samples are a block, with their channels in the lanes; 0 where the samples of a block lie in
+        them. In training, all of the batch.
     """
 
     purpose: str

@@ -125,7 +125,10 @@ class Slopes:
             return
         first, more, gate = slope.planes, slope.more, slope.gate
         free = (planes for planes in (more, first) if planes is not None and self._is_free(planes, slope))
-        total = next(free, None) or self._plan.planes(first.sizes, first.halo, first.label, passing=True)
+        total = next(free, None)
+        if total is None:
+            total = self._plan.planes(first.sizes, first.halo, first.label, passing=True)
+            total.image, total.samples = first.image, first.samples
         before, self._plan.owner = self._plan.owner, slope.owner
         if more is None:
             self._plan.emit(activations.relu_grad, [first, total, gate], plane_geometry(first, total, gate))

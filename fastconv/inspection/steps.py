@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from ..engine.builder import Builder
 from ..engine.columns import inputs_as_given, outputs_as_given
 from ..engine.engine import Engine
+from ..engine.few_samples import few_in_training
 from ..engine.measuring import ROUND_SECONDS, Rounds
 from ..engine.memory import lanes_of
 from ..engine.ranks.communicator import ALONE, Alone, Coming
@@ -80,4 +81,5 @@ def shared_plan(model: Model, loss: Any = None) -> Any:
 
 def _run(model: Model, samples: int, loss: Any, optimizer: Optimizer) -> Run:
     run = Run("train", samples, get_num_threads(), loss, optimizer, frozen=model.frozen)
-    return run._replace(precision=get_precision())
+    precision = get_precision()
+    return run._replace(precision=precision, few=few_in_training(model, samples, precision))

@@ -182,29 +182,58 @@ def random_lanes(typingctx, p, key, sample, element):
     make the number, exact in both dtypes.
     """
     vector = Vector(p.dtype)
-    word = ir.IntType(32)
-    words = ir.VectorType(word, vector.lanes)
 
     def codegen(context, b, sig, args):
-        def every(value):
-            return ir.Constant(words, [value] * vector.lanes)
-
-        def mix(h):
-            for shift, factor in ((16, 0x85EBCA6B), (13, 0xC2B2AE35)):
-                h = b.mul(b.xor(h, b.lshr(h, every(shift))), every(factor))
-            return b.xor(h, b.lshr(h, every(16)))
-
         _, key_, sample_, element_ = args
-        low, high = b.trunc(key_, word), b.trunc(b.lshr(key_, ir.Constant(key_.type, 32)), word)
-        numbers = b.add(
-            emit_splat(b, words, b.trunc(sample_, word)), ir.Constant(words, list(range(vector.lanes)))
-        )
-        h = mix(b.xor(b.mul(numbers, every(0x9E3779B1)), emit_splat(b, words, low)))
-        h = mix(b.xor(b.add(h, emit_splat(b, words, high)), emit_splat(b, words, b.trunc(element_, word))))
-        value = b.uitofp(b.lshr(h, every(8)), llvm_vector(vector))
-        return b.fmul(value, every_lane(llvm_vector(vector), 2.0**-24))
+        samples = b.add(_every_word(b, vector, sample_), _lane_numbers(vector))
+        return _hashed(b, vector, key_, samples, _every_word(b, vector, element_))
 
     return vector(p, types.int64, types.intp, types.intp), codegen
+
+
+@intrinsic
+def random_elements(typingctx, p, key, sample, element, distance):
+    """As `random_lanes`, for one sample: the element of a lane is `distance` after the last."""
+    vector = Vector(p.dtype)
+
+    def codegen(context, b, sig, args):
+        _, key_, sample_, element_, by = args
+        further = b.mul(_every_word(b, vector, by), _lane_numbers(vector))
+        elements = b.add(_every_word(b, vector, element_), further)
+        return _hashed(b, vector, key_, _every_word(b, vector, sample_), elements)
+
+    return vector(p, types.int64, types.intp, types.intp, types.intp), codegen
+
+
+def _words(vector):
+    return ir.VectorType(ir.IntType(32), vector.lanes)
+
+
+def _every_word(b, vector, number):
+    """The lower 32 bits of an integer in every lane."""
+    return emit_splat(b, _words(vector), b.trunc(number, ir.IntType(32)))
+
+
+def _lane_numbers(vector):
+    return ir.Constant(_words(vector), list(range(vector.lanes)))
+
+
+def _hashed(b, vector, key, samples, elements):
+    """Emit a random number for each lane's sample and element."""
+
+    def every(value):
+        return ir.Constant(_words(vector), [value] * vector.lanes)
+
+    def mix(h):
+        for shift, factor in ((16, 0x85EBCA6B), (13, 0xC2B2AE35)):
+            h = b.mul(b.xor(h, b.lshr(h, every(shift))), every(factor))
+        return b.xor(h, b.lshr(h, every(16)))
+
+    low, high = key, b.lshr(key, ir.Constant(key.type, 32))
+    h = mix(b.xor(b.mul(samples, every(0x9E3779B1)), _every_word(b, vector, low)))
+    h = mix(b.xor(b.add(h, _every_word(b, vector, high)), elements))
+    value = b.uitofp(b.lshr(h, every(8)), llvm_vector(vector))
+    return b.fmul(value, every_lane(llvm_vector(vector), 2.0**-24))
 
 
 # The same of a single number: LLVM makes vectors of a loop over them.

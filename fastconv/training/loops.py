@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ..engine.columns import arrays_in, like
 from ..engine.engine import Engine
+from ..engine.few_samples import few_in_training
 from ..engine.inputs import class_numbers, readable
 from ..engine.lowering.strips import samples_of_strip
 from ..engine.memory import lanes_of
@@ -122,6 +123,7 @@ class Steps:
             outputs=task.metrics.need_outputs,
             frozen=self._frozen,
             precision=self._precision,
+            few=few_in_training(task.model, batch_size, self._precision),
         )
         with self.ranks.busy("compiling"):
             self._engines[kind] = Engine(task.model, run, task.optimizer_state, task.seed, self.ranks)

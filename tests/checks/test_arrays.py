@@ -1,6 +1,8 @@
 """Arrays: types, dimensions, dtypes, and whether they fit each other."""
 
+import ast
 import inspect
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from tests.checks.valid_calls import (
     ANY_DIMENSIONS,
     ARRAYS,
     BOTH,
+    COMPILED_ELSEWHERE,
     HUGE,
     INDICES,
     RELATED_DIMENSIONS,
@@ -23,13 +26,31 @@ from tests.checks.valid_calls import (
 )
 
 
-@BOTH
-def test_the_valid_arguments_are_valid_for_every_public_kernel(call):
+def test_the_valid_arguments_are_valid_for_every_public_kernel():
     assert set(VALID) == set(kernels.__all__)
     for name, arguments in VALID.items():
         parameters = [p for p in inspect.signature(getattr(kernels, name)).parameters if p != "reduction"]
         assert list(arguments) == parameters
-        call(name, arguments)
+        from_python(name, arguments)
+
+
+def test_they_are_valid_in_compiled_code_too():
+    """Of kernels that no other test calls from there: a caller of a convolution compiles for ten seconds."""
+    elsewhere = {name for names in COMPILED_ELSEWHERE.values() for name in names}
+    for name, arguments in VALID.items():
+        if name not in elsewhere:
+            from_compiled_code(name, arguments)
+
+
+@pytest.mark.parametrize("file", COMPILED_ELSEWHERE)
+def test_the_others_are_called_from_compiled_code_where_it_says_so(file):
+    tree = ast.parse((Path(__file__).parents[1] / "kernels" / file).read_text(encoding="utf-8"))
+    called = set()
+    for function in ast.walk(tree):
+        if isinstance(function, ast.FunctionDef) and "njit" in map(ast.unparse, function.decorator_list):
+            calls = [ast.unparse(node.func) for node in ast.walk(function) if isinstance(node, ast.Call)]
+            called.update(call.removeprefix("kernels.") for call in calls)
+    assert set(COMPILED_ELSEWHERE[file]) <= called
 
 
 def test_array_arguments_take_no_other_types():

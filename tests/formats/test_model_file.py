@@ -277,7 +277,7 @@ def nested(levels):
 @example(value=nested(50))
 @example(value=nested(150))
 @example(value={"é": ("ü", np.float32(0.1))})
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_what_is_saved_loads_and_what_could_not_load_is_not_saved(suffix, value, tmp_path):
     if suffix == ".safetensors":
         pytest.importorskip("safetensors")

@@ -222,7 +222,7 @@ def check_all(got, wanted):
         np.testing.assert_array_equal(one, other)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(hnp.array_shapes(min_dims=1, max_dims=5, min_side=0, max_side=6), st.sampled_from(DTYPES))
 def test_results_have_the_shape_and_dtype_of_the_input(shape, dtype):
     x, dy = random(*shape, dtype=dtype), random(*shape, dtype=dtype, seed=1)
@@ -242,7 +242,7 @@ def test_an_array_without_axes_is_one_number(dtype):
         assert dx == gradient(dy[None], x[None])[0]
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(hnp.arrays(np.float32, st.integers(0, 70), elements=st.floats(width=32)))
 def test_any_floats_give_what_float64_gives(x):
     with np.errstate(all="ignore"):

@@ -143,7 +143,7 @@ def any_case(draw):
     return case
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(case=any_case(), dtype=st.sampled_from([np.float32, np.float64]), seed=st.integers(0, 99))
 def test_random_shapes_give_the_sums_of_the_definition(case, dtype, seed):
     arrays = whole_numbers(case, dtype, seed)

@@ -207,29 +207,3 @@ def test_the_environment_says_what_kernels_do_at_first():
 def test_a_wrong_word_in_the_environment_is_refused():
     error = run_in_process(ONE_CALL, FASTCONV_PRECISION="low").stderr
     assert error.splitlines()[-1] == "ValueError: `FASTCONV_PRECISION` must be 'high' or 'highest'"
-
-
-IN_NARROW_UNITS = 1, 9, 13, 16, 18, 22, 25  # cases: of tiles and of lines, of odd sizes, with strides
-IN_ANOTHER_PROCESS = """
-import sys
-import numpy as np
-from tests.kernels import test_conv_products as here
-found = {}
-for number in here.IN_NARROW_UNITS:
-    for k, result in enumerate(here.passes(*here.arrays_of(*here.CASES[number]))):
-        found[f"{number}_{k}"] = result
-np.savez(sys.argv[1], **found)
-"""
-
-
-@pytest.mark.parametrize("simd", ["avx2", "sse2"])
-def test_narrower_units_make_the_same_results_but_for_rounding(tmp_path, simd):
-    path = tmp_path / "narrow.npz"
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "FASTCONV_SIMD": simd}
-    command = [sys.executable, "-c", IN_ANOTHER_PROCESS, str(path)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    narrow = np.load(path)
-    for number in IN_NARROW_UNITS:
-        for k, right in enumerate(in_float64(*arrays_of(*CASES[number]))):
-            assert rms(narrow[f"{number}_{k}"] - right) < 1.5e-6 * rms(right)

@@ -59,7 +59,7 @@ def test_results_are_the_sums_of_the_definition(shape, dtype):
     check_equal(got, results(reference, *arrays))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     shape=st.tuples(st.integers(0, 20), st.integers(0, 40), st.integers(0, 40)),
     dtype=st.sampled_from([np.float32, np.float64]),

@@ -152,7 +152,7 @@ def test_gradients_are_the_slopes_of_the_losses(name, shape, reduction):
         assert slopes[index] == pytest.approx((ends[0] - ends[1]) / (2 * step), rel=1e-5, abs=1e-8)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.sampled_from(PAIRED), hnp.array_shapes(max_dims=3, max_side=5), st.sampled_from(DTYPES), st.data())
 def test_paired_losses_of_any_targets_agree_with_their_definition(name, shape, dtype, draw):
     width = np.finfo(dtype).bits
@@ -165,7 +165,7 @@ def test_paired_losses_of_any_targets_agree_with_their_definition(name, shape, d
     assert (np.abs(losses - wanted) <= 8 * epsilon(dtype) * size).all()
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(hnp.array_shapes(min_dims=2, max_dims=2, max_side=6), st.sampled_from(DTYPES), st.data())
 def test_cross_entropy_of_any_logits_agrees_with_its_definition(shape, dtype, draw):
     floats = st.floats(-1e4, 1e4, width=np.finfo(dtype).bits)

@@ -63,7 +63,7 @@ def shape_of(size, kernel, stride, padding, dilation, ceil):
     return reference.max_pool2d(np.zeros((1, 1, *size)), kernel, stride, padding, dilation, ceil)[0].shape[2:]
 
 
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=80)
 @given(geometries(), st.integers(0, 2**32 - 1), st.sampled_from(DTYPES))
 def test_any_max_pool2d_gives_the_reference(geometry, seed, dtype):
     size, kernel, stride, padding, dilation, ceil = geometry
@@ -74,7 +74,7 @@ def test_any_max_pool2d_gives_the_reference(geometry, seed, dtype):
     check_max(x, kernel, stride, padding, dilation, ceil)
 
 
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=80)
 @given(geometries(), st.integers(0, 2**32 - 1), st.booleans())
 def test_any_avg_pool2d_gives_the_reference_and_its_gradient_the_adjoint(geometry, seed, count):
     size, kernel, stride, padding, _, ceil = geometry
@@ -89,7 +89,7 @@ def test_any_avg_pool2d_gives_the_reference_and_its_gradient_the_adjoint(geometr
     assert (dx * x).sum() == pytest.approx((dy * y).sum(), abs=1e-10)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(geometries())
 def test_a_geometry_without_a_window_is_refused(geometry):
     size, kernel, stride, padding, dilation, ceil = geometry

@@ -14,7 +14,9 @@ from fastconv import simd
 from fastconv.simd import tiles, transpose, vector_math, vectors
 from tests.simd.lane_tools import arithmetic, run
 
-TRIED = sorted(Path(__file__).parent.glob("test_[tv]*.py"))  # vectors, vector_math, tiles, transpose
+TRIED = [
+    Path(__file__).with_name(f"test_{name}.py") for name in ("tiles", "transpose", "vector_math", "vectors")
+]
 UNITS = {  # name -> registers, bytes of one, processor features that it needs
     "avx512": (32, 64, ("avx512f", "avx512vl", "avx512dq")),
     "avx2": (16, 32, ("avx2", "fma")),
@@ -109,6 +111,15 @@ decoder = fc.Sequential(
 )
 _, gradients = decoder.loss_and_gradients(X, decoder.predict(X) + 1, "mse")
 results.update({f"decoder {name}": gradient for name, gradient in gradients.items()})
+for k, (kernel, settings) in enumerate([
+    ((3, 3), {"padding": 1}), ((1, 8), {"padding": (0, 4)}), ((4, 5), {"padding": 2}),
+    ((3, 3), {"stride": 2, "padding": 1}), ((3, 3), {"dilation": (2, 1)}),
+]):
+    layers = [fc.Conv2d(3, 1), fc.Conv2d(6, kernel, groups=3, **settings), fc.Flatten(), fc.Dense(3)]
+    depthwise = fc.Sequential(layers, input_shape=(1, 11, 14), dtype="float64", seed=k)
+    images = rng.random((18, 1, 11, 14))
+    _, gradients = depthwise.loss_and_gradients(images, rng.integers(0, 3, 18))
+    results.update({f"depthwise {k} {name}": gradient for name, gradient in gradients.items()})
 np.savez(sys.argv[1], **results)
 """
 
@@ -181,7 +192,10 @@ def test_of_width_every_function_holds_on_a_narrower_unit(unit, on_other_units):
 def test_of_width_kernels_and_training_agree_to_rounding_on_a_narrower_unit(unit, results):
     assert results[unit].keys() == results[""].keys()
     for name, array in results[unit].items():
-        np.testing.assert_allclose(array, results[""][name], rtol=2e-4, atol=2e-5, err_msg=name)
+        close = (
+            {"rtol": 1e-11, "atol": 1e-12} if name.startswith("depthwise") else {"rtol": 2e-4, "atol": 2e-5}
+        )
+        np.testing.assert_allclose(array, results[""][name], **close, err_msg=name)
 
 
 @pytest.mark.parametrize("name", ["avx", "AVX2x"])

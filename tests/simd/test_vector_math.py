@@ -208,6 +208,31 @@ def test_random_numbers_are_the_same_again_and_belong_to_a_sample_not_to_a_lane(
     assert np.array_equal(a.ravel()[3:], shifted.ravel()[: 500 * n - 3])
 
 
+@compiled
+def random_elements_grid(out, key, sample, distance):
+    """Row k: the numbers of sample `sample` + k, lane l that of element 5 + l * `distance`."""
+    y = simd.pointer(out)
+    for k in range(out.shape[0]):
+        simd.store(y, k, vector_math.random_elements(y, key, sample + k, 5, distance))
+
+
+@compiled
+def random_element_grid(out, key, sample, element):
+    """Lane l: the number of sample `sample` + l for one element."""
+    y = simd.pointer(out)
+    simd.store(y, 0, vector_math.random_lanes(y, key, sample, element))
+
+
+@both_dtypes
+@pytest.mark.parametrize("distance", [1, 77])
+def test_random_numbers_of_elements_are_those_of_the_same_sample_and_element(dtype, distance):
+    n = lane_count(dtype)
+    by_elements = run(random_elements_grid, dtype, n, 11, 40, distance)
+    for lane in range(n):
+        by_samples = run(random_element_grid, dtype, 1, 11, 40, 5 + lane * distance)
+        assert np.array_equal(by_elements[:, lane], by_samples.ravel())
+
+
 def test_random_numbers_are_the_same_in_both_dtypes():
     single, double = random_numbers(np.float32, 1, key=9), random_numbers(np.float64, 2, key=9)
     assert np.array_equal(single.ravel(), double.ravel())

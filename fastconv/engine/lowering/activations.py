@@ -3,6 +3,7 @@
 from typing import ClassVar
 
 from ...kernels.lanes import activations, single_sample
+from ...kernels.lanes.planes import plane_geometry
 from ...nn.activations import LeakyReLU, ReLU, Sigmoid, Softmax, Tanh
 from ...nn.dropout import Dropout, SpatialDropout2d
 from .base import Lowering
@@ -12,6 +13,10 @@ class Activation(Lowering):
     function: ClassVar = None
     gradient: ClassVar = None
     needs_output = True
+
+    @classmethod
+    def learns_from_few_samples(cls, layer, channels):
+        return True
 
     def forward(self, x, y, relu):
         self.elementwise(self.function, [x, y, *self.options()], [x, y])
@@ -50,8 +55,12 @@ class TanhLowering(Activation, layer=Tanh):
 class SoftmaxLowering(Activation, layer=Softmax):
     function, gradient = activations.softmax, activations.softmax_grad
 
+    @classmethod
+    def learns_from_few_samples(cls, layer, channels):
+        return False
+
     def forward(self, x, y, relu):
-        if not self.emitter.few:
+        if not self.few:
             super().forward(x, y, relu)
             return
         g = single_sample.softmax_channels_geometry(x, y, self.plan.lanes)
@@ -60,7 +69,11 @@ class SoftmaxLowering(Activation, layer=Softmax):
 
 class DropoutLowering(Lowering, layer=Dropout):
     passes_on = True
-    operation = activations.dropout
+    operation, operation_of_few = activations.dropout, activations.dropout_channels
+
+    @classmethod
+    def learns_from_few_samples(cls, layer, channels):
+        return True
 
     def forward(self, x, y, relu):
         self._mask(x, y)
@@ -72,8 +85,11 @@ class DropoutLowering(Lowering, layer=Dropout):
     def _mask(self, source, target):
         rate = self.layer.p if self.emitter.training else 0.0
         if rate or source.storage is not target.storage:
-            self.elementwise(self.operation, [source, target, self.emitter.numbers([rate])], [source, target])
+            few = self.few and self.emitter.training
+            operands = [source, target, self.emitter.numbers([rate])]
+            g = plane_geometry(source, target, layer=self.number, samples=source.samples)
+            self.plan.emit(self.operation_of_few if few else self.operation, operands, g)
 
 
 class SpatialDropout2dLowering(DropoutLowering, layer=SpatialDropout2d):
-    operation = activations.spatial_dropout
+    operation, operation_of_few = activations.spatial_dropout, activations.spatial_dropout_channels

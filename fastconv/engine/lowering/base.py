@@ -23,7 +23,8 @@ class Lowering:
     """A layer in a plan. Defaults describe an elementwise layer that may work in place.
 
     x, y, dy and dx are planes; dx is None where nobody needs the input gradient. Of a layer that takes
-    several values, x and dx are lists of them.
+    several values, x and dx are lists of them. `few` says how many samples have their channels in the lanes
+    of all these; where it is 0, samples lie in the lanes.
     """
 
     in_place: ClassVar[bool] = True  # y may be the same memory as x
@@ -63,18 +64,37 @@ class Lowering:
             image_of(shape) if len(shape) == 2 else shape for shape in (node.input_shape, node.output_shape)
         )
         self.inputs, self.output = node.inputs, node.output
+        self.few = emitter.few if number in emitter.layers_of_channels else 0
+
+    @property
+    def takes_several(self):
+        """Whether x and dx are lists."""
+        return self.layer.takes_several
 
     @classmethod
     def takes_few_samples(cls, layer):
         """Whether forward can work on few samples with their channels in the lanes."""
         return True
 
+    @classmethod
+    def learns_from_few_samples(cls, layer, channels):
+        """Whether backward can, too, where x has so many channels."""
+        return False
+
     def cost(self):
         """What forward takes of a block, or of one of few samples, in products of vectors."""
         products, (c, h, w) = self.layer.products(self.input_shape), image_of(self.output_shape)
-        if self.emitter.few:
+        if self.few:
             return (products // c + h * w) * -(-c // self.plan.lanes)
         return products + c * h * w
+
+    def step_cost(self):
+        """What both passes take of a block, or of one of few samples, in products of vectors."""
+        return 2 * self.cost()
+
+    def packing_cost(self):
+        """What it takes to lay out weights that change with every step for few samples."""
+        return 0
 
     def input_halo(self):
         """Zeros that forward reads around x: (top, bottom, left, right)."""
@@ -100,7 +120,7 @@ class Lowering:
 
         Those of few samples lie as the channels of the image that they may have been.
         """
-        if not self.emitter.few or x.image == y.image:
+        if not self.few or x.image == y.image:
             return x
         storage, lanes = self.plan.storage_like(y.storage), self.plan.lanes
         storage.shape = None  # not all lanes are written, so that it is nobody else's

@@ -8,6 +8,8 @@ import numpy as np
 from ...kernels.lanes import channels, conv, depthwise, depthwise_geometry, single_sample
 from ..memory import Rows
 
+PACKED = 3  # products in the time that it takes to pack a number of a weight, for both passes
+
 
 def ending_of(relu):
     """What becomes of the sums of a forward pass."""
@@ -16,16 +18,23 @@ def ending_of(relu):
 
 def emit_dense(layer, x, y, relu, part):
     """Emit a dense layer, a sum over all features of x at one position."""
-    nowhere = np.zeros(1, np.int64)
-    _emit_sums(layer, x, y, relu, x.scalar_table(layer.plan.lanes), (nowhere, nowhere), part)
+    nowhere, outputs = np.zeros(1, np.int64), layer.output_shape[0]
+    packed = _pack(layer, outputs, math.prod(x.image), y.samples, layer.parameter("bias"))
+    taps = x.scalar_table(layer.plan.lanes)
+    _emit_sums(layer.plan, x, y, packed, ending_of(relu), taps, (nowhere, nowhere), part)
 
 
 class Windows:
-    """Where the taps and the positions of a convolution lie in the planes x and y of few samples."""
+    """Where the taps and the positions of a convolution lie in the planes x and y of few samples.
 
-    def __init__(self, lowering, x, y):
+    Windows begin `padding` before the first element of x. Forward, that is the layer's own convolution; of a
+    transposed one, x is the gradient of what it made, and y of what it read.
+    """
+
+    def __init__(self, lowering, x, y, padding):
         self.lowering, self.layer, self.x, self.y = lowering, lowering.layer, x, y
-        self.plan = lowering.plan
+        self.plan, self.padding = lowering.plan, padding
+        self.channels, self.outputs = x.image[0], y.image[0]
         self.taps = math.prod(self.layer.kernel_size)  # of a channel
         self.order = self._order()
         self.scalars = x.element_bytes == self.plan.dtype.itemsize
@@ -36,16 +45,14 @@ class Windows:
         i, j = (index.ravel() for index in np.indices((y.height, y.width)))
         line, place = (
             index * stride - padding
-            for index, stride, padding in zip(
-                (i, j), layer.stride, (self.lowering.top, self.lowering.left), strict=True
-            )
+            for index, stride, padding in zip((i, j), layer.stride, self.padding, strict=True)
         )
         return (line * x.row + place) * unit, i * y.row + j
 
     def _order(self):
         """The taps of a channel in the order of the sums of a block, which makes the same bits."""
         layer = self.layer
-        if depthwise.takes(layer.groups, self.lowering.channels, layer.out_channels):
+        if depthwise.takes(layer.groups, self.channels, self.outputs):
             return depthwise_geometry.tap_order(layer.kernel_size, layer.stride[1], layer.dilation[1])
         return np.arange(self.taps)
 
@@ -55,21 +62,25 @@ class Windows:
         return kh * self.layer.dilation[0] * self.x.row + kw * self.layer.dilation[1]
 
     def emit(self, relu):
-        """Emit y from x."""
-        layer, groups = self.layer, self.layer.groups
-        if groups == 1:
-            every = range(self.lowering.channels)
-            part = conv.channels_at_once(self.taps) * self.taps
-            _emit_sums(self.lowering, self.x, self.y, relu, self._taps(every), self._places(), part)
-        elif groups == self.lowering.channels == layer.out_channels:
+        """Emit what the layer makes of x, y."""
+        if self.layer.groups == 1:
+            self.emit_sums(ending_of(relu), self.lowering.parameter("bias"))
+        elif self.layer.groups == self.channels == self.outputs:
             self._emit_depthwise(relu)
         else:
             self._emit_groups(relu)
 
+    def emit_sums(self, ending, bias=None):
+        """Emit y from x, without groups."""
+        taps, places = self.scalars_of(range(self.channels)), self._places()
+        part = conv.channels_at_once(self.taps) * self.taps
+        packed = _pack(self.lowering, self.outputs, len(taps), len(places[0]) * self.y.samples, bias)
+        _emit_sums(self.plan, self.x, self.y, packed, ending, taps, places, part)
+
     def _places(self):
         return self.positions(1 if self.scalars else self.plan.lanes)
 
-    def _taps(self, wanted):
+    def scalars_of(self, wanted):
         """At which scalar the taps of these channels lie."""
         x, lanes, c = self.x, self.plan.lanes, np.array(wanted)[:, None]
         if self.scalars:
@@ -78,9 +89,9 @@ class Windows:
 
     def _emit_depthwise(self, relu):
         lowering, x, y = self.lowering, self.x, self.y
-        blocks = -(-self.layer.out_channels // self.plan.lanes)
+        blocks = -(-self.outputs // self.plan.lanes)
         output = np.arange(blocks * self.plan.lanes).reshape(blocks, 1, -1)
-        table = np.where(output < self.layer.out_channels, output * self.taps + self.order[None, :, None], -1)
+        table = np.where(output < self.outputs, output * self.taps + self.order[None, :, None], -1)
         packed = packed_numbers(lowering, lowering.parameter("weight"), table.ravel(), "weight")
         bias = packed_bias(self.lowering, 0, blocks)
         g = channels.depthwise_geometry(
@@ -99,7 +110,7 @@ class Windows:
         Weights of other groups' channels are zeros. As many vectors of outputs share a tile as make the
         fewest products.
         """
-        vectors = -(-self.layer.out_channels // self.plan.lanes)
+        vectors = -(-self.outputs // self.plan.lanes)
         tiles = {
             width: [(first, min(first + width, vectors)) for first in range(0, vectors, width)]
             for width in (channels.WIDE, 2, 1)
@@ -112,10 +123,13 @@ class Windows:
 
     def _channels_of(self, first, last):
         """The channels that vectors of outputs from `first` to before `last` are sums over."""
-        layer, lanes = self.layer, self.plan.lanes
-        outputs, size = layer.out_channels // layer.groups, self.lowering.channels // layer.groups
-        end = min(last * lanes, layer.out_channels) - 1
+        lanes, (outputs, size) = self.plan.lanes, self._of_a_group()
+        end = min(last * lanes, self.outputs) - 1
         return range(first * lanes // outputs * size, (end // outputs + 1) * size)
+
+    def _of_a_group(self):
+        """How many outputs and channels a group has."""
+        return self.outputs // self.layer.groups, self.channels // self.layer.groups
 
     def _emit_group(self, first, last, relu):
         lowering, plan, x, y = self.lowering, self.plan, self.x, self.y
@@ -124,20 +138,18 @@ class Windows:
         packed = packed_numbers(lowering, lowering.parameter("weight"), table, f"weight_{first}")
         bias = packed_bias(self.lowering, first, last)
         part = conv.channels_at_once(self.taps) * self.taps
-        g = channels.sums_geometry(
-            self._taps(wanted), part, *places, last - first, y.plane * y.samples, _images(x, y, plan.lanes),
-            ending_of(relu), int(bias is not None),
-        )  # fmt: skip
+        taps, images = self.scalars_of(wanted), _images(x, y, plan.lanes)
+        y_block, ending, has_bias = y.plane * y.samples, ending_of(relu), int(bias is not None)
+        g = channels.sums_geometry(taps, part, *places, last - first, y_block, images, ending, has_bias)
         target = replace(y, first_channel=y.first_channel + first * y.samples)
         plan.emit(channels.contract_channels, [x, packed, bias, target], g)
 
     def _packed_from(self, first, last, wanted, positions):
         """Where in the weight each packed number of these vectors of outputs comes from, -1 for zeros."""
-        layer, lanes = self.layer, self.plan.lanes
-        outputs, size = layer.out_channels // layer.groups, self.lowering.channels // layer.groups
+        lanes, (outputs, size) = self.plan.lanes, self._of_a_group()
         o = np.arange(first * lanes, last * lanes)[:, None, None]
         c = np.array(wanted)[:, None] - o // outputs * size  # in the group of the output
-        inside = (c >= 0) & (c < size) & (o < layer.out_channels)
+        inside = (c >= 0) & (c < size) & (o < self.outputs)
         table = np.where(inside, (o * size + c) * self.taps + self.order, -1)
         return in_tiles(table.reshape(last - first, lanes, -1), positions)
 
@@ -145,7 +157,11 @@ class Windows:
 def packed_numbers(lowering, numbers, table, name):
     """Emit the packing of the numbers that a table names; returns where they lie."""
     packed = lowering.plan.rows(table.size, label=f"packed{lowering.number}_{name}")
-    lowering.emitter.prepare(channels.pack_from, [numbers, packed], channels.pack_from_geometry(table))
+    by_vectors = channels.pack_vectors_geometry(table, lowering.plan.lanes)
+    if by_vectors is not None:
+        lowering.emitter.prepare(channels.pack_vectors, [numbers, packed], by_vectors)
+    else:
+        lowering.emitter.prepare(channels.pack_from, [numbers, packed], channels.pack_from_geometry(table))
     return packed
 
 
@@ -180,30 +196,27 @@ def _images(x, y, lanes):
     return y.samples, x.sample_distance(lanes), y.plane
 
 
-def _emit_sums(lowering, x, y, relu, taps, places, part):
+def _emit_sums(plan, x, y, packed, ending, taps, places, part):
     """Emit y, sums over the scalars of x where `taps` are at the `places` of positions in x and in y."""
-    plan = lowering.plan
-    packed, packed_bias, has_bias = _pack(lowering, len(taps), len(places[0]) * y.samples)
-    blocks = -(-lowering.output_shape[0] // plan.lanes)
+    weight, bias = packed
+    blocks, images = -(-y.image[0] // plan.lanes), _images(x, y, plan.lanes)
     g = channels.sums_geometry(
-        taps, part, *places, blocks, y.plane * y.samples, _images(x, y, plan.lanes), ending_of(relu), has_bias
+        taps, part, *places, blocks, y.plane * y.samples, images, ending, int(bias is not None)
     )
-    plan.emit(channels.contract_channels, [x, packed, packed_bias, y], g)
+    plan.emit(channels.contract_channels, [x, weight, bias, y], g)
 
 
-def _pack(lowering, taps, positions):
-    """The weight and the bias in the order of the sums at so many positions, and whether there is a bias."""
-    plan, weight, bias = lowering.plan, lowering.parameter("weight"), lowering.parameter("bias")
-    outputs = lowering.output_shape[0]
+def _pack(lowering, outputs, taps, positions, bias):
+    """The weight and the bias, or None, in the order of the sums at so many positions."""
+    plan, weight = lowering.plan, lowering.parameter("weight")
     blocks = -(-outputs // plan.lanes)
     packed, packed_bias = (
         plan.rows(blocks * n * plan.lanes, label=f"packed_{name}{lowering.number}")
         for name, n in (("weight", taps), ("bias", 1))
     )
-    has_bias = int(bias is not None)
-    g = channels.pack_geometry(outputs, taps, has_bias, plan.lanes, positions)
+    g = channels.pack_geometry(outputs, taps, int(bias is not None), plan.lanes, positions)
     lowering.emitter.prepare(channels.pack_weights, [weight, packed, bias, packed_bias], g)
-    return packed, packed_bias, has_bias
+    return packed, None if bias is None else packed_bias
 
 
 def emit_positions(lowering, x, y, relu):

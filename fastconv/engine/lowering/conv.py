@@ -8,8 +8,14 @@ from ...nn.conv import Conv2d
 from ..values import largest
 from . import conv_geometry, strips
 from .base import WeightedLowering
-from .channels import Windows, emit_positions, ending_of
+from .channels import PACKED, Windows, emit_positions, ending_of
+from .channels_grad_weight import (
+    emit_channels_grad_bias,
+    emit_channels_grad_weight,
+    emit_depthwise_grad_weight,
+)
 from .depthwise import emit_forward, emit_grad_input, emit_grad_weight, takes_grad_input
+from .transposed_channels import Transposed, emit_transposed, emit_transposed_depthwise
 from .winograd import Winograd
 from .winograd_channels import WinogradChannels
 from .winograd_line import WinogradLine
@@ -34,11 +40,43 @@ class Conv2dLowering(WeightedLowering, layer=Conv2d):
         self.products = layer.out_channels * self.channels // layer.groups * math.prod(layer.kernel_size)
         self._choose()
 
+    @classmethod
+    def learns_from_few_samples(cls, layer, channels):
+        return layer.groups == 1 or layer.groups == channels == layer.out_channels
+
+    @property
+    def gates(self):
+        return not self.few
+
     def cost(self):
-        products = self.winograd_channels.cost() if self.emitter.few else self.winograd.forward_cost()
+        products = self.winograd_channels.cost() if self.few else self.winograd.forward_cost()
         if products is None:
             return super().cost()
-        return products + math.prod(self.output_shape) // (self.plan.lanes if self.emitter.few else 1)
+        return products + math.prod(self.output_shape) // (self.plan.lanes if self.few else 1)
+
+    def step_cost(self):
+        layer, lanes, positions = self.layer, self.plan.lanes, math.prod(self.out_size)
+        back = self.emitter.needs_gradient(self.inputs[0])
+        if self.few:
+            taps = math.prod(layer.kernel_size) * positions // layer.groups
+            sums, sums_back = (
+                -(-outputs // lanes) * inputs * taps
+                for outputs, inputs in (
+                    (layer.out_channels, self.channels),
+                    (self.channels, layer.out_channels),
+                )
+            )
+            forward = self.winograd_channels.cost() or sums
+            sums_back = self.winograd_channels_back.cost() or sums_back
+            return forward + sums + back * sums_back + -(-layer.out_channels // lanes) * positions
+        products = [share * self.products * positions for share in (self.share, self.gradient_share)]
+        for k, form in enumerate((self.winograd.forward, self.winograd.input_gradient)):
+            if form is not None:
+                products[k] = min(products[k], self.winograd.cost)
+        return 2 * products[0] + back * products[1] + layer.out_channels * positions
+
+    def packing_cost(self):
+        return PACKED * self.emitter.parameter(f"{self.name}.weight").count
 
     def input_halo(self):
         ends = [
@@ -74,13 +112,13 @@ class Conv2dLowering(WeightedLowering, layer=Conv2d):
         self.winograd.prepare(self)
 
     def forward(self, x, y, relu):
-        if self.emitter.few:
+        if self.few:
             if self.winograd_channels.pays:
-                self.winograd_channels.emit(self, x, y, ending_of(relu))
+                self.winograd_channels.emit(self, x, y, ending_of(relu), self.parameter("bias"))
             elif self._takes_positions():
                 emit_positions(self, x, y, relu)
             else:
-                Windows(self, x, y).emit(relu)
+                Windows(self, x, y, (self.top, self.left)).emit(relu)
             return
         if self.winograd.forward is not None:
             self.winograd.emit_forward(self, x, y, ending_of(relu))
@@ -119,9 +157,12 @@ class Conv2dLowering(WeightedLowering, layer=Conv2d):
     def adds_gradient(self):
         """Whether the input gradient is made of direct sums, in the memory that it is for."""
         direct = self.winograd.input_gradient is None and self.gradient_cut is None
-        return direct and not takes_grad_input(self._shape(), self.layer.groups)
+        return direct and not self.few and not takes_grad_input(self._shape(), self.layer.groups)
 
     def backward(self, x, y, dy, dx, gate):
+        if self.few:
+            self._gradients_of_few(x, dy, dx)
+            return
         padding = self.top, self.left
         if self.winograd.weight_gradient is not None:
             self.winograd.emit_weight_gradient(self, x, dy)
@@ -140,6 +181,26 @@ class Conv2dLowering(WeightedLowering, layer=Conv2d):
             self._input_gradient_in_strips(dy, dx, self.gradient_cut)
             if gate:
                 self.elementwise(activations.relu_grad, [dx, dx, x], [dx, dx, x])
+
+    def _gradients_of_few(self, x, dy, dx):
+        """Emit the gradients of samples whose channels lie in the lanes."""
+        depthwise = self.layer.groups > 1
+        if self.trains:
+            windows = Windows(self, x, dy, (self.top, self.left))
+            sums = (emit_depthwise_grad_weight if depthwise else emit_channels_grad_weight)(windows)
+            emit_channels_grad_bias(self, dy, sums)
+        if dx is None:
+            return
+        if self.winograd_channels_back.pays:
+            self.winograd_channels_back.emit(self, dy, dx, conv.PLAIN)
+            return
+        back = Transposed(
+            self, self.layer.out_channels, self.channels, tuple(self.in_size), (self.top, self.left)
+        )
+        if depthwise:
+            emit_transposed_depthwise(back, dy, dx)
+        else:
+            emit_transposed(back, dy, dx, conv.PLAIN)
 
     def _input_gradient_in_strips(self, dy, dx, cut):
         slopes, inputs = cut.slopes(self.axes, dy.halo), cut.spans(self.in_size)
@@ -166,13 +227,14 @@ class Conv2dLowering(WeightedLowering, layer=Conv2d):
 
     def _choose(self):
         """Decide how each pass is computed: in strips, by Winograd's products, or neither."""
-        self.cut, share = self._best_cut(self.out_size, (1, 1), self._forward_cost)
-        self.gradient_cut, gradient_share = self._best_cut(
+        self.cut, self.share = self._best_cut(self.out_size, (1, 1), self._forward_cost)
+        self.gradient_cut, self.gradient_share = self._best_cut(
             self.in_size, self.layer.stride, self._gradient_cost
         )
         along_a_line = 1 in self.layer.kernel_size
-        self.winograd = (WinogradLine if along_a_line else Winograd)(self, share, gradient_share)
+        self.winograd = (WinogradLine if along_a_line else Winograd)(self, self.share, self.gradient_share)
         self.winograd_channels = WinogradChannels(self)
+        self.winograd_channels_back = WinogradChannels(self, turned=True)
         if self.winograd.forward is not None or self.winograd.weight_gradient is not None:
             self.cut = None
 
@@ -180,7 +242,7 @@ class Conv2dLowering(WeightedLowering, layer=Conv2d):
         """How the images are cut for sums of these sizes, or None, and the share of the cost that is left."""
         plan = self.plan
         samples = strips.samples_of_strip(plan.batch_size, plan.lanes)
-        if samples == plan.lanes or not self.emitter.training:
+        if samples == plan.lanes or not self.emitter.training or self.few:
             return None, 1.0
         return strips.best_cut(plan.lanes, samples, sizes, multiples, cost)
 

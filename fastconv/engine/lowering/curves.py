@@ -35,6 +35,10 @@ class _FromInput(Lowering):
     function: ClassVar = None
     gradient: ClassVar = None
 
+    @classmethod
+    def learns_from_few_samples(cls, layer, channels):
+        return True
+
     @property
     def in_place(self):
         return not self.emitter.training

@@ -14,8 +14,11 @@ class DenseLowering(WeightedLowering, layer=Dense):
     folds = True
     reads_scalars = True
 
+    def step_cost(self):
+        return 3 * self.cost()
+
     def forward(self, x, y, relu):
-        if self.emitter.few:
+        if self.few:
             emit_dense(self, x, y, relu, dense.DENSE_PRODUCTS)
             return
         bias = self.parameter("bias")

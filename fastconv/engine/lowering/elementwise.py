@@ -9,6 +9,10 @@ class ElementwiseLowering(Lowering, layer=Elementwise):
     needs_output = True
     in_place = False  # LLVM makes vectors of the loop only where x and y are known to differ; dx needs x
 
+    @classmethod
+    def learns_from_few_samples(cls, layer, channels):
+        return True
+
     def forward(self, x, y, relu):
         x = self.laid_out_as(x, y)
         g = user_functions.elementwise_geometry(self.emitter.training, x, y)

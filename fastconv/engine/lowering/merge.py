@@ -16,6 +16,10 @@ class SumLowering(Lowering, layer=Sum):
     is_sum = True
     passes_gradient = True
 
+    @classmethod
+    def learns_from_few_samples(cls, layer, channels):
+        return True
+
     def forward(self, x, y, relu):
         """y is the memory of one of `x`, or of none."""
         own = next((k for k, value in enumerate(x) if value.storage is y.storage), 0)
@@ -29,8 +33,12 @@ class SumLowering(Lowering, layer=Sum):
 class StackLowering(Lowering, layer=Stack):
     in_place = False
 
+    @classmethod
+    def learns_from_few_samples(cls, layer, channels):
+        return True
+
     def forward(self, x, y, relu):
-        if self.emitter.few:
+        if self.few:
             self._stack_channels(x, y)
             return
         for value, part in zip(x, self._parts(x, y), strict=True):
@@ -41,20 +49,41 @@ class StackLowering(Lowering, layer=Stack):
 
         Features that were an image's still lie as that does.
         """
+        for value, part, table in self._channels_of(x, y):
+            if table is None:
+                self._copy(value, part)
+            else:
+                self.regroup(value.scalar_table(self.plan.lanes), value, y, table)
+
+    def _channels_of(self, x, y):
+        """Of each value, the planes of y that are its own, or in which scalars of y it lies."""
         lanes, place, first = self.plan.lanes, y.image[1] * y.image[2], 0
         table = y.scalar_table(lanes)
         for value in x:
             last = first + math.prod(value.image)
             channel, whole = first // place, last % (place * lanes) == 0 or last == len(table)
             if value.image[1:] == y.image[1:] and channel % lanes == 0 and whole:
-                self._copy(
-                    value, replace(y, channels=value.channels, first_channel=channel // lanes * y.samples)
-                )
+                first_channel = channel // lanes * y.samples
+                yield value, replace(y, channels=value.channels, first_channel=first_channel), None
             else:
-                self.regroup(value.scalar_table(lanes), value, y, table[first:last])
+                yield value, y, table[first:last]
             first = last
 
+    def _gradients_of_channels(self, x, dy, dx):
+        """Emit the gradients of values whose channels share planes."""
+        for slope, (_, part, table) in zip(dx, self._channels_of(x, dy), strict=True):
+            if slope is None:
+                continue
+            if table is None:
+                self._copy(part, slope)
+            else:
+                slope.storage.shape = None  # not all lanes are written, so that it is nobody else's
+                self.regroup(table, dy, slope, slope.scalar_table(self.plan.lanes))
+
     def backward(self, x, y, dy, dx, gate):
+        if self.few:
+            self._gradients_of_channels(x, dy, dx)
+            return
         for slope, part in zip(dx, self._parts(x, dy), strict=True):
             if slope is not None:
                 self._copy(part, slope)

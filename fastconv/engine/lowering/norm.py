@@ -1,6 +1,6 @@
 """Normalisation as operations of a plan."""
 
-from ...kernels.lanes import batch_norm, norm, norm_channels, single_sample
+from ...kernels.lanes import batch_norm, batch_norm_channels, norm, norm_channels, single_sample
 from ...nn.norm import BatchNorm2d, GroupNorm, InstanceNorm2d, LayerNorm
 from ..memory import CopyDistance
 from .base import WeightedLowering
@@ -16,21 +16,30 @@ class BatchNorm2dLowering(WeightedLowering, layer=BatchNorm2d):
     """
 
     gates = False
-    gates_output = True  # x tells where y is positive
-    joins_sum = True
-    made_again = True
+
+    @classmethod
+    def learns_from_few_samples(cls, layer, channels):
+        return True
 
     @property
     def finishes_gradient(self):
-        return self.trains
+        return self.trains and not self.few
+
+    fuses_relu = True
+    gates_output = True  # x tells where y is positive
 
     @property
     def shares_blocks(self):
         return self.trains
 
     @property
-    def fuses_relu(self):
-        return not self.emitter.few
+    def joins_sum(self):
+        return not self.few
+
+    made_again = joins_sum
+
+    def step_cost(self):
+        return 4 * self.cost()  # sums, and then what is made with them
 
     def forward(self, x, y, relu):
         self.sum_up(x)
@@ -50,7 +59,11 @@ class BatchNorm2dLowering(WeightedLowering, layer=BatchNorm2d):
             self.plan.emit(batch_norm.batch_norm_running, [self.saved, running, options], g)
             return
         parts, g = self._parts(x, batch_norm.PARTS_OF_SUMS, "parts")
-        self.plan.emit(batch_norm.batch_norm_sums, [x, parts], batch_norm.batch_norm_geometry(x))
+        if self.few:
+            sums = batch_norm_channels.norm_training_geometry(self.input_shape[0], x)
+            self.plan.emit(batch_norm_channels.norm_sums_channels, [x, parts], sums)
+        else:
+            self.plan.emit(batch_norm.batch_norm_sums, [x, parts], batch_norm.batch_norm_geometry(x))
         self.plan.share_blocks(parts)
         operands = [parts, self.saved, running, options]
         self.plan.emit(batch_norm.batch_norm_statistics, operands, g, stage="batch")
@@ -65,12 +78,12 @@ class BatchNorm2dLowering(WeightedLowering, layer=BatchNorm2d):
     def finish(self, x, y, relu, z=None):
         """Emit y of what has been prepared, the sum with z if that is given."""
         gamma = self.parameter("weight")
-        if not self.emitter.few:
+        if not self.few:
             g = batch_norm.batch_norm_geometry(x, y, z, relu, z is not None)
             self.plan.emit(batch_norm.batch_norm, [x, y, self.saved, gamma, z], g)
             return
         x = self.laid_out_as(x, y)
-        g = single_sample.norm_channels_geometry(x, y, self.input_shape[0])
+        g = single_sample.norm_channels_geometry(x, y, self.input_shape[0], relu)
         self.plan.emit(single_sample.norm_channels, [x, y, self.saved, gamma, self.parameter("bias")], g)
 
     def backward(self, x, y, dy, dx, gate):
@@ -83,13 +96,23 @@ class BatchNorm2dLowering(WeightedLowering, layer=BatchNorm2d):
             operands = [parts, self.saved, dgamma]
             self.plan.emit(batch_norm.batch_norm_grad_total, operands, totals, stage="batch")
             self.emitter.share_early(self.number)
-        if dx is not None:
+        if dx is None:
+            return
+        operands = [x, dy, dx, self.saved, gamma, dgamma]
+        if self.few:
+            g = batch_norm_channels.norm_training_geometry(self.input_shape[0], x, dy, dx, self.gated)
+            self.plan.emit(batch_norm_channels.norm_grad_input_channels, operands, g)
+        else:
             g = batch_norm.batch_norm_geometry(x, dy, dx, self.gated)
-            operands = [x, dy, dx, self.saved, gamma, dgamma]
             self.plan.emit(batch_norm.batch_norm_grad_input, operands, g)
 
     def _emit_sums(self, x, dy, parts):
         """Emit the sums of a block's dy, which is finished on the way."""
+        if self.few:
+            g = batch_norm_channels.norm_training_geometry(self.input_shape[0], x, dy, relu=self.gated)
+            operands = [x, dy, self.saved, self.parameter("weight"), parts]
+            self.plan.emit(batch_norm_channels.norm_grad_sums_channels, operands, g)
+            return
         more, above = self.unfinished or (None, None)
         g = batch_norm.batch_norm_geometry(x, dy, None, self.gated, more is not None, above)
         operation, given = batch_norm.batch_norm_grad_sums, self.parameter("weight")
@@ -114,7 +137,7 @@ class _SampleNorm(WeightedLowering):
         return self.parameter("weight"), self.parameter("bias")
 
     def forward(self, x, y, relu):
-        if self.emitter.few:
+        if self.few:
             self._forward_of_few(x, y)
             return
         self.saved = self.plan.planes((2 * self.groups(),), label=f"saved{self.number}")

@@ -10,6 +10,10 @@ class MaxPool2dLowering(Lowering, layer=MaxPool2d):
     in_place = False
     gates = True  # forward has already marked where nothing is positive
 
+    @classmethod
+    def learns_from_few_samples(cls, layer, channels):
+        return True
+
     def _geometry(self, x, y, **more):
         return pool.max_pool_geometry(x, y, *self._windows(x), **more)
 
@@ -20,7 +24,7 @@ class MaxPool2dLowering(Lowering, layer=MaxPool2d):
     def forward(self, x, y, relu):
         training = self.emitter.training
         gated = training and self.follows_relu
-        self.argmax = self.plan.planes(self.output_shape, label=f"argmax{self.number}") if training else None
+        self.argmax = self.plan.planes(y.sizes, label=f"argmax{self.number}") if training else None
         g = self._geometry(x, y, taps_wanted=training, gated=gated)
         self.plan.emit(pool.max_pool, [x, y, self.argmax], g)
 
@@ -38,6 +42,10 @@ class GlobalMaxPool2dLowering(MaxPool2dLowering, layer=GlobalMaxPool2d):
 
 class AvgPool2dLowering(Lowering, layer=AvgPool2d):
     in_place = False
+
+    @classmethod
+    def learns_from_few_samples(cls, layer, channels):
+        return True
 
     def _geometry(self, x, y):
         return pool.avg_pool_geometry(x, y, *self._windows(x))

@@ -19,7 +19,7 @@ class PReLULowering(WeightedLowering, layer=PReLU):
     @property
     def _in_lanes(self):
         """Whether the slopes lie in the lanes, as the channels of few samples do."""
-        return self.emitter.few and self.layer.per_channel
+        return self.few and self.layer.per_channel
 
     def forward(self, x, y, relu):
         slopes = self.parameter("weight")

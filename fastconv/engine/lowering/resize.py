@@ -10,6 +10,10 @@ from .base import Lowering
 class UpsampleLowering(Lowering, layer=Upsample):
     in_place = False
 
+    @classmethod
+    def learns_from_few_samples(cls, layer, channels):
+        return True
+
     def forward(self, x, y, relu):
         if self.layer.mode == "nearest":
             g = resize.upsample_geometry(x, y, self._scale())

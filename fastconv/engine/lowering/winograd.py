@@ -30,7 +30,7 @@ class Winograd:
         possible = (
             emitter.precision == "high"
             and plan.dtype.itemsize == 4  # who asks for float64 wants its precision
-            and not emitter.few
+            and not lowering.few
             and is_plane(layer.kernel_size, layer.stride, layer.dilation)
             and layer.groups == 1
         )

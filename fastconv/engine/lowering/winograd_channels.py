@@ -18,17 +18,27 @@ from ...simd import VECTOR_BYTES
 
 TILE_COST = 250  # of the transforms of a tile of one vector, there and back
 WEIGHTS_COST = 4  # of a vector of weights: between predictions, most leave the second-level cache
+TRANSFORM_COST = 300  # of the transforms of a vector of weights, in training
 
 
 class WinogradChannels:
-    """A convolution with its channels in the lanes: whether it goes by the products, and how."""
+    """A convolution with its channels in the lanes: whether it goes by the products, and how.
 
-    def __init__(self, lowering):
+    `turned` is the one that makes the input gradient, from dy to dx.
+    """
+
+    def __init__(self, lowering, turned=False):
         self.plan, emitter, layer = lowering.plan, lowering.emitter, lowering.layer
         self.size, self.padding = tuple(lowering.out_size), (lowering.top, lowering.left)
         self.channels, self.outputs = lowering.channels, layer.out_channels
+        self.turned, self.training = turned, emitter.training
+        if turned:
+            self.size = tuple(lowering.in_size)
+            self.padding = tuple(TAPS - 1 - padding for padding in self.padding)
+            self.channels, self.outputs = self.outputs, self.channels
         self.pays = (
-            emitter.few > 0
+            lowering.few > 0
+            and min(self.padding) >= 0
             and emitter.precision == "high"
             and self.plan.dtype.itemsize == 4  # who asks for float64 wants its precision
             and layer.kernel_size == (TAPS, TAPS)
@@ -59,7 +69,8 @@ class WinogradChannels:
             (last - first) * -(-tiles // height) * height
             for first, last, _, height in channels.widths(out_blocks, tiles)
         )
-        weights = WEIGHTS_COST * MATRICES * self.channels * out_blocks
+        changing = TRANSFORM_COST * self.training
+        weights = (WEIGHTS_COST * MATRICES + changing) * self.channels * out_blocks
         return MATRICES * self.channels * products + weights + TILE_COST * tiles * (blocks + out_blocks)
 
     def _direct_cost(self):
@@ -71,7 +82,7 @@ class WinogradChannels:
         """The cost of one sample, or None where it does not go by the products."""
         return self._cost() if self.pays else None
 
-    def emit(self, lowering, x, y, ending):
+    def emit(self, lowering, x, y, ending, bias=None):
         """Emit y from x, as many tiles at a time as stay in the second-level cache."""
         tiles = [(sample, i, j) for sample in range(x.samples) for i, j in self.corners]
         at_once = self._at_once(len(tiles))
@@ -83,7 +94,7 @@ class WinogradChannels:
             for name, size in zip(("points", "products"), sizes, strict=True)
         )
         for first in range(0, len(tiles), at_once):
-            self._emit_strip(lowering, tiles[first : first + at_once], widths, (x, u, v, m, y), ending)
+            self._emit_strip(tiles[first : first + at_once], widths, (x, u, v, m, bias, y), ending)
 
     def _at_once(self, tiles):
         """How many tiles of v and m stay in the cache, in strips that are as even as they can be."""
@@ -93,15 +104,17 @@ class WinogradChannels:
     def _transformed(self, lowering, widths):
         """The transforms of the weight, packed for tiles of these widths."""
         size = winograd_channels.weight_size(self.outputs, self.channels, self.plan.lanes)
-        u = self.plan.rows(size, label=f"transformed_weight{lowering.number}")
-        g = winograd_channels.transform_packed_geometry(self.outputs, self.channels, widths)
+        u = self.plan.rows(
+            size, label=f"{'turned' if self.turned else 'transformed'}_weight{lowering.number}"
+        )
+        g = winograd_channels.transform_packed_geometry(self.outputs, self.channels, widths, self.turned)
         lowering.emitter.prepare(winograd_channels.transform_packed, [lowering.parameter("weight"), u], g)
         return u
 
-    def _emit_strip(self, lowering, tiles, widths, operands, ending):
+    def _emit_strip(self, tiles, widths, operands, ending):
         """Emit the results of some tiles: (sample, line, column)."""
-        plan, (blocks, out_blocks), (x, u, v, m, y) = self.plan, self.blocks, operands
-        bias, scratch = lowering.parameter("bias"), plan.scratch(MATRICES * plan.lanes)
+        plan, (blocks, out_blocks), (x, u, v, m, bias, y) = self.plan, self.blocks, operands
+        scratch = plan.scratch(MATRICES * plan.lanes)
         top, left = self.padding
         places = [sample * x.plane + (i - top) * x.row + j - left for sample, i, j in tiles]
         g = winograd_channels.tiles_geometry(places, blocks, x.samples * x.plane, x.row)

@@ -32,7 +32,7 @@ class WinogradLine:
         possible = (
             emitter.precision == "high"
             and plan.dtype.itemsize == 4  # who asks for float64 wants its precision
-            and not emitter.few
+            and not lowering.few
             and is_line(kernel, stride, dilation)
             and layer.groups == 1
         )

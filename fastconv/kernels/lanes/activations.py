@@ -3,8 +3,8 @@
 Every operation runs over planes [C][H][W] of vectors (`planes.py`); x and y may be the same memory.
 """
 
-from ...simd import add, divide, fill, fma, greater, load, multiply, select, store, subtract
-from ...simd.vector_math import exp, random_lanes, tanh
+from ...simd import add, divide, fill, fma, greater, lanes, load, multiply, select, store, subtract
+from ...simd.vector_math import exp, random_elements, random_lanes, tanh
 from .operation import STATE, dividing_operation, operation, random_key, share
 from .planes import PLANES, source_at, target_at, y_at
 
@@ -164,3 +164,38 @@ def spatial_dropout(x, y, rate, _c, _d, _e, g, s):
             for w in range(g[PLANES.width]):
                 v = multiply(load(x, source_at(g, c, h, w)), scale)
                 store(y, target_at(g, c, h, w), select(dropped, zero, v))
+
+
+@dividing_operation
+def dropout_channels(x, y, rate, _c, _d, _e, g, s):
+    """`dropout` of few samples, whose channels lie in the lanes: it drops what it would drop of a block."""
+    scale = fill(x, 1.0 / (1.0 - rate[0]))
+    limit, zero = fill(x, rate[0]), fill(x, 0.0)
+    key, size = random_key(s, g[PLANES.layer]), g[PLANES.height] * g[PLANES.width]
+    first, last = share(g[PLANES.channels], s)
+    for plane in range(first, last):
+        sample = s[STATE.first_sample] + plane % g[PLANES.samples]
+        element = plane // g[PLANES.samples] * lanes(x) * size
+        for h in range(g[PLANES.height]):
+            for w in range(g[PLANES.width]):
+                number = random_elements(x, key, sample, element, size)
+                v = multiply(load(x, source_at(g, plane, h, w)), scale)
+                store(y, target_at(g, plane, h, w), select(greater(limit, number), zero, v))
+                element += 1
+
+
+@dividing_operation
+def spatial_dropout_channels(x, y, rate, _c, _d, _e, g, s):
+    """`spatial_dropout` of few samples, whose channels lie in the lanes."""
+    scale = fill(x, 1.0 / (1.0 - rate[0]))
+    limit, zero = fill(x, rate[0]), fill(x, 0.0)
+    key = random_key(s, g[PLANES.layer])
+    first, last = share(g[PLANES.channels], s)
+    for plane in range(first, last):
+        sample = s[STATE.first_sample] + plane % g[PLANES.samples]
+        number = random_elements(x, key, sample, plane // g[PLANES.samples] * lanes(x), 1)
+        dropped = greater(limit, number)
+        for h in range(g[PLANES.height]):
+            for w in range(g[PLANES.width]):
+                v = multiply(load(x, source_at(g, plane, h, w)), scale)
+                store(y, target_at(g, plane, h, w), select(dropped, zero, v))

@@ -269,9 +269,10 @@ def pack_geometry(outputs, taps, bias, lanes, positions):
 def pack_weights(w, packed, bias, packed_bias, _e, _f, g, s):
     """packed[tile][tap][column][lane] = w[output][tap], zeros past the last output; the bias likewise."""
     lanes, outputs, taps = simd.lanes(w), g[PACK.outputs], g[PACK.taps]
+    begin, end = share((outputs + lanes - 1) // lanes, s)
     for sweep in range(4):
         at = PACK_SWEEPS + 4 * sweep
-        for block in range(g[at], g[at + 1]):
+        for block in range(max(g[at], begin), min(g[at + 1], end)):
             width, first = g[at + 2], block * lanes
             column = (block - g[at]) % width
             target = advance(packed, ((block - column) * taps + column) * lanes)
@@ -291,8 +292,31 @@ def pack_from_geometry(table):
 @operation
 def pack_from(w, packed, _c, _d, _e, _f, g, s):
     """packed[k] = w[table[k]], zeros where that is -1."""
-    for k in range(g[0]):
+    first, last = share(g[0], s)
+    for k in range(first, last):
         packed[k] = w[g[1 + k]] if g[1 + k] >= 0 else 0.0
+
+
+def pack_vectors_geometry(table, lanes):
+    """Make the geometry of `pack_vectors` from the table of `pack_from`, or None where it can't be.
+
+    It can be where the numbers of each vector follow each other, before any zeros.
+    """
+    vectors = np.reshape(table, (-1, lanes))
+    counts = np.count_nonzero(vectors >= 0, axis=1)
+    starts = np.where(counts > 0, vectors[:, 0], 0)
+    lane = np.arange(lanes)
+    if not np.array_equal(vectors, np.where(lane < counts[:, None], starts[:, None] + lane, -1)):
+        return None
+    return np.array([len(vectors), *np.stack([starts, counts], 1).ravel()], np.int64)
+
+
+@operation
+def pack_vectors(w, packed, _c, _d, _e, _f, g, s):
+    """As `pack_from`, vector by vector: each is a run of w, with zeros behind it."""
+    first, last = share(g[0], s)
+    for k in range(first, last):
+        simd.store(packed, k, simd.load_part(w, g[1 + 2 * k], g[2 + 2 * k]))
 
 
 class FoldGeometry(NamedTuple):

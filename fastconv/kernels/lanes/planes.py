@@ -23,12 +23,13 @@ class PlaneGeometry(NamedTuple):
     y_plane: int = 0  # the output of the forward pass, which some gradients read too
     y_line: int = 0
     layer: int = 0  # the layer's number, which its random numbers depend on
+    samples: int = 1  # whose channels share planes, where these lie in the lanes
 
 
 PLANES = offsets_of(PlaneGeometry)
 
 
-def plane_geometry(source, target, y=None, layer=0):
+def plane_geometry(source, target, y=None, layer=0, samples=1):
     """Make the geometry of an elementwise kernel from planes `source`, and perhaps `y`, to `target`."""
     return PlaneGeometry(
         channels=source.channels,
@@ -41,6 +42,7 @@ def plane_geometry(source, target, y=None, layer=0):
         y_plane=0 if y is None else y.plane,
         y_line=0 if y is None else y.row,
         layer=layer,
+        samples=samples,
     )
 
 

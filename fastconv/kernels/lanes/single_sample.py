@@ -16,7 +16,7 @@ from ...simd import advance, load, multiply, store, subtract, tiles, transpose, 
 from ...simd.compiling import compiled
 from ...simd.tiles import columns, multiply_add, offsets, rows, shape, zeros
 from .conv import COLUMNS_1, COLUMNS_2, COLUMNS_4, COLUMNS_6, RELU, sweeps
-from .operation import offsets_of, operation
+from .operation import dividing_operation, offsets_of, operation, share
 
 OVERRUN = max(COLUMNS_1, COLUMNS_2, COLUMNS_4, COLUMNS_6)  # vectors that a last tile may go on past its end
 
@@ -153,12 +153,13 @@ class NormChannelsGeometry(NamedTuple):
     y_line: int
     channels: int  # of the image
     samples: int  # that have a plane for the same channels
+    relu: int  # whether y ends in max(y, 0)
 
 
 NORM_CHANNELS = offsets_of(NormChannelsGeometry)
 
 
-def norm_channels_geometry(x, y, channels):
+def norm_channels_geometry(x, y, channels, relu=False):
     """Make the geometry of `norm_channels` from the planes x, of so many channels, to the planes y."""
     return NormChannelsGeometry(
         planes=x.channels,
@@ -170,17 +171,20 @@ def norm_channels_geometry(x, y, channels):
         y_line=y.row,
         channels=channels,
         samples=x.samples,
+        relu=int(relu),
     )
 
 
-@operation
+@dividing_operation
 def norm_channels(x, y, saved, gamma, beta, _f, g, s):
-    """Batch normalisation with given statistics, as `norm.batch_norm`.
+    """Batch normalisation with given statistics, as `norm.batch_norm`, and then perhaps max(y, 0).
 
     saved: means, then inverse deviations.
     """
     lanes, channels = simd.lanes(x), g[NORM_CHANNELS.channels]
-    for plane in range(g[NORM_CHANNELS.planes]):
+    relu, zero = g[NORM_CHANNELS.relu] != 0, simd.fill(x, 0.0)
+    first_plane, last_plane = share(g[NORM_CHANNELS.planes], s)
+    for plane in range(first_plane, last_plane):
         first = plane // g[NORM_CHANNELS.samples] * lanes
         count = channels - first
         mean = simd.load_part(saved, first, count)
@@ -191,7 +195,10 @@ def norm_channels(x, y, saved, gamma, beta, _f, g, s):
             for w in range(g[NORM_CHANNELS.width]):
                 x_at = plane * g[NORM_CHANNELS.x_plane] + h * g[NORM_CHANNELS.x_line] + w
                 y_at = plane * g[NORM_CHANNELS.y_plane] + h * g[NORM_CHANNELS.y_line] + w
-                store(y, y_at, simd.fma(subtract(load(x, x_at), mean), factor, shift))
+                v = simd.fma(subtract(load(x, x_at), mean), factor, shift)
+                if relu:
+                    v = simd.select(simd.greater(zero, v), zero, v)
+                store(y, y_at, v)
 
 
 class SoftmaxChannelsGeometry(NamedTuple):

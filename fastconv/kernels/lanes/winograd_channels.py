@@ -95,25 +95,36 @@ def points_to_tiles(m, bias, y, scratch, _e, _f, g, s):
 
 
 class TransformPackedGeometry(NamedTuple):
-    """The weight that `transform_packed` transforms."""
+    """The weight that `transform_packed` transforms, and how far its numbers lie apart."""
 
     outputs: int
     channels: int
+    by_output: int
+    by_channel: int
+    first_tap: int
+    by_tap: int
 
 
 PACKED = offsets_of(TransformPackedGeometry)
 VECTORS_AT = len(PACKED)  # behind them, for each vector of outputs: where it begins, and its tile's columns
 
 
-def transform_packed_geometry(outputs, channels, widths):
-    """Make the geometry of `transform_packed`; `widths` are those of `channels.widths`."""
+def transform_packed_geometry(outputs, channels, widths, turned=False):
+    """Make the geometry of `transform_packed`; `widths` are those of `channels.widths`.
+
+    `turned` is that of an input gradient: the weight lies as [channels][outputs], its taps turned round.
+    """
+    if turned:
+        named = TransformPackedGeometry(outputs, channels, ALL_TAPS, outputs * ALL_TAPS, ALL_TAPS - 1, -1)
+    else:
+        named = TransformPackedGeometry(outputs, channels, channels * ALL_TAPS, ALL_TAPS, 0, 1)
     vectors = [
         (at * channels + column, width)
         for first, last, width, _ in widths
         for at in range(first, last, width)
         for column in range(width)
     ]
-    return np.array([outputs, channels, *(number for vector in vectors for number in vector)], np.int64)
+    return np.array([*named, *(number for vector in vectors for number in vector)], np.int64)
 
 
 @operation
@@ -121,16 +132,17 @@ def transform_packed(w, u, _c, _d, _e, _f, g, s):
     """U = the transforms of the weight [outputs][channels][3][3], zeros past the last output."""
     outputs, channels, lanes = g[PACKED.outputs], g[PACKED.channels], simd.lanes(w)
     blocks, taps = (outputs + lanes - 1) // lanes, simd.local(w, MATRICES)
-    for block in range(blocks):
-        first, columns = g[VECTORS_AT + 2 * block], g[VECTORS_AT + 2 * block + 1]
-        for c in range(channels):
-            at = first + c * columns
+    begin, end = share(blocks * channels, s)
+    for number in range(begin, end):
+        block, c = number // channels, number % channels
+        at = g[VECTORS_AT + 2 * block] + c * g[VECTORS_AT + 2 * block + 1]
+        for lane in range(lanes):
+            output = block * lanes + lane
+            source = output * g[PACKED.by_output] + c * g[PACKED.by_channel] + g[PACKED.first_tap]
             for tap in range(ALL_TAPS):
-                for lane in range(lanes):
-                    output = block * lanes + lane
-                    value = w[(output * channels + c) * ALL_TAPS + tap] if output < outputs else 0.0
-                    taps[tap * lanes + lane] = value
-            transform_weights(taps, u, at, blocks * channels, TAPS, TAPS)
+                value = w[source + tap * g[PACKED.by_tap]] if output < outputs else 0.0
+                taps[tap * lanes + lane] = value
+        transform_weights(taps, u, at, blocks * channels, TAPS, TAPS)
 
 
 def weight_size(outputs, channels, lanes):
