@@ -106,7 +106,8 @@ class Engine:
         self.cut, built = None, Builder(network, run, optimizer_state, ranks.count > 1)
         if ranks.count > 1 and run.training and not run.few:  # few are all of one rank
             shares = shares_of(run.batch_size, lanes_of(network.dtype), ranks.count)
-            self.cut = Cuts(built.plan, network).best(shares, ranks.wire())
+            # Rank 0 decides for all: others may have another number of threads, and so another plan.
+            self.cut = ranks.broadcast(Cuts(built.plan, network).best(shares, ranks.wire()))
         if self.cut is None:
             return built
         return Builder(network, run, optimizer_state, True, self.cut.layer)

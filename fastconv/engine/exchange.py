@@ -6,6 +6,8 @@ comes just before its stage:
     BlockRows     a few numbers of each block, such as its sums for a batch normalisation
     ShardSums     the sums of the shards' weight gradients: of each node of the tree that a rank has, one row
                   with all layers in it; what the tree says of the nodes is added up by everybody alike
+    Begin         the ShardSums of the last layers, sent before the first layers' are made; those of all
+                  come in together
 """
 
 import itertools

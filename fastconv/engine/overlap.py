@@ -73,12 +73,15 @@ class Cuts:
         ranks = len(shares.nodes)
         if not wire.hidden or ranks == 1:
             return None
-        blocks = max(last - first for first, last in itertools.pairwise(shares.block_ends))
+        blocks, shards = (
+            max(last - first for first, last in itertools.pairwise(ends))
+            for ends in (shares.block_ends, shares.shard_ends)
+        )
         second = PRODUCTS_PER_SECOND * self._threads / max(1, blocks)  # products of a block
         memory = MEMORY_BYTES_PER_SECOND * self._threads
         best = Cut(-1, 0.0)
         for place in self._places:
-            computing = place.work / second + self._item * blocks * place.sums / memory
+            computing = place.work / second + self._item * shards * place.sums / memory
             hidden = min(computing, wire.hidden_seconds(_passing(place.early * self._item, shares)))
             saved = hidden - 2 * blocks * place.kept / memory - CUT_SECONDS - wire.latency
             best = max(best, Cut(place.layer, saved), key=lambda cut: cut.seconds)

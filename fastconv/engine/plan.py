@@ -14,7 +14,9 @@ operations on a block that take long. Threads wait for each other after every st
 A shard is a run of blocks whose weight gradients are summed in one place. How many there are depends on
 the batch alone, and they are added up by a fixed tree (kernels/lanes/shard_sums.py): results have the same
 bits on any number of threads. Shards may also be divided among ranks, processes that each hold the whole plan
-but go through their own blocks only; what they tell each other between two stages is in `exchanges`.
+but go through their own blocks only; what they tell each other between two stages is in `exchanges`. Where
+that pays, a stage is cut in the backward pass, and gradients are on their way while others are computed
+(overlap.py).
 """
 
 from typing import NamedTuple

@@ -13,7 +13,7 @@ from fastconv.engine.run import Run
 from fastconv.engine.shares import shares_of
 from fastconv.inspection.steps import Mute
 from fastconv.nn.losses import resolve
-from tests.ranks.threads_as_ranks import on_ranks
+from tests.ranks.threads_as_ranks import ThreadRanks, on_ranks
 
 LAYERS = {
     "dense": ((2, 7, 5), lambda: [fc.Flatten(), fc.Dense(20), fc.ReLU(), fc.Dense(3)]),
@@ -124,6 +124,14 @@ def test_a_step_that_is_cut_has_the_same_bits_wherever_that_is(monkeypatch, name
                 ranks, lambda one, t=threads: bits(trained(*arguments, t, one, fc.Adam(clip_norm=0.5)))
             ):
                 assert found == alone
+
+
+def test_rank_0_decides_for_all(monkeypatch):
+    monkeypatch.setattr(ThreadRanks, "wire", lambda self: self.number)
+    monkeypatch.setattr(Cuts, "best", lambda self, shares, number: None if number else Cut(0, 0.0))
+    arguments = "conv", "float32", 70, 100, 1
+    alone = bits(trained(*arguments, ALONE, fc.SGD()))
+    assert on_ranks(3, lambda one: bits(trained(*arguments, one, fc.SGD()))) == [alone] * 3
 
 
 @pytest.mark.parametrize("name", [*LAYERS, "shared"])
