@@ -21,12 +21,14 @@ begin = exchange.Begin.run
 
 def disturbed(self, ranks, shares):
     global begun
+    if kind == "raise apart" and begun == 4 and ranks.number == 1:
+        raise ValueError("in between")
     begin(self, ranks, shares)
     begun += 1
     if begun != 5:
         return
     print("begun", flush=True)
-    if kind == "all raise":
+    if kind in ("all raise", "raise apart"):
         raise ValueError("in between")
     if kind == "raise" and ranks.number == 1:
         raise ValueError("in between")
@@ -49,7 +51,7 @@ def trained(norm, communicator=None):
     try:
         trainer.fit(X, y, epochs=3, batch_size=64, validation_split=0.2, progress=False)
     except ValueError:
-        if kind != "all raise":
+        if kind not in ("all raise", "raise apart"):
             raise
         trainer.fit(X, y, epochs=3, batch_size=64, validation_split=0.2, progress=False)
     return model.flat_parameters.tobytes()
@@ -78,6 +80,12 @@ def test_runs_that_overlap_have_the_bits_of_one_process(ranks):
 def test_all_may_be_interrupted_in_between_and_go_on():
     done = on_ranks("all raise", 3, check=True)
     assert all(output.endswith("all is well\n") for output in done.outputs)
+
+
+def test_ranks_that_have_begun_different_exchanges_do_not_go_on():
+    done = on_ranks("raise apart")
+    assert done.code != 0
+    assert "nothing more can be done on these ranks" in done.all_errors
 
 
 @pytest.mark.parametrize(
