@@ -130,6 +130,7 @@ class _Bench:
         if self.link is not None:
             said = exchanges_of(together.program.plan)(shares)
             foretold += sum(self.link.seconds(one, ranks.count) for one in said)
+            foretold -= together.cut.seconds if together.cut else 0.0
         return Found(
             work, ranks.count, best["shared"], exchange, best["alone"], best.get("threads"), foretold
         )

@@ -55,6 +55,8 @@ class Backward:
             ready = [one for one in waiting if not self._waits(one, coming)]
             waiting = [one for one in waiting if one not in ready]
             for one in sorted(ready, key=lambda one: one in self._postponed):
+                if not one.shares_blocks:
+                    self.emitter.share_early(one.number)
                 self._differentiate(one)
 
     def _waits(self, layer, coming):

@@ -47,7 +47,7 @@ class Builder:
     dy0, dy1, ... the gradients of these.
     """
 
-    def __init__(self, network, run, optimizer_state=None, shared=False):
+    def __init__(self, network, run, optimizer_state=None, shared=False, early=-1):
         self.network, self.run = network, run
         self.plan = Plan(
             network.dtype, run.batch_size, run.threads, run.few, shared, long_layers(network, run.few)
@@ -57,6 +57,7 @@ class Builder:
             self.ports.gradient = np.zeros(max(1, network.num_parameters), network.dtype)
         self.few = run.few
         self.emitter = Emitter(network, run, self.plan, self.ports.gradient, self.few)
+        self.emitter.early = early
         self.layers = [
             lowering_of(node.layer)(number, node, self.emitter) for number, node in enumerate(network.nodes)
         ]

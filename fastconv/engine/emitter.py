@@ -31,6 +31,8 @@ class Emitter:
         Those that come before these where ranks compute shards: they add up what a rank sends to others.
     shared_rows : list
         Rows of blocks that operations of `after_backward` read.
+    early : int
+        The layer before whose backward pass the sums so far are sent to other ranks, or -1: see `overlap.py`.
     """
 
     def __init__(self, network, run, plan, gradient, few):
@@ -41,6 +43,7 @@ class Emitter:
         self.before_forward, self.after_backward = Postponed(plan), Postponed(plan)
         self.before_sharing, self.shared_rows = Postponed(plan), []
         self._network, self._gradient = network, gradient
+        self.early = -1
         # The network's own arrays: who asks for those that it hands out seems to change them.
         self._flat_parameters, self._flat_statistics = (live.flat for live in network.live_arrays())
         self._parameters, self._statistics = map(_offsets, network.live_arrays())
@@ -99,6 +102,13 @@ class Emitter:
             total = self.plan.array(self._gradient, start, count, f'gradients["{layer}"]')
             sums.append((merge.add_numbers, [part, total], merge.NumbersGeometry(count)))
         self.plan.emit_together(sums)
+
+    def share_early(self, number):
+        """Send the sums that are complete to other ranks, if the backward pass of layer `number` is next."""
+        if number == self.early:
+            self.plan.emit_together(self.before_sharing)
+            self.before_sharing.clear()
+            self.plan.begin_sharing_shards()
 
     def _range(self, layer):
         """(first element, number of elements) of a layer's parameters, which lie one after the other."""

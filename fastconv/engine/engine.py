@@ -19,6 +19,7 @@ from .columns import arrays_in
 from .few_samples import threads_of_few
 from .loop import JOB
 from .memory import lanes_of
+from .overlap import Cuts
 from .ports import STEPS_PER_CALL
 from .ranks.communicator import ALONE
 from .shares import shares_of
@@ -74,7 +75,7 @@ class Engine:
         if run.few and run.few < run.batch_size:
             threads = min(threads, -(-run.batch_size // run.few))
         started = time.perf_counter()
-        built = Builder(network, run._replace(threads=threads), optimizer_state, ranks.count > 1)
+        built = self._built(network, run._replace(threads=threads), optimizer_state, ranks)
         self.ranks = ranks
         self.batch_size, self.ports = run.batch_size, built.ports
         self._live, self._changes = network.live_arrays(), run.purpose == "train"
@@ -99,6 +100,17 @@ class Engine:
             self._preparing = self.program.preparing_job(in_a_block, ranks)
         run_job(self._job_address, 1)  # no steps: it is compiled, or read from the cache
         self.build_seconds = time.perf_counter() - started
+
+    def _built(self, network, run, optimizer_state, ranks):
+        """The plan, cut where ranks gain by gradients that are on their way early."""
+        self.cut, built = None, Builder(network, run, optimizer_state, ranks.count > 1)
+        if ranks.count > 1 and run.training and not run.few:  # few are all of one rank
+            shares = shares_of(run.batch_size, lanes_of(network.dtype), ranks.count)
+            # Rank 0 decides for all: others may have another number of threads, and so another plan.
+            self.cut = ranks.broadcast(Cuts(built.plan, network).best(shares, ranks.wire()))
+        if self.cut is None:
+            return built
+        return Builder(network, run, optimizer_state, True, self.cut.layer)
 
     def load(self, X, y=None, order=None, weight=None):
         """Set the samples of the coming runs, arrays (or columns) that stay the caller's, and their order."""

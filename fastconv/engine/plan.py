@@ -14,7 +14,9 @@ operations on a block that take long. Threads wait for each other after every st
 A shard is a run of blocks whose weight gradients are summed in one place. How many there are depends on
 the batch alone, and they are added up by a fixed tree (kernels/lanes/shard_sums.py): results have the same
 bits on any number of threads. Shards may also be divided among ranks, processes that each hold the whole plan
-but go through their own blocks only; what they tell each other between two stages is in `exchanges`.
+but go through their own blocks only; what they tell each other between two stages is in `exchanges`. Where
+that pays, a stage is cut in the backward pass, and gradients are on their way while others are computed
+(overlap.py).
 """
 
 from typing import NamedTuple
@@ -25,7 +27,7 @@ from ..kernels.lanes.operation import Operation, addresses_of
 from ..simd import VECTOR_BYTES
 from .arranging import arrange
 from .assistant import assisted
-from .exchange import BlockRows, ShardSums
+from .exchange import Begin, BlockRows, ShardSums
 from .memory import CopyDistance, Planes, Rows, Storage, image_of, lanes_of
 from .program import Program
 from .tables import BATCH, BLOCK, DIVIDED, MAX_SHARDS, OPERANDS, ROW, address_of
@@ -85,6 +87,7 @@ class Plan:
         self.stages = []  # ("block", "divided" or "batch", [(operation, operands, geometry)])
         self.shared = shared  # whether several ranks compute the blocks, each some of them
         self.exchanges = []  # what ranks share with each other, and how many stages come before
+        self._begun = None  # sums of shards that are sent early
         self.owner = None  # of the operations that are emitted next, for whoever wants to know
         self.preparation = []  # operations that run once, and again when a parameter has changed
         self._storages = []
@@ -184,8 +187,18 @@ class Plan:
     def share_shards(self):
         """Let all ranks have the sums of all shards, in the place of those of the first one."""
         if self.shared:
-            storages = [storage for storage in self._storages if storage.kept == "shard"]
-            self.exchanges.append((len(self.stages), ShardSums(storages)))
+            self.exchanges.append((len(self.stages), self._shard_sums()))
+
+    def begin_sharing_shards(self):
+        """Send the sums of all shards that there are so far; `share_shards` takes in those of others."""
+        self._begun = self._shard_sums()
+        self.exchanges.append((len(self.stages), Begin(self._begun)))
+
+    def _shard_sums(self):
+        """The sums of shards that are not on their way yet."""
+        begun = self._begun.storages if self._begun else []
+        rest = [one for one in self._storages if one.kept == "shard" and one not in begun]
+        return ShardSums(rest, self._begun)
 
     @property
     def operations(self):

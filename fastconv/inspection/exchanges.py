@@ -4,9 +4,11 @@ import itertools
 from collections.abc import Callable
 from typing import Any
 
-from ..engine.exchange import BlockRows, ShardSums
+from ..engine.exchange import Begin, BlockRows, ShardSums
+from ..engine.overlap import Cuts
+from ..engine.ranks.wire import Wire
 from ..engine.shares import Shares
-from .scaling import Exchange
+from .scaling import Exchange, Link
 
 
 def exchanges_of(plan: Any) -> Callable[[Shares], list[Exchange]]:
@@ -19,8 +21,25 @@ def exchanges_of(plan: Any) -> Callable[[Shares], list[Exchange]]:
     return of
 
 
-def _of_part(part: BlockRows | ShardSums, item: int, shares: Shares) -> list[Exchange]:
+def hidden_by(plan: Any, network: Any, link: Link) -> Callable[[Shares], float]:
+    """The shares of a batch -> what an engine gains by gradients that are on their way early.
+
+    The network is one that moves by itself what it was given. Of the plan is known what it is without a cut.
+    """
+    cuts = Cuts(plan, network)
+
+    def of(shares: Shares) -> float:
+        latency = link.seconds(Exchange("scatter", 0, 0), len(shares.nodes))
+        cut = cuts.best(shares, Wire(latency, link.bandwidth, hidden=1.0))
+        return 0.0 if cut is None else cut.seconds
+
+    return of
+
+
+def _of_part(part: BlockRows | ShardSums | Begin, item: int, shares: Shares) -> list[Exchange]:
     """The exchanges that `part.run` makes."""
+    if isinstance(part, Begin):
+        return _of_part(part.sums, item, shares)
     size = part.numbers * item
     if isinstance(part, BlockRows):
         return [_gather([size * (stop - first) for first, stop in itertools.pairwise(shares.block_ends)])]

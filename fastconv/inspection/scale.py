@@ -17,7 +17,7 @@ from ..engine.threads import get_num_threads
 from ..models.building import given_model, loss_for
 from ..models.model import Model
 from ..nn.optimizers import Optimizer, OptimizerName
-from .exchanges import exchanges_of
+from .exchanges import exchanges_of, hidden_by
 from .scaling import Computing, Link, StepModel, most_samples
 from .steps import Mute, random_rounds, shared_plan
 from .texts import aligned, bytes_text, count_text, html_table, time_text
@@ -253,8 +253,9 @@ def scale(
     slice, R - 1 latencies and (R - 1) / R N / R / bandwidth (R. Thakur, R. Rabenseifner, W. Gropp,
     Optimization of collective communication operations in MPICH, 2005). A step has such exchanges for the
     sums of each batch normalisation, forward and backward, for the losses, and for the gradients: the sums of
-    those nodes of a tree over the shards of the batch that a rank has. That ranks wait for the slowest is
-    left out.
+    those nodes of a tree over the shards of the batch that a rank has. Where it pays, the gradients of the
+    last layers are sent while those of the first are computed, and what passes meanwhile is taken off. That
+    ranks wait for the slowest is left out.
 
     Examples
     --------
@@ -275,7 +276,8 @@ def scale(
     counts = [1 << k for k in range(ranks.bit_length())]
     counts += [ranks] if counts[-1] < ranks else []
     computing = _measured(model, batch_size, counts, loss, optimizer, seconds)
-    foretold = StepModel(computing, exchanges_of(shared_plan(model, loss)), link, lanes)
+    plan = shared_plan(model, loss)
+    foretold = StepModel(computing, exchanges_of(plan), link, lanes, hidden_by(plan, model, link))
     rows = tuple(_row(foretold, batch_size, count) for count in counts)
     return Scaling(rows, batch_size, get_num_threads(), str(model.dtype), link.latency, link.bandwidth)
 

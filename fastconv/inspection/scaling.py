@@ -19,6 +19,8 @@ latency + n / bandwidth. Of the two kinds of exchanges that there are (`Ranks.al
 
 where m is log2(R), rounded up, if less than 512 KiB come together, and else R - 1: the algorithms that MPICH
 takes [2]. Where ranks have parts of different sizes, the largest counts. A call of MPI takes some time, too.
+Of the gradients' exchange is taken off what passes while ranks compute, where a step is cut for that: see
+engine/overlap.py.
 
 [1] R. W. Hockney, The communication challenge for MPP: Intel Paragon and Meiko CS-2. Parallel Computing 20
 (1994), 389-398.
@@ -152,18 +154,21 @@ class StepModel(NamedTuple):
     link : Link
     lanes : int
         Samples of a block.
+    hidden : callable, optional
+        The shares of a batch -> the seconds of its exchanges that pass while ranks compute.
     """
 
     computing: Callable[[int, int], float]
     exchanges: Callable[[Shares], Iterable[Exchange]]
     link: Link
     lanes: int
+    hidden: Callable[[Shares], float] = lambda shares: 0.0
 
     def seconds(self, samples: int, ranks: int) -> tuple[float, float]:
         """(computing, exchanging) of a step."""
         shares = shares_of(samples, self.lanes, ranks)
         said = [self.link.seconds(one, ranks) for one in self.exchanges(shares)] if ranks > 1 else []
-        return self.computing(most_samples(shares), ranks), sum(said)
+        return self.computing(most_samples(shares), ranks), max(0.0, sum(said) - self.hidden(shares))
 
     def efficiency(self, samples: int, ranks: int) -> float:
         """What part of their time ranks spend on what one of them would do as well."""

@@ -11,7 +11,7 @@ from ..engine.engine import Engine
 from ..engine.few_samples import few_in_training
 from ..engine.measuring import ROUND_SECONDS, Rounds
 from ..engine.memory import lanes_of
-from ..engine.ranks.communicator import ALONE, Alone
+from ..engine.ranks.communicator import ALONE, Alone, Coming
 from ..engine.run import Run
 from ..engine.threads import get_num_threads
 from ..kernels.precision import get_precision
@@ -28,11 +28,11 @@ class Mute(Alone):
     def __init__(self, number: int, count: int) -> None:
         self.number, self.count = number, count
 
-    def all_rows(self, rows: NDArray[Any], counts: list[int]) -> NDArray[Any]:
-        return np.zeros((sum(counts), *rows.shape[1:]), rows.dtype)
+    def begin_all_rows(self, rows: NDArray[Any], counts: list[int]) -> Coming:
+        return Coming(np.zeros((sum(counts), *rows.shape[1:]), rows.dtype))
 
-    def scatter_rows(self, rows: NDArray[Any], sent: list[int], received: list[int]) -> NDArray[Any]:
-        return np.zeros((sum(received), *rows.shape[1:]), rows.dtype)
+    def begin_scatter_rows(self, rows: NDArray[Any], sent: list[int], received: list[int]) -> Coming:
+        return Coming(np.zeros((sum(received), *rows.shape[1:]), rows.dtype))
 
 
 def training_engine(

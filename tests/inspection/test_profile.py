@@ -10,6 +10,7 @@ import pytest
 import fastconv as fc
 from fastconv.engine.clock import read_often
 from fastconv.engine.memory import lanes_of
+from fastconv.engine.overlap import Cut, Cuts
 from fastconv.engine.ranks.communicator import Alone
 from fastconv.engine.shares import shares_of
 from fastconv.inspection.random_batch import random_batch
@@ -271,6 +272,14 @@ def test_each_rank_has_a_profile_of_its_part_with_a_row_for_exchanges(count, sam
         assert row_of(one, "0 Conv2d", "forward").flops == 2 * 2 * 4 * 9 * 64 * (last - first)
         assert row_of(one, "gather", "input").bytes_read == 2 * 64 * 4 * (last - first)
     assert found[0].to_dict()["ranks"] == count
+
+
+def test_a_step_that_is_cut_is_profiled_as_a_whole(monkeypatch):
+    monkeypatch.setattr(Cuts, "best", lambda self, shares, wire: Cut(self.layers[-1], 0.0))
+    for one in on_ranks_profiled(2, 64):
+        row = row_of(one, "exchange with other ranks", "")
+        assert 0 < row.seconds < one.seconds
+        assert one.total().seconds == pytest.approx(one.seconds)
 
 
 def test_a_rank_without_samples_waits_for_the_others():

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 import fastconv as fc
+from fastconv.engine.overlap import Cut, Cuts
 from fastconv.engine.shares import shares_of
 from fastconv.inspection import scale as scale_module
-from fastconv.inspection.exchanges import exchanges_of
+from fastconv.inspection.exchanges import exchanges_of, hidden_by
 from fastconv.inspection.random_batch import random_batch
 from fastconv.inspection.scaling import Computing, Exchange, Link, StepModel, most_samples
 from fastconv.inspection.steps import Mute, shared_plan, training_engine
@@ -60,6 +61,33 @@ def test_a_step_is_what_the_busiest_rank_computes_and_the_exchanges():
     assert model.seconds(64, 8) == (161.0, 1 + 6 + 1)
     assert model.efficiency(64, 1) == 1.0
     assert model.efficiency(64, 4) == pytest.approx(640 / (4 * 167))
+
+
+def test_what_passes_while_ranks_compute_is_no_part_of_the_exchange():
+    model = StepModel(lambda samples, ranks: 10.0, one_gather, LINK, 16, lambda shares: 1.5)
+    assert model.seconds(64, 2) == (10.0, 4 - 1.5)
+    assert model.seconds(64, 1) == (10.0, 0)
+    more = StepModel(lambda samples, ranks: 10.0, one_gather, LINK, 16, lambda shares: 1e3)
+    assert more.seconds(64, 2) == (10.0, 0)
+
+
+def test_a_slow_network_hides_a_part_of_the_gradients_and_a_fast_one_nothing():
+    model = fc.models.lenet5()
+    plan, shares = shared_plan(model), shares_of(512, 16, 2)
+    slow, fast = (hidden_by(plan, model, Link(2e-6, speed)) for speed in (1.25e8, 1e10))
+    whole = sum(Link(2e-6, 1.25e8).seconds(one, 2) for one in exchanges_of(plan)(shares))
+    assert 0.1 * whole < slow(shares) < whole
+    assert slow(shares_of(512, 16, 1)) == fast(shares) == 0
+
+
+def test_a_step_that_is_cut_says_the_same_in_one_exchange_more(monkeypatch):
+    shares = shares_of(64, 16, 2)
+    whole = exchanges_of(shared_plan(net()))(shares)
+    monkeypatch.setattr(Cuts, "best", lambda self, shares, wire: Cut(self.layers[-1], 0.0))
+    X, y = random_batch(net(), 64)
+    parts = exchanges_of(training_engine(net(), X, y, ranks=Mute(0, 2))[0].program.plan)(shares)
+    assert len(parts) == len(whole) + 1
+    assert sum(one.passing for one in parts) == pytest.approx(sum(one.passing for one in whole), rel=0.2)
 
 
 def test_the_batch_that_pays_is_the_smallest_of_all():
@@ -245,18 +273,18 @@ class Counting(Mute):
         super().__init__(number, count)
         self.got, self.ways = [], []
 
-    def all_rows(self, rows, counts):
+    def begin_all_rows(self, rows, counts):
         row = rows.itemsize * int(np.prod(rows.shape[1:]))
         self.ways.append("gather")
         self.got.append((sum(counts) - counts[self.number]) * row)
-        return super().all_rows(rows, counts)
+        return super().begin_all_rows(rows, counts)
 
-    def scatter_rows(self, rows, sent, received):
+    def begin_scatter_rows(self, rows, sent, received):
         self.ways.append("scatter")
         row = rows.itemsize * int(np.prod(rows.shape[1:]))
         out, back = (sum(some) - some[self.number] for some in (sent, received))
         self.got.append(max(out, back) * row)
-        return super().scatter_rows(rows, sent, received)
+        return super().begin_scatter_rows(rows, sent, received)
 
 
 @pytest.mark.parametrize(("samples", "ranks"), [(64, 2), (80, 2), (100, 3), (32, 4), (1024, 8), (1040, 5)])

@@ -59,6 +59,15 @@ def check(ranks, count):
                 assert "must be C-contiguous, got strides" in str(error), error
             else:
                 raise AssertionError("not refused")
+    first = ranks.begin_all_rows(rows(me, 2, (3,), "float32"), [2] * count)
+    second = ranks.begin_scatter_rows(np.full((count, 70_000), me), [1] * count, [1] * count)
+    assert ranks.gather(me) == list(range(count))  # in the meantime
+    np.testing.assert_array_equal(second.finish()[:, 7], np.arange(count))
+    wanted = np.concatenate([rows(r, 2, (3,), "float32") for r in range(count)])
+    np.testing.assert_array_equal(first.finish(), wanted)
+    wire = ranks.wire()
+    assert ranks.gather(wire) == [wire] * count and ranks.wire() is wire
+    assert 0 <= wire.hidden <= 1 and wire.latency >= 0 and wire.bandwidth > 1e5
     ranks.wait_for_all()
     with ranks.busy("a test"), ranks.together("a call"), ranks.together("a call within"):
         ranks.wait_for_all()

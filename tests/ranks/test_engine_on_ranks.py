@@ -5,12 +5,15 @@ import pytest
 
 import fastconv as fc
 from fastconv.engine import exchange
+from fastconv.engine.builder import Builder
 from fastconv.engine.engine import Engine
-from fastconv.engine.ranks.communicator import ALONE
+from fastconv.engine.overlap import Cut, Cuts
+from fastconv.engine.ranks.communicator import ALONE, Coming
 from fastconv.engine.run import Run
 from fastconv.engine.shares import shares_of
+from fastconv.inspection.steps import Mute
 from fastconv.nn.losses import resolve
-from tests.ranks.threads_as_ranks import on_ranks
+from tests.ranks.threads_as_ranks import ThreadRanks, on_ranks
 
 LAYERS = {
     "dense": ((2, 7, 5), lambda: [fc.Flatten(), fc.Dense(20), fc.ReLU(), fc.Dense(3)]),
@@ -62,12 +65,12 @@ def trained(name, dtype, batch_size, samples, threads, ranks, optimizer):
     loss = resolve("cross_entropy")
     state = optimizer.initial_state(network.flat_parameters)
     run = Run("train", batch_size, threads, loss, optimizer, outputs=True)
-    engine = Engine(network, run, state, 5, ranks)
+    one = Engine(network, run, state, 5, ranks)
     outputs = np.zeros((samples, 3), dtype)
-    engine.load(X, y, rng.permutation(samples))
-    engine.write_to(outputs)
-    engine.ports.rates[:] = 0.01
-    logs = [engine.run(0, engine.steps).copy() for _ in range(2)]
+    one.load(X, y, rng.permutation(samples))
+    one.write_to(outputs)
+    one.ports.rates[:] = 0.01
+    logs = [one.run(0, one.steps).copy() for _ in range(2)]
     parameters, statistics = (live.flat.copy() for live in network.live_arrays())
     return [*logs, outputs, parameters, statistics, *state]
 
@@ -94,6 +97,75 @@ def test_training_ends_with_the_bits_of_one_process(name, dtype, batch_size, sam
             assert found == alone
 
 
+def shared_plan(network, batch_size, early=-1):
+    run = Run("train", batch_size, 1, resolve("cross_entropy"), fc.SGD())
+    return Builder(network, run, [network.flat_parameters.copy()], True, early).plan
+
+
+def cuts_of(name, dtype, batch_size):
+    network = made(name, dtype)
+    return Cuts(shared_plan(network, batch_size), network).layers
+
+
+def cut_at(monkeypatch, layer):
+    monkeypatch.setattr(Cuts, "best", lambda self, shares, wire: Cut(layer, 0.0))
+
+
+@pytest.mark.parametrize(("name", "dtype", "batch_size", "samples"), CASES)
+def test_a_step_that_is_cut_has_the_same_bits_wherever_that_is(monkeypatch, name, dtype, batch_size, samples):
+    arguments = name, dtype, batch_size, samples
+    alone = bits(trained(*arguments, 1, ALONE, fc.Adam(clip_norm=0.5)))
+    cuts = cuts_of(name, dtype, batch_size)
+    assert cuts
+    for layer in cuts:
+        cut_at(monkeypatch, layer)
+        for ranks, threads in [(2, 1), (3, 2), (4, 1)]:
+            for found in on_ranks(
+                ranks, lambda one, t=threads: bits(trained(*arguments, t, one, fc.Adam(clip_norm=0.5)))
+            ):
+                assert found == alone
+
+
+def test_rank_0_decides_for_all(monkeypatch):
+    monkeypatch.setattr(ThreadRanks, "wire", lambda self: self.number)
+    monkeypatch.setattr(Cuts, "best", lambda self, shares, number: None if number else Cut(0, 0.0))
+    arguments = "conv", "float32", 70, 100, 1
+    alone = bits(trained(*arguments, ALONE, fc.SGD()))
+    assert on_ranks(3, lambda one: bits(trained(*arguments, one, fc.SGD()))) == [alone] * 3
+
+
+@pytest.mark.parametrize("name", [*LAYERS, "shared"])
+def test_a_cut_adds_nothing_up_twice(name):
+    network, found = made(name, "float32"), []
+    for layer in (-1, *cuts_of(name, "float32", 64)):
+        batch = [
+            one for kind, some in shared_plan(network, 64, layer).stages for one in some if kind == "batch"
+        ]
+        found.append(sorted(id(operation) for operation, _, _ in batch))
+    assert found == found[:1] * len(found)
+
+
+def test_gradients_are_on_their_way_while_others_are_computed(monkeypatch):
+    cut_at(monkeypatch, 0)
+    network, spoken = made("conv", "float32"), []
+
+    class Listening(Mute):
+        def begin_all_rows(self, rows, counts):
+            spoken.append(("begin", rows.shape[-1]))
+            coming = super().begin_all_rows(rows, counts)
+            return Coming(coming.finish(), lambda: spoken.append(("finish", rows.shape[-1])))
+
+    run = Run("train", 64, 1, resolve("cross_entropy"), fc.SGD())
+    one = Engine(network, run, [network.flat_parameters.copy()], ranks=Listening(0, 2))
+    one.load(np.zeros((64, 2, 7, 6), "float32"), np.zeros(64, np.int64))
+    one.ports.rates[:] = 0
+    one.take(0, 1, lambda job, threads: spoken.append("stages"))
+    early, late = 64, 80  # 16 * 3 + 3 and 2 * 4 * 9 + 4, in whole vectors
+    begun = spoken.index(("begin", early))
+    assert spoken[begun + 1] == "stages"
+    assert spoken[spoken.index(("begin", late)) :][1:3] == [("finish", early), ("finish", late)]
+
+
 def test_slices_of_the_sums_have_the_same_bits(monkeypatch):
     arguments = "winograd", "float32", 150, 150
     alone = bits(trained(*arguments, 1, ALONE, fc.SGD()))
@@ -115,9 +187,9 @@ def test_a_rank_reads_nothing_but_its_own_samples():
             own[start : start + ends[ranks.number]] = np.nan
             own[start + ends[ranks.number + 1] : start + 50] = np.nan
         run = Run("evaluate", 50, 1, resolve("cross_entropy"))
-        engine = Engine(network, run, ranks=ranks)
-        engine.load(own, y)
-        return engine.run(0, 2).copy()
+        one = Engine(network, run, ranks=ranks)
+        one.load(own, y)
+        return one.run(0, 2).copy()
 
     alone = losses(ALONE)
     assert np.isfinite(alone).all()

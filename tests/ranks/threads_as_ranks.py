@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from fastconv.engine.ranks.communicator import Alone
+from fastconv.engine.ranks.communicator import Alone, Coming
 
 
 class ThreadRanks(Alone):
@@ -28,19 +28,27 @@ class ThreadRanks(Alone):
     def broadcast_array(self, array):
         array[...] = self.gather(array.copy())[0]
 
-    def all_rows(self, rows, counts):
-        found = self.gather(rows.copy())
-        assert [len(some) for some in found] == counts
-        return np.concatenate(found)
+    def begin_all_rows(self, rows, counts):
+        return _Promised(self, rows.copy(), lambda parts: parts, counts)
 
-    def scatter_rows(self, rows, sent, received):
-        ends = np.cumsum(sent)[:-1]
-        found = [parts[self.number] for parts in self.gather(np.split(rows.copy(), ends))]
-        assert [len(some) for some in found] == received
-        return np.concatenate(found)
+    def begin_scatter_rows(self, rows, sent, received):
+        parts = np.split(rows.copy(), np.cumsum(sent)[:-1])
+        return _Promised(self, parts, lambda parts: parts[self.number], received)
 
     def wait_for_all(self):
         self._meeting.wait(60)
+
+
+class _Promised(Coming):
+    """What others give when all of them finish."""
+
+    def __init__(self, ranks, given, taken, counts):
+        self._ranks, self._given, self._taken, self._counts = ranks, given, taken, counts
+
+    def finish(self):
+        found = [self._taken(one) for one in self._ranks.gather(self._given)]
+        assert [len(some) for some in found] == self._counts
+        return np.concatenate(found)
 
 
 def on_ranks(count, work):

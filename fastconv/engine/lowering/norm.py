@@ -29,6 +29,10 @@ class BatchNorm2dLowering(WeightedLowering, layer=BatchNorm2d):
     gates_output = True  # x tells where y is positive
 
     @property
+    def shares_blocks(self):
+        return self.trains
+
+    @property
     def joins_sum(self):
         return not self.few
 
@@ -91,6 +95,7 @@ class BatchNorm2dLowering(WeightedLowering, layer=BatchNorm2d):
             self.plan.share_blocks(parts)
             operands = [parts, self.saved, dgamma]
             self.plan.emit(batch_norm.batch_norm_grad_total, operands, totals, stage="batch")
+            self.emitter.share_early(self.number)
         if dx is None:
             return
         operands = [x, dy, dx, self.saved, gamma, dgamma]

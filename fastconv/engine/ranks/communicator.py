@@ -9,10 +9,13 @@ import math
 import os
 import pickle
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from .wire import NO_WIRE, Wire, measured_wire
 
 if TYPE_CHECKING:
     from .watch import Watch
@@ -23,6 +26,25 @@ _give_way = getattr(os, "sched_yield", lambda: time.sleep(0))
 def share_of(things: int, rank: int, ranks: int) -> tuple[int, int]:
     """Which of so many things in a row belong to a rank: (the first, the one after the last)."""
     return things * rank // ranks, things * (rank + 1) // ranks
+
+
+class Coming:
+    """Rows that are on their way, into an array that is theirs.
+
+    Parameters
+    ----------
+    rows : ndarray
+    wait : function, optional
+        Waits until they are there.
+    """
+
+    def __init__(self, rows: NDArray[Any], wait: Callable[[], None] = lambda: None) -> None:
+        self._rows, self._wait = rows, wait
+
+    def finish(self) -> NDArray[Any]:
+        """The rows, as soon as they are there."""
+        self._wait()
+        return self._rows
 
 
 class Alone:
@@ -53,14 +75,26 @@ class Alone:
 
     def all_rows(self, rows: NDArray[Any], counts: list[int]) -> NDArray[Any]:
         """The rows of all ranks below each other; `counts` says how many each has, C-ordered as here."""
-        return rows
+        return self.begin_all_rows(rows, counts).finish()
+
+    def begin_all_rows(self, rows: NDArray[Any], counts: list[int]) -> Coming:
+        """As `all_rows`, without waiting: what comes is there once that has finished; `rows` stay."""
+        return Coming(rows)
 
     def scatter_rows(self, rows: NDArray[Any], sent: list[int], received: list[int]) -> NDArray[Any]:
         """Send the first sent[0] rows to rank 0, the next to rank 1, ...; returns those that come in turn."""
-        return rows
+        return self.begin_scatter_rows(rows, sent, received).finish()
+
+    def begin_scatter_rows(self, rows: NDArray[Any], sent: list[int], received: list[int]) -> Coming:
+        """As `scatter_rows`, without waiting."""
+        return Coming(rows)
 
     def wait_for_all(self) -> None:
         """Go on when every rank has come here."""
+
+    def wire(self) -> Wire:
+        """What exchanges take: measured when it is asked for first, by all ranks at once."""
+        return NO_WIRE
 
     def together(self, call: str) -> contextlib.AbstractContextManager[None]:
         """For a call that all ranks make: an error on one of them is an error on all, see `watch.py`."""
@@ -81,7 +115,8 @@ class Ranks(Alone):
     """
 
     def __init__(self, communicator: Any) -> None:
-        self._communicator, self._watch = _line(communicator)
+        self._line = _line_of(communicator)
+        self._communicator, self._watch = self._line.communicator, self._line.watch
         self.number, self.count = communicator.Get_rank(), communicator.Get_size()
         self.seconds = 0.0
         self.hosts = self._watch.hosts
@@ -92,6 +127,22 @@ class Ranks(Alone):
         self._watch.finish(request)
         self.seconds += time.perf_counter() - started
 
+    def _begin(self, call: Callable[..., Any], sent: Any, received: Any, rows: NDArray[Any]) -> Coming:
+        """Begin an exchange that brings `rows`."""
+        started = time.perf_counter()
+        self._watch.begin()
+        request = call(sent, received)
+        self._line.keep(request, sent, received)
+        self.seconds += time.perf_counter() - started
+        return Coming(rows, lambda: self._finish(request))
+
+    def wire(self) -> Wire:
+        if self._line.wire is None:
+            before = self.seconds
+            self._line.wire = measured_wire(self)
+            self.seconds = before
+        return self._line.wire
+
     def together(self, call: str) -> contextlib.AbstractContextManager[None]:
         return self._watch.together(call, self.wait_for_all)
 
@@ -100,7 +151,7 @@ class Ranks(Alone):
 
     def gather(self, thing: Any) -> list[Any]:
         sent = np.frombuffer(pickle.dumps(thing), np.uint8)
-        counts = np.empty(self.count, np.int64)
+        counts = np.full(self.count, sent.size)  # as of one that makes another call, and tells nothing
         self._finish(self._communicator.Iallgather(np.array([sent.size], np.int64), counts))
         joined, found = self.all_rows(sent, counts.tolist()), []
         for end, size in zip(np.cumsum(counts), counts, strict=True):
@@ -113,20 +164,18 @@ class Ranks(Alone):
     def broadcast_array(self, array: NDArray[Any]) -> None:
         self._finish(self._communicator.Ibcast(_bytes(array), root=0))
 
-    def all_rows(self, rows: NDArray[Any], counts: list[int]) -> NDArray[Any]:
+    def begin_all_rows(self, rows: NDArray[Any], counts: list[int]) -> Coming:
         row_bytes = rows.itemsize * math.prod(rows.shape[1:])
         found = np.empty((sum(counts), *rows.shape[1:]), rows.dtype)
         sizes = [count * row_bytes for count in counts]
-        request = self._communicator.Iallgatherv(_bytes(rows), [_bytes(found), sizes])
-        self._finish(request)
-        return found
+        return self._begin(self._communicator.Iallgatherv, _bytes(rows), [_bytes(found), sizes], found)
 
-    def scatter_rows(self, rows: NDArray[Any], sent: list[int], received: list[int]) -> NDArray[Any]:
+    def begin_scatter_rows(self, rows: NDArray[Any], sent: list[int], received: list[int]) -> Coming:
         row_bytes = rows.itemsize * math.prod(rows.shape[1:])
         found = np.empty((sum(received), *rows.shape[1:]), rows.dtype)
         out, back = ([count * row_bytes for count in counts] for counts in (sent, received))
-        self._finish(self._communicator.Ialltoallv([_bytes(rows), out], [_bytes(found), back]))
-        return found
+        call = self._communicator.Ialltoallv
+        return self._begin(call, [_bytes(rows), out], [_bytes(found), back], found)
 
     def wait_for_all(self) -> None:
         self._finish(self._communicator.Ibarrier())
@@ -135,15 +184,29 @@ class Ranks(Alone):
 _KEYS: list[int] = []  # under which a communicator keeps its line
 
 
-def _line(communicator: Any) -> "tuple[Any, Watch]":
+class _Line:
     """What is said on a communicator goes through one of our own, made once: MPI has a thousand or two."""
+
+    def __init__(self, communicator: Any, watch: "Watch") -> None:
+        self.communicator, self.watch = communicator, watch
+        self.wire: Wire | None = None
+        self._begun: list[tuple[Any, ...]] = []
+
+    def keep(self, request: Any, *memory: Any) -> None:
+        """Keep memory as long as MPI may write into it, even where an interrupt keeps us from waiting."""
+        self._begun = [one for one in self._begun if not one[0].Test()]
+        self._begun.append((request, *memory))
+
+
+def _line_of(communicator: Any) -> _Line:
+    """The line of a communicator."""
     from mpi4py import MPI
 
     from .watch import Watch
 
     if not _KEYS:
         _KEYS.append(MPI.Comm.Create_keyval())
-    found = communicator.Get_attr(_KEYS[0])
+    found: _Line | None = communicator.Get_attr(_KEYS[0])
     if found is None:
         if MPI.Query_thread() < MPI.THREAD_MULTIPLE:
             raise RuntimeError("`communicator` must be of an MPI for several threads: MPI.THREAD_MULTIPLE")
@@ -153,7 +216,7 @@ def _line(communicator: Any) -> "tuple[Any, Watch]":
             while not request.Test():
                 _give_way()
             pair.append(own)
-        found = pair[0], Watch(pair[1], _give_way)
+        found = _Line(pair[0], Watch(pair[1], _give_way))
         communicator.Set_attr(_KEYS[0], found)
     return found
 

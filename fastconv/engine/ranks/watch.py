@@ -77,6 +77,7 @@ class Watch:
         self._wait(communicator.Iallgather(mine.view(np.uint8), all_of_them.view(np.uint8)))
         self.hosts = [host.decode() for host in all_of_them["host"].tolist()]
         self._turn = 0  # of the errors so far
+        self._begun = 0  # exchanges, before they were waited for
         self._call, self._busy, self._doing = "", "", OUTSIDE
         self.over: str | None = None  # what has put an end to training together
         self._cause, self._unsaid = "", False  # in short, and that nobody has been told
@@ -109,6 +110,12 @@ class Watch:
         return self._heart.title(self.number)
 
     # Calls and exchanges
+
+    def begin(self) -> None:
+        """An exchange begins that this rank does not wait for yet."""
+        if self.over is not None:
+            self._check_whole()
+        self._begun += 1
 
     def finish(self, request: Any) -> None:
         """Wait until an exchange is done.
@@ -181,10 +188,12 @@ class Watch:
         self.over = line
         heart.exchanges += 1
         heart.doing = WAITING
-        mine = np.array([own, heart.exchanges, zlib.crc32(summary(error).encode(errors="replace"))])
-        all_of_them = np.empty((self.count, 3), np.int64)
+        text = summary(error).encode(errors="replace")
+        mine = np.array([own, heart.exchanges, self._begun, zlib.crc32(text)])
+        all_of_them = np.empty((self.count, 4), np.int64)
         self._wait(self._communicator.Iallgather(mine, all_of_them))
-        all_own, one_place, one_error = (all_of_them == mine).all(axis=0) & own
+        all_own, same_ends, same_begun, one_error = (all_of_them == mine).all(axis=0) & own
+        one_place = same_ends and same_begun
         # Of a thousand ranks that end with one error, one shows it.
         shown_elsewhere = not own or (all_own and one_error and self.number > 0)
         if shown_elsewhere:
