@@ -20,6 +20,9 @@ from .wire import NO_WIRE, Wire, measured_wire
 if TYPE_CHECKING:
     from .watch import Watch
 
+GATHERED = 0x67617468  # comes before a size, so that no other message is taken for one
+NOBODYS = 1  # the tag of a message that nobody sends: who waits for it is found by the watch
+
 _give_way = getattr(os, "sched_yield", lambda: time.sleep(0))
 
 
@@ -151,8 +154,12 @@ class Ranks(Alone):
 
     def gather(self, thing: Any) -> list[Any]:
         sent = np.frombuffer(pickle.dumps(thing), np.uint8)
-        counts = np.full(self.count, sent.size)  # as of one that makes another call, and tells nothing
-        self._finish(self._communicator.Iallgather(np.array([sent.size], np.int64), counts))
+        told = np.array([GATHERED, sent.size], np.int64)
+        all_told = np.tile(told, (self.count, 1))
+        self._finish(self._communicator.Iallgather(told, all_told))
+        if (all_told[:, 0] != GATHERED).any():  # somebody makes another call: what is here says nothing
+            self._finish(self._communicator.Irecv(np.empty(1), source=self.number, tag=NOBODYS))
+        counts = all_told[:, 1]
         joined, found = self.all_rows(sent, counts.tolist()), []
         for end, size in zip(np.cumsum(counts), counts, strict=True):
             found.append(pickle.loads(joined[end - size : end].tobytes()))
