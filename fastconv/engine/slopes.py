@@ -69,9 +69,16 @@ class Slopes:
         return None if slope.is_whole or not self._is_free(slope.planes, slope) else slope
 
     def open(self, value):
-        """Planes of a value's gradient, to which more may be added."""
+        """Planes of a value's gradient, to which more may be added.
+
+        What is added before the gradient is whole counts once; where `more` lies in the same memory, as of a
+        value that is added to itself, it would count twice.
+        """
         slope = self._slopes[value]
-        return self[value] if slope.gate is not None else replace(slope.planes, label=self._labels[value])
+        doubled = slope.more is not None and slope.more.storage is slope.planes.storage
+        if slope.gate is not None or doubled:
+            return self[value]
+        return replace(slope.planes, label=self._labels[value])
 
     def is_shared(self, value):
         """Whether another value has the same gradient."""

@@ -38,7 +38,10 @@ WIDE = {
          fc.MaxPool2d(2), fc.Flatten(), fc.Dropout(0.2), fc.Dense(3)],
         (3, 9, 8),
     ),
-    "signals": (
+    "dropout first": (
+        [fc.Dropout(0.4), fc.Conv2d(20, 3), fc.ReLU(), fc.Flatten(), fc.Dense(3)], (3, 9, 8)
+    ),
+    "wide signals": (
         [fc.Conv1d(20, 5, padding=2), fc.BatchNorm1d(), fc.ReLU(), fc.Conv1d(33, 4, stride=2), fc.Tanh(),
          fc.MaxPool1d(2), fc.Conv1d(7, 12, padding=6), fc.GlobalAvgPool1d(), fc.Flatten(), fc.Dense(3)],
         (3, 30),

@@ -94,3 +94,31 @@ def test_gradients_are_finite_differences_where_layers_are_frozen(frozen):
         array[...] = start
         slope = (ends[0] - ends[1]) / 2e-6
         assert np.sum(gradients[name] * direction) == pytest.approx(slope, rel=1e-5, abs=1e-7), name
+
+
+def twice(v, branch):
+    return fc.Add()([v, v, branch])
+
+
+def short_and_long_way(v, branch):
+    return fc.Add()([fc.Add()([branch, v]), v])
+
+
+@pytest.mark.parametrize("join", [twice, short_and_long_way])
+@pytest.mark.parametrize("norm", [fc.LayerNorm, fc.BatchNorm2d])
+def test_a_value_may_come_to_a_sum_by_two_ways_beside_a_branch(join, norm):
+    """Its gradient is that of the sum twice, in one memory, and what the branch's convolution gives."""
+    image = fc.Input((2, 5, 4))
+    v = fc.Tanh()(fc.Conv2d(3, 1)(image))
+    model = fc.Model(image, join(v, norm()(same(3)(v))), dtype="float64", seed=1)
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(20, 2, 5, 4)), rng.normal(size=(20, 3, 5, 4))
+    gradient = model.loss_and_gradients(X, y, "mse")[1]["0.weight"]
+    weight, step = model.parameters()["0.weight"], 1e-6
+    for index in np.ndindex(weight.shape):
+        value, ends = weight[index], []
+        for sign in (1, -1):
+            weight[index] = value + sign * step
+            ends.append(model.loss_and_gradients(X, y, "mse")[0])
+        weight[index] = value
+        assert gradient[index] == pytest.approx((ends[0] - ends[1]) / (2 * step), rel=1e-5, abs=1e-8)

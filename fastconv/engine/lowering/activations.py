@@ -68,7 +68,6 @@ class SoftmaxLowering(Activation, layer=Softmax):
 
 
 class DropoutLowering(Lowering, layer=Dropout):
-    passes_on = True
     operation, operation_of_few = activations.dropout, activations.dropout_channels
 
     @classmethod
@@ -81,6 +80,10 @@ class DropoutLowering(Lowering, layer=Dropout):
     def backward(self, x, y, dy, dx, gate):
         if dx is not None:
             self._mask(dy, dx)
+
+    @property
+    def passes_on(self):
+        return not self.emitter.training
 
     def _mask(self, source, target):
         rate = self.layer.p if self.emitter.training else 0.0

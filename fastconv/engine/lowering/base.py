@@ -42,7 +42,7 @@ class Lowering:
     finishes_gradient: ClassVar[bool] = False  # backward can make dy whole: see `unfinished`
     passes_gradient: ClassVar[bool] = False  # the gradient of every input is that of the output: no backward
     reads_scalars: ClassVar[bool] = False  # x, of few samples, may be planes of scalars
-    passes_on: ClassVar[bool] = False  # where few samples are predicted in place, forward does nothing
+    passes_on: ClassVar[bool] = False  # where few samples are worked on in place, forward does nothing
     shares_blocks: ClassVar[bool] = False  # backward has an exchange of ranks, and calls `share_early` there
     folds: ClassVar[bool] = False  # forward can make what a batch normalisation after it makes
     # Set by the builder:
