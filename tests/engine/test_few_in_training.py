@@ -12,6 +12,7 @@ from fastconv.engine.few_samples import few_in_training
 from fastconv.engine.lowering import winograd_channels
 from fastconv.engine.run import Run
 from tests.engine.networks import NETWORKS, assert_same_bits, build, data_for
+from tests.engine.two_layouts import compared
 
 pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths")
 
@@ -120,6 +121,13 @@ def test_winograds_products_make_the_outputs_and_the_input_gradients(padding, mo
     names = [operation.name for operation, _, _ in plan.operations]
     assert names.count("transform_packed") == 5  # nobody wants the gradient of the network's input
     assert_same_steps(lambda: make("float32"), 4, 7, monkeypatch, rtol=1e-3, atol=2e-6)
+
+
+def test_random_networks_come_to_the_same(monkeypatch):
+    monkeypatch.setattr(few_samples, "PER_START", 1)
+    count, bad = compared(range(80))
+    assert count > 40
+    assert bad == []
 
 
 def test_gradients_of_one_sample_are_those_of_samples_in_the_lanes(monkeypatch):

@@ -7,6 +7,8 @@ import pytest
 
 import fastconv as fc
 from fastconv import kernels
+from fastconv.engine import few_samples
+from tests.engine.two_layouts import compared
 from tests.kernels import reference_taps
 
 torch = pytest.importorskip("torch")
@@ -128,3 +130,10 @@ def network(dtype):
 def gradients(X, dtype):
     model = network(dtype)
     return model.loss_and_gradients(X, np.zeros((len(X), *model.output_shape)), loss="mse")[1]
+
+
+def test_random_networks_train_alike_with_channels_or_samples_in_the_lanes(figure, monkeypatch):
+    monkeypatch.setattr(few_samples, "PER_START", 1)
+    count, bad = compared(range(6000))
+    figure("random networks trained in two layouts", count)
+    assert bad == []
