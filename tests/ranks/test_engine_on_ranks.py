@@ -56,7 +56,7 @@ def made(name, dtype):
     return fc.Model(x, fc.Dense(3)(fc.Flatten()(y)), dtype=dtype)
 
 
-def trained(name, dtype, batch_size, samples, threads, ranks, optimizer):
+def trained(name, dtype, batch_size, samples, threads, ranks, optimizer, few=0):
     """What is left after some steps: all numbers of a run."""
     network = made(name, dtype)
     rng = np.random.default_rng(0)
@@ -64,7 +64,7 @@ def trained(name, dtype, batch_size, samples, threads, ranks, optimizer):
     y = rng.integers(0, 3, samples)
     loss = resolve("cross_entropy")
     state = optimizer.initial_state(network.flat_parameters)
-    run = Run("train", batch_size, threads, loss, optimizer, outputs=True)
+    run = Run("train", batch_size, threads, loss, optimizer, outputs=True, few=few)
     one = Engine(network, run, state, 5, ranks)
     outputs = np.zeros((samples, 3), dtype)
     one.load(X, y, rng.permutation(samples))
@@ -94,6 +94,19 @@ def test_training_ends_with_the_bits_of_one_process(name, dtype, batch_size, sam
     alone = bits(trained(*arguments, 1, ALONE, optimizer))
     for ranks, threads in [(2, 1), (3, 2), (8, 1)]:
         for found in on_ranks(ranks, lambda one, t=threads: bits(trained(*arguments, t, one, optimizer))):
+            assert found == alone
+
+
+@pytest.mark.parametrize("name", ["conv", "winograd", "series", "norms", "shared"])
+def test_so_do_few_samples_with_their_channels_in_the_lanes(name):
+    """They are one block, which one rank computes."""
+    arguments = name, "float32", 4, 15
+    alone = bits(trained(*arguments, 1, ALONE, fc.Adam(clip_norm=0.5), few=4))
+    for ranks, threads in [(2, 1), (3, 2)]:
+        for found in on_ranks(
+            ranks,
+            lambda one, t=threads: bits(trained(*arguments, t, one, fc.Adam(clip_norm=0.5), few=4)),
+        ):
             assert found == alone
 
 
