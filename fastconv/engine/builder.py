@@ -78,8 +78,7 @@ class Builder:
         for layer in self.layers:
             self.plan.owner = Owner("forward", (layer.number,))
             layer.prepare()
-        if self.few or self.emitter.before_forward:  # both passes of few samples add to these operations
-            self.plan.stages.append(("batch", self.emitter.before_forward))
+        self.plan.stages.append(("batch", self.emitter.before_forward))  # which both passes may add to
         self.plan.owner = Owner("input")
         for value in network.inputs:
             self._read_input(value)
@@ -97,6 +96,7 @@ class Builder:
             self.made_again.emit(self.plan)
         if run.purpose == "train":
             self._update(optimizer_state)
+        self.plan.drop_empty_stages()
 
     def _endings(self):
         """The final layer of each output that its loss absorbs, or None, and the values before these."""

@@ -179,6 +179,12 @@ class Plan:
     def _append(self, one):
         self.stages[-1][1].append(Emitted(one, self.owner))
 
+    def drop_empty_stages(self):
+        """Leave out the stages in which nothing runs."""
+        kept = [bool(operations) for _, operations in self.stages]
+        self.exchanges = [(sum(kept[:place]), exchange) for place, exchange in self.exchanges]
+        self.stages = [stage for stage, keep in zip(self.stages, kept, strict=True) if keep]
+
     def share_blocks(self, *rows):
         """Let all ranks have what these rows (or planes) hold for each block, before what comes next."""
         if self.shared and rows:
