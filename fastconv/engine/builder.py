@@ -215,10 +215,14 @@ class Builder:
         if planes.image is not None and augmentation is not None:
             block = self.plan.planes(planes.image, label=f"{planes.label}_samples")
             source = self._read_augmented(block, augmentation)
-            tables = *block.scalars(self.plan.lanes), *planes.scalars(self.plan.lanes)
+            lanes = self.plan.lanes
+            tables = block.table() * lanes, 1, planes.scalar_table(lanes), planes.sample_distance(lanes)
             self.plan.emit(layout.regroup, [block, planes], layout.regroup_geometry(planes.samples, *tables))
         elif planes.image is not None:
-            source = layout.gather_geometry(planes.image, *planes.scalars(self.plan.lanes))
+            lanes = self.plan.lanes
+            source = layout.gather_geometry(
+                planes.image, planes.scalar_table(lanes), planes.sample_distance(lanes)
+            )
             self.plan.emit(layout.load_samples, [None, planes], source)
         elif augmentation is None:
             source = self._gather(planes)

@@ -13,7 +13,10 @@ class Activation(Lowering):
     function: ClassVar = None
     gradient: ClassVar = None
     needs_output = True
-    learns_from_few = True
+
+    @classmethod
+    def learns_from_few_samples(cls, layer, channels):
+        return True
 
     def forward(self, x, y, relu):
         self.elementwise(self.function, [x, y, *self.options()], [x, y])
@@ -51,7 +54,10 @@ class TanhLowering(Activation, layer=Tanh):
 
 class SoftmaxLowering(Activation, layer=Softmax):
     function, gradient = activations.softmax, activations.softmax_grad
-    learns_from_few = False
+
+    @classmethod
+    def learns_from_few_samples(cls, layer, channels):
+        return False
 
     def forward(self, x, y, relu):
         if not self.few:
@@ -63,7 +69,10 @@ class SoftmaxLowering(Activation, layer=Softmax):
 
 class DropoutLowering(Lowering, layer=Dropout):
     operation, operation_of_few = activations.dropout, activations.dropout_channels
-    learns_from_few = True
+
+    @classmethod
+    def learns_from_few_samples(cls, layer, channels):
+        return True
 
     def forward(self, x, y, relu):
         self._mask(x, y)

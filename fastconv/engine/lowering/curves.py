@@ -34,7 +34,10 @@ class _FromInput(Lowering):
 
     function: ClassVar = None
     gradient: ClassVar = None
-    learns_from_few = True
+
+    @classmethod
+    def learns_from_few_samples(cls, layer, channels):
+        return True
 
     @property
     def in_place(self):

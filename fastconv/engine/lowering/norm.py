@@ -16,7 +16,10 @@ class BatchNorm2dLowering(WeightedLowering, layer=BatchNorm2d):
     """
 
     gates = False
-    learns_from_few = True
+
+    @classmethod
+    def learns_from_few_samples(cls, layer, channels):
+        return True
 
     @property
     def finishes_gradient(self):
