@@ -215,14 +215,10 @@ class Builder:
         if planes.image is not None and augmentation is not None:
             block = self.plan.planes(planes.image, label=f"{planes.label}_samples")
             source = self._read_augmented(block, augmentation)
-            lanes = self.plan.lanes
-            tables = block.table() * lanes, 1, planes.scalar_table(lanes), planes.sample_distance(lanes)
+            tables = *block.scalars(self.plan.lanes), *planes.scalars(self.plan.lanes)
             self.plan.emit(layout.regroup, [block, planes], layout.regroup_geometry(planes.samples, *tables))
         elif planes.image is not None:
-            lanes = self.plan.lanes
-            source = layout.gather_geometry(
-                planes.image, planes.scalar_table(lanes), planes.sample_distance(lanes)
-            )
+            source = layout.gather_geometry(planes.image, *planes.scalars(self.plan.lanes))
             self.plan.emit(layout.load_samples, [None, planes], source)
         elif augmentation is None:
             source = self._gather(planes)

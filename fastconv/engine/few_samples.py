@@ -76,14 +76,21 @@ def few_in_training(network, batch_size, precision="high"):
     """
     lanes = lanes_of(network.dtype)
     samples = samples_of_strip(batch_size, lanes)
-    if samples == lanes or not layers_of_channels(network, training=True):
+    if samples == lanes:
         return 0
     known = _known_costs.setdefault(network, {})
     if (precision, samples) not in known:
-        runs = (Run("gradients", samples, 1, precision=precision, few=few) for few in (0, samples))
-        block, few = (_cost(network, run) for run in runs)
-        known[precision, samples] = few < WORTH_IT * block
+        known[precision, samples] = _pays_in_training(network, samples, precision)
     return batch_size if known[precision, samples] else 0
+
+
+def _pays_in_training(network, samples, precision):
+    """Whether there are layers for channels in the lanes, and a step costs less so."""
+    if not layers_of_channels(network, training=True):
+        return False
+    runs = (Run("gradients", samples, 1, precision=precision, few=few) for few in (0, samples))
+    block, few = (_cost(network, run) for run in runs)
+    return few < WORTH_IT * block
 
 
 def samples_at_once(network, samples, threads=1, precision="high"):

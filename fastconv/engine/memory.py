@@ -100,6 +100,12 @@ class Planes:
             return c * self.plane + h * self.row + w
         return (c // lanes * self.samples * self.plane + h * self.row + w) * lanes + c % lanes
 
+    def scalars(self, lanes):
+        """At which scalar each feature of the first sample lies, and how far from it that of the next one."""
+        if self.image is None:  # samples lie in the lanes
+            return self.table() * lanes, 1
+        return self.scalar_table(lanes), self.sample_distance(lanes)
+
     def sample_distance(self, lanes):
         """How many scalars lie between one of few samples and the next."""
         scalars = self.element_bytes != VECTOR_BYTES

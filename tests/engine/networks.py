@@ -314,6 +314,21 @@ def data_for(model, loss, count=21, seed=5):
     return X, y if loss == "mse" else np.round(y)
 
 
+def assert_first_weights_gradient_is_right(model, X, y):
+    """Whether that of "0.weight" is what finite differences of the mean square error say."""
+    _, gradients = model.loss_and_gradients(X, y, "mse")
+    weight, step = model.parameters()["0.weight"], 1e-6
+    for index in np.ndindex(weight.shape):
+        value, ends = weight[index], []
+        for sign in (1, -1):
+            weight[index] = value + sign * step
+            ends.append(model.loss_and_gradients(X, y, "mse")[0])
+        weight[index] = value
+        assert gradients["0.weight"][index] == pytest.approx(
+            (ends[0] - ends[1]) / (2 * step), rel=1e-5, abs=1e-8
+        )
+
+
 def images_and_labels(count, shape, classes, seed=0):
     """Noise on one pattern a class, so that there is something to learn."""
     rng = np.random.default_rng(seed)

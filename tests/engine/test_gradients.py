@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 
 import fastconv as fc
-from tests.engine.networks import NETWORKS, build, data_for, each_case
+from tests.engine.networks import (
+    NETWORKS,
+    assert_first_weights_gradient_is_right,
+    build,
+    data_for,
+    each_case,
+)
 from tests.nn.layer_kinds import LAYERS
 
 pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths")
@@ -57,14 +63,4 @@ DROPPING = {
 def test_gradients_through_dropout_equal_finite_differences_of_the_same_mask(name):
     model = fc.Sequential(*DROPPING[name], dtype="float64")
     X, y = data_for(model, "mse")
-    _, gradients = model.loss_and_gradients(X, y, "mse")
-    weight, step = model.parameters()["0.weight"], 1e-6
-    for index in np.ndindex(weight.shape):
-        value, ends = weight[index], []
-        for sign in (1, -1):
-            weight[index] = value + sign * step
-            ends.append(model.loss_and_gradients(X, y, "mse")[0])
-        weight[index] = value
-        assert gradients["0.weight"][index] == pytest.approx(
-            (ends[0] - ends[1]) / (2 * step), rel=1e-5, abs=1e-8
-        )
+    assert_first_weights_gradient_is_right(model, X, y)

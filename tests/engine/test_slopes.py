@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import fastconv as fc
+from tests.engine.networks import assert_first_weights_gradient_is_right
 
 HEAD = [fc.GlobalAvgPool2d(), fc.Flatten(), fc.Dense(3)]
 
@@ -113,12 +114,4 @@ def test_a_value_may_come_to_a_sum_by_two_ways_beside_a_branch(join, norm):
     model = fc.Model(image, join(v, norm()(same(3)(v))), dtype="float64", seed=1)
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(20, 2, 5, 4)), rng.normal(size=(20, 3, 5, 4))
-    gradient = model.loss_and_gradients(X, y, "mse")[1]["0.weight"]
-    weight, step = model.parameters()["0.weight"], 1e-6
-    for index in np.ndindex(weight.shape):
-        value, ends = weight[index], []
-        for sign in (1, -1):
-            weight[index] = value + sign * step
-            ends.append(model.loss_and_gradients(X, y, "mse")[0])
-        weight[index] = value
-        assert gradient[index] == pytest.approx((ends[0] - ends[1]) / (2 * step), rel=1e-5, abs=1e-8)
+    assert_first_weights_gradient_is_right(model, X, y)

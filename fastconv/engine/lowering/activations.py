@@ -13,10 +13,7 @@ class Activation(Lowering):
     function: ClassVar = None
     gradient: ClassVar = None
     needs_output = True
-
-    @classmethod
-    def learns_from_few_samples(cls, layer, channels):
-        return True
+    learns_from_few = True
 
     def forward(self, x, y, relu):
         self.elementwise(self.function, [x, y, *self.options()], [x, y])
@@ -54,10 +51,7 @@ class TanhLowering(Activation, layer=Tanh):
 
 class SoftmaxLowering(Activation, layer=Softmax):
     function, gradient = activations.softmax, activations.softmax_grad
-
-    @classmethod
-    def learns_from_few_samples(cls, layer, channels):
-        return False
+    learns_from_few = False
 
     def forward(self, x, y, relu):
         if not self.few:
@@ -69,10 +63,7 @@ class SoftmaxLowering(Activation, layer=Softmax):
 
 class DropoutLowering(Lowering, layer=Dropout):
     operation, operation_of_few = activations.dropout, activations.dropout_channels
-
-    @classmethod
-    def learns_from_few_samples(cls, layer, channels):
-        return True
+    learns_from_few = True
 
     def forward(self, x, y, relu):
         self._mask(x, y)

@@ -44,6 +44,7 @@ class Lowering:
     reads_scalars: ClassVar[bool] = False  # x, of few samples, may be planes of scalars
     passes_on: ClassVar[bool] = False  # where few samples are worked on in place, forward does nothing
     shares_blocks: ClassVar[bool] = False  # backward has an exchange of ranks, and calls `share_early` there
+    learns_from_few: ClassVar[bool] = False  # see `learns_from_few_samples`
     folds: ClassVar[bool] = False  # forward can make what a batch normalisation after it makes
     # Set by the builder:
     reads_input_alone = False  # x is the network's input, and nobody else reads it
@@ -79,7 +80,7 @@ class Lowering:
     @classmethod
     def learns_from_few_samples(cls, layer, channels):
         """Whether backward can, too, where x has so many channels."""
-        return False
+        return cls.learns_from_few
 
     def cost(self):
         """What forward takes of a block, or of one of few samples, in products of vectors."""

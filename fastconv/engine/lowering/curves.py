@@ -34,10 +34,7 @@ class _FromInput(Lowering):
 
     function: ClassVar = None
     gradient: ClassVar = None
-
-    @classmethod
-    def learns_from_few_samples(cls, layer, channels):
-        return True
+    learns_from_few = True
 
     @property
     def in_place(self):

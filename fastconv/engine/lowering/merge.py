@@ -15,10 +15,7 @@ class SumLowering(Lowering, layer=Sum):
     fuses_relu = True
     is_sum = True
     passes_gradient = True
-
-    @classmethod
-    def learns_from_few_samples(cls, layer, channels):
-        return True
+    learns_from_few = True
 
     def forward(self, x, y, relu):
         """y is the memory of one of `x`, or of none."""
@@ -32,10 +29,7 @@ class SumLowering(Lowering, layer=Sum):
 
 class StackLowering(Lowering, layer=Stack):
     in_place = False
-
-    @classmethod
-    def learns_from_few_samples(cls, layer, channels):
-        return True
+    learns_from_few = True
 
     def forward(self, x, y, relu):
         if self.few:

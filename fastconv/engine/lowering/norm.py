@@ -16,10 +16,7 @@ class BatchNorm2dLowering(WeightedLowering, layer=BatchNorm2d):
     """
 
     gates = False
-
-    @classmethod
-    def learns_from_few_samples(cls, layer, channels):
-        return True
+    learns_from_few = True
 
     @property
     def finishes_gradient(self):

@@ -9,10 +9,7 @@ from .base import Lowering
 class MaxPool2dLowering(Lowering, layer=MaxPool2d):
     in_place = False
     gates = True  # forward has already marked where nothing is positive
-
-    @classmethod
-    def learns_from_few_samples(cls, layer, channels):
-        return True
+    learns_from_few = True
 
     def _geometry(self, x, y, **more):
         return pool.max_pool_geometry(x, y, *self._windows(x), **more)
@@ -42,10 +39,7 @@ class GlobalMaxPool2dLowering(MaxPool2dLowering, layer=GlobalMaxPool2d):
 
 class AvgPool2dLowering(Lowering, layer=AvgPool2d):
     in_place = False
-
-    @classmethod
-    def learns_from_few_samples(cls, layer, channels):
-        return True
+    learns_from_few = True
 
     def _geometry(self, x, y):
         return pool.avg_pool_geometry(x, y, *self._windows(x))

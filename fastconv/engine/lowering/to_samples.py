@@ -22,19 +22,15 @@ class ToSamples(Lowering):
 
     def forward(self, x, y, relu):
         y.storage.shape = None  # the lanes past the samples stay as they are, so that it is nobody else's
-        g = layout.regroup_geometry(x.samples, *self._in_channels(x), *self._in_samples(y))
-        self.plan.emit(layout.regroup, [x, y], g)
+        self._regroup(x, y, x.samples)
 
     def backward(self, x, y, dy, dx, gate):
         if dx is not None:
             dx.storage.shape = None  # so do the lanes past the channels
-            g = layout.regroup_geometry(dx.samples, *self._in_samples(dy), *self._in_channels(dx))
-            self.plan.emit(layout.regroup, [dy, dx], g)
+            self._regroup(dy, dx, dx.samples)
 
-    def _in_channels(self, planes):
-        """At which scalar each feature of few samples lies, and how far one of them is from the next."""
-        return planes.scalar_table(self.plan.lanes), planes.sample_distance(self.plan.lanes)
-
-    def _in_samples(self, planes):
-        """The same of a block of samples."""
-        return planes.table() * self.plan.lanes, 1
+    def _regroup(self, source, target, samples):
+        """Emit the copy of all features of the samples."""
+        lanes = self.plan.lanes
+        g = layout.regroup_geometry(samples, *source.scalars(lanes), *target.scalars(lanes))
+        self.plan.emit(layout.regroup, [source, target], g)

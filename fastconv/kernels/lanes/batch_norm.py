@@ -223,7 +223,7 @@ def _finish_band(dy, more, gate, c, band, g):
 
 
 @inlined
-def _slope(x, x_at, dy, y_at, mean, factor, shift, relu):
+def slope_at(x, x_at, dy, y_at, mean, factor, shift, relu):
     """(x - mean, dy), which is 0 where the ReLU's y is."""
     v, slope = subtract(load(x, x_at), mean), load(dy, y_at)
     if relu:
@@ -248,12 +248,12 @@ def _sums_of_band(x, dy, saved, gamma, c, band, g, s):
     for h in range(top, bottom):
         x_at, y_at = c * g[NORM.x_plane] + h * g[NORM.x_line], c * g[NORM.y_plane] + h * g[NORM.y_line]
         for w in range(left, right - 1, 2):  # two chains of sums, as in `batch_norm_sums`
-            v, slope = _slope(x, x_at + w, dy, y_at + w, mean, factor, shift, relu)
+            v, slope = slope_at(x, x_at + w, dy, y_at + w, mean, factor, shift, relu)
             even, even_x = add(even, slope), fma(slope, v, even_x)
-            v, slope = _slope(x, x_at + w + 1, dy, y_at + w + 1, mean, factor, shift, relu)
+            v, slope = slope_at(x, x_at + w + 1, dy, y_at + w + 1, mean, factor, shift, relu)
             odd, odd_x = add(odd, slope), fma(slope, v, odd_x)
         if (right - left) % 2 == 1:
-            v, slope = _slope(x, x_at + right - 1, dy, y_at + right - 1, mean, factor, shift, relu)
+            v, slope = slope_at(x, x_at + right - 1, dy, y_at + right - 1, mean, factor, shift, relu)
             even, even_x = add(even, slope), fma(slope, v, even_x)
     return total(select(valid, add(even, odd), zero)), total(select(valid, add(even_x, odd_x), zero))
 
@@ -329,6 +329,6 @@ def batch_norm_grad_input(x, dy, dx, saved, gamma, dgamma, g, s):
             x_at, y_at = c * g[NORM.x_plane] + h * g[NORM.x_line], c * g[NORM.y_plane] + h * g[NORM.y_line]
             z_at = c * g[NORM.z_plane] + h * g[NORM.z_line]
             for w in range(g[NORM.width]):
-                v, slope = _slope(x, x_at + w, dy, y_at + w, mean, factor, shift, relu)
+                v, slope = slope_at(x, x_at + w, dy, y_at + w, mean, factor, shift, relu)
                 v = multiply(fma(v, slope_x, add(slope, offset)), factor)
                 store(dx, z_at + w, select(valid, v, zero))

@@ -7,9 +7,9 @@ All samples of the batch are one block, so that sums are sums of vectors. What t
 from typing import NamedTuple
 
 from ... import simd
-from ...simd import add, fill, fma, greater, load, load_part, multiply, select, store, subtract
+from ...simd import add, fill, fma, load, load_part, multiply, store, subtract
 from ...simd.compiling import compiled, inlined
-from .batch_norm import CENTRE, MEAN, PARTS_OF_SLOPES, PARTS_OF_SUMS, SLOPES, SLOPES_X, SQUARES
+from .batch_norm import CENTRE, MEAN, PARTS_OF_SLOPES, PARTS_OF_SUMS, SLOPES, SLOPES_X, SQUARES, slope_at
 from .operation import STATE, dividing_operation, offsets_of, share
 
 
@@ -91,16 +91,6 @@ def _statistics(saved, gamma, block, g):
     return mean, inverse, factor, load_part(gamma, channels + c, channels - c)
 
 
-@inlined
-def _slope(x, x_at, dy, dy_at, mean, factor, shift, relu):
-    """(x - mean, dy), which is 0 where the ReLU's y is."""
-    v, slope = subtract(load(x, x_at), mean), load(dy, dy_at)
-    if relu:
-        zero = fill(x, 0.0)
-        slope = select(greater(fma(v, factor, shift), zero), slope, zero)
-    return v, slope
-
-
 @dividing_operation
 def norm_grad_sums_channels(x, dy, saved, gamma, parts, _f, g, s):
     """parts of each channel, as `batch_norm_grad_sums`: the sums of dy and of dy * (x - mean)."""
@@ -117,7 +107,7 @@ def norm_grad_sums_channels(x, dy, saved, gamma, parts, _f, g, s):
                 dy_at = plane * g[NORM.dy_plane] + h * g[NORM.dy_line]
                 line, line_x = zero, zero
                 for w in range(g[NORM.width]):
-                    v, slope = _slope(x, x_at + w, dy, dy_at + w, mean, factor, shift, relu)
+                    v, slope = slope_at(x, x_at + w, dy, dy_at + w, mean, factor, shift, relu)
                     line, line_x = add(line, slope), fma(slope, v, line_x)
                 slopes, slopes_x = add(slopes, line), add(slopes_x, line_x)
         _store_parts(parts, block, PARTS_OF_SLOPES, SLOPES, slopes, buffer, g)
@@ -142,6 +132,6 @@ def norm_grad_input_channels(x, dy, dx, saved, gamma, dgamma, g, s):
             dy_at = plane * g[NORM.dy_plane] + h * g[NORM.dy_line]
             dx_at = plane * g[NORM.dx_plane] + h * g[NORM.dx_line]
             for w in range(g[NORM.width]):
-                v, slope = _slope(x, x_at + w, dy, dy_at + w, mean, factor, shift, relu)
+                v, slope = slope_at(x, x_at + w, dy, dy_at + w, mean, factor, shift, relu)
                 v = multiply(fma(v, slope_x, add(slope, offset)), factor)
                 store(dx, dx_at + w, v if valid else zero)
