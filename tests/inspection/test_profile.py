@@ -251,9 +251,9 @@ def test_weights_of_the_losses_need_no_losses():
 # On several ranks
 
 
-def on_ranks_profiled(count, samples):
+def on_ranks_profiled(count, samples, model=None):
     """The profiles of all ranks, which are threads here."""
-    model = conv_net()
+    model = model or conv_net()
     X, y = random_batch(model, samples)
     return on_ranks(count, lambda ranks: fc.profile(model, X, y, seconds=QUICK, communicator=ranks))
 
@@ -283,7 +283,8 @@ def test_a_step_that_is_cut_is_profiled_as_a_whole(monkeypatch):
 
 
 def test_a_rank_without_samples_waits_for_the_others():
-    found = on_ranks_profiled(2, 16)
+    layers = [fc.Conv2d(32, 3), fc.ReLU(), fc.Conv2d(32, 3), fc.GlobalAvgPool2d(), fc.Dense(3)]
+    found = on_ranks_profiled(2, 16, fc.Sequential(layers, (2, 16, 16)))  # a long step, but few parameters
     idle = next(one for one in found if row_of(one, "0 Conv2d", "forward").flops == 0)
     assert row_of(idle, "exchange with other ranks", "").seconds > 0.3 * idle.seconds
 

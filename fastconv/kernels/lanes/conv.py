@@ -65,12 +65,12 @@ class ContractGeometry(NamedTuple):
     ending: int  # what becomes of a finished sum: PLAIN, RELU or GATE
     bias: int  # whether there is one
     one_position: int  # whether there is only one
-    x_channel: int  # from one channel to the next
-    w_channel: int
-    x_tap_h: int  # from one tap to the one below
-    w_tap_h: int
-    x_tap_w: int  # from one tap to the one at its right
-    w_tap_w: int
+    x_outer: int  # from one step of the outer loop over products to the next
+    w_outer: int
+    x_middle: int
+    w_middle: int
+    x_inner: int
+    w_inner: int
 
 
 class SweepGeometry(NamedTuple):
@@ -86,9 +86,9 @@ class TileGeometry(NamedTuple):
     """A part of the sums at the positions of a tile."""
 
     w_first: int  # the first weight
-    channels: int
-    taps_h: int  # taps in a channel, down and across
-    taps_w: int
+    outer: int  # steps of the loops over products
+    middle: int
+    inner: int
     adds: int  # whether it adds to an earlier part of the sum, or to what y holds
     ends: int  # whether the sum ends with it
 
@@ -166,31 +166,28 @@ def _sweep(form, x, w, bias, gate, y, g, s, number, w_rows):
     else:
         first, last = share_of_tiles(first, last, rows(form), s)
     w_output, y_output, ending = g[CONTRACT.w_output], g[CONTRACT.y_output], g[CONTRACT.ending]
-    x_channel, w_channel = g[CONTRACT.x_channel], g[CONTRACT.w_channel]
-    x_tap_h, w_tap_h = g[CONTRACT.x_tap_h], g[CONTRACT.w_tap_h]
-    x_tap_w, w_tap_w = g[CONTRACT.x_tap_w], g[CONTRACT.w_tap_w]
-    for k in range(first_tile, end_tile):
-        tile = advance(g, sweep[SWEEP.tiles_at] + k * (len(TILE) + 2 * offset_count(form)))
-        w_first, channels = tile[TILE.w_first], tile[TILE.channels]
-        taps_h, taps_w = tile[TILE.taps_h], tile[TILE.taps_w]
+    x_outer, w_outer = g[CONTRACT.x_outer], g[CONTRACT.w_outer]
+    x_middle, w_middle = g[CONTRACT.x_middle], g[CONTRACT.w_middle]
+    x_inner, w_inner = g[CONTRACT.x_inner], g[CONTRACT.w_inner]
+    for number_of_tile in range(first_tile, end_tile):
+        tile = advance(g, sweep[SWEEP.tiles_at] + number_of_tile * (len(TILE) + 2 * offset_count(form)))
+        outer, middle, inner = tile[TILE.outer], tile[TILE.middle], tile[TILE.inner]
         x_at = offsets(form, tile, POSITIONS_AT)
-        ahead = len(TILE) + 2 * offset_count(form) if k + 1 < end_tile else 0
+        ahead = len(TILE) + 2 * offset_count(form) if number_of_tile + 1 < end_tile else 0
         next_y = offsets(form, tile, ahead + POSITIONS_AT + offset_count(form))
         for o in range(first, last, rows(form)):
-            acc, x_plane, w_plane = zeros(form), 0, o * w_output + w_first
+            acc, x_plane, w_plane = zeros(form), 0, o * w_output + tile[TILE.w_first]
             tile_fetch(form, y, o * y_output, y_output, next_y)
-            for _ in range(channels):
-                x_tap, w_tap = x_plane, w_plane
-                for _ in range(taps_h):
-                    x_tap, w_tap = opaque(x_tap), opaque(w_tap)
-                    for kw in range(taps_w):
-                        acc = multiply_add(
-                            acc, w, w_tap + kw * w_tap_w, w_rows, x, x_tap + kw * x_tap_w, x_at
-                        )
-                    x_tap += x_tap_h
-                    w_tap += w_tap_h
-                x_plane += x_channel
-                w_plane += w_channel
+            for _ in range(outer):
+                x_row, w_row = x_plane, w_plane
+                for _ in range(middle):
+                    x_row, w_row = opaque(x_row), opaque(w_row)
+                    for k in range(inner):
+                        acc = multiply_add(acc, w, w_row + k * w_inner, w_rows, x, x_row + k * x_inner, x_at)
+                    x_row += x_middle
+                    w_row += w_middle
+                x_plane += x_outer
+                w_plane += w_outer
             y_at = offsets(form, tile, POSITIONS_AT + offset_count(form))
             if tile[TILE.adds]:
                 acc = tile_add_stored(acc, y, o * y_output, y_output, y_at)

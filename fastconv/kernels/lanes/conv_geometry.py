@@ -131,9 +131,10 @@ def _contraction(outputs, sums):
         length += tile_count(areas[number]) * most_parts * _tile_length(planned[number])
     g = np.zeros(length, np.int64)
     g[CONTRACT.groups], g[CONTRACT.outputs], g[CONTRACT.one_position] = 1, outputs, positions == 1
-    g[CONTRACT.x_channel], g[CONTRACT.w_channel] = sums.channels.x_distance, sums.channels.w_distance
-    g[CONTRACT.x_tap_h], g[CONTRACT.w_tap_h] = sums.down.tap_stride * sums.x_line, sums.weights.down
-    g[CONTRACT.x_tap_w], g[CONTRACT.w_tap_w] = sums.across.tap_stride, sums.weights.right
+    x_distances = sums.channels.x_distance, sums.down.tap_stride * sums.x_line, sums.across.tap_stride
+    w_distances = sums.channels.w_distance, sums.weights.down, sums.weights.right
+    g[CONTRACT.x_outer], g[CONTRACT.x_middle], g[CONTRACT.x_inner] = _nested(x_distances, sums)
+    g[CONTRACT.w_outer], g[CONTRACT.w_middle], g[CONTRACT.w_inner] = _nested(w_distances, sums)
     at = int(TILES_AT)
     for number in range(len(planned)):
         sweep, tile_length, tiles_at = SWEEPS_AT + number * len(SWEEP), _tile_length(planned[number]), at
@@ -168,6 +169,23 @@ def _write_area(g, at, area, tile_length, taps_h, taps_w, sums):
 
 
 @compiled
+def _nested(axes, sums):
+    """Numbers of (channels, taps down, taps across) in the order of the loops over products, outer first.
+
+    A direction with a single tap goes outside: to begin an inner loop takes as long as some products. The
+    order of the products stays the same.
+    """
+    channels, taps_h, taps_w = axes
+    if sums.down.taps == 1 and sums.across.taps == 1:
+        return taps_h, taps_w, channels
+    if sums.across.taps == 1:
+        return taps_w, channels, taps_h
+    if sums.down.taps == 1:
+        return taps_h, channels, taps_w
+    return channels, taps_h, taps_w
+
+
+@compiled
 def _write_part(g, at, taps, channel, at_once, sums):
     """Write to g[at] and on which taps and channels a tile sums up: at most `at_once`, from `channel` on."""
     weights, count = sums.weights, sums.channels.number
@@ -175,7 +193,7 @@ def _write_part(g, at, taps, channel, at_once, sums):
     here = min(at_once, count - channel)
     first_tap = weights.first + h0 * weights.down + w0 * weights.right
     g[at + TILE.w_first] = first_tap + channel * sums.channels.w_distance
-    g[at + TILE.channels], g[at + TILE.taps_h], g[at + TILE.taps_w] = here, h1 - h0, w1 - w0
+    g[at + TILE.outer], g[at + TILE.middle], g[at + TILE.inner] = _nested((here, h1 - h0, w1 - w0), sums)
     g[at + TILE.adds], g[at + TILE.ends] = channel > 0, channel + here == count
 
 
@@ -315,7 +333,7 @@ def add_to_target(g):
         at = g[sweep + SWEEP.tiles_at]
         for _ in range(g[sweep + SWEEP.tiles]):
             g[at + TILE.adds] = 1
-            found |= g[at + TILE.channels] * g[at + TILE.taps_h] * g[at + TILE.taps_w] > 0
+            found |= g[at + TILE.outer] * g[at + TILE.middle] * g[at + TILE.inner] > 0
             at += length
     return found
 
