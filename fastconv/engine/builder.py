@@ -19,6 +19,7 @@ from .lowering.to_samples import ToSamples
 from .memory import CopyDistance, Planes, image_of, lanes_of
 from .plan import Owner, Plan
 from .ports import STEPS_PER_CALL, Ports
+from .together import take_together
 from .values import Values
 
 LONG = 5000  # products of vectors, about a microsecond: as much as it takes until all threads have begun
@@ -69,6 +70,7 @@ class Builder:
             outputs, count = self._put_transitions(outputs, count)
         else:
             self.layers = fold_norms(self.layers, outputs)
+        take_together(self.layers, self.plan, run.training)
         self.values = Values(self.layers, count, outputs)
         self.slots = self._slots()
         for layer in self.layers:

@@ -129,8 +129,11 @@ class Plan:
         return Rows(storage, count=size, label=label)
 
     def sample_rows(self, features, kept="all", label=""):
-        """A row of `features`, padded to whole vectors, for each sample of the batch or of one block."""
-        length = -(-features // self.lanes) * self.lanes
+        """A row of `features` for each sample of the batch or of one block.
+
+        Rows are padded to an odd number of vectors: an even one would let them share few sets of the cache.
+        """
+        length = (-(-features // self.lanes) | 1) * self.lanes
         samples = self.blocks * self.lanes if kept == "all" else self.lanes
         rows = self.rows(samples * length, kept, label)
         rows.length = length

@@ -205,6 +205,18 @@ def row_offsets(typingctx, grid, table, index):
     return _entries(grid.rows, grid, table)
 
 
+@intrinsic
+def column_places(typingctx, grid, distance):
+    """Where the columns of a tile lie that are `distance` vectors apart: (0, distance, ...), as `offsets`."""
+    places = types.UniTuple(types.intp, grid.columns)
+
+    def codegen(context, b, sig, args):
+        first = ir.Constant(args[1].type, 0)
+        return context.make_tuple(b, places, emit_places(b, first, args[1], grid.columns))
+
+    return places(grid, types.intp), codegen
+
+
 def _entries(count, grid, table):
     """What an intrinsic returns that reads `count` numbers of a table into a tuple."""
     entries = types.UniTuple(types.intp, count)

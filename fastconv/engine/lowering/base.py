@@ -45,9 +45,11 @@ class Lowering:
     passes_on: ClassVar[bool] = False  # where few samples are worked on in place, forward does nothing
     shares_blocks: ClassVar[bool] = False  # backward has an exchange of ranks, and calls `share_early` there
     learns_from_few: ClassVar[bool] = False  # see `learns_from_few_samples`
+    takes_blocks_together: ClassVar[bool] = False  # it can read its weights once for all blocks
     folds: ClassVar[bool] = False  # forward can make what a batch normalisation after it makes
     # Set by the builder:
     reads_input_alone = False  # x is the network's input, and nobody else reads it
+    together = False  # all blocks are taken together, where `takes_blocks_together`
     gated = False  # dy is that above the fused ReLU
     adds = False  # dx holds what others have given: backward adds to it
     unfinished = None  # or what is to be done with dy, in its memory: (planes to add, what gates the sum)

@@ -13,6 +13,7 @@ FEW_WEIGHTS = 32  # a dense layer of so few is faster differentiated block by bl
 class DenseLowering(WeightedLowering, layer=Dense):
     folds = True
     reads_scalars = True
+    takes_blocks_together = True
 
     def step_cost(self):
         return 3 * self.cost()
@@ -22,17 +23,25 @@ class DenseLowering(WeightedLowering, layer=Dense):
             emit_dense(self, x, y, relu, dense.DENSE_PRODUCTS)
             return
         bias = self.parameter("bias")
-        g = dense.forward_geometry(x.features, y.features, int(bias is not None), ending_of(relu))
-        self.plan.emit(dense.dense, [x, self.parameter("weight"), bias, None, y], g)
+        sizes = x.features, y.features, int(bias is not None)
+        g = dense.forward_geometry(*sizes, ending_of(relu), self._block(y))
+        self._multiply([x, self.parameter("weight"), bias, None, y], g)
 
     def backward(self, x, y, dy, dx, gate):
         if self.trains:
             self._weight_gradient(x, dy)
         if dx is not None:
             ending = conv.GATE if gate else conv.PLAIN
-            g = dense.grad_input_geometry(x.features, dy.features, ending)
-            operands = [dy, self.parameter("weight"), None, x if gate else None, dx]
-            self.plan.emit(dense.dense, operands, g)
+            g = dense.grad_input_geometry(x.features, dy.features, ending, self._block(dx))
+            self._multiply([dy, self.parameter("weight"), None, x if gate else None, dx], g)
+
+    def _block(self, y):
+        """The distance from one block to the next, where all are taken together; else 0."""
+        return CopyDistance(y.storage) if self.together else 0
+
+    def _multiply(self, operands, g):
+        """Emit a product of the weights with each block, or with all of them together."""
+        self.plan.emit(dense.dense, operands, g, "batch" if self.together else "block")
 
     def _weight_gradient(self, x, dy):
         """Emit the gradients of weight and bias."""

@@ -1,20 +1,20 @@
 """Dense layers and their gradients: products of matrices.
 
-    forward and dx     a block of samples in lanes: y[o] = sum over k of w[o, k] * x[k]
+    forward and dx     blocks of samples in lanes: y[o] = sum over k of w[o, k] * x[k]
     dweight            the whole batch as rows, samples x features: dweight[o] = sum over n of dy[n, o] * x[n]
 
-A register tile of the first holds 8 sums, whose weights are splat one by one; of the second 4 outputs o
-times 4 vectors of features. Long sums of the first are made in parts, each from 0, which are then added up.
+A register tile of the first holds 8 outputs, whose weights are splat one by one, of one block or two; of the
+second 4 outputs o times 4 vectors of features. Long sums of the first are made in parts, each from 0, which
+are then added up.
 """
 
 from typing import NamedTuple
-
-import numpy as np
 
 from ... import simd
 from ...simd import advance, tiles
 from ...simd.compiling import compiled, internal
 from ...simd.tiles import (
+    column_places,
     columns,
     multiply_add,
     offsets,
@@ -27,13 +27,18 @@ from ...simd.tiles import (
     tile_sum,
     zeros,
 )
-from .conv import COLUMNS_4, MANY_ROWS, end_sum
+from .conv import COLUMNS_4, MANY_ROWS, advance_vectors, end_sum
 from .conv_grad_weight import TABLE_TAIL
-from .operation import STATE, dividing_operation, offsets_of, operation, share, share_of_tiles
+from .operation import STATE, offsets_of, operation, operation_in_parts, share
 from .shard_sums import LEVELS, end_of_node, first_block
 
 # Products in a part of a sum: in one run, 784 features lose 2 to 4 times as much to rounding.
 DENSE_PRODUCTS = 32
+
+# In a round, over all outputs: x of two blocks takes half a first-level cache of 32 kB.
+PRODUCTS_IN_ROUND = 4 * DENSE_PRODUCTS
+# A tile of two blocks uses each weight that it loads twice, where there are registers for it.
+BLOCKS_AT_ONCE = min(2, tiles.tile_columns(MANY_ROWS))
 
 # Of a weight gradient: 4 vectors divide the usual numbers of features, 5 would leave a fifth idle.
 DENSE_COLUMNS = min(4, COLUMNS_4)
@@ -50,6 +55,7 @@ class DenseGeometry(NamedTuple):
     w_product: int  # from one weight of an output to its next
     bias: int  # whether there is one
     ending: int  # what becomes of a finished sum: PLAIN, RELU or GATE of conv.py
+    block: int  # scalars from one block's x, y and gate to the next one's, if all are taken together; else 0
 
 
 DENSE = offsets_of(DenseGeometry)
@@ -57,45 +63,94 @@ W_ROWS = len(DENSE)  # behind them: how far the weights of each row of a tile ar
 
 
 @internal
-def _dense_outputs(form, x, w, bias, gate, y, g, s, first, last, w_rows):
-    """Compute the outputs from `first` to before `last`, or a share of them, in tiles of the shape `form`."""
-    first, last = share_of_tiles(first, last, rows(form), s)
-    products, w_output, w_product, here = g[DENSE.products], g[DENSE.w_output], g[DENSE.w_product], (0,)
-    for o in range(first, last, rows(form)):
-        total = zeros(form)
-        for start in range(0, products, DENSE_PRODUCTS):
-            acc = zeros(form)
-            for k in range(start, min(start + DENSE_PRODUCTS, products)):
-                acc = multiply_add(acc, w, o * w_output + k * w_product, w_rows, x, k, here)
-            total = acc if start == 0 else tile_sum(acc, total)
-        total = end_sum(total, g[DENSE.bias], bias, g[DENSE.ending], gate, o, 1, here)
-        tile_store(total, y, o, 1, here)
+def _dense_tiles(form, x, w, bias, gate, y, g, s, first_output, count, first_block, groups):
+    """Compute `count` x `groups` tiles of the shape `form`, or a share: the outputs of blocks in their rows.
+
+    Long sums are computed in several rounds, whose x stays in the cache; y holds what there is of a sum.
+    """
+    products, w_output, w_product = g[DENSE.products], g[DENSE.w_output], g[DENSE.w_product]
+    block, w_rows = g[DENSE.block] // simd.lanes(x), row_offsets(form, g, W_ROWS)
+    at_blocks = column_places(form, block)
+    first, last = share(count * groups, s)
+    for start in range(0, products, PRODUCTS_IN_ROUND):
+        end = min(start + PRODUCTS_IN_ROUND, products)
+        for number in range(first, last):
+            o = first_output + number // groups * rows(form)
+            at = (first_block + number % groups * columns(form)) * block
+            total = zeros(form)
+            for part in range(start, end, DENSE_PRODUCTS):
+                acc = zeros(form)
+                for k in range(part, min(part + DENSE_PRODUCTS, end)):
+                    acc = multiply_add(acc, w, o * w_output + k * w_product, w_rows, x, at + k, at_blocks)
+                if part > start:
+                    total = tile_sum(acc, total)
+                elif part > 0:
+                    total = tile_add_stored(acc, y, at + o, 1, at_blocks)
+                else:
+                    total = acc
+            if end == products:
+                gate_here = advance_vectors(gate, at)
+                total = end_sum(total, g[DENSE.bias], bias, g[DENSE.ending], gate_here, o, 1, at_blocks)
+            tile_store(total, y, at + o, 1, at_blocks)
 
 
-@dividing_operation
+# Parts of `dense`: tiles of many, four or one output, of some blocks at once or of one.
+MANY_OF_SOME, FOUR_OF_SOME, ONE_OF_SOME, MANY_OF_ONE, FOUR_OF_ONE, ONE_OF_ONE = (True,) * 6
+_TILES = "MANY_OF_SOME", "FOUR_OF_SOME", "ONE_OF_SOME", "MANY_OF_ONE", "FOUR_OF_ONE", "ONE_OF_ONE"
+
+
+def _used_tiles(g):
+    """Which parts of `dense` a geometry uses, in the order of `_TILES`."""
+    many, four, one = (count > 0 for count in _tile_counts(g[DENSE.outputs]))
+    some, single = g[DENSE.block] > 0, g[DENSE.block] == 0 or BLOCKS_AT_ONCE > 1
+    return *(some and used for used in (many, four, one)), *(single and used for used in (many, four, one))
+
+
+@compiled
+def _tile_counts(outputs):
+    """How many tiles there are of many, four and one output."""
+    many, rest = outputs // MANY_ROWS, outputs % MANY_ROWS
+    return many, rest // 4, rest % 4
+
+
+@operation_in_parts(_TILES, _used_tiles)
 def dense(x, w, bias, gate, y, _, g, s):
     """y = bias + w x, sums over features; then ReLU, or 0 where `gate` is not positive.
 
-    Sums over the rows of w, dx = w^T dy, are the same with other distances.
+    Sums over the rows of w, dx = w^T dy, are the same with other distances. All blocks of this process may be
+    taken together: their weights are read once.
     """
-    outputs, w_output = g[DENSE.outputs], g[DENSE.w_output]
-    many = outputs // MANY_ROWS * MANY_ROWS
-    four = many + (outputs - many) // 4 * 4
-    if many > 0:
-        form = shape(x, MANY_ROWS, 1)
-        _dense_outputs(form, x, w, bias, gate, y, g, s, 0, many, row_offsets(form, g, W_ROWS))
-    if four > many:
-        _dense_outputs(shape(x, 4, 1), x, w, bias, gate, y, g, s, many, four, w_output)
-    if outputs > four:
-        _dense_outputs(shape(x, 1, 1), x, w, bias, gate, y, g, s, four, outputs, w_output)
+    many, four, one = _tile_counts(g[DENSE.outputs])
+    fours, ones = many * MANY_ROWS, many * MANY_ROWS + four * 4
+    first, groups, rest = 0, 0, 1
+    if g[DENSE.block] > 0:
+        first = first_block(s[STATE.first_shard], s[STATE.blocks], s[STATE.shards])
+        count = first_block(s[STATE.last_shard], s[STATE.blocks], s[STATE.shards]) - first
+        groups, rest = count // BLOCKS_AT_ONCE, count % BLOCKS_AT_ONCE
+    single = first + groups * BLOCKS_AT_ONCE
+    if MANY_OF_SOME and many * groups > 0:
+        form = shape(x, MANY_ROWS, BLOCKS_AT_ONCE)
+        _dense_tiles(form, x, w, bias, gate, y, g, s, 0, many, first, groups)
+    if FOUR_OF_SOME and four * groups > 0:
+        form = shape(x, 4, BLOCKS_AT_ONCE)
+        _dense_tiles(form, x, w, bias, gate, y, g, s, fours, four, first, groups)
+    if ONE_OF_SOME and one * groups > 0:
+        form = shape(x, 1, BLOCKS_AT_ONCE)
+        _dense_tiles(form, x, w, bias, gate, y, g, s, ones, one, first, groups)
+    if MANY_OF_ONE and many * rest > 0:
+        _dense_tiles(shape(x, MANY_ROWS, 1), x, w, bias, gate, y, g, s, 0, many, single, rest)
+    if FOUR_OF_ONE and four * rest > 0:
+        _dense_tiles(shape(x, 4, 1), x, w, bias, gate, y, g, s, fours, four, single, rest)
+    if ONE_OF_ONE and one * rest > 0:
+        _dense_tiles(shape(x, 1, 1), x, w, bias, gate, y, g, s, ones, one, single, rest)
 
 
 def _with_rows(geometry):
-    """The numbers of a `DenseGeometry` with the distances of a tile's rows behind them, as an array."""
-    return np.array([*geometry, *(r * geometry.w_output for r in range(MANY_ROWS))], np.int64)
+    """The numbers of a `DenseGeometry` with the distances of a tile's rows behind them."""
+    return (*geometry, *(r * geometry.w_output for r in range(MANY_ROWS)))
 
 
-def forward_geometry(in_features, out_features, has_bias, ending):
+def forward_geometry(in_features, out_features, has_bias, ending, block=0):
     """Make the geometry of `dense` for y = w x + bias."""
     return _with_rows(
         DenseGeometry(
@@ -105,11 +160,12 @@ def forward_geometry(in_features, out_features, has_bias, ending):
             w_product=1,
             bias=has_bias,
             ending=ending,
+            block=block,
         )
     )
 
 
-def grad_input_geometry(in_features, out_features, ending):
+def grad_input_geometry(in_features, out_features, ending, block=0):
     """Make the geometry of `dense` for dx = w^T dy."""
     return _with_rows(
         DenseGeometry(
@@ -119,6 +175,7 @@ def grad_input_geometry(in_features, out_features, ending):
             w_product=in_features,
             bias=0,
             ending=ending,
+            block=block,
         )
     )
 
