@@ -7,7 +7,7 @@ import numpy as np
 from .. import simd
 from ..engine.loop import run_calls_at
 from ..engine.memory import Planes, Storage
-from ..engine.tables import CALL, FIRST_OPERAND, FUNCTION, GEOMETRY
+from ..engine.tables import CALL, CHAIN, FIRST_OPERAND, FUNCTION, GEOMETRY
 from ..kernels.lanes import conv, conv_geometry, conv_grad_weight
 from ..kernels.lanes.operation import STATE, STATE_SIZE, Operation
 from ..simd.compiling import compiled
@@ -26,9 +26,9 @@ SHAPES = {
 
 
 @compiled
-def _call(calls: int, state: int, times: int) -> None:
+def _call(calls: int, chains: int, state: int, times: int) -> None:
     for _ in range(times):
-        run_calls_at(calls, 0, 1, state)
+        run_calls_at(calls, chains, 0, 1, state)
 
 
 class _Memory:
@@ -71,12 +71,12 @@ def contender(shape: tuple[int, int, int, int, int], which: str) -> tuple[Conten
         kernel, _, size, *rest = geometry
         g = conv_geometry.conv_grad_weight(c, o, kernel, size, *rest, x.steps, y.steps, 1)
         operation, buffers = conv_grad_weight.contract_grad_weight, [x_at, y_at, weight]
-    calls, state = np.zeros((1, CALL), np.int64), np.zeros(STATE_SIZE, np.int64)
+    calls, chains, state = (np.zeros(size, np.int64) for size in ((1, CALL), CHAIN, STATE_SIZE))
     calls[0, FUNCTION], calls[0, GEOMETRY] = operation.address("float32"), g.ctypes.data
     calls[0, FIRST_OPERAND : FIRST_OPERAND + len(buffers)] = buffers
     state[STATE.fresh] = 1
 
-    def call(_kept: Any = (memory, g, calls, state)) -> None:
-        _call(calls.ctypes.data, state.ctypes.data, REPEATS)
+    def call(_kept: Any = (memory, g, calls, chains, state)) -> None:
+        _call(calls.ctypes.data, chains.ctypes.data, state.ctypes.data, REPEATS)
 
     return Contender(call, REPEATS), 2 * 16 * out * out * o * c * k * k

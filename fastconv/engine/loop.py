@@ -13,7 +13,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from ..kernels.lanes.operation import STATE, STATE_SIZE, offsets_of, operation_types
+from ..kernels.lanes.operation import STATE, STATE_SIZE, offsets_of, operation_types, share
 from ..kernels.lanes.shard_sums import first_block
 from ..simd import advance
 from ..simd.compiling import compiled
@@ -23,6 +23,10 @@ from .denormals import flush_denormals, restore_denormals
 from .tables import (
     BATCH,
     CALL,
+    CHAIN,
+    CHAIN_CHANNELS,
+    CHAIN_END,
+    CHAIN_STEPS,
     DIVIDED,
     FIRST_OPERAND,
     MAX_SHARDS,
@@ -45,6 +49,7 @@ class Job(NamedTuple):
     held_count: int
     states: int  # for each thread
     claims: int
+    chains: int
     threads: int
     lanes: int  # samples in a block
     batch_size: int
@@ -104,8 +109,24 @@ def point(operations, calls, first, last, block, thread, shard):
 
 
 @compiled
-def run_calls(calls, first, last, state, times):
+def run_calls(calls, chains, first, last, state, times):
     """Call the operations first..last; `times`, unless it is at address 0, gets what each takes, in ticks."""
+    k = first
+    while k < last:
+        end = k
+        while end < last and chains[end * CHAIN + CHAIN_CHANNELS] == 0:
+            end += 1
+        _run_in_a_row(calls, k, end, state, times)
+        if end < last:
+            k = min(chains[end * CHAIN + CHAIN_END], last)
+            _run_chain(calls, chains, end, k, state, times)
+        else:
+            k = end
+
+
+@compiled
+def _run_in_a_row(calls, first, last, state, times):
+    """Call each of the operations first..last once."""
     if not times:
         for k in range(first, last):
             call_operation(calls, k, state)
@@ -119,21 +140,44 @@ def run_calls(calls, first, last, state, times):
 
 
 @compiled
+def _run_chain(calls, chains, first, last, state, times):
+    """Take one channel after the other through the operations first..last, or a share of the channels."""
+    channels, part, parts = chains[first * CHAIN + CHAIN_CHANNELS], state[STATE.part], state[STATE.parts]
+    begin, end = share(channels, state)
+    _move_operands(calls, chains, first, last, begin)
+    state[STATE.parts] = channels
+    for channel in range(begin, end):
+        state[STATE.part] = channel
+        _run_in_a_row(calls, first, last, state, times)
+        _move_operands(calls, chains, first, last, 1)
+    state[STATE.part], state[STATE.parts] = part, parts
+    _move_operands(calls, chains, first, last, -end)
+
+
+@compiled
+def _move_operands(calls, chains, first, last, channels):
+    """Move the pointers to operands that have a single channel back by so many channels."""
+    for k in range(first, last):
+        for n in range(OPERANDS):
+            calls[k * CALL + FIRST_OPERAND + n] -= channels * chains[k * CHAIN + CHAIN_STEPS + n]
+
+
+@compiled
 def point_at(operations, calls, first, last):
     """`point` by addresses, to the first block of all memory."""
     point(cells_at(operations), cells_at(calls), first, last, 0, 0, 0)
 
 
 @compiled
-def run_calls_at(calls, first, last, state):
+def run_calls_at(calls, chains, first, last, state):
     """`run_calls` by addresses."""
-    run_calls(cells_at(calls), first, last, cells_at(state), 0)
+    run_calls(cells_at(calls), cells_at(chains), first, last, cells_at(state), 0)
 
 
 @compiled
 def _run_piece(job, stage, piece, thread, times):
     """Run the operations of piece number `piece` of stage number `stage`."""
-    operations = cells_at(job[JOB.operations])
+    operations, chains = cells_at(job[JOB.operations]), cells_at(job[JOB.chains])
     calls = advance(cells_at(job[JOB.calls]), thread * job[JOB.operation_count] * CALL)
     held = advance(cells_at(job[JOB.held]), thread * job[JOB.held_count] + stage)
     state = advance(cells_at(job[JOB.states]), thread * STATE_SIZE)
@@ -144,7 +188,7 @@ def _run_piece(job, stage, piece, thread, times):
             point(operations, calls, first, last, 0, thread, 0)
             held[0] = 0
         state[STATE.part], state[STATE.parts] = piece, job[JOB.threads]
-        run_calls(calls, first, last, state, times)
+        run_calls(calls, chains, first, last, state, times)
         return
     state[STATE.part], state[STATE.parts] = 0, 1
     if numbers[0] == DIVIDED:
@@ -160,7 +204,7 @@ def _run_piece(job, stage, piece, thread, times):
         state[STATE.first_sample] = block * lanes
         state[STATE.valid] = min(lanes, state[STATE.samples] - block * lanes)
         state[STATE.fresh] = block == begin
-        run_calls(calls, first, last, state, times)
+        run_calls(calls, chains, first, last, state, times)
 
 
 @compiled

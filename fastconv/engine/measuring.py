@@ -8,6 +8,7 @@ import numpy as np
 from .clock import read_often
 from .loop import parts_of_block, run_steps
 from .ports import STEPS_PER_CALL
+from .tables import CHAIN_CHANNELS
 from .threads import run_threads
 
 READS = 10_000  # of the clock, to see what one takes
@@ -100,7 +101,9 @@ def _with_clocks(engine, steps, cost):
     seconds, ticks = time.perf_counter() - started, read_often(0)[0] - first
     exchange = (seconds - inside) / steps if engine.ranks.count > 1 else 0.0
     intervals = np.array([*runs, len(program.stages)])
-    begun = sum(runs[first] for _, first, _ in program.stages) + len(program.stages)
+    ends = ((chain.first, chain.last) for chain in program.plan.chains)
+    firsts = {first for _, first, _ in program.stages}.union(*ends)
+    begun = sum(runs[first] for first in firsts if first < len(runs)) + len(program.stages)
     second = seconds / ticks / steps  # of a step, for a tick of all of them
     own = np.maximum(times.mean(axis=0) - cost * intervals * engine.steps, 0) * second
     clock = cost * (intervals.sum() + begun) * engine.steps * second
@@ -113,5 +116,6 @@ def _runs(engine):
     blocks = int(np.diff(engine.shares(0).block_ends)[engine.ranks.number])
     parts = parts_of_block(blocks, engine.threads)
     pieces = {"batch": engine.threads, "block": blocks, "divided": blocks * parts}
-    stages = engine.program.plan.stages
-    return [pieces[kind] / engine.threads for kind, operations in stages for _ in operations]
+    stages, chains = engine.program.plan.stages, engine.program.chains
+    runs = [pieces[kind] / engine.threads for kind, operations in stages for _ in operations]
+    return [count * max(1, chain[CHAIN_CHANNELS]) for count, chain in zip(runs, chains, strict=False)]

@@ -27,6 +27,7 @@ from ..kernels.lanes.operation import Operation, addresses_of
 from ..simd import VECTOR_BYTES
 from .arranging import arrange
 from .assistant import assisted
+from .chains import chain_table, find_chains
 from .exchange import Begin, BlockRows, ShardSums
 from .memory import CopyDistance, Planes, Rows, Storage, image_of, lanes_of
 from .program import Program
@@ -87,6 +88,7 @@ class Plan:
         self.stages = []  # ("block", "divided" or "batch", [(operation, operands, geometry)])
         self.shared = shared  # whether several ranks compute the blocks, each some of them
         self.exchanges = []  # what ranks share with each other, and how many stages come before
+        self.chains, self.moments = [], []
         self._begun = None  # sums of shards that are sent early
         self.owner = None  # of the operations that are emitted next, for whoever wants to know
         self.preparation = []  # operations that run once, and again when a parameter has changed
@@ -229,11 +231,12 @@ class Plan:
             for operand in operands:
                 if operand is not None:
                     operand.storage.first = operand.storage.last = 0
-        moment = 0
+        moment, self.moments = 0, []  # of the operations
         for number, (kind, operations) in enumerate(self.stages):
             for place, (_, operands, _) in enumerate(operations):
                 if kind == "block" or place == 0:  # threads do not wait for each other within a batch stage
                     moment += 1
+                self.moments.append(moment)
                 for storage in (operand.storage for operand in operands if operand is not None):
                     storage.stages.add(number)
                     storage.first, storage.last = moment if storage.first < 0 else storage.first, moment
@@ -260,6 +263,7 @@ class Plan:
         is laid out alike.
         """
         self.settle()
+        self.chains = find_chains(self)
         end, groups = 0, {}
         for storage in sorted(self._storages, key=lambda storage: storage.first):
             # A vector more, so that equal planes of two storages do not share cache sets throughout.
@@ -313,6 +317,7 @@ class Plan:
             rows = [[code, *row] for code, row in zip(addresses_of(chosen, dtype), rows, strict=True)]
         return Program(
             operations=np.array(rows, np.int64).reshape(-1, ROW),
+            chains=chain_table(self.chains, len(rows)),
             stages=np.array(stage_rows[:-1], np.int64).reshape(-1, 3),
             preparation=np.array(stage_rows[-1:], np.int64),
             memory=memory,

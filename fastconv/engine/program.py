@@ -15,6 +15,7 @@ class Program:
     """The tables of a finished plan, and what must live as long as they do."""
 
     operations: np.ndarray
+    chains: np.ndarray  # a row an operation
     stages: np.ndarray
     preparation: np.ndarray  # the stage that runs when a parameter has changed
     memory: np.ndarray
@@ -56,6 +57,7 @@ class Program:
     def _job(self, stages, held, states, lanes, ranks, **steps):
         tables = {
             "operations": self.operations,
+            "chains": self.chains,
             "stages": stages,
             "calls": self.calls,
             "held": held,

@@ -12,6 +12,10 @@ FUNCTION, GEOMETRY, FIRST_OPERAND = 0, 1, 2
 OPERAND_FIELDS = 4  # base address, and the bytes to add for each block, thread and shard
 ROW = FIRST_OPERAND + OPERANDS * OPERAND_FIELDS
 CALL = FIRST_OPERAND + OPERANDS  # what a call needs: function, geometry, addresses
+# Of an operation in a chain: the one after its last; the number of channels, 0 of others; and for each
+# operand the bytes of a channel if it has memory for a single one, else 0.
+CHAIN_END, CHAIN_CHANNELS, CHAIN_STEPS = 0, 1, 2
+CHAIN = CHAIN_STEPS + OPERANDS
 
 
 # Of an array, which is to C what every object begins with, and then: where its numbers lie.

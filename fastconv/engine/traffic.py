@@ -44,7 +44,8 @@ def bytes_of(engine):
     found = []
     for kind, operations in program.plan.stages:
         for one in operations:
-            run = partial(run_calls_at, address_of(calls), len(found), len(found) + 1, address_of(state))
+            k, tables = len(found), (address_of(calls), address_of(program.chains))
+            run = partial(run_calls_at, *tables, k, k + 1, address_of(state))
             sizes = _sizes(run, one, program.plan, kind == "batch", rates)
             found.append([size * (1 if kind == "batch" else blocks) for size in sizes])
     if rates is not None:

@@ -5,11 +5,11 @@ Every operation runs over planes [C][H][W] of vectors (`planes.py`); x and y may
 
 from ...simd import add, divide, fill, fma, greater, lanes, load, multiply, select, store, subtract
 from ...simd.vector_math import exp, random_elements, random_lanes, tanh
-from .operation import STATE, dividing_operation, operation, random_key, share
+from .operation import STATE, channel_operation, dividing_operation, operation, random_key, share
 from .planes import PLANES, source_at, target_at, y_at
 
 
-@dividing_operation
+@channel_operation
 def relu(x, y, _b, _c, _d, _e, g, s):
     """y = max(x, 0)."""
     zero = fill(x, 0.0)
@@ -21,7 +21,7 @@ def relu(x, y, _b, _c, _d, _e, g, s):
                 store(y, target_at(g, c, h, w), select(greater(zero, v), zero, v))
 
 
-@dividing_operation
+@channel_operation
 def relu_grad(dy, dx, y, _c, _d, _e, g, s):
     """dx = dy where y > 0, else 0."""
     zero = fill(dy, 0.0)
@@ -33,7 +33,7 @@ def relu_grad(dy, dx, y, _c, _d, _e, g, s):
                 store(dx, target_at(g, c, h, w), select(positive, load(dy, source_at(g, c, h, w)), zero))
 
 
-@dividing_operation
+@channel_operation
 def leaky_relu(x, y, slope, _c, _d, _e, g, s):
     """y = x where x > 0, else slope * x."""
     zero, factor = fill(x, 0.0), fill(x, slope[0])
@@ -45,7 +45,7 @@ def leaky_relu(x, y, slope, _c, _d, _e, g, s):
                 store(y, target_at(g, c, h, w), select(greater(v, zero), v, multiply(v, factor)))
 
 
-@dividing_operation
+@channel_operation
 def leaky_relu_grad(dy, dx, y, slope, _d, _e, g, s):
     """dx = dy where y > 0, else slope * dy (y has the sign of x, as slope is not negative)."""
     zero, factor = fill(dy, 0.0), fill(dy, slope[0])
@@ -58,7 +58,7 @@ def leaky_relu_grad(dy, dx, y, slope, _d, _e, g, s):
                 store(dx, target_at(g, c, h, w), select(positive, v, multiply(v, factor)))
 
 
-@dividing_operation
+@channel_operation
 def sigmoid(x, y, _b, _c, _d, _e, g, s):
     """y = 1 / (1 + exp(-x))."""
     one, zero = fill(x, 1.0), fill(x, 0.0)
@@ -70,7 +70,7 @@ def sigmoid(x, y, _b, _c, _d, _e, g, s):
                 store(y, target_at(g, c, h, w), divide(one, add(one, exp(subtract(zero, v)))))
 
 
-@dividing_operation
+@channel_operation
 def sigmoid_grad(dy, dx, y, _c, _d, _e, g, s):
     """dx = dy * y * (1 - y)."""
     one = fill(dy, 1.0)
@@ -83,7 +83,7 @@ def sigmoid_grad(dy, dx, y, _c, _d, _e, g, s):
                 store(dx, target_at(g, c, h, w), multiply(load(dy, source_at(g, c, h, w)), slope))
 
 
-@dividing_operation
+@channel_operation
 def hyperbolic_tangent(x, y, _b, _c, _d, _e, g, s):
     """y = tanh(x)."""
     first, last = share(g[PLANES.channels], s)
@@ -93,7 +93,7 @@ def hyperbolic_tangent(x, y, _b, _c, _d, _e, g, s):
                 store(y, target_at(g, c, h, w), tanh(load(x, source_at(g, c, h, w))))
 
 
-@dividing_operation
+@channel_operation
 def hyperbolic_tangent_grad(dy, dx, y, _c, _d, _e, g, s):
     """dx = dy * (1 - y) * (1 + y), which keeps its digits where y is near 1."""
     one = fill(dy, 1.0)
@@ -132,7 +132,7 @@ def softmax_grad(dy, dx, y, _c, _d, _e, g, s):
         store(dx, k, multiply(load(y, k), subtract(load(dy, k), dot)))
 
 
-@operation
+@channel_operation
 def dropout(x, y, rate, _c, _d, _e, g, s):
     """y = x / (1 - rate) where a random number reaches `rate`, else 0; the same numbers in the gradient.
 
@@ -142,8 +142,9 @@ def dropout(x, y, rate, _c, _d, _e, g, s):
     scale = fill(x, 1.0 / (1.0 - rate[0]))
     limit, zero = fill(x, rate[0]), fill(x, 0.0)
     key = random_key(s, g[PLANES.layer])
-    element = 0
-    for c in range(g[PLANES.channels]):
+    first, last = share(g[PLANES.channels], s)
+    element = first * g[PLANES.height] * g[PLANES.width]
+    for c in range(first, last):
         for h in range(g[PLANES.height]):
             for w in range(g[PLANES.width]):
                 number = random_lanes(x, key, s[STATE.first_sample], element)
@@ -152,13 +153,14 @@ def dropout(x, y, rate, _c, _d, _e, g, s):
                 element += 1
 
 
-@operation
+@channel_operation
 def spatial_dropout(x, y, rate, _c, _d, _e, g, s):
     """y = x / (1 - rate) in channels whose random number reaches `rate`, 0 in the others; see `dropout`."""
     scale = fill(x, 1.0 / (1.0 - rate[0]))
     limit, zero = fill(x, rate[0]), fill(x, 0.0)
     key = random_key(s, g[PLANES.layer])
-    for c in range(g[PLANES.channels]):
+    first, last = share(g[PLANES.channels], s)
+    for c in range(first, last):
         dropped = greater(limit, random_lanes(x, key, s[STATE.first_sample], c))
         for h in range(g[PLANES.height]):
             for w in range(g[PLANES.width]):

@@ -33,7 +33,7 @@ from ...simd import (
     total,
 )
 from ...simd.compiling import compiled, inlined
-from .operation import STATE, dividing_operation, offsets_of, operation, share
+from .operation import STATE, channel_operation, offsets_of, operation, share
 
 
 class BatchNormGeometry(NamedTuple):
@@ -108,7 +108,7 @@ def _centre(x, at, valid, g, s):
     return total(select(valid, acc, fill(x, 0.0))) / max(1, count)
 
 
-@dividing_operation
+@channel_operation
 def batch_norm_sums(x, parts, _b, _c, _d, _e, g, s):
     """parts of a block and channel: a centre, the mean around it, and the squares around the mean."""
     height, width, x_line = g[NORM.height], g[NORM.width], g[NORM.x_line]
@@ -182,7 +182,7 @@ def batch_norm_running(saved, running, options, _c, _d, _e, g, s):
         saved[channels + c] = 1.0 / math.sqrt(running[channels + c] + options[1])
 
 
-@dividing_operation
+@channel_operation
 def batch_norm(x, y, saved, gamma, z, _, g, s):
     """y = gamma * (x - mean) * inverse deviation + beta; then perhaps + z, and then perhaps max(y, 0).
 
@@ -278,7 +278,7 @@ def _sums_of_slopes(x, dy, saved, gamma, parts, more, gate, g, s):
         parts[c * PARTS_OF_SLOPES + SLOPES_X] = slopes_x
 
 
-@dividing_operation
+@channel_operation
 def batch_norm_grad_sums(x, dy, saved, gamma, parts, more, g, s):
     """parts of a block and channel: the sums of dy and of dy * (x - mean); dy is 0 where the ReLU's y is.
 
@@ -287,7 +287,7 @@ def batch_norm_grad_sums(x, dy, saved, gamma, parts, more, g, s):
     _sums_of_slopes(x, dy, saved, gamma, parts, more, dy, g, s)
 
 
-@dividing_operation
+@channel_operation
 def batch_norm_grad_finish(x, dy, saved, gate, parts, more, g, s):
     """As `batch_norm_grad_sums`, where dy is first to become 0 wherever `gate` is not positive.
 
@@ -311,7 +311,7 @@ def batch_norm_grad_total(parts, saved, dgamma, _c, _d, _e, g, s):
         dgamma[channels + c] = slopes
 
 
-@dividing_operation
+@channel_operation
 def batch_norm_grad_input(x, dy, dx, saved, gamma, dgamma, g, s):
     """dx = gamma * inverse deviation * (dy - dbeta / m - xhat * dgamma / m); 0 past the batch.
 

@@ -4,11 +4,11 @@ What they compute of a vector is in `simd/curves.py`. x and y may be the same me
 """
 
 from ...simd import curves, fill, load, store
-from .operation import dividing_operation, share
+from .operation import channel_operation, share
 from .planes import PLANES, source_at, target_at, y_at
 
 
-@dividing_operation
+@channel_operation
 def relu6(x, y, _b, _c, _d, _e, g, s):
     """y = min(max(x, 0), 6)."""
     first, last = share(g[PLANES.channels], s)
@@ -18,7 +18,7 @@ def relu6(x, y, _b, _c, _d, _e, g, s):
                 store(y, target_at(g, c, h, w), curves.relu6(load(x, source_at(g, c, h, w))))
 
 
-@dividing_operation
+@channel_operation
 def relu6_grad(dy, dx, y, _c, _d, _e, g, s):
     """dx = dy where 0 < y < 6, else 0."""
     first, last = share(g[PLANES.channels], s)
@@ -29,7 +29,7 @@ def relu6_grad(dy, dx, y, _c, _d, _e, g, s):
                 store(dx, target_at(g, c, h, w), slope)
 
 
-@dividing_operation
+@channel_operation
 def hardsigmoid(x, y, _b, _c, _d, _e, g, s):
     """y = min(max(x / 6 + 1 / 2, 0), 1)."""
     first, last = share(g[PLANES.channels], s)
@@ -39,7 +39,7 @@ def hardsigmoid(x, y, _b, _c, _d, _e, g, s):
                 store(y, target_at(g, c, h, w), curves.hardsigmoid(load(x, source_at(g, c, h, w))))
 
 
-@dividing_operation
+@channel_operation
 def hardsigmoid_grad(dy, dx, y, _c, _d, _e, g, s):
     """dx = dy / 6 where 0 < y < 1, else 0."""
     first, last = share(g[PLANES.channels], s)
@@ -50,7 +50,7 @@ def hardsigmoid_grad(dy, dx, y, _c, _d, _e, g, s):
                 store(dx, target_at(g, c, h, w), slope)
 
 
-@dividing_operation
+@channel_operation
 def softplus(x, y, _b, _c, _d, _e, g, s):
     """y = log(1 + exp(x))."""
     first, last = share(g[PLANES.channels], s)
@@ -60,7 +60,7 @@ def softplus(x, y, _b, _c, _d, _e, g, s):
                 store(y, target_at(g, c, h, w), curves.softplus(load(x, source_at(g, c, h, w))))
 
 
-@dividing_operation
+@channel_operation
 def softplus_grad(dy, dx, y, _c, _d, _e, g, s):
     """dx = dy * (1 - exp(-y))."""
     first, last = share(g[PLANES.channels], s)
@@ -71,7 +71,7 @@ def softplus_grad(dy, dx, y, _c, _d, _e, g, s):
                 store(dx, target_at(g, c, h, w), slope)
 
 
-@dividing_operation
+@channel_operation
 def silu(x, y, _b, _c, _d, _e, g, s):
     """y = x * sigmoid(x)."""
     first, last = share(g[PLANES.channels], s)
@@ -81,7 +81,7 @@ def silu(x, y, _b, _c, _d, _e, g, s):
                 store(y, target_at(g, c, h, w), curves.silu(load(x, source_at(g, c, h, w))))
 
 
-@dividing_operation
+@channel_operation
 def silu_grad(dy, dx, x, _c, _d, _e, g, s):
     """dx = dy * s * (1 + x * (1 - s)) with s = sigmoid(x)."""
     first, last = share(g[PLANES.channels], s)
@@ -92,7 +92,7 @@ def silu_grad(dy, dx, x, _c, _d, _e, g, s):
                 store(dx, target_at(g, c, h, w), slope)
 
 
-@dividing_operation
+@channel_operation
 def gelu(x, y, _b, _c, _d, _e, g, s):
     """y = x * the share of standard normal numbers below x."""
     first, last = share(g[PLANES.channels], s)
@@ -102,7 +102,7 @@ def gelu(x, y, _b, _c, _d, _e, g, s):
                 store(y, target_at(g, c, h, w), curves.gelu(load(x, source_at(g, c, h, w))))
 
 
-@dividing_operation
+@channel_operation
 def gelu_grad(dy, dx, x, _c, _d, _e, g, s):
     """dx = dy * (share + x * density)."""
     first, last = share(g[PLANES.channels], s)
@@ -113,7 +113,7 @@ def gelu_grad(dy, dx, x, _c, _d, _e, g, s):
                 store(dx, target_at(g, c, h, w), slope)
 
 
-@dividing_operation
+@channel_operation
 def gelu_tanh(x, y, _b, _c, _d, _e, g, s):
     """y = x * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 x**3))) / 2."""
     first, last = share(g[PLANES.channels], s)
@@ -123,7 +123,7 @@ def gelu_tanh(x, y, _b, _c, _d, _e, g, s):
                 store(y, target_at(g, c, h, w), curves.gelu_tanh(load(x, source_at(g, c, h, w))))
 
 
-@dividing_operation
+@channel_operation
 def gelu_tanh_grad(dy, dx, x, _c, _d, _e, g, s):
     """dx = dy times the derivative of `gelu_tanh`."""
     first, last = share(g[PLANES.channels], s)
@@ -134,7 +134,7 @@ def gelu_tanh_grad(dy, dx, x, _c, _d, _e, g, s):
                 store(dx, target_at(g, c, h, w), slope)
 
 
-@dividing_operation
+@channel_operation
 def hardswish(x, y, _b, _c, _d, _e, g, s):
     """y = x * min(max(x / 6 + 1 / 2, 0), 1)."""
     first, last = share(g[PLANES.channels], s)
@@ -144,7 +144,7 @@ def hardswish(x, y, _b, _c, _d, _e, g, s):
                 store(y, target_at(g, c, h, w), curves.hardswish(load(x, source_at(g, c, h, w))))
 
 
-@dividing_operation
+@channel_operation
 def hardswish_grad(dy, dx, x, _c, _d, _e, g, s):
     """dx = dy * (x / 3 + 1 / 2) where -3 < x < 3, 0 below, dy above."""
     first, last = share(g[PLANES.channels], s)
@@ -155,7 +155,7 @@ def hardswish_grad(dy, dx, x, _c, _d, _e, g, s):
                 store(dx, target_at(g, c, h, w), slope)
 
 
-@dividing_operation
+@channel_operation
 def elu(x, y, alpha, _c, _d, _e, g, s):
     """y = x where it is positive, else alpha * (exp(x) - 1)."""
     factor = fill(x, alpha[0])
@@ -166,7 +166,7 @@ def elu(x, y, alpha, _c, _d, _e, g, s):
                 store(y, target_at(g, c, h, w), curves.elu(load(x, source_at(g, c, h, w)), factor))
 
 
-@dividing_operation
+@channel_operation
 def elu_grad(dy, dx, y, alpha, _d, _e, g, s):
     """dx = dy where y is positive, else dy * (y + alpha)."""
     factor = fill(dy, alpha[0])

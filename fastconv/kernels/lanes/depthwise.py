@@ -200,7 +200,7 @@ def _used_forms(g):
     return [form in used for form in range(4)]
 
 
-@operation_in_parts(("FIRST", "SECOND", "THIRD", "FOURTH"), _used_forms)
+@operation_in_parts(("FIRST", "SECOND", "THIRD", "FOURTH"), _used_forms, by_channel=True)
 def depthwise(x, w, bias, gate, y, _, g, s):
     """y = bias + the sum of w * x over the taps, for each plane; then ReLU, or 0 where `gate` is not > 0."""
     begin, end = share(g[DEPTHWISE.groups], s)

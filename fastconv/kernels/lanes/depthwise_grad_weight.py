@@ -130,7 +130,9 @@ def _blocks(form, block, x, dy, dweight, first, last, fresh, g, s):
 SQUARES, FIVES, FOURS, THREES = True, True, True, True  # parts of `depthwise_grad_weight`: its blocks
 
 
-@operation_in_parts(("SQUARES", "FIVES", "FOURS", "THREES"), lambda g: g[GRAD.squares : GRAD.threes + 1] > 0)
+@operation_in_parts(
+    ("SQUARES", "FIVES", "FOURS", "THREES"), lambda g: g[GRAD.squares : GRAD.threes + 1] > 0, by_channel=True
+)
 def depthwise_grad_weight(x, dy, dweight, _a, _b, _c, g, s):
     """dweight[c, t] += sum over positions and lanes of dy[p] * x[c, p + tap t]; behind it, dbias.
 

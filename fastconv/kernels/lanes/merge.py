@@ -3,11 +3,11 @@
 from typing import NamedTuple
 
 from ...simd import add, fill, greater, load, multiply, select, store
-from .operation import dividing_operation, offsets_of, operation, share
+from .operation import channel_operation, offsets_of, operation, share
 from .planes import PLANES, source_at, target_at, y_at
 
 
-@dividing_operation
+@channel_operation
 def add_planes(x, y, z, _c, _d, _e, g, s):
     """y = x + z; y may be the memory of either."""
     first, last = share(g[PLANES.channels], s)
@@ -18,7 +18,7 @@ def add_planes(x, y, z, _c, _d, _e, g, s):
                 store(y, target_at(g, c, h, w), total)
 
 
-@dividing_operation
+@channel_operation
 def add_planes_relu(x, y, z, _c, _d, _e, g, s):
     """y = max(x + z, 0); y may be the memory of either."""
     zero = fill(x, 0.0)
@@ -30,7 +30,7 @@ def add_planes_relu(x, y, z, _c, _d, _e, g, s):
                 store(y, target_at(g, c, h, w), select(greater(zero, total), zero, total))
 
 
-@dividing_operation
+@channel_operation
 def add_planes_gated(x, y, z, gate, _d, _e, g, s):
     """y = x + z where `gate` is positive, else 0; x and z lie alike, and y may be the memory of either."""
     zero = fill(x, 0.0)
@@ -44,7 +44,7 @@ def add_planes_gated(x, y, z, gate, _d, _e, g, s):
                 store(y, target_at(g, c, h, w), total)
 
 
-@dividing_operation
+@channel_operation
 def scale_planes(x, y, factor, _c, _d, _e, g, s):
     """y = factor x; y may be the memory of x."""
     by = fill(x, factor[0])

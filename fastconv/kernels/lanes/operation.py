@@ -108,12 +108,14 @@ class Operation:
     """A lane kernel: callable from @njit code as `.function`, and by address from the engine.
 
     `divides` says that it takes the part of the work that the step state tells, if it is one of several: all
-    do that where the engine runs them on the whole batch, and some also where they run on a block.
+    do that where the engine runs them on the whole batch, and some also where they run on a block. Those
+    `by_channel` divide planes by their channels, and use nothing of the others: as many as the first number
+    of their geometry says.
     """
 
-    def __init__(self, kernel, fingerprint=None, divides=False):
+    def __init__(self, kernel, fingerprint=None, divides=False, by_channel=False):
         self.name = kernel.__name__
-        self.divides = divides
+        self.divides, self.by_channel = divides, by_channel
         self.__doc__ = kernel.__doc__
         self.kernel = kernel
         self.function = internal(kernel, fingerprint=fingerprint, pipeline_class=StaggeringCompiler)
@@ -146,11 +148,16 @@ def dividing_operation(kernel):
     return Operation(kernel, divides=True)
 
 
+def channel_operation(kernel):
+    """As `dividing_operation`, for one that takes each channel of its planes for itself."""
+    return Operation(kernel, divides=True, by_channel=True)
+
+
 class OperationInParts(Operation):
     """An operation of which each geometry uses some parts only, that are all to be compiled for it."""
 
-    def __init__(self, kernel, names, parts_of):
-        super().__init__(kernel, divides=True)
+    def __init__(self, kernel, names, parts_of, by_channel):
+        super().__init__(kernel, divides=True, by_channel=by_channel)
         self._names, self._parts_of = names, parts_of
 
     def for_geometry(self, g):
@@ -166,16 +173,16 @@ class OperationInParts(Operation):
         some = FunctionType(kernel.__code__, names, kernel.__name__)
         some.__doc__, parts = kernel.__doc__, "".join(str(k) for k, one in enumerate(used) if one)
         some.__qualname__ = f"{kernel.__qualname__}_{parts}"
-        made = Operation(some, divides=True)
+        made = Operation(some, divides=True, by_channel=self.by_channel)
         made.place = (*self.place[:2], used)
         return made
 
 
-def operation_in_parts(names, parts_of):
+def operation_in_parts(names, parts_of, by_channel=False):
     """Decorator: make a kernel a dividing operation whose parts are compiled when a geometry first uses them.
 
     The kernel asks before each part whether a global constant is true, one of `names`; all of them are.
     `parts_of(g)` says for each name whether the geometry `g` uses the part. Sweeps of a convolution, for
     example, take half a second each to compile, and most networks use two of eight.
     """
-    return lambda kernel: OperationInParts(kernel, names, parts_of)
+    return lambda kernel: OperationInParts(kernel, names, parts_of, by_channel)

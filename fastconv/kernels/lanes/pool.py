@@ -11,7 +11,7 @@ from typing import NamedTuple
 from numba.extending import register_jitable
 
 from ...simd import add, either, equal, fill, fill_like, greater, is_nan, load, multiply, select, store
-from .operation import dividing_operation, offsets_of, share
+from .operation import channel_operation, offsets_of, share
 
 
 class PoolGeometry(NamedTuple):
@@ -171,7 +171,7 @@ def _store_maximum(y, argmax, at, tap_at, best, where, taps_wanted, gated):
         store(argmax, tap_at, where)
 
 
-@dividing_operation
+@channel_operation
 def max_pool(x, y, argmax, _c, _d, _e, g, s):
     """y = the largest element of each window, argmax = which tap it was; -infinity and -1 for an empty one.
 
@@ -229,7 +229,7 @@ def _give(dx, at, slope, where, tap, overlap):
     store(dx, at, add(load(dx, at), here) if overlap else here)
 
 
-@dividing_operation
+@channel_operation
 def max_pool_grad(dy, argmax, dx, _c, _d, _e, g, s):
     """dx = dy at each window's maximum, summed where windows overlap."""
     out_width, width, stride, padding = g[POOL.out_width], g[POOL.width], g[POOL.stride_w], g[POOL.padding_w]
@@ -298,7 +298,7 @@ def _window_w(g, j):
     return average_window(start, g[POOL.width], g[POOL.kernel_w], g[POOL.end_w], g[POOL.counted])
 
 
-@dividing_operation
+@channel_operation
 def avg_pool(x, y, _b, _c, _d, _e, g, s):
     """y = the mean of each window; padding counts as zeros with `COUNTED`."""
     first, last = share(g[POOL.channels], s)
@@ -315,7 +315,7 @@ def avg_pool(x, y, _b, _c, _d, _e, g, s):
                 store(y, _y_line(g, c, i) + j, mean)
 
 
-@dividing_operation
+@channel_operation
 def avg_pool_grad(dy, dx, _b, _c, _d, _e, g, s):
     """dx = dy / size of the window, summed over the windows that hold the element."""
     first, last = share(g[POOL.channels], s)
