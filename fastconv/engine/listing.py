@@ -181,6 +181,7 @@ def _steps(plan: Any) -> list[str]:
         lines += ["# Before the first step, and again when a parameter has changed:"]
         lines += [*_calls(plan.preparation, "", explained), ""]
     lines += [f"for step in range(steps):  # samples: {plan.batch_size:,}, blocks: {plan.blocks:,}"]
+    first = 0  # operation of a stage
     for number, (kind, operations) in enumerate(plan.stages, 1):
         indent = " " * 4
         if kind == "block":
@@ -193,8 +194,23 @@ def _steps(plan: Any) -> list[str]:
             indent *= 2
         else:
             lines += [f"{indent}# Stage {number}: once for the whole batch, shared out among the threads."]
-        lines += [*_calls(operations, indent, explained), "    wait_for_all_threads()", ""]
+        for chain, some in _in_chains(plan, operations, first):
+            if chain:
+                lines += [f"{indent}for channel in range({chain.channels}):  # of all these operations"]
+            lines += _calls(some, indent + " " * 4 * bool(chain), explained)
+        lines += ["    wait_for_all_threads()", ""]
+        first += len(operations)
     return lines
+
+
+def _in_chains(plan: Any, operations: list[Any], first: int) -> Iterator[tuple[Any, list[Any]]]:
+    """The operations of a stage, the first of which is number `first`: (their chain or None, operations)."""
+    at, end = first, first + len(operations)
+    for chain in (one for one in plan.chains if first <= one.first < end):
+        yield None, operations[at - first : chain.first - first]
+        yield chain, operations[chain.first - first : chain.last - first]
+        at = chain.last
+    yield None, operations[at - first :]
 
 
 def _calls(operations: Any, indent: str, explained: set[Operation]) -> Iterator[str]:

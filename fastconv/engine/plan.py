@@ -223,9 +223,9 @@ class Plan:
     # The finished plan
 
     def settle(self):
-        """Find out when each memory is used, and of which there is a copy for each block.
+        """Find out when each memory is used, of which there is a copy for each block, and the chains.
 
-        That is what the whole batch or more than one stage reads, now that all operations are known.
+        Of what the whole batch or more than one stage reads there is one, now that all operations are known.
         """
         for _, operands, _ in self.preparation:
             for operand in operands:
@@ -245,6 +245,7 @@ class Plan:
         for storage in self._storages:
             if storage.kept == "thread" and len(storage.stages) > 1:
                 storage.kept = "block"
+        self.chains = find_chains(self)
 
     def copies(self, storage):
         """How many copies of a storage there are."""
@@ -263,7 +264,6 @@ class Plan:
         is laid out alike.
         """
         self.settle()
-        self.chains = find_chains(self)
         end, groups = 0, {}
         for storage in sorted(self._storages, key=lambda storage: storage.first):
             # A vector more, so that equal planes of two storages do not share cache sets throughout.
