@@ -16,9 +16,10 @@ def relu(x, y, _b, _c, _d, _e, g, s):
     first, last = share(g[PLANES.channels], s)
     for c in range(first, last):
         for h in range(g[PLANES.height]):
+            source, target = source_at(g, c, h), target_at(g, c, h)
             for w in range(g[PLANES.width]):
-                v = load(x, source_at(g, c, h, w))
-                store(y, target_at(g, c, h, w), select(greater(zero, v), zero, v))
+                v = load(x, source + w)
+                store(y, target + w, select(greater(zero, v), zero, v))
 
 
 @channel_operation
@@ -28,9 +29,10 @@ def relu_grad(dy, dx, y, _c, _d, _e, g, s):
     first, last = share(g[PLANES.channels], s)
     for c in range(first, last):
         for h in range(g[PLANES.height]):
+            source, target, own = source_at(g, c, h), target_at(g, c, h), y_at(g, c, h)
             for w in range(g[PLANES.width]):
-                positive = greater(load(y, y_at(g, c, h, w)), zero)
-                store(dx, target_at(g, c, h, w), select(positive, load(dy, source_at(g, c, h, w)), zero))
+                positive = greater(load(y, own + w), zero)
+                store(dx, target + w, select(positive, load(dy, source + w), zero))
 
 
 @channel_operation
@@ -40,9 +42,10 @@ def leaky_relu(x, y, slope, _c, _d, _e, g, s):
     first, last = share(g[PLANES.channels], s)
     for c in range(first, last):
         for h in range(g[PLANES.height]):
+            source, target = source_at(g, c, h), target_at(g, c, h)
             for w in range(g[PLANES.width]):
-                v = load(x, source_at(g, c, h, w))
-                store(y, target_at(g, c, h, w), select(greater(v, zero), v, multiply(v, factor)))
+                v = load(x, source + w)
+                store(y, target + w, select(greater(v, zero), v, multiply(v, factor)))
 
 
 @channel_operation
@@ -52,10 +55,11 @@ def leaky_relu_grad(dy, dx, y, slope, _d, _e, g, s):
     first, last = share(g[PLANES.channels], s)
     for c in range(first, last):
         for h in range(g[PLANES.height]):
+            source, target, own = source_at(g, c, h), target_at(g, c, h), y_at(g, c, h)
             for w in range(g[PLANES.width]):
-                v = load(dy, source_at(g, c, h, w))
-                positive = greater(load(y, y_at(g, c, h, w)), zero)
-                store(dx, target_at(g, c, h, w), select(positive, v, multiply(v, factor)))
+                v = load(dy, source + w)
+                positive = greater(load(y, own + w), zero)
+                store(dx, target + w, select(positive, v, multiply(v, factor)))
 
 
 @channel_operation
@@ -65,9 +69,10 @@ def sigmoid(x, y, _b, _c, _d, _e, g, s):
     first, last = share(g[PLANES.channels], s)
     for c in range(first, last):
         for h in range(g[PLANES.height]):
+            source, target = source_at(g, c, h), target_at(g, c, h)
             for w in range(g[PLANES.width]):
-                v = load(x, source_at(g, c, h, w))
-                store(y, target_at(g, c, h, w), divide(one, add(one, exp(subtract(zero, v)))))
+                v = load(x, source + w)
+                store(y, target + w, divide(one, add(one, exp(subtract(zero, v)))))
 
 
 @channel_operation
@@ -77,10 +82,11 @@ def sigmoid_grad(dy, dx, y, _c, _d, _e, g, s):
     first, last = share(g[PLANES.channels], s)
     for c in range(first, last):
         for h in range(g[PLANES.height]):
+            source, target, own = source_at(g, c, h), target_at(g, c, h), y_at(g, c, h)
             for w in range(g[PLANES.width]):
-                v = load(y, y_at(g, c, h, w))
+                v = load(y, own + w)
                 slope = multiply(v, subtract(one, v))
-                store(dx, target_at(g, c, h, w), multiply(load(dy, source_at(g, c, h, w)), slope))
+                store(dx, target + w, multiply(load(dy, source + w), slope))
 
 
 @channel_operation
@@ -89,8 +95,9 @@ def hyperbolic_tangent(x, y, _b, _c, _d, _e, g, s):
     first, last = share(g[PLANES.channels], s)
     for c in range(first, last):
         for h in range(g[PLANES.height]):
+            source, target = source_at(g, c, h), target_at(g, c, h)
             for w in range(g[PLANES.width]):
-                store(y, target_at(g, c, h, w), tanh(load(x, source_at(g, c, h, w))))
+                store(y, target + w, tanh(load(x, source + w)))
 
 
 @channel_operation
@@ -100,10 +107,11 @@ def hyperbolic_tangent_grad(dy, dx, y, _c, _d, _e, g, s):
     first, last = share(g[PLANES.channels], s)
     for c in range(first, last):
         for h in range(g[PLANES.height]):
+            source, target, own = source_at(g, c, h), target_at(g, c, h), y_at(g, c, h)
             for w in range(g[PLANES.width]):
-                v = load(y, y_at(g, c, h, w))
+                v = load(y, own + w)
                 slope = multiply(subtract(one, v), add(one, v))
-                store(dx, target_at(g, c, h, w), multiply(load(dy, source_at(g, c, h, w)), slope))
+                store(dx, target + w, multiply(load(dy, source + w), slope))
 
 
 @operation
@@ -143,13 +151,14 @@ def dropout(x, y, rate, _c, _d, _e, g, s):
     limit, zero = fill(x, rate[0]), fill(x, 0.0)
     key = random_key(s, g[PLANES.layer])
     first, last = share(g[PLANES.channels], s)
-    element = first * g[PLANES.height] * g[PLANES.width]
+    sample, element = s[STATE.first_sample], first * g[PLANES.height] * g[PLANES.width]
     for c in range(first, last):
         for h in range(g[PLANES.height]):
+            source, target = source_at(g, c, h), target_at(g, c, h)
             for w in range(g[PLANES.width]):
-                number = random_lanes(x, key, s[STATE.first_sample], element)
-                v = multiply(load(x, source_at(g, c, h, w)), scale)
-                store(y, target_at(g, c, h, w), select(greater(limit, number), zero, v))
+                number = random_lanes(x, key, sample, element)
+                v = multiply(load(x, source + w), scale)
+                store(y, target + w, select(greater(limit, number), zero, v))
                 element += 1
 
 
@@ -163,9 +172,10 @@ def spatial_dropout(x, y, rate, _c, _d, _e, g, s):
     for c in range(first, last):
         dropped = greater(limit, random_lanes(x, key, s[STATE.first_sample], c))
         for h in range(g[PLANES.height]):
+            source, target = source_at(g, c, h), target_at(g, c, h)
             for w in range(g[PLANES.width]):
-                v = multiply(load(x, source_at(g, c, h, w)), scale)
-                store(y, target_at(g, c, h, w), select(dropped, zero, v))
+                v = multiply(load(x, source + w), scale)
+                store(y, target + w, select(dropped, zero, v))
 
 
 @dividing_operation
@@ -179,10 +189,11 @@ def dropout_channels(x, y, rate, _c, _d, _e, g, s):
         sample = s[STATE.first_sample] + plane % g[PLANES.samples]
         element = plane // g[PLANES.samples] * lanes(x) * size
         for h in range(g[PLANES.height]):
+            source, target = source_at(g, plane, h), target_at(g, plane, h)
             for w in range(g[PLANES.width]):
                 number = random_elements(x, key, sample, element, size)
-                v = multiply(load(x, source_at(g, plane, h, w)), scale)
-                store(y, target_at(g, plane, h, w), select(greater(limit, number), zero, v))
+                v = multiply(load(x, source + w), scale)
+                store(y, target + w, select(greater(limit, number), zero, v))
                 element += 1
 
 
@@ -198,6 +209,7 @@ def spatial_dropout_channels(x, y, rate, _c, _d, _e, g, s):
         number = random_elements(x, key, sample, plane // g[PLANES.samples] * lanes(x), 1)
         dropped = greater(limit, number)
         for h in range(g[PLANES.height]):
+            source, target = source_at(g, plane, h), target_at(g, plane, h)
             for w in range(g[PLANES.width]):
-                v = multiply(load(x, source_at(g, plane, h, w)), scale)
-                store(y, target_at(g, plane, h, w), select(dropped, zero, v))
+                v = multiply(load(x, source + w), scale)
+                store(y, target + w, select(dropped, zero, v))

@@ -192,7 +192,7 @@ def noise(x, deviation, _b, _c, _d, _e, g, s):
     for c in range(g[PLANES.channels]):
         for h in range(g[PLANES.height]):
             for w in range(0, g[PLANES.width], 2):
-                at = source_at(g, c, h, w)
+                at = source_at(g, c, h) + w
                 u = subtract(one, random_lanes(x, key, first, element))  # above 0
                 turns = random_lanes(x, key, first, element + 1)
                 radius = multiply(scale, square_root(multiply(factor, log(u))))

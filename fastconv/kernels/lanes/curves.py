@@ -14,8 +14,9 @@ def relu6(x, y, _b, _c, _d, _e, g, s):
     first, last = share(g[PLANES.channels], s)
     for c in range(first, last):
         for h in range(g[PLANES.height]):
+            source, target = source_at(g, c, h), target_at(g, c, h)
             for w in range(g[PLANES.width]):
-                store(y, target_at(g, c, h, w), curves.relu6(load(x, source_at(g, c, h, w))))
+                store(y, target + w, curves.relu6(load(x, source + w)))
 
 
 @channel_operation
@@ -24,9 +25,10 @@ def relu6_grad(dy, dx, y, _c, _d, _e, g, s):
     first, last = share(g[PLANES.channels], s)
     for c in range(first, last):
         for h in range(g[PLANES.height]):
+            source, target, own = source_at(g, c, h), target_at(g, c, h), y_at(g, c, h)
             for w in range(g[PLANES.width]):
-                slope = curves.relu6_slope(load(dy, source_at(g, c, h, w)), load(y, y_at(g, c, h, w)))
-                store(dx, target_at(g, c, h, w), slope)
+                slope = curves.relu6_slope(load(dy, source + w), load(y, own + w))
+                store(dx, target + w, slope)
 
 
 @channel_operation
@@ -35,8 +37,9 @@ def hardsigmoid(x, y, _b, _c, _d, _e, g, s):
     first, last = share(g[PLANES.channels], s)
     for c in range(first, last):
         for h in range(g[PLANES.height]):
+            source, target = source_at(g, c, h), target_at(g, c, h)
             for w in range(g[PLANES.width]):
-                store(y, target_at(g, c, h, w), curves.hardsigmoid(load(x, source_at(g, c, h, w))))
+                store(y, target + w, curves.hardsigmoid(load(x, source + w)))
 
 
 @channel_operation
@@ -45,9 +48,10 @@ def hardsigmoid_grad(dy, dx, y, _c, _d, _e, g, s):
     first, last = share(g[PLANES.channels], s)
     for c in range(first, last):
         for h in range(g[PLANES.height]):
+            source, target, own = source_at(g, c, h), target_at(g, c, h), y_at(g, c, h)
             for w in range(g[PLANES.width]):
-                slope = curves.hardsigmoid_slope(load(dy, source_at(g, c, h, w)), load(y, y_at(g, c, h, w)))
-                store(dx, target_at(g, c, h, w), slope)
+                slope = curves.hardsigmoid_slope(load(dy, source + w), load(y, own + w))
+                store(dx, target + w, slope)
 
 
 @channel_operation
@@ -56,8 +60,9 @@ def softplus(x, y, _b, _c, _d, _e, g, s):
     first, last = share(g[PLANES.channels], s)
     for c in range(first, last):
         for h in range(g[PLANES.height]):
+            source, target = source_at(g, c, h), target_at(g, c, h)
             for w in range(g[PLANES.width]):
-                store(y, target_at(g, c, h, w), curves.softplus(load(x, source_at(g, c, h, w))))
+                store(y, target + w, curves.softplus(load(x, source + w)))
 
 
 @channel_operation
@@ -66,9 +71,10 @@ def softplus_grad(dy, dx, y, _c, _d, _e, g, s):
     first, last = share(g[PLANES.channels], s)
     for c in range(first, last):
         for h in range(g[PLANES.height]):
+            source, target, own = source_at(g, c, h), target_at(g, c, h), y_at(g, c, h)
             for w in range(g[PLANES.width]):
-                slope = curves.softplus_slope(load(dy, source_at(g, c, h, w)), load(y, y_at(g, c, h, w)))
-                store(dx, target_at(g, c, h, w), slope)
+                slope = curves.softplus_slope(load(dy, source + w), load(y, own + w))
+                store(dx, target + w, slope)
 
 
 @channel_operation
@@ -77,8 +83,9 @@ def silu(x, y, _b, _c, _d, _e, g, s):
     first, last = share(g[PLANES.channels], s)
     for c in range(first, last):
         for h in range(g[PLANES.height]):
+            source, target = source_at(g, c, h), target_at(g, c, h)
             for w in range(g[PLANES.width]):
-                store(y, target_at(g, c, h, w), curves.silu(load(x, source_at(g, c, h, w))))
+                store(y, target + w, curves.silu(load(x, source + w)))
 
 
 @channel_operation
@@ -87,9 +94,10 @@ def silu_grad(dy, dx, x, _c, _d, _e, g, s):
     first, last = share(g[PLANES.channels], s)
     for c in range(first, last):
         for h in range(g[PLANES.height]):
+            source, target, own = source_at(g, c, h), target_at(g, c, h), y_at(g, c, h)
             for w in range(g[PLANES.width]):
-                slope = curves.silu_slope(load(dy, source_at(g, c, h, w)), load(x, y_at(g, c, h, w)))
-                store(dx, target_at(g, c, h, w), slope)
+                slope = curves.silu_slope(load(dy, source + w), load(x, own + w))
+                store(dx, target + w, slope)
 
 
 @channel_operation
@@ -98,8 +106,9 @@ def gelu(x, y, _b, _c, _d, _e, g, s):
     first, last = share(g[PLANES.channels], s)
     for c in range(first, last):
         for h in range(g[PLANES.height]):
+            source, target = source_at(g, c, h), target_at(g, c, h)
             for w in range(g[PLANES.width]):
-                store(y, target_at(g, c, h, w), curves.gelu(load(x, source_at(g, c, h, w))))
+                store(y, target + w, curves.gelu(load(x, source + w)))
 
 
 @channel_operation
@@ -108,9 +117,10 @@ def gelu_grad(dy, dx, x, _c, _d, _e, g, s):
     first, last = share(g[PLANES.channels], s)
     for c in range(first, last):
         for h in range(g[PLANES.height]):
+            source, target, own = source_at(g, c, h), target_at(g, c, h), y_at(g, c, h)
             for w in range(g[PLANES.width]):
-                slope = curves.gelu_slope(load(dy, source_at(g, c, h, w)), load(x, y_at(g, c, h, w)))
-                store(dx, target_at(g, c, h, w), slope)
+                slope = curves.gelu_slope(load(dy, source + w), load(x, own + w))
+                store(dx, target + w, slope)
 
 
 @channel_operation
@@ -119,8 +129,9 @@ def gelu_tanh(x, y, _b, _c, _d, _e, g, s):
     first, last = share(g[PLANES.channels], s)
     for c in range(first, last):
         for h in range(g[PLANES.height]):
+            source, target = source_at(g, c, h), target_at(g, c, h)
             for w in range(g[PLANES.width]):
-                store(y, target_at(g, c, h, w), curves.gelu_tanh(load(x, source_at(g, c, h, w))))
+                store(y, target + w, curves.gelu_tanh(load(x, source + w)))
 
 
 @channel_operation
@@ -129,9 +140,10 @@ def gelu_tanh_grad(dy, dx, x, _c, _d, _e, g, s):
     first, last = share(g[PLANES.channels], s)
     for c in range(first, last):
         for h in range(g[PLANES.height]):
+            source, target, own = source_at(g, c, h), target_at(g, c, h), y_at(g, c, h)
             for w in range(g[PLANES.width]):
-                slope = curves.gelu_tanh_slope(load(dy, source_at(g, c, h, w)), load(x, y_at(g, c, h, w)))
-                store(dx, target_at(g, c, h, w), slope)
+                slope = curves.gelu_tanh_slope(load(dy, source + w), load(x, own + w))
+                store(dx, target + w, slope)
 
 
 @channel_operation
@@ -140,8 +152,9 @@ def hardswish(x, y, _b, _c, _d, _e, g, s):
     first, last = share(g[PLANES.channels], s)
     for c in range(first, last):
         for h in range(g[PLANES.height]):
+            source, target = source_at(g, c, h), target_at(g, c, h)
             for w in range(g[PLANES.width]):
-                store(y, target_at(g, c, h, w), curves.hardswish(load(x, source_at(g, c, h, w))))
+                store(y, target + w, curves.hardswish(load(x, source + w)))
 
 
 @channel_operation
@@ -150,9 +163,10 @@ def hardswish_grad(dy, dx, x, _c, _d, _e, g, s):
     first, last = share(g[PLANES.channels], s)
     for c in range(first, last):
         for h in range(g[PLANES.height]):
+            source, target, own = source_at(g, c, h), target_at(g, c, h), y_at(g, c, h)
             for w in range(g[PLANES.width]):
-                slope = curves.hardswish_slope(load(dy, source_at(g, c, h, w)), load(x, y_at(g, c, h, w)))
-                store(dx, target_at(g, c, h, w), slope)
+                slope = curves.hardswish_slope(load(dy, source + w), load(x, own + w))
+                store(dx, target + w, slope)
 
 
 @channel_operation
@@ -162,8 +176,9 @@ def elu(x, y, alpha, _c, _d, _e, g, s):
     first, last = share(g[PLANES.channels], s)
     for c in range(first, last):
         for h in range(g[PLANES.height]):
+            source, target = source_at(g, c, h), target_at(g, c, h)
             for w in range(g[PLANES.width]):
-                store(y, target_at(g, c, h, w), curves.elu(load(x, source_at(g, c, h, w)), factor))
+                store(y, target + w, curves.elu(load(x, source + w), factor))
 
 
 @channel_operation
@@ -173,6 +188,7 @@ def elu_grad(dy, dx, y, alpha, _d, _e, g, s):
     first, last = share(g[PLANES.channels], s)
     for c in range(first, last):
         for h in range(g[PLANES.height]):
+            source, target, own = source_at(g, c, h), target_at(g, c, h), y_at(g, c, h)
             for w in range(g[PLANES.width]):
-                slope = curves.elu_slope(load(dy, source_at(g, c, h, w)), load(y, y_at(g, c, h, w)), factor)
-                store(dx, target_at(g, c, h, w), slope)
+                slope = curves.elu_slope(load(dy, source + w), load(y, own + w), factor)
+                store(dx, target + w, slope)

@@ -16,7 +16,7 @@ from ... import simd
 from ...simd import advance, tiles, transpose
 from ...simd.compiling import internal
 from ...simd.kinds import DTYPE_CODES, FLOAT32, FLOAT64, UINT8, item_bytes, lanes_at, number_at
-from .operation import LANE_ADDRESSES, STATE, dividing_operation, offsets_of, operation, share
+from .operation import LANE_ADDRESSES, STATE, channel_operation, offsets_of, operation, share
 from .planes import PLANES, source_at, target_at
 
 
@@ -329,14 +329,15 @@ def store_samples(x, _b, _c, _d, _e, _f, g, s):
             row[k] = source[table[k]]
 
 
-@dividing_operation
+@channel_operation
 def copy_planes(x, y, _b, _c, _d, _e, g, s):
     """y[c, h, w] = x[c, h, w], each with its own plane and row steps."""
     first, last = share(g[PLANES.channels], s)
     for c in range(first, last):
         for h in range(g[PLANES.height]):
+            source, target = source_at(g, c, h), target_at(g, c, h)
             for w in range(g[PLANES.width]):
-                simd.store(y, target_at(g, c, h, w), simd.load(x, source_at(g, c, h, w)))
+                simd.store(y, target + w, simd.load(x, source + w))
 
 
 def regroup_geometry(samples, x_table, x_sample, y_table, y_sample):

@@ -13,9 +13,10 @@ def add_planes(x, y, z, _c, _d, _e, g, s):
     first, last = share(g[PLANES.channels], s)
     for c in range(first, last):
         for h in range(g[PLANES.height]):
+            source, target, own = source_at(g, c, h), target_at(g, c, h), y_at(g, c, h)
             for w in range(g[PLANES.width]):
-                total = add(load(x, source_at(g, c, h, w)), load(z, y_at(g, c, h, w)))
-                store(y, target_at(g, c, h, w), total)
+                total = add(load(x, source + w), load(z, own + w))
+                store(y, target + w, total)
 
 
 @channel_operation
@@ -25,9 +26,10 @@ def add_planes_relu(x, y, z, _c, _d, _e, g, s):
     first, last = share(g[PLANES.channels], s)
     for c in range(first, last):
         for h in range(g[PLANES.height]):
+            source, target, own = source_at(g, c, h), target_at(g, c, h), y_at(g, c, h)
             for w in range(g[PLANES.width]):
-                total = add(load(x, source_at(g, c, h, w)), load(z, y_at(g, c, h, w)))
-                store(y, target_at(g, c, h, w), select(greater(zero, total), zero, total))
+                total = add(load(x, source + w), load(z, own + w))
+                store(y, target + w, select(greater(zero, total), zero, total))
 
 
 @channel_operation
@@ -37,11 +39,12 @@ def add_planes_gated(x, y, z, gate, _d, _e, g, s):
     first, last = share(g[PLANES.channels], s)
     for c in range(first, last):
         for h in range(g[PLANES.height]):
+            source, target, own = source_at(g, c, h), target_at(g, c, h), y_at(g, c, h)
             for w in range(g[PLANES.width]):
-                k = source_at(g, c, h, w)
-                positive = greater(load(gate, y_at(g, c, h, w)), zero)
+                k = source + w
+                positive = greater(load(gate, own + w), zero)
                 total = select(positive, add(load(x, k), load(z, k)), zero)
-                store(y, target_at(g, c, h, w), total)
+                store(y, target + w, total)
 
 
 @channel_operation
@@ -51,8 +54,9 @@ def scale_planes(x, y, factor, _c, _d, _e, g, s):
     first, last = share(g[PLANES.channels], s)
     for c in range(first, last):
         for h in range(g[PLANES.height]):
+            source, target = source_at(g, c, h), target_at(g, c, h)
             for w in range(g[PLANES.width]):
-                store(y, target_at(g, c, h, w), multiply(by, load(x, source_at(g, c, h, w))))
+                store(y, target + w, multiply(by, load(x, source + w)))
 
 
 class NumbersGeometry(NamedTuple):

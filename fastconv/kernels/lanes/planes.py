@@ -47,21 +47,21 @@ def plane_geometry(source, target, y=None, layer=0, samples=1):
 
 
 @internal
-def source_at(g, c, h, w):
-    """At which vector place `w` in line `h` of channel `c` lies, in the planes that a kernel reads."""
-    return c * g[PLANES.source_plane] + h * g[PLANES.source_line] + w
+def source_at(g, c, h):
+    """At which vector line `h` of channel `c` begins, in the planes that a kernel reads."""
+    return c * g[PLANES.source_plane] + h * g[PLANES.source_line]
 
 
 @internal
-def target_at(g, c, h, w):
-    """At which vector place `w` in line `h` of channel `c` lies, in the planes that a kernel writes."""
-    return c * g[PLANES.target_plane] + h * g[PLANES.target_line] + w
+def target_at(g, c, h):
+    """At which vector line `h` of channel `c` begins, in the planes that a kernel writes."""
+    return c * g[PLANES.target_plane] + h * g[PLANES.target_line]
 
 
 @internal
-def y_at(g, c, h, w):
-    """At which vector place `w` in line `h` of channel `c` lies, in the output of the forward pass."""
-    return c * g[PLANES.y_plane] + h * g[PLANES.y_line] + w
+def y_at(g, c, h):
+    """At which vector line `h` of channel `c` begins, in the output of the forward pass."""
+    return c * g[PLANES.y_plane] + h * g[PLANES.y_line]
 
 
 @internal

@@ -5,7 +5,7 @@ anybody needs the input gradient.
 """
 
 from ...simd import add, fill, fma, greater, lane_mask, load, multiply, select, splat, store
-from .operation import STATE, dividing_operation, operation, share
+from .operation import STATE, channel_operation, dividing_operation, operation, share
 from .planes import PLANES, add_lane_sum, plane_geometry, source_at, target_at, y_at
 
 SLOPE_STEP, DX_WANTED = len(PLANES), len(PLANES) + 1
@@ -21,7 +21,7 @@ def prelu_grad_geometry(dy, dx, x, per_channel):
     return (*plane_geometry(dy, dy if dx is None else dx, x), int(per_channel), int(dx is not None))
 
 
-@dividing_operation
+@channel_operation
 def prelu(x, y, weight, _c, _d, _e, g, s):
     """y = x where x > 0, else weight * x."""
     zero = fill(x, 0.0)
@@ -29,9 +29,10 @@ def prelu(x, y, weight, _c, _d, _e, g, s):
     for c in range(first, last):
         factor = splat(weight, c * g[SLOPE_STEP])
         for h in range(g[PLANES.height]):
+            source, target = source_at(g, c, h), target_at(g, c, h)
             for w in range(g[PLANES.width]):
-                v = load(x, source_at(g, c, h, w))
-                store(y, target_at(g, c, h, w), select(greater(v, zero), v, multiply(v, factor)))
+                v = load(x, source + w)
+                store(y, target + w, select(greater(v, zero), v, multiply(v, factor)))
 
 
 @dividing_operation
@@ -42,9 +43,10 @@ def prelu_channels(x, y, weight, _c, _d, _e, g, s):
     for c in range(first, last):
         factor = load(weight, c // g[SLOPE_STEP])
         for h in range(g[PLANES.height]):
+            source, target = source_at(g, c, h), target_at(g, c, h)
             for w in range(g[PLANES.width]):
-                v = load(x, source_at(g, c, h, w))
-                store(y, target_at(g, c, h, w), select(greater(v, zero), v, multiply(v, factor)))
+                v = load(x, source + w)
+                store(y, target + w, select(greater(v, zero), v, multiply(v, factor)))
 
 
 @operation
@@ -54,12 +56,12 @@ def prelu_grad(dy, dx, x, weight, sums, _e, g, s):
     for c in range(g[PLANES.channels]):
         factor, channel = splat(weight, c * step), zero
         for h in range(g[PLANES.height]):
-            line = zero
+            line, source, target, own = zero, source_at(g, c, h), target_at(g, c, h), y_at(g, c, h)
             for w in range(g[PLANES.width]):
-                v, slope = load(x, y_at(g, c, h, w)), load(dy, source_at(g, c, h, w))
+                v, slope = load(x, own + w), load(dy, source + w)
                 positive = greater(v, zero)
                 line = fma(slope, select(positive, zero, v), line)
                 if g[DX_WANTED]:
-                    store(dx, target_at(g, c, h, w), select(positive, slope, multiply(slope, factor)))
+                    store(dx, target + w, select(positive, slope, multiply(slope, factor)))
             channel = add(channel, line)
         add_lane_sum(sums, c * step, channel, s[STATE.fresh] != 0 and c * (1 - step) == 0, valid)

@@ -11,7 +11,7 @@ import numpy as np
 
 from ...simd import add, advance, fill, fma, load, multiply, store
 from ...simd.compiling import compiled, internal
-from .operation import dividing_operation, offsets_of, share
+from .operation import channel_operation, offsets_of, share
 
 
 class UpsampleGeometry(NamedTuple):
@@ -69,7 +69,7 @@ def between(size, scale, align_corners):
     return places, fractions
 
 
-@dividing_operation
+@channel_operation
 def upsample_nearest(x, y, _b, _c, _d, _e, g, s):
     """y = each element of x, repeated down and across."""
     first, last = share(g[UPSAMPLE.channels], s)
@@ -83,7 +83,7 @@ def upsample_nearest(x, y, _b, _c, _d, _e, g, s):
                         store(y, line + w * g[UPSAMPLE.scale_w] + j, v)
 
 
-@dividing_operation
+@channel_operation
 def upsample_nearest_grad(dy, dx, _b, _c, _d, _e, g, s):
     """dx = the sum of dy over the repetitions of each element."""
     first, last = share(g[UPSAMPLE.channels], s)
@@ -98,7 +98,7 @@ def upsample_nearest_grad(dy, dx, _b, _c, _d, _e, g, s):
                 store(dx, c * g[UPSAMPLE.x_plane] + h * g[UPSAMPLE.x_line] + w, total)
 
 
-@dividing_operation
+@channel_operation
 def upsample_linear(x, y, fractions, _c, _d, _e, g, s):
     """y = the mean of the four elements of x around each, by how near they are."""
     out_height, out_width = g[UPSAMPLE.height] * g[UPSAMPLE.scale_h], g[UPSAMPLE.width] * g[UPSAMPLE.scale_w]
@@ -119,7 +119,7 @@ def upsample_linear(x, y, fractions, _c, _d, _e, g, s):
                 store(y, target + j, fma(bottom, below, multiply(top, above)))
 
 
-@dividing_operation
+@channel_operation
 def upsample_linear_grad(dy, dx, fractions, _c, _d, _e, g, s):
     """dx = each dy, shared out over the four elements around it as they were weighted."""
     out_height, out_width = g[UPSAMPLE.height] * g[UPSAMPLE.scale_h], g[UPSAMPLE.width] * g[UPSAMPLE.scale_w]
