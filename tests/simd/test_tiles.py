@@ -110,6 +110,20 @@ def test_a_tile_adds_stored_vectors_and_another_tile(dtype):
 
 
 @compiled
+def columns_apart(out, x, distance):
+    p, y = simd.pointer(x), simd.pointer(out)
+    form = tiles.shape(p, 2, 3)
+    stored = tiles.tile_add_stored(tiles.zeros(form), p, 1, 2, tiles.column_places(form, distance))
+    tiles.tile_store(stored, y, 0, 3, tiles.column_places(form, 1))
+
+
+@both_dtypes
+def test_columns_may_lie_at_a_distance(dtype):
+    x = vectors(dtype, 12)
+    assert np.array_equal(run(columns_apart, dtype, 6, x, 4), x[[1, 5, 9, 3, 7, 11]])
+
+
+@compiled
 def tile_functions(out, x, y, w, bias, table):
     p = simd.pointer(x)
     at = tiles.offsets(tiles.tile(p, 3, 2), simd.pointer(table), 1)

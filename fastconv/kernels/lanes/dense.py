@@ -69,6 +69,8 @@ def _dense_tiles(form, x, w, bias, gate, y, g, s, first_output, count, first_blo
     Long sums are computed in several rounds, whose x stays in the cache; y holds what there is of a sum.
     """
     products, w_output, w_product = g[DENSE.products], g[DENSE.w_output], g[DENSE.w_product]
+    if count == 0:
+        return
     block, w_rows = g[DENSE.block] // simd.lanes(x), row_offsets(form, g, W_ROWS)
     at_blocks = column_places(form, block)
     first, last = share(count * groups, s)
@@ -94,16 +96,13 @@ def _dense_tiles(form, x, w, bias, gate, y, g, s, first_output, count, first_blo
             tile_store(total, y, at + o, 1, at_blocks)
 
 
-# Parts of `dense`: tiles of many, four or one output, of some blocks at once or of one.
-MANY_OF_SOME, FOUR_OF_SOME, ONE_OF_SOME, MANY_OF_ONE, FOUR_OF_ONE, ONE_OF_ONE = (True,) * 6
-_TILES = "MANY_OF_SOME", "FOUR_OF_SOME", "ONE_OF_SOME", "MANY_OF_ONE", "FOUR_OF_ONE", "ONE_OF_ONE"
+OF_SOME, OF_ONE = True, True  # parts of `dense`: tiles of some blocks, and of one
 
 
 def _used_tiles(g):
-    """Which parts of `dense` a geometry uses, in the order of `_TILES`."""
-    many, four, one = (count > 0 for count in _tile_counts(g[DENSE.outputs]))
-    some, single = g[DENSE.block] > 0, g[DENSE.block] == 0 or BLOCKS_AT_ONCE > 1
-    return *(some and used for used in (many, four, one)), *(single and used for used in (many, four, one))
+    """Which parts of `dense` a geometry uses."""
+    some = g[DENSE.block] > 0
+    return some, not some or BLOCKS_AT_ONCE > 1
 
 
 @compiled
@@ -113,7 +112,7 @@ def _tile_counts(outputs):
     return many, rest // 4, rest % 4
 
 
-@operation_in_parts(_TILES, _used_tiles)
+@operation_in_parts(("OF_SOME", "OF_ONE"), _used_tiles)
 def dense(x, w, bias, gate, y, _, g, s):
     """y = bias + w x, sums over features; then ReLU, or 0 where `gate` is not positive.
 
@@ -128,20 +127,16 @@ def dense(x, w, bias, gate, y, _, g, s):
         count = first_block(s[STATE.last_shard], s[STATE.blocks], s[STATE.shards]) - first
         groups, rest = count // BLOCKS_AT_ONCE, count % BLOCKS_AT_ONCE
     single = first + groups * BLOCKS_AT_ONCE
-    if MANY_OF_SOME and many * groups > 0:
+    if OF_SOME and groups > 0:
         form = shape(x, MANY_ROWS, BLOCKS_AT_ONCE)
         _dense_tiles(form, x, w, bias, gate, y, g, s, 0, many, first, groups)
-    if FOUR_OF_SOME and four * groups > 0:
         form = shape(x, 4, BLOCKS_AT_ONCE)
         _dense_tiles(form, x, w, bias, gate, y, g, s, fours, four, first, groups)
-    if ONE_OF_SOME and one * groups > 0:
         form = shape(x, 1, BLOCKS_AT_ONCE)
         _dense_tiles(form, x, w, bias, gate, y, g, s, ones, one, first, groups)
-    if MANY_OF_ONE and many * rest > 0:
+    if OF_ONE and rest > 0:
         _dense_tiles(shape(x, MANY_ROWS, 1), x, w, bias, gate, y, g, s, 0, many, single, rest)
-    if FOUR_OF_ONE and four * rest > 0:
         _dense_tiles(shape(x, 4, 1), x, w, bias, gate, y, g, s, fours, four, single, rest)
-    if ONE_OF_ONE and one * rest > 0:
         _dense_tiles(shape(x, 1, 1), x, w, bias, gate, y, g, s, ones, one, single, rest)
 
 

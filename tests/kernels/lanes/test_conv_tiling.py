@@ -8,7 +8,15 @@ from fastconv.kernels.lanes import conv, conv_geometry
 
 # channels, output channels, kernel, edge of the image, padding
 LENET = (6, 16, 5, 12, 0)
-SHAPES = [LENET, (1, 6, 5, 28, 0), (3, 1, 3, 9, 1), (1, 1, 3, 6, 0), (32, 32, 3, 32, 1), (2, 7, 2, 3, 1)]
+SHAPES = [
+    LENET,
+    (1, 6, 5, 28, 0),
+    (3, 1, 3, 9, 1),
+    (1, 1, 3, 6, 0),
+    (32, 32, 3, 32, 1),
+    (2, 7, 2, 3, 1),
+    (400, 4, 1, 6, 1),
+]
 
 
 def plan(which, channels, out_channels, kernel, edge, padding):
@@ -34,10 +42,16 @@ def tiles(g, rows, positions):
             yield number, tile, (y[:lines, None] + y[lines:]).ravel() if lines > 1 else y
 
 
+def loops(tile, kernel):
+    """How often the loops of a tile run over channels, taps down and taps across; of 1x1, channels come last."""
+    outer, middle, inner = tile[conv.TILE.outer], tile[conv.TILE.middle], tile[conv.TILE.inner]
+    return (inner, outer, middle) if kernel == 1 else (outer, middle, inner)
+
+
 def products(g, rows, positions):
     """Products that the tiles of all sweeps make for an output."""
     return sum(
-        len(places) * tile[conv.TILE.channels] * tile[conv.TILE.taps_h] * tile[conv.TILE.taps_w]
+        len(places) * tile[conv.TILE.outer] * tile[conv.TILE.middle] * tile[conv.TILE.inner]
         for _, tile, places in tiles(g, rows, positions)
     )
 
@@ -60,9 +74,10 @@ def test_the_last_parts_of_the_tiles_of_a_sweep_end_the_sum_of_every_position(wh
 def test_a_part_of_a_sum_has_no_more_products_than_rounding_allows(which, shape):
     g, rows, positions = plan(which, *shape)
     for _, tile, _ in tiles(g, rows, positions):
-        taps = tile[conv.TILE.taps_h] * tile[conv.TILE.taps_w]
-        assert tile[conv.TILE.channels] == 1 or tile[conv.TILE.channels] * taps <= conv.CONV_PRODUCTS
-    channels = sum(tile[conv.TILE.channels] for _, tile, places in tiles(g, rows, positions) if 0 in places)
+        channels, taps_h, taps_w = loops(tile, shape[2])
+        assert channels == 1 or channels * taps_h * taps_w <= conv.CONV_PRODUCTS
+    parts = (loops(tile, shape[2]) for _, tile, places in tiles(g, rows, positions) if 0 in places)
+    channels = sum(channels for channels, _, _ in parts)
     sweeps = {number for number, _, _ in tiles(g, rows, positions)}
     assert channels == len(sweeps) * (shape[0] if which == "forward" else shape[1])
 
