@@ -43,7 +43,7 @@ def tiles(g, rows, positions):
 
 
 def loops(tile, kernel):
-    """How often the loops of a tile run over channels, taps down and taps across; of 1x1, channels come last."""
+    """How often the loops of a tile run over channels, taps down and taps across: 1x1 has channels inside."""
     outer, middle, inner = tile[conv.TILE.outer], tile[conv.TILE.middle], tile[conv.TILE.inner]
     return (inner, outer, middle) if kernel == 1 else (outer, middle, inner)
 
