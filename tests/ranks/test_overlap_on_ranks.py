@@ -91,7 +91,7 @@ def test_ranks_that_have_begun_different_exchanges_do_not_go_on():
 @pytest.mark.parametrize(
     ("kind", "cause"),
     [
-        ("kill", "was killed by SIGKILL"),
+        ("kill", "was killed"),  # by SIGKILL, as far as the launcher leaves time to see that
         ("raise", "ended with ValueError: in between"),
         ("hang", "does not go on in "),
     ],
